@@ -1,0 +1,213 @@
+/**
+ * What a checkpoint store promises to its users.
+ *
+ * {@link AgentCheckpointProvider} is the part that every agent framework needs. {@link CheckpointStorage} is what
+ * every provider we ship gives. Everything here is data and promises: no SQL, no rows, no encoding, no drivers.
+ */
+
+/**
+ * One snapshot of an agent's state, as handed in.
+ *
+ * `state` may hold JSON values and also `undefined`, `-0`, `NaN`, `±Infinity`, `bigint`, `Date`, `Map`, `Set`,
+ * `Uint8Array`, `Buffer`, sparse arrays and objects without a prototype. What comes back equals what went in.
+ * Functions, symbols, class instances, cycles and nesting deeper than 1,000 levels are refused with an error
+ * that names the path.
+ */
+export interface NamedAgentCheckpoint {
+  /** Who owns the checkpoint: 1 to 255 bytes of UTF-8, compared byte for byte. */
+  readonly agentId: string;
+  /** What a person calls this checkpoint, maybe a whole user message: up to 16 KiB of UTF-8. */
+  readonly name: string;
+  /** The agent's state. Encoded before the first `await`: what is changed later is not stored. */
+  readonly state: unknown;
+  /** The caller's own label, in milliseconds since 1970-01-01 UTC. Never an order: checkpoints are ordered by `id`. */
+  readonly createdAt: number;
+  /** A line of checkpoints within the agent (a sub-agent, a tenant, a graph): up to 1,024 bytes. Default `""`. */
+  readonly namespace?: string;
+  /** The `id` of the checkpoint that this one continues. It need not be stored here, and may be pruned later. */
+  readonly parentId?: string;
+  /** Flat labels to filter lists by: up to 16 KiB when written as JSON lines. */
+  readonly metadata?: CheckpointMetadata;
+  /** A UUIDv7 of the caller's own, for stores that are retried by someone else. Default: a new one. */
+  readonly id?: string;
+}
+
+/** Labels of a checkpoint. Numbers must be finite. */
+export type CheckpointMetadata = Readonly<Record<string, MetadataValue>>;
+export type MetadataValue = string | number | boolean | null;
+
+/** A checkpoint as it comes back. Members that were not given are absent; `namespace` is absent if it is `""`. */
+export interface StoredAgentCheckpoint extends NamedAgentCheckpoint {
+  readonly id: string;
+}
+
+/** What a list says of a checkpoint: all but its state. */
+export type AgentCheckpointListItem = Omit<StoredAgentCheckpoint, "state">;
+
+/** Ends a call early. The call then rejects with `ABORTED`; a store may or may not have taken place. */
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface StoreOptions extends CallOptions {
+  /**
+   * Compare-and-store: store only if the latest checkpoint of this agent and namespace is the one with this id
+   * (`null`: only if there is none). Of any number of writers that name the same latest exactly one wins; the
+   * others get `CONFLICT`. Stores without `ifLatest` are not held back by it.
+   */
+  readonly ifLatest?: string | null;
+}
+
+/** Which checkpoints. Members that are absent filter nothing; members that are unknown are refused. */
+export interface CheckpointQuery {
+  readonly agentId?: string;
+  /** Only this namespace of the agent (`""` is the default one); absent: all of them. Needs `agentId`. */
+  readonly namespace?: string;
+  /** Only checkpoints of exactly this name. Needs `agentId`. */
+  readonly name?: string;
+  /** Only the children of this checkpoint. Needs `agentId`. */
+  readonly parentId?: string;
+  /** Only checkpoints that have all of these labels with exactly these values. Needs `agentId`. */
+  readonly metadata?: CheckpointMetadata;
+  /** Only checkpoints older than this id: the cursor of the next page. It need not exist. */
+  readonly before?: string;
+  /** Only checkpoints newer than this id. It need not exist. */
+  readonly since?: string;
+}
+
+export interface ListQuery extends CheckpointQuery, CallOptions {
+  /** How many at most: 1 to 10,000. Default 1,000. */
+  readonly limit?: number;
+}
+
+export interface LatestQuery extends CallOptions {
+  /** Default: `""`. */
+  readonly namespace?: string;
+}
+
+export interface AgentsQuery extends CallOptions {
+  /** Only agents after this one, in the order of their ids' bytes: the cursor of the next page. */
+  readonly after?: string;
+  /** How many at most: 1 to 10,000. Default 1,000. */
+  readonly limit?: number;
+}
+
+/**
+ * What to keep. What any rule keeps stays, and the latest checkpoint of every agent and namespace always does.
+ * Time is the id's, not `createdAt`. A policy without a rule is refused.
+ */
+export interface PrunePolicy extends CallOptions {
+  /** Only this agent. Default: all agents. */
+  readonly agentId?: string;
+  /** Only this namespace of the agent. Needs `agentId`. */
+  readonly namespace?: string;
+  /** Keep the newest so many of each agent and namespace, from 1. */
+  readonly keepLast?: number;
+  /** Keep what was stored within the last so many milliseconds. */
+  readonly keepWithinMs?: number;
+  /** Keep the newest one of every `everyMs`, for `forMs` back from now. */
+  readonly keepEvery?: readonly { readonly everyMs: number; readonly forMs: number }[];
+  /** Keep what has all of these labels. */
+  readonly keepMetadata?: CheckpointMetadata;
+  /** Only count. Default `false`. */
+  readonly dryRun?: boolean;
+  /** How many checkpoints one commit removes at most: 1 to 10,000. Default 500. */
+  readonly batchSize?: number;
+  /** Called after each batch, with the counts so far. */
+  readonly onProgress?: (progress: PruneResult) => void;
+}
+
+export interface PruneResult {
+  readonly examined: number;
+  readonly removed: number;
+}
+
+export interface StorageStats {
+  /** How many checkpoints there are. */
+  readonly checkpoints: number;
+  /** The bytes of their states as they are stored. */
+  readonly storedBytes: number;
+  /** The bytes of their states as text. */
+  readonly stateBytes: number;
+}
+
+export interface StorageHealth {
+  readonly ok: boolean;
+  /** How long the probe took, in milliseconds. */
+  readonly latencyMs: number;
+  /** Why not, where it is not. */
+  readonly error?: Error;
+}
+
+/** `apply` what is missing, `verify` that nothing is, or only tell the `sql` of what is missing. */
+export type MigrateMode = "apply" | "verify" | "sql";
+
+/** The three methods that every agent framework needs. */
+export interface AgentCheckpointProvider {
+  /**
+   * Stores a checkpoint and returns its id, once the database has it durably.
+   *
+   * Storing the same id again with the same content is a no-op; with other content it is a `CONFLICT`.
+   * @throws CheckpointError `INVALID_ARGUMENT`, `UNSUPPORTED_VALUE` and `STATE_TOO_LARGE` before anything is sent;
+   *   `CONFLICT`; and what the database may answer, see `CheckpointErrorCode`.
+   */
+  storeCheckpoint(checkpoint: NamedAgentCheckpoint): Promise<string>;
+  /**
+   * The checkpoint with this id, exactly as it was stored, or `null` if there is none.
+   * @throws CheckpointError `CORRUPT_CHECKPOINT` if what is stored does not match its digest, `UNSUPPORTED_FORMAT`
+   *   if a newer version has written it.
+   */
+  retrieveCheckpoint(id: string): Promise<StoredAgentCheckpoint | null>;
+  /** Newest first, the newest 1,000 if no `limit` is given. Never reads a state. */
+  listCheckpoints(query?: ListQuery): Promise<AgentCheckpointListItem[]>;
+}
+
+/**
+ * A store of checkpoints on one database. Methods may be called at once and from anywhere; the database is opened at
+ * first use, once, however many calls arrive together, and a failed opening is tried again by the next call.
+ *
+ * Every call ends within its deadline. Every error is a `CheckpointError`.
+ */
+export interface CheckpointStorage extends AgentCheckpointProvider, AsyncDisposable {
+  storeCheckpoint(checkpoint: NamedAgentCheckpoint, options?: StoreOptions): Promise<string>;
+  retrieveCheckpoint(id: string, options?: CallOptions): Promise<StoredAgentCheckpoint | null>;
+  /** The newest checkpoint of one agent in one namespace, or `null` if it has none: where to go on after a crash. */
+  retrieveLatestCheckpoint(agentId: string, query?: LatestQuery): Promise<StoredAgentCheckpoint | null>;
+  /** All that match, newest first, fetched page by page. What is stored meanwhile is neither repeated nor skipped. */
+  iterateCheckpoints(query?: ListQuery): AsyncIterableIterator<AgentCheckpointListItem>;
+  /** The ids of the agents that have checkpoints, in the order of their bytes. */
+  listAgents(query?: AgentsQuery): Promise<string[]>;
+  /** Deletes one checkpoint. `false` if there was none. */
+  deleteCheckpoint(id: string, options?: CallOptions): Promise<boolean>;
+  /** Deletes all that an agent has, in all namespaces or in one, and returns how many checkpoints that were. */
+  deleteAgent(agentId: string, query?: LatestQuery): Promise<number>;
+  /** Deletes what no rule keeps, in bounded batches; stores go on meanwhile. Ended early, it can be called again. */
+  pruneCheckpoints(policy: PrunePolicy): Promise<PruneResult>;
+  /** Counts, of one agent or of all. Reads every row's head: not for a hot path. */
+  stats(query?: { readonly agentId?: string } & CallOptions): Promise<StorageStats>;
+  /** Asks the database for a sign of life. Never rejects for a database that is down: `ok` is then `false`. */
+  health(options?: CallOptions): Promise<StorageHealth>;
+  /**
+   * Brings the schema up to date (`"apply"`, the default) and returns the names of the migrations that were missing;
+   * `"verify"` throws `SCHEMA_OUTDATED` if any is; `"sql"` returns the statements that are to be run, and runs none.
+   */
+  migrate(mode?: MigrateMode): Promise<string[]>;
+  /**
+   * Finishes what was accepted, then releases what the storage has opened itself; a driver instance of the caller's
+   * stays open. May be called twice. Later calls of other methods reject with `CLOSED`.
+   */
+  close(): Promise<void>;
+}
+
+/** The options that every dialect takes. */
+export interface CommonStorageOptions {
+  /** The deadline of one operation in milliseconds, opening and retries included. Default 30,000. */
+  readonly operationTimeoutMs?: number;
+  /**
+   * What opening does about the schema: `"auto"` creates or upgrades it, `"verify"` only checks it (for roles without
+   * DDL rights), `"off"` trusts it unseen. Default `"auto"`.
+   */
+  readonly migrate?: "auto" | "verify" | "off";
+  /** Put before the names of our tables: letters, digits and `_`, at most 24, not starting with a digit. Default `""`. */
+  readonly tablePrefix?: string;
+}
