@@ -1,0 +1,358 @@
+ * States as JSON text, without loss.
+ *
+ * A state that is plain JSON is written as exactly `JSON.stringify(state)`, in the form `json`. One that holds more is
+ * written in the form `tagged`: what JSON cannot say becomes `{"$": [tag, …]}`, and keys of the state's own that start
+ * with `$` get one more `$`, so that nothing of the state can be taken for a tag. Which form a text has is kept beside
+ * it, never guessed from it. The set of tags is closed, and each decodes to data.
+ */
+
+import { isDate, isMap, isSet, isUint8Array } from "node:util/types";
+
+export type TextForm = "json" | "tagged";
+
+export interface EncodedText {
+  readonly form: TextForm;
+  readonly text: string;
+}
+
+/** How deep values may be nested. Twice as deep a text would come near to what `JSON.parse` can take. */
+export const MAX_DEPTH = 1_000;
+
+/** A value that cannot come back as it is. Says where, never what. */
+export class UnsupportedValue extends Error {}
+
+/** A text that this codec has not written. */
+export class MalformedText extends Error {}
+
+/** @throws UnsupportedValue, or a `RangeError` if the text is longer than the longest string. */
+export function encodeValue(value: unknown): EncodedText {
+  const walk = new Walk();
+  if (walk.isJson(value, 0)) return { form: "json", text: JSON.stringify(value) };
+  return { form: "tagged", text: JSON.stringify(walk.tag(value, 0)) };
+}
+
+/** @throws MalformedText */
+export function decodeValue({ form, text }: EncodedText): unknown {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw new MalformedText("not JSON"); // the parser's own message quotes the text
+  }
+  return form === "json" ? parsed : untag(parsed);
+}
+
+type PlainObject = Record<string, unknown>;
+
+/** One pass over a value, which knows where it is. */
+class Walk {
+  /** The keys and the containers from the root to here; entries beyond the current depth are stale. */
+  readonly #path: (string | number)[] = [];
+  readonly #ancestors: object[] = [];
+
+  /** Whether JSON says all of it. Throws for what neither form can say. */
+  isJson(value: unknown, depth: number): boolean {
+    switch (typeof value) {
+      case "string":
+      case "boolean":
+        return true;
+      case "number":
+        return Number.isFinite(value) && !Object.is(value, -0);
+      case "undefined":
+      case "bigint":
+        return false;
+      case "object":
+        if (value === null) return true;
+        break;
+      default:
+        throw this.#unsupported(depth, `is a ${typeof value}`);
+    }
+    this.#enter(value, depth);
+    let json = true;
+    switch (kindOf(value)) {
+      case "array": {
+        const array = value as unknown[];
+        if (this.#isSparse(array, depth)) json = false;
+        for (let index = 0; index < array.length; index++) {
+          if (array[index] === undefined && !(index in array)) continue;
+          this.#path[depth] = index;
+          if (!this.isJson(array[index], depth + 1)) json = false;
+        }
+        return json;
+      }
+      case "object": {
+        const object = value as PlainObject;
+        for (const key of this.#keys(object, depth)) {
+          this.#path[depth] = key;
+          const member = object[key];
+          if (!this.isJson(member, depth + 1)) json = false;
+        }
+        return json && Object.getPrototypeOf(object) !== null;
+      }
+      case undefined:
+        throw this.#unsupported(depth, `is ${className(value)}`);
+      default:
+        return false; // `tag` looks inside
+    }
+  }
+
+  /** The value as JSON, with tags for what JSON cannot say. */
+  tag(value: unknown, depth: number): unknown {
+    switch (typeof value) {
+      case "string":
+      case "boolean":
+        return value;
+      case "number":
+        if (Number.isFinite(value) && !Object.is(value, -0)) return value;
+        return { $: ["number", Object.is(value, -0) ? "-0" : String(value)] };
+      case "undefined":
+        return { $: ["undefined"] };
+      case "bigint":
+        return { $: ["bigint", value.toString()] };
+      case "object":
+        if (value === null) return null;
+        break;
+      default:
+        throw this.#unsupported(depth, `is a ${typeof value}`);
+    }
+    this.#enter(value, depth);
+    switch (kindOf(value)) {
+      case "array":
+        return this.#tagArray(value as unknown[], depth);
+      case "object":
+        return this.#tagObject(value as PlainObject, depth);
+      case "date":
+        this.#refuseOwn(value, depth, "a Date");
+        // An invalid Date is one without a time.
+        return { $: ["date", Number.isNaN((value as Date).getTime()) ? null : (value as Date).getTime()] };
+      case "map":
+        this.#refuseOwn(value, depth, "a Map");
+        return { $: ["map", this.#tagEach([...(value as Map<unknown, unknown>)].flat(1), depth)] };
+      case "set":
+        this.#refuseOwn(value, depth, "a Set");
+        return { $: ["set", this.#tagEach([...(value as Set<unknown>)], depth)] };
+      case "bytes":
+        return { $: ["bytes", toBase64(value as Uint8Array)] };
+      case "buffer":
+        return { $: ["buffer", toBase64(value as Uint8Array)] };
+      case undefined:
+        throw this.#unsupported(depth, `is ${className(value)}`);
+    }
+  }
+
+  #tagArray(array: unknown[], depth: number): unknown {
+    if (!this.#isSparse(array, depth)) return this.#tagEach(array, depth);
+    const present: unknown[] = [];
+    for (const key of Object.keys(array)) {
+      this.#path[depth] = Number(key);
+      present.push(Number(key), this.tag(array[Number(key)], depth + 1));
+    }
+    return { $: ["sparse", array.length, present] };
+  }
+
+  #tagObject(object: PlainObject, depth: number): unknown {
+    const tagged: PlainObject = {};
+    for (const key of this.#keys(object, depth)) {
+      this.#path[depth] = key;
+      define(tagged, key.startsWith("$") ? `$${key}` : key, this.tag(object[key], depth + 1));
+    }
+    return Object.getPrototypeOf(object) === null ? { $: ["null-prototype", tagged] } : tagged;
+  }
+
+  #tagEach(values: readonly unknown[], depth: number): unknown[] {
+    return values.map((value, index) => {
+      this.#path[depth] = index;
+      return this.tag(value, depth + 1);
+    });
+  }
+
+  #enter(value: object, depth: number): void {
+    this.#ancestors[depth] = value;
+    if (depth < MAX_DEPTH) return;
+    // Too deep, and most likely for ever: look whether some object contains itself.
+    const firstSeen = new Map<object, number>();
+    for (let at = 0; at <= depth; at++) {
+      const ancestor = this.#ancestors[at] as object;
+      const first = firstSeen.get(ancestor);
+      if (first !== undefined) throw this.#unsupported(at, `is a cycle: it is ${this.#where(first)} again`);
+      firstSeen.set(ancestor, at);
+    }
+    throw this.#unsupported(depth, `is nested deeper than ${MAX_DEPTH} levels`);
+  }
+
+  /** The keys of a plain object, none of which may be lost. */
+  #keys(object: object, depth: number): string[] {
+    const keys = Object.keys(object);
+    if (Reflect.ownKeys(object).length !== keys.length) {
+      throw this.#unsupported(depth, "has a symbol or a non-enumerable property as a member");
+    }
+    return keys;
+  }
+
+  /** Whether an array has holes. An array with members beside its elements is refused. */
+  #isSparse(array: unknown[], depth: number): boolean {
+    // Own keys come as: the elements in ascending order, `length`, all others.
+    const keys: readonly PropertyKey[] = Reflect.ownKeys(array);
+    const elements = keys.indexOf("length");
+    if (elements !== keys.length - 1) throw this.#unsupported(depth, "is an array with members beside its elements");
+    return elements !== array.length;
+  }
+
+  #refuseOwn(value: object, depth: number, what: string): void {
+    if (Reflect.ownKeys(value).length > 0) throw this.#unsupported(depth, `is ${what} with members of its own`);
+  }
+
+  #unsupported(depth: number, problem: string): UnsupportedValue {
+    return new UnsupportedValue(`${this.#where(depth)} ${problem}`);
+  }
+
+  #where(depth: number): string {
+    const steps = this.#path.slice(0, depth).map((key) =>
+      typeof key === "number" ? `[${key}]` : /^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(key) ? `.${key}` : `[${quote(key)}]`,
+    );
+    const shown = steps.length <= 16 ? steps : [...steps.slice(0, 8), "…", ...steps.slice(-8)];
+    return `state${shown.join("")}`;
+  }
+}
+
+/** A key as a message may show it: keys are structure, but a long one may be content. */
+function quote(key: string): string {
+  return JSON.stringify(key.length <= 64 ? key : `${key.slice(0, 64)}…`);
+}
+
+type Kind = "array" | "object" | "date" | "map" | "set" | "bytes" | "buffer";
+
+const KINDS = new Map<object, Kind>([
+  [Object.prototype, "object"],
+  [Array.prototype, "array"],
+  [Date.prototype, "date"],
+  [Map.prototype, "map"],
+  [Set.prototype, "set"],
+  [Uint8Array.prototype, "bytes"],
+  [Buffer.prototype, "buffer"],
+]);
+
+/** By prototype, so that a class instance is never taken for data. */
+function kindOf(value: object): Kind | undefined {
+  const prototype: object | null = Object.getPrototypeOf(value);
+  if (prototype === null) return "object";
+  const kind = KINDS.get(prototype);
+  if (kind === "array") return Array.isArray(value) ? "array" : undefined;
+  if (kind !== undefined) return hasSlots(value, kind) ? kind : undefined;
+  // Objects and arrays of another realm (vm contexts, test runners).
+  if (Array.isArray(value)) return className(value) === "an instance of Array" ? "array" : undefined;
+  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "isPrototypeOf") ? "object" : undefined;
+}
+
+/** Whether it is what its prototype says: `Object.create(Date.prototype)` is not a Date. */
+function hasSlots(value: object, kind: Kind): boolean {
+  switch (kind) {
+    case "date":
+      return isDate(value);
+    case "map":
+      return isMap(value);
+    case "set":
+      return isSet(value);
+    case "bytes":
+    case "buffer":
+      return isUint8Array(value);
+    default:
+      return true;
+  }
+}
+
+function className(value: object): string {
+  const constructor: unknown = Reflect.get(value, "constructor");
+  const name = typeof constructor === "function" ? constructor.name : "";
+  return /^[A-Za-z_$][\w$]{0,63}$/.test(name) ? `an instance of ${name}` : "an instance of a class";
+}
+
+/** Sets an own member, also one called `__proto__`. */
+function define(object: PlainObject, key: string, value: unknown): void {
+  if (key === "__proto__") {
+    Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
+  } else {
+    object[key] = value;
+  }
+}
+
+function untag(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(untag);
+  const object = value as PlainObject;
+  if (Object.hasOwn(object, "$")) return untagOne(object);
+  return untagMembers(object, {});
+}
+
+function untagMembers(object: PlainObject, into: PlainObject): PlainObject {
+  for (const key of Object.keys(object)) {
+    if (key.startsWith("$") && !key.startsWith("$$")) throw new MalformedText("a key that is not escaped");
+    define(into, key.startsWith("$$") ? key.slice(1) : key, untag(object[key]));
+  }
+  return into;
+}
+
+function untagOne(object: PlainObject): unknown {
+  const content = object["$"];
+  if (!Array.isArray(content) || Object.keys(object).length !== 1) throw new MalformedText("a tag of no known shape");
+  const [tag, first, second] = content as unknown[];
+  switch (tag) {
+    case "undefined":
+      return undefined;
+    case "number":
+      if (first === "-0") return -0;
+      if (first === "NaN") return Number.NaN;
+      if (first === "Infinity") return Number.POSITIVE_INFINITY;
+      if (first === "-Infinity") return Number.NEGATIVE_INFINITY;
+      break;
+    case "bigint":
+      if (typeof first === "string" && /^-?\d+$/.test(first)) return BigInt(first);
+      break;
+    case "date":
+      if (first === null) return new Date(Number.NaN);
+      if (typeof first === "number") return new Date(first);
+      break;
+    case "map":
+      if (Array.isArray(first) && first.length % 2 === 0) {
+        const map = new Map<unknown, unknown>();
+        for (let at = 0; at < first.length; at += 2) map.set(untag(first[at]), untag(first[at + 1]));
+        return map;
+      }
+      break;
+    case "set":
+      if (Array.isArray(first)) return new Set(first.map(untag));
+      break;
+    case "bytes":
+      if (typeof first === "string") return new Uint8Array(Buffer.from(first, "base64"));
+      break;
+    case "buffer":
+      if (typeof first === "string") return Buffer.from(first, "base64");
+      break;
+    case "sparse":
+      if (isArrayLength(first) && Array.isArray(second) && second.length % 2 === 0) {
+        const array: unknown[] = [];
+        array.length = first;
+        for (let at = 0; at < second.length; at += 2) {
+          const index = second[at] as unknown;
+          if (!isArrayLength(index) || index >= first) throw new MalformedText("an element outside of its array");
+          array[index] = untag(second[at + 1]);
+        }
+        return array;
+      }
+      break;
+    case "null-prototype":
+      if (typeof first === "object" && first !== null && !Array.isArray(first)) {
+        return untagMembers(first as PlainObject, Object.create(null) as PlainObject);
+      }
+      break;
+  }
+  throw new MalformedText("a tag that is not known");
+}
+
+function isArrayLength(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
+}
+
+function toBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+}

@@ -1,0 +1,124 @@
+import { randomBytes } from "node:crypto";
+import { CheckpointError } from "./errors.ts";
+
+/**
+ * UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, then 74 bits that we count up within a millisecond (its
+ * section 6.2, method 2), so that ids order by when they were made, as strings and as bytes.
+ */
+
+const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+
+/** The end of the year 9999. Later ids are nobody's clock, and could push the generator to the end of its range. */
+const MAX_TIME_MS = 253_402_300_799_999;
+
+/** The id in lower case, or `null` if it is not a UUIDv7. */
+export function parseId(text: string): string | null {
+  const id = text.toLowerCase();
+  return UUID_V7.test(id) && idTime(id) <= MAX_TIME_MS ? id : null;
+}
+
+/** When an id was made, in milliseconds since 1970-01-01 UTC. */
+export function idTime(id: string): number {
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+}
+
+/** The lowest id of a millisecond. */
+export function firstIdAt(timeMs: number): string {
+  const hex = Math.max(0, Math.min(timeMs, MAX_TIME_MS)).toString(16).padStart(12, "0");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7000-8000-000000000000`;
+}
+
+/** The 74 counted bits in parts that a JavaScript number holds exactly. */
+interface Tail {
+  /** 12 bits: rand_a. */
+  high: number;
+  /** 30 bits: the upper part of rand_b. */
+  middle: number;
+  /** 32 bits: the lower part of rand_b. */
+  low: number;
+}
+
+/**
+ * Makes ids that are above all that it has made or {@link IdClock.observe}d, whatever the machine's clock says: who has
+ * read an agent's latest checkpoint and stores the next one is after it.
+ */
+export class IdClock {
+  #time = 0;
+  #tail: Tail = { high: 0, middle: 0, low: 0 };
+
+  next(): string {
+    const now = Math.min(Date.now(), MAX_TIME_MS);
+    if (now > this.#time) {
+      this.#time = now;
+      this.#tail = randomTail();
+    } else {
+      this.#count();
+    }
+    return format(this.#time, this.#tail);
+  }
+
+  /** From now on no id is made at or below this one. `id` is a UUIDv7 in lower case; others are passed over. */
+  observe(id: string): void {
+    const time = idTime(id);
+    if (!(time >= this.#time) || !UUID_V7.test(id) || time > MAX_TIME_MS) return;
+    if (time === this.#time && id <= format(this.#time, this.#tail)) return;
+    this.#time = time;
+    this.#tail = parseTail(id);
+  }
+
+  /** One step up within the millisecond, by a random stride, so that ids are no guess from their neighbours. */
+  #count(): void {
+    const tail = this.#tail;
+    tail.low += 1 + (randomWords(1)[0] as number);
+    if (tail.low <= 0xffff_ffff) return;
+    tail.low = tail.low % 0x1_0000_0000;
+    tail.middle += 1;
+    if (tail.middle <= 0x3fff_ffff) return;
+    tail.middle = 0;
+    tail.high += 1;
+    if (tail.high <= 0xfff) return;
+    if (this.#time >= MAX_TIME_MS) throw new CheckpointError("INVALID_ARGUMENT", "make an id: the last one has been made");
+    this.#time += 1;
+    this.#tail = randomTail();
+  }
+}
+
+/** This process's: all storages share it, so that an agent may move between them. */
+export const idClock = new IdClock();
+
+let pool: Uint32Array<ArrayBuffer> = new Uint32Array(0);
+let taken = 0;
+
+/** Random 32-bit words from a pool: asking the kernel for each id costs more than all else here. */
+function randomWords(count: number): Uint32Array {
+  if (taken + count > pool.length) {
+    pool = new Uint32Array(256);
+    pool.set(new Uint32Array(new Uint8Array(randomBytes(pool.byteLength)).buffer));
+    taken = 0;
+  }
+  taken += count;
+  return pool.subarray(taken - count, taken);
+}
+
+function randomTail(): Tail {
+  const words = randomWords(3);
+  // The top bits start at zero, so that a millisecond has room to count up in.
+  return { high: (words[0] as number) & 0x7ff, middle: (words[1] as number) & 0x3fff_ffff, low: words[2] as number };
+}
+
+function parseTail(id: string): Tail {
+  const variantAndMiddle = Number.parseInt(id.slice(19, 23) + id.slice(24, 28), 16);
+  return {
+    high: Number.parseInt(id.slice(15, 18), 16),
+    middle: variantAndMiddle & 0x3fff_ffff,
+    low: Number.parseInt(id.slice(28), 16),
+  };
+}
+
+function format(timeMs: number, tail: Tail): string {
+  const time = timeMs.toString(16).padStart(12, "0");
+  const high = tail.high.toString(16).padStart(3, "0");
+  const middle = (0x8000_0000 + tail.middle).toString(16); // the variant, 0b10, and 30 bits
+  const low = tail.low.toString(16).padStart(8, "0");
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${high}-${middle.slice(0, 4)}-${middle.slice(4)}${low}`;
+}
