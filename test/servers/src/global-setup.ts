@@ -1,0 +1,56 @@
+import type {} from "vitest"; // or there is nothing to augment below
+import type { TestProject } from "vitest/node";
+import { type Origin, type Server, type ServerKind, startServer } from "./server.ts";
+
+/** What a test file learns of a server that was started for the whole run, by `inject("waymarkServers")`. */
+export interface ProvidedServer {
+  readonly url: string;
+  readonly version: string;
+  readonly origin: Origin;
+}
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** Given in the config, under `test.provide`: the servers that the project's tests need. Default: all. */
+    waymarkServerKinds?: ServerKind[];
+    /** Given by the global setup: those that were started. */
+    waymarkServers: { readonly [kind in ServerKind]?: ProvidedServer };
+  }
+}
+
+const KINDS: readonly ServerKind[] = ["postgres", "mysql", "mariadb"];
+
+/**
+ * A vitest `globalSetup`: starts the servers that the project's tests need, all at once, and stops them after
+ * the run. WAYMARK_TEST_SERVERS, as in "postgres,mariadb", narrows the choice; tests of the others should skip.
+ */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const needed = project.getProvidedContext().waymarkServerKinds ?? KINDS;
+  const chosen = chosenKinds(process.env["WAYMARK_TEST_SERVERS"]);
+  const outcomes = await Promise.allSettled(
+    needed.filter((kind) => chosen.includes(kind)).map((kind) => startServer(kind)),
+  );
+
+  const servers = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
+  const stop = async () => void (await Promise.all(servers.map((server) => server.stop())));
+  const failure = outcomes.find((outcome) => outcome.status === "rejected");
+  if (failure) {
+    await stop();
+    throw failure.reason;
+  }
+  project.provide("waymarkServers", Object.fromEntries(servers.map(provided)));
+  return stop;
+}
+
+function chosenKinds(list: string | undefined): readonly ServerKind[] {
+  if (!list) return KINDS;
+  return list.split(",").map((word) => {
+    const kind = KINDS.find((known) => known === word.trim());
+    if (!kind) throw new Error(`read WAYMARK_TEST_SERVERS: expected some of ${KINDS.join(",")}, got "${list}"`);
+    return kind;
+  });
+}
+
+function provided({ kind, url, version, origin }: Server): [ServerKind, ProvidedServer] {
+  return [kind, { url, version, origin }];
+}

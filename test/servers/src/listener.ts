@@ -1,0 +1,65 @@
+import { type Command, type Enclosure, exitOf, hasExited } from "./enclosure.ts";
+import { freePort } from "./ports.ts";
+import { READY_WITHIN_SECONDS, whenItAnswers } from "./readiness.ts";
+
+/** A program in an enclosure that listens on a port of 127.0.0.1. */
+export interface Listener {
+  readonly port: number;
+  kill(): Promise<void>;
+  /** Starts it again after `kill`, on the same port. */
+  start(): Promise<void>;
+}
+
+export interface ListenerOptions {
+  readonly title: string;
+  command(port: number): Command | Promise<Command>;
+  /** Rejects while the program does not answer at the port, or another one does. */
+  ask(port: number): Promise<void>;
+}
+
+const PORTS_TO_TRY = 5;
+
+/** Starts the program on a free port; fulfilled when it answers. */
+export async function startListener(enclosure: Enclosure, options: ListenerOptions): Promise<Listener> {
+  const { title, command, ask } = options;
+
+  const startAt = async (port: number) => {
+    const child = await enclosure.start(await command(port));
+    try {
+      await whenItAnswers(
+        () => ask(port),
+        () => hasExited(child),
+      );
+      return child;
+    } catch (cause) {
+      const outcome = hasExited(child) ? `it ended with ${child.exitCode ?? child.signalCode}` : "it is silent";
+      const expected = `expected an answer at 127.0.0.1:${port} within ${READY_WITHIN_SECONDS} seconds, but ${outcome}`;
+      throw new Error(`start ${title}: ${expected}. Its log ends:\n${await enclosure.logTail()}`, { cause });
+    }
+  };
+
+  const startAnywhere = async (tries: number) => {
+    const port = await freePort();
+    try {
+      return { port, child: await startAt(port) };
+    } catch (error) {
+      // Somebody took the port between our look and the program's start.
+      const isTaken = error instanceof Error && /address already in use/i.test(error.message);
+      if (!isTaken || tries === 1) throw error;
+      return startAnywhere(tries - 1);
+    }
+  };
+
+  let { port, child } = await startAnywhere(PORTS_TO_TRY);
+  return {
+    port,
+    async kill() {
+      await enclosure.kill();
+      await exitOf(child);
+    },
+    async start() {
+      if (!hasExited(child)) throw new Error(`start ${title}: expected it to be killed, but it is running`);
+      child = await startAt(port);
+    },
+  };
+}

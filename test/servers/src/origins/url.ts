@@ -1,0 +1,18 @@
+import { type Engine, versionAt } from "../engines/engine.ts";
+import type { Absent, Server, ServerKind } from "../server.ts";
+import { unkillable } from "./unkillable.ts";
+
+export function urlVariable({ kind }: { readonly kind: ServerKind }): string {
+  return `WAYMARK_TEST_${kind.toUpperCase()}_URL`;
+}
+
+/** A server that somebody else runs. */
+export async function fromUrl(engine: Engine, env: NodeJS.ProcessEnv): Promise<Server | Absent> {
+  const variable = urlVariable(engine);
+  const url = env[variable];
+  if (!url) return { absent: `${variable} is not set` };
+  const version = await versionAt(url, engine).catch((cause) => {
+    throw new Error(`connect to ${variable}: ${cause.message || cause.code}`, { cause });
+  });
+  return { ...unkillable(engine, "url"), version, url, async stop() {} };
+}

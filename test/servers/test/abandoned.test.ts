@@ -1,0 +1,83 @@
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { closed, gone, open, reachable } from "./observe.ts";
+
+const home = fileURLToPath(new URL("..", import.meta.url));
+
+// A process of its own, which therefore needs the package as JavaScript. Built here, it is never out of date.
+let built: string;
+beforeAll(async () => {
+  await mkdir(join(home, ".cache"), { recursive: true });
+  built = await mkdtemp(join(home, ".cache/built-"));
+  await promisify(execFile)(join(home, "node_modules/.bin/tsc"), ["-p", "tsconfig.build.json", "--outDir", built], {
+    cwd: home,
+  });
+});
+afterAll(() => rm(built, { recursive: true }));
+
+const program = `
+  import { startServer } from "./index.js";
+  const { execute } = await import("./client.js");
+  const server = await startServer("postgres", { from: ["program", "archive"] });
+  const [row] = await execute(server.url, "select current_setting('data_directory') as folder");
+  console.log(JSON.stringify({ url: server.url, folder: row.folder }));
+`;
+
+describe.skipIf(process.platform !== "linux")("a server whose process", () => {
+  const start = async (then: string) => {
+    const child = spawn(process.execPath, ["--input-type=module", "-e", program + then], {
+      cwd: built,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    const { url, folder } = JSON.parse((await lines.next()).value) as { url: string; folder: string };
+    return { child, lines, url, folder: dirname(folder) };
+  };
+
+  it("is killed dies with it, and its folder goes", async () => {
+    const { child, url, folder } = await start("setInterval(() => {}, 1000);");
+    const witness = closed(await open(url));
+    child.kill("SIGKILL");
+    await witness;
+    await gone(folder);
+    expect(await reachable(url)).toBe(false);
+  });
+
+  it("is killed dies with it even while it is paused", async () => {
+    const { child, lines, url, folder } = await start(
+      "await server.pause(); console.log(1); setInterval(() => {}, 1000);",
+    );
+    await lines.next();
+    child.kill("SIGKILL");
+    await gone(folder);
+    expect(await reachable(url)).toBe(false);
+  });
+
+  it("forgets to stop it does not keep that process alive", async () => {
+    const { child, folder } = await start("");
+    if (child.exitCode === null) await once(child, "exit");
+    expect(child.exitCode).toBe(0);
+    await gone(folder);
+  });
+
+  it("hands its URL to a child is there for that child, which does not end it", async () => {
+    const inner = `${program.replace('["program", "archive"]', '["url"]')} await server.stop();`;
+    const { child, url, folder } = await start(`
+      import { execFileSync } from "node:child_process";
+      const env = { ...process.env, WAYMARK_TEST_POSTGRES_URL: server.url };
+      execFileSync(process.execPath, ["--input-type=module", "-e", ${JSON.stringify(inner)}], { env });
+      await execute(server.url, "select 1");
+      await server.stop();
+    `);
+    if (child.exitCode === null) await once(child, "exit");
+    expect(child.exitCode).toBe(0);
+    expect(await reachable(url)).toBe(false);
+    await gone(folder);
+  });
+});

@@ -1,0 +1,51 @@
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { mariadb } from "../src/engines/mariadb.ts";
+import { mysql } from "../src/engines/mysql.ts";
+import { postgres } from "../src/engines/postgres.ts";
+import { findProgram } from "../src/programs.ts";
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "waymark-programs-"));
+  await chmod(root, 0o755);
+});
+afterEach(() => rm(root, { recursive: true }));
+
+async function install(path: string, version: string): Promise<string> {
+  const file = join(root, path);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, `#!/bin/sh\necho '${version}'\n`, { mode: 0o755 });
+  return file;
+}
+
+const MARIADB = "mysqld  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)";
+const MYSQL = "/usr/sbin/mysqld  Ver 8.0.36-0ubuntu0.22.04.1 for Linux on x86_64 ((Ubuntu))";
+
+it("takes MariaDB's alias for what it is", async () => {
+  await install("usr/sbin/mysqld", MARIADB);
+  expect(await findProgram(mysql.program, root)).toBeUndefined();
+  const path = await install("usr/sbin/mariadbd", MARIADB);
+  expect(await findProgram(mariadb.program, root)).toEqual({ path, version: "10.11.19", root });
+});
+
+it("goes on looking in the search path", async () => {
+  await install("usr/sbin/mysqld", MARIADB);
+  const path = await install("opt/mysql/bin/mysqld", MYSQL);
+  const searchPath = `${join(root, "nowhere")}:${join(root, "opt/mysql/bin")}`;
+  expect(await findProgram(mysql.program, root, searchPath)).toEqual({ path, version: "8.0.36", root });
+});
+
+it("prefers the newest PostgreSQL", async () => {
+  await install("usr/lib/postgresql/9.6/bin/postgres", "postgres (PostgreSQL) 9.6.24");
+  const path = await install("usr/lib/postgresql/17/bin/postgres", "postgres (PostgreSQL) 17.2 (Debian 17.2-1)");
+  await install("usr/lib/postgresql/15/bin/postgres", "postgres (PostgreSQL) 15.20");
+  expect(await findProgram(postgres.program, root)).toEqual({ path, version: "17.2", root });
+});
+
+it("passes over what can not be run", async () => {
+  await chmod(await install("usr/sbin/mariadbd", MARIADB), 0o644);
+  expect(await findProgram(mariadb.program, root)).toBeUndefined();
+});

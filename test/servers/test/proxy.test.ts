@@ -1,0 +1,120 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { startProxy, type TcpProxy } from "../src/index.ts";
+import { closed, open, reachable } from "./observe.ts";
+
+let echo: Server;
+let proxy: TcpProxy;
+let heard: string;
+let served: Socket[];
+beforeEach(async () => {
+  heard = "";
+  served = [];
+  echo = createServer((socket) => {
+    served.push(socket);
+    socket.on("error", () => {});
+    socket.on("data", (chunk) => {
+      heard += chunk;
+      socket.write(chunk);
+    });
+  }).listen(0, "127.0.0.1");
+  await once(echo, "listening");
+  proxy = await startProxy(`postgres://me@127.0.0.1:${(echo.address() as AddressInfo).port}/db?ssl=no`);
+});
+afterEach(async () => {
+  await proxy.stop();
+  echo.close();
+});
+
+const answer = async (socket: Socket) => String((await once(socket, "data"))[0]);
+
+it("has the target's URL but for the port, and forwards both ways", async () => {
+  expect(proxy.url).toMatch(/^postgres:\/\/me@127\.0\.0\.1:\d+\/db\?ssl=no$/);
+  const socket = await open(proxy.url);
+  socket.write("ping");
+  expect(await answer(socket)).toBe("ping");
+  expect(proxy.connections).toBe(1);
+});
+
+it("delivers what the server says before it hangs up", async () => {
+  const socket = await open(proxy.url);
+  socket.write("a");
+  await answer(socket);
+  served[0]?.end("bye");
+  expect(await answer(socket)).toBe("bye");
+  await closed(socket);
+});
+
+it("drops all connections on both sides", async () => {
+  const sockets = await Promise.all([open(proxy.url), open(proxy.url)]);
+  for (const socket of sockets) socket.write("a");
+  await Promise.all(sockets.map(answer));
+  const ends = [...sockets, ...served].map(closed);
+  proxy.dropAll();
+  await Promise.all(ends);
+  expect(ends).toHaveLength(4);
+  expect(proxy.connections).toBe(0);
+});
+
+it("refuses new connections while told to, and keeps the open ones", async () => {
+  const socket = await open(proxy.url);
+  await proxy.refuse(true);
+  expect(await reachable(proxy.url)).toBe(false);
+  socket.write("still");
+  expect(await answer(socket)).toBe("still");
+  await proxy.refuse(false);
+  expect(await reachable(proxy.url)).toBe(true);
+});
+
+it("swallows what both sides say while it is a black hole, and cuts the connections after it", async () => {
+  const before = await open(proxy.url);
+  before.write("a");
+  await answer(before);
+  proxy.blackhole(true);
+  const during = await open(proxy.url);
+  let delivered = "";
+  for (const socket of [before, during]) {
+    socket.write("lost");
+    socket.on("data", (chunk) => {
+      delivered += chunk;
+    });
+  }
+  served[0]?.write("lost too");
+  const ends = [before, during].map(closed);
+  proxy.blackhole(false);
+  await Promise.all(ends);
+  expect({ heard, delivered }).toEqual({ heard: "a", delivered: "" });
+  const after = await open(proxy.url);
+  after.write("b");
+  expect(await answer(after)).toBe("b");
+});
+
+it("holds a chunk and all that follows until it is told otherwise", async () => {
+  const socket = await open(proxy.url);
+  const asked = new Promise<void>((resolve) => {
+    proxy.intercept((chunk, direction) => {
+      if (direction === "to-server" || chunk.toString() !== "secret") return "forward";
+      resolve();
+      return "hold";
+    });
+  });
+  socket.write("open");
+  expect(await answer(socket)).toBe("open");
+  socket.write("secret");
+  await asked;
+  expect(heard).toBe("opensecret");
+  proxy.intercept();
+  expect(await answer(socket)).toBe("secret");
+  socket.write("more");
+  expect(await answer(socket)).toBe("more");
+});
+
+it("drops a chunk and forwards the next", async () => {
+  const socket = await open(proxy.url);
+  proxy.intercept((chunk, direction) => (direction === "to-client" && chunk.includes("1") ? "drop" : "forward"));
+  socket.write("1");
+  await once(served[0] ?? (await once(echo, "connection"))[0], "data");
+  socket.write("2");
+  expect(await answer(socket)).toBe("2");
+});

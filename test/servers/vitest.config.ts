@@ -1,0 +1,10 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    globalSetup: "src/global-setup.ts",
+    // The very first run fetches what is missing.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+  },
+});
