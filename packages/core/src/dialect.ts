@@ -63,6 +63,8 @@ export interface Rewrite {
 
 /** All members narrow; text compares byte for byte. */
 export interface RowQuery {
+  /** Only the row with this id. */
+  readonly id?: string;
   readonly agentId?: string;
   readonly namespace?: string;
   readonly name?: string;

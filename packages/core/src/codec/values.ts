@@ -1,3 +1,4 @@
+/**
  * States as JSON text, without loss.
  *
  * A state that is plain JSON is written as exactly `JSON.stringify(state)`, in the form `json`. One that holds more is

@@ -1,0 +1,54 @@
+import { CheckpointError, invalidArgument } from "./errors.ts";
+
+/**
+ * Checks of single values, for arguments and for options: what is wrong is said by name, expectation and the kind of
+ * value received, never by its content.
+ */
+
+export type Members<Name extends string> = { readonly [member in Name]?: unknown };
+
+/** The members of an argument, all of them known. An unknown one is most likely a filter with a typing error. */
+export function members<const Name extends string>(field: string, value: unknown, names: readonly Name[]): Members<Name> {
+  const object = plainObject(field, value);
+  for (const key of Reflect.ownKeys(object)) {
+    if ((names as readonly PropertyKey[]).includes(key)) continue;
+    const shown = typeof key === "symbol" ? "a symbol" : JSON.stringify(key.slice(0, 64));
+    throw new CheckpointError("INVALID_ARGUMENT", `expected ${field} to have the members ${names.join(", ")}, got ${shown}`);
+  }
+  return object as Members<Name>;
+}
+
+export function plainObject(field: string, value: unknown): Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalidArgument(field, "an object", value);
+  return value as Record<string, unknown>;
+}
+
+export function string(field: string, value: unknown): string {
+  if (typeof value !== "string") throw invalidArgument(field, "a string", value);
+  return value;
+}
+
+export function integer(field: string, value: unknown, min: number, max: number, unit: string): number {
+  if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) {
+    throw invalidArgument(field, `a whole number from ${min} to ${max} (${unit})`, value);
+  }
+  return value === 0 ? 0 : value; // -0 is no other time than 0
+}
+
+
+export function boolean(field: string, value: unknown): boolean {
+  if (typeof value !== "boolean") throw invalidArgument(field, "a boolean", value);
+  return value;
+}
+
+export function oneOf<const Choice extends string>(field: string, value: unknown, choices: readonly Choice[]): Choice {
+  if ((choices as readonly unknown[]).includes(value)) return value as Choice;
+  throw invalidArgument(field, choices.map((choice) => JSON.stringify(choice)).join(" or "), value);
+}
+
+/** A name that stands in SQL as an identifier: checked to need no quoting, though it is quoted all the same. */
+export function identifier(field: string, value: unknown, maxLength: number): string {
+  const name = string(field, value);
+  if (name.length <= maxLength && /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return name;
+  throw invalidArgument(field, `1 to ${maxLength} letters, digits and _, not starting with a digit`, value);
+}

@@ -1,0 +1,167 @@
+import { ExponentialBackoff, handleWhen, type RetryPolicy, retry } from "cockatiel";
+import type { Dialect, Fault, Opened } from "./dialect.ts";
+import { CheckpointError, type CheckpointErrorCode, withoutValues } from "./errors.ts";
+
+/**
+ * One dialect in use: opens it once, gives each call a deadline, repeats what a repetition cures, and turns every
+ * error into a `CheckpointError`.
+ */
+export class DialectSession {
+  readonly #dialect: Dialect;
+  readonly #timeoutMs: number;
+  readonly #retries: RetryPolicy;
+  readonly #underWay = new Set<Promise<unknown>>();
+  #opening: Promise<Opened> | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(dialect: Dialect, timeoutMs: number) {
+    this.#dialect = dialect;
+    this.#timeoutMs = timeoutMs;
+    this.#retries = retry(
+      handleWhen((error) => isTransient(this.#fault(error))),
+      { maxAttempts: MAX_RETRIES, backoff: new ExponentialBackoff({ initialDelay: 20, maxDelay: 1_000 }) },
+    );
+  }
+
+  /** Runs `work` on the opened dialect. `operation` says in messages what was being done: "store checkpoint". */
+  run<Result>(
+    operation: string,
+    signal: AbortSignal | undefined,
+    work: (signal: AbortSignal, opened: Opened) => Promise<Result>,
+  ): Promise<Result> {
+    return this.runUnopened(operation, signal, async (limit) => {
+      const opened = await this.#open();
+      limit.throwIfAborted();
+      return await work(limit, opened);
+    });
+  }
+
+  /** Runs `work`, which opens what it needs itself. */
+  async runUnopened<Result>(
+    operation: string,
+    signal: AbortSignal | undefined,
+    work: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
+    if (this.#closing !== null) throw new CheckpointError("CLOSED", `${operation}: the storage was closed`);
+    const attempts = (limit: AbortSignal) =>
+      this.#retries.execute(() => {
+        limit.throwIfAborted();
+        return work(limit);
+      });
+    const call = withDeadline(operation, this.#timeoutMs, signal, attempts);
+    this.#underWay.add(call);
+    try {
+      return await call;
+    } catch (error) {
+      throw this.#translate(operation, error);
+    } finally {
+      this.#underWay.delete(call);
+    }
+  }
+
+  /** Whether a commit failed because a row with this id, or after the same row, is there. */
+  isDuplicate(error: unknown): boolean {
+    return this.#fault(error) === "duplicate";
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.allSettled(this.#underWay);
+    await this.#opening?.catch(() => {}); // nobody waits for it any more, but it may hold a connection
+    try {
+      await withDeadline("close storage", this.#timeoutMs, undefined, () => this.#dialect.close());
+    } catch (error) {
+      throw this.#translate("close storage", error);
+    }
+  }
+
+  /** Shared by all calls, so no caller's signal ends it; a failed one is forgotten. */
+  #open(): Promise<Opened> {
+    if (this.#opening !== null) return this.#opening;
+    const opening = withDeadline("open database", this.#timeoutMs, undefined, (limit) => this.#dialect.open(limit));
+    this.#opening = opening;
+    opening.catch(() => {
+      if (this.#opening === opening) this.#opening = null;
+    });
+    return opening;
+  }
+
+  #fault(error: unknown): Fault | undefined {
+    return error instanceof CheckpointError ? undefined : this.#dialect.classify(error);
+  }
+
+  #translate(operation: string, error: unknown): CheckpointError {
+    if (error instanceof CheckpointError) return error;
+    const [code, words] = MEANING[this.#dialect.classify(error)];
+    const cause = withoutValues(error);
+    const driver = cause.code === undefined ? "" : ` (${cause.code})`;
+    return new CheckpointError(code, `${operation}: ${this.#dialect.name}: ${words}${driver}`, { cause });
+  }
+}
+
+/** Enough for dozens of writers that deadlock each other, and over within about four seconds for a server that is down. */
+const MAX_RETRIES = 6;
+
+/** Everything we send may be sent again: a store's id makes it one, reads and removals repeat as they are. */
+function isTransient(fault: Fault | undefined): boolean {
+  return fault === "serialization" || fault === "connection" || fault === "overload" || fault === "busy";
+}
+
+const MEANING: Readonly<Record<Fault, readonly [CheckpointErrorCode, string]>> = {
+  duplicate: ["CONFLICT", "there is another row with this key"],
+  "base-gone": ["CONTENTION", "the row that this one builds on is gone"],
+  "has-dependents": ["CONTENTION", "other rows build on this one"],
+  serialization: ["CONTENTION", "rolled back in favour of other clients, again and again"],
+  busy: ["CONTENTION", "a lock was not had in time"],
+  connection: ["UNAVAILABLE", "no connection, or it was lost"],
+  overload: ["UNAVAILABLE", "the server takes no more connections"],
+  access: ["ACCESS_DENIED", "user, password, database or a right of the role was refused"],
+  "read-only": ["READ_ONLY", "the database takes no writes now"],
+  full: ["STORAGE_FULL", "no space left"],
+  "too-large": ["STATE_TOO_LARGE", "the server took it for too large"],
+  schema: ["SCHEMA_OUTDATED", 'a table or column is missing: open with migrate "auto", or run what storage.migrate("sql") says'],
+  timeout: ["TIMEOUT", "the server ended the statement for taking too long"],
+  other: ["DATABASE_ERROR", "the database refused"],
+};
+
+/**
+ * Settles when `work` does, or at the deadline, or when the caller's signal aborts, whichever is first. `work` gets a
+ * signal that tells it so.
+ */
+function withDeadline<Result>(
+  operation: string,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(aborted(operation));
+      return;
+    }
+    const limit = new AbortController();
+    const giveUp = (error: CheckpointError) => {
+      reject(error);
+      limit.abort(error);
+    };
+    const onAbort = () => giveUp(aborted(operation));
+    const timer = setTimeout(() => {
+      giveUp(new CheckpointError("TIMEOUT", `${operation}: not done within ${timeoutMs} ms`));
+    }, timeoutMs);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const settle = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    };
+    // After a deadline nobody listens any more: the late answer, good or bad, has a listener all the same.
+    work(limit.signal).then(resolve, reject).finally(settle);
+  });
+}
+
+function aborted(operation: string): CheckpointError {
+  return new CheckpointError("ABORTED", `${operation}: the caller's signal ended it`);
+}
