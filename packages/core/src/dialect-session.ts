@@ -1,6 +1,7 @@
 import { ExponentialBackoff, handleWhen, type RetryPolicy, retry } from "cockatiel";
 import type { Dialect, Fault, Opened } from "./dialect.ts";
 import { CheckpointError, type CheckpointErrorCode, withoutValues } from "./errors.ts";
+import { Opening } from "./opening.ts";
 
 /**
  * One dialect in use: opens it once, gives each call a deadline, repeats what a repetition cures, and turns every
@@ -11,12 +12,16 @@ export class DialectSession {
   readonly #timeoutMs: number;
   readonly #retries: RetryPolicy;
   readonly #underWay = new Set<Promise<unknown>>();
-  #opening: Promise<Opened> | null = null;
+  /** Shared by all calls, so no caller's signal ends it. */
+  readonly #opening: Opening<Opened>;
   #closing: Promise<void> | null = null;
 
   constructor(dialect: Dialect, timeoutMs: number) {
     this.#dialect = dialect;
     this.#timeoutMs = timeoutMs;
+    this.#opening = new Opening(() =>
+      withDeadline("open database", timeoutMs, undefined, (limit) => dialect.open(limit)),
+    );
     this.#retries = retry(
       handleWhen((error) => isTransient(this.#fault(error))),
       { maxAttempts: MAX_RETRIES, backoff: new ExponentialBackoff({ initialDelay: 20, maxDelay: 1_000 }) },
@@ -30,7 +35,7 @@ export class DialectSession {
     work: (signal: AbortSignal, opened: Opened) => Promise<Result>,
   ): Promise<Result> {
     return this.runUnopened(operation, signal, async (limit) => {
-      const opened = await this.#open();
+      const opened = await this.#opening.get(limit);
       limit.throwIfAborted();
       return await work(limit, opened);
     });
@@ -71,23 +76,12 @@ export class DialectSession {
 
   async #close(): Promise<void> {
     await Promise.allSettled(this.#underWay);
-    await this.#opening?.catch(() => {}); // nobody waits for it any more, but it may hold a connection
+    await this.#opening.current(); // nobody waits for one under way any more, but it may hold a connection
     try {
       await withDeadline("close storage", this.#timeoutMs, undefined, () => this.#dialect.close());
     } catch (error) {
       throw this.#translate("close storage", error);
     }
-  }
-
-  /** Shared by all calls, so no caller's signal ends it; a failed one is forgotten. */
-  #open(): Promise<Opened> {
-    if (this.#opening !== null) return this.#opening;
-    const opening = withDeadline("open database", this.#timeoutMs, undefined, (limit) => this.#dialect.open(limit));
-    this.#opening = opening;
-    opening.catch(() => {
-      if (this.#opening === opening) this.#opening = null;
-    });
-    return opening;
   }
 
   #fault(error: unknown): Fault | undefined {
@@ -113,8 +107,7 @@ function isTransient(fault: Fault | undefined): boolean {
 
 const MEANING: Readonly<Record<Fault, readonly [CheckpointErrorCode, string]>> = {
   duplicate: ["CONFLICT", "there is another row with this key"],
-  "base-gone": ["CONTENTION", "the row that this one builds on is gone"],
-  "has-dependents": ["CONTENTION", "other rows build on this one"],
+  "foreign-key": ["CONTENTION", "rows that build on each other were changed by another client"],
   serialization: ["CONTENTION", "rolled back in favour of other clients, again and again"],
   busy: ["CONTENTION", "a lock was not had in time"],
   connection: ["UNAVAILABLE", "no connection, or it was lost"],

@@ -88,7 +88,7 @@ export interface RowStats {
  * What a driver's error means for us.
  *
  * - `duplicate`: a row with this id, or a row after the same `afterId`, is there already
- * - `base-gone`, `has-dependents`: a foreign key refused an insert or a removal
+ * - `foreign-key`: the base of a row to insert is gone, or a row to remove is still another one's base
  * - `serialization`: the database rolled back in favour of another client; the same change may succeed when sent again
  * - `busy`: a lock was not had in time
  * - `connection`: no connection, or it was lost; whether the change took place is unknown
@@ -102,8 +102,7 @@ export interface RowStats {
  */
 export type Fault =
   | "duplicate"
-  | "base-gone"
-  | "has-dependents"
+  | "foreign-key"
   | "serialization"
   | "busy"
   | "connection"

@@ -1,7 +1,13 @@
-export { boolean, identifier, integer, members, oneOf, string } from "./checks.ts";
+export {
+  type CheckpointConfig,
+  defineConfig,
+  type ProviderConfig,
+  type ProvidersConfig,
+  type WaymarkConfig,
+} from "./config.ts";
 export * from "./contract.ts";
-export * from "./dialect.ts";
-export { CheckpointError, type CheckpointErrorCode, describe, invalidArgument, property, rootCause } from "./errors.ts";
-export * from "./migrations.ts";
-export { COMMON_OPTIONS, resolveCommonOptions, timeout } from "./options.ts";
+export type { Change, Dialect, Fault, Opened, Rewrite, Row, RowHead, RowQuery, RowStats } from "./dialect.ts";
+export { CheckpointError, type CheckpointErrorCode } from "./errors.ts";
+export { type ConfiguredStorage, type Environment, type OpenOptions, openCheckpointStorage } from "./open.ts";
+export { createRegistry, type Registry, type StorageFactory } from "./registry.ts";
 export { createStorage } from "./storage.ts";

@@ -10,8 +10,10 @@ export const MAX_TIMEOUT_MS = 2_147_483_647;
 /** MySQL's identifiers end at 64 characters, PostgreSQL's at 63; the longest of ours has 37. */
 const MAX_PREFIX_LENGTH = 24;
 
+export type ResolvedCommonOptions = Readonly<Required<CommonStorageOptions>>;
+
 /** The common options with their defaults: inside, nothing is optional. */
-export function resolveCommonOptions(options: { readonly [name in keyof CommonStorageOptions]?: unknown }) {
+export function resolveCommonOptions(options: { readonly [name in keyof CommonStorageOptions]?: unknown }): ResolvedCommonOptions {
   const { operationTimeoutMs = 30_000, migrate = "auto", tablePrefix = "" } = options;
   return {
     operationTimeoutMs: timeout("options.operationTimeoutMs", operationTimeoutMs),

@@ -57,7 +57,8 @@ export function createStorage(
   dialect: Dialect,
   options: Pick<CommonStorageOptions, "operationTimeoutMs"> = {},
 ): CheckpointStorage {
-  return new DialectStorage(dialect, resolveCommonOptions(options).operationTimeoutMs);
+  const { operationTimeoutMs } = resolveCommonOptions(options);
+  return new DialectStorage(dialect, operationTimeoutMs);
 }
 
 class DialectStorage implements CheckpointStorage {

@@ -1,0 +1,43 @@
+import { type Dialect, NIL_ID, Opening } from "@waymark/core/dialect-kit";
+import { drizzle } from "drizzle-orm/better-sqlite3";
+import { connect } from "./connection.ts";
+import { classify } from "./errors.ts";
+import { migrateSchema } from "./migrate.ts";
+import type { ResolvedOptions } from "./options.ts";
+import { checkpointsTable } from "./schema.ts";
+import { createStatements } from "./statements.ts";
+
+/** The driver refuses a value or row above SQLite's own limit of 10^9 bytes, and names it less clearly than we do. */
+const MAX_STATEMENT_BYTES = 900_000_000;
+
+export function createSQLiteDialect(options: ResolvedOptions): Dialect {
+  const { tablePrefix, migrate } = options;
+  const connection = new Opening((signal) => connect(options, signal));
+  const opening = new Opening(async (signal) => {
+    const database = await connection.get(signal);
+    if (migrate !== "off") migrateSchema(database, tablePrefix, migrate === "auto" ? "apply" : "verify");
+    return createStatements(drizzle(database), checkpointsTable(tablePrefix), NIL_ID);
+  });
+
+  return {
+    name: "sqlite",
+    apiVersion: 1,
+    async open(signal) {
+      await opening.get(signal);
+      return { maxStatementBytes: MAX_STATEMENT_BYTES };
+    },
+    migrate: async (mode, signal) => migrateSchema(await connection.get(signal), tablePrefix, mode),
+    commit: async (change, signal) => (await opening.get(signal)).commit(change),
+    readChain: async (id, signal) => (await opening.get(signal)).readChain(id),
+    list: async (query, signal) => (await opening.get(signal)).list(query),
+    dependents: async (ids, signal) => (await opening.get(signal)).dependents(ids),
+    agents: async (after, limit, signal) => (await opening.get(signal)).agents(after, limit),
+    stats: async (agentId, signal) => (await opening.get(signal)).stats(agentId),
+    ping: async (signal) => (await opening.get(signal)).ping(),
+    classify,
+    async close() {
+      const database = await connection.current();
+      if (options.database === null) database?.close();
+    },
+  };
+}

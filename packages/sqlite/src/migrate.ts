@@ -1,0 +1,54 @@
+import {
+  type AppliedMigration,
+  foreignTable,
+  type Migration,
+  migrationDigest,
+  missingMigrations,
+  schemaOutdated,
+} from "@waymark/core/dialect-kit";
+import type { Database } from "better-sqlite3";
+import { migrations } from "./migrations.ts";
+
+/**
+ * Brings the schema up to date in one transaction that takes the write lock first, and looks again inside: of many
+ * processes that open a new file at once, one migrates and the others find it done.
+ */
+export function migrateSchema(database: Database, tablePrefix: string, mode: "apply" | "verify" | "sql"): string[] {
+  const history = `${tablePrefix}waymark_migrations`;
+  const missing = missingMigrations(migrations, readHistory(database, history));
+  if (mode === "sql") return missing.length === 0 ? [] : script(history, tablePrefix, missing);
+  if (missing.length === 0) return [];
+  if (mode === "verify") throw schemaOutdated(missing, script(history, tablePrefix, missing));
+  const apply = database.transaction(() => {
+    const stillMissing = missingMigrations(migrations, readHistory(database, history));
+    const table = `${tablePrefix}agent_checkpoints`;
+    if (stillMissing.length === migrations.length && hasTable(database, table)) throw foreignTable(table);
+    for (const statement of steps(history, tablePrefix, stillMissing)) database.exec(statement);
+    return stillMissing.map(({ name }) => name);
+  });
+  return apply.immediate();
+}
+
+function readHistory(database: Database, history: string): AppliedMigration[] {
+  if (!hasTable(database, history)) return [];
+  const rows = database.prepare(`select name, digest, minimum_reader as minimumReader from "${history}"`).all();
+  return (rows as AppliedMigration[]).map((row) => ({ ...row, minimumReader: Number(row.minimumReader) }));
+}
+
+function hasTable(database: Database, name: string): boolean {
+  return database.prepare("select 1 from sqlite_master where type = 'table' and name = ?").get(name) !== undefined;
+}
+
+function script(history: string, tablePrefix: string, missing: readonly Migration[]): string[] {
+  return ["BEGIN IMMEDIATE", ...steps(history, tablePrefix, missing), "COMMIT"];
+}
+
+function steps(history: string, tablePrefix: string, missing: readonly Migration[]): string[] {
+  return [
+    `CREATE TABLE IF NOT EXISTS "${history}" (name text PRIMARY KEY NOT NULL, digest text NOT NULL, minimum_reader integer NOT NULL, applied_at integer NOT NULL)`,
+    ...missing.flatMap((migration) => [
+      ...migration.statements.map((statement) => statement.replaceAll("`agent_checkpoints", `\`${tablePrefix}agent_checkpoints`)),
+      `INSERT INTO "${history}" (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
+    ]),
+  ];
+}

@@ -1,0 +1,33 @@
+// Generated from migrations/ by scripts/compile-migrations.mjs: run `npm run db:generate`, don't edit.
+import type { Migration } from "@waymark/core/dialect-kit";
+
+export const migrations: readonly Migration[] = [
+  {
+    name: "0000_initial",
+    minimumReader: 1,
+    statements: [
+      `CREATE TABLE \`agent_checkpoints\` (
+	\`id\` blob PRIMARY KEY NOT NULL,
+	\`agent_id\` text NOT NULL,
+	\`namespace\` text NOT NULL,
+	\`name\` text NOT NULL,
+	\`parent_id\` blob,
+	\`after_id\` blob,
+	\`base_id\` blob,
+	\`created_at\` integer NOT NULL,
+	\`metadata\` text,
+	\`encoding\` text NOT NULL,
+	\`state_bytes\` integer NOT NULL,
+	\`digest\` blob NOT NULL,
+	\`pending\` integer,
+	\`state\` blob NOT NULL,
+	FOREIGN KEY (\`base_id\`) REFERENCES \`agent_checkpoints\`(\`id\`) ON UPDATE no action ON DELETE no action
+)`,
+      "CREATE INDEX `agent_checkpoints_by_agent` ON `agent_checkpoints` (`agent_id`,`id`)",
+      "CREATE INDEX `agent_checkpoints_by_namespace` ON `agent_checkpoints` (`agent_id`,`namespace`,`id`)",
+      "CREATE UNIQUE INDEX `agent_checkpoints_after` ON `agent_checkpoints` (`agent_id`,`namespace`,`after_id`) WHERE after_id is not null",
+      "CREATE INDEX `agent_checkpoints_base` ON `agent_checkpoints` (`base_id`) WHERE base_id is not null",
+      "CREATE INDEX `agent_checkpoints_pending` ON `agent_checkpoints` (`pending`) WHERE pending is not null",
+    ],
+  },
+];

@@ -1,0 +1,65 @@
+import { sql } from "drizzle-orm";
+import { type AnySQLiteColumn, customType, foreignKey, index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+
+/** A UUID as its 16 bytes, which order as the UUID's text does. Kept in a prepared statement, so `null` passes too. */
+const uuid = customType<{ data: string; driverData: Uint8Array | null }>({
+  dataType: () => "blob",
+  toDriver: (id: string | null) => (id === null ? null : Buffer.from(id.replaceAll("-", ""), "hex")),
+  fromDriver: (bytes) => {
+    const hex = Buffer.from(bytes as Uint8Array).toString("hex");
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  },
+});
+
+const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => "blob" });
+
+/** A whole number up to 2^53; a handle of the user's own may be set to hand out bigints. */
+const count = customType<{ data: number; driverData: number | bigint }>({
+  dataType: () => "integer",
+  fromDriver: Number,
+});
+
+/** Text compares byte for byte: SQLite's default collation, BINARY. */
+export function checkpointsTable(tablePrefix: string) {
+  const name = `${tablePrefix}agent_checkpoints`;
+  return sqliteTable(
+    name,
+    {
+      id: uuid("id").primaryKey(),
+      agentId: text("agent_id").notNull(),
+      namespace: text("namespace").notNull(),
+      name: text("name").notNull(),
+      parentId: uuid("parent_id"),
+      afterId: uuid("after_id"),
+      baseId: uuid("base_id"),
+      createdAt: count("created_at").notNull(),
+      metadata: text("metadata"),
+      encoding: text("encoding").notNull(),
+      stateBytes: count("state_bytes").notNull(),
+      digest: bytes("digest").notNull(),
+      pending: integer("pending"),
+      // Last, since SQLite walks through a large value to reach the columns behind it, and lists read all but this one.
+      state: bytes("state").notNull(),
+    },
+    (table): ReturnType<typeof constraints> => constraints(name, table),
+  );
+}
+
+type Columns = Record<"id" | "agentId" | "namespace" | "afterId" | "baseId" | "pending", AnySQLiteColumn>;
+
+function constraints(name: string, table: Columns) {
+  return [
+    // One column on purpose: see ARCHITECTURE.md, "Safety by foreign key".
+    foreignKey({ name: `${name}_base_fk`, columns: [table.baseId], foreignColumns: [table.id] }),
+    index(`${name}_by_agent`).on(table.agentId, table.id),
+    index(`${name}_by_namespace`).on(table.agentId, table.namespace, table.id),
+    uniqueIndex(`${name}_after`).on(table.agentId, table.namespace, table.afterId).where(sql`after_id is not null`),
+    index(`${name}_base`).on(table.baseId).where(sql`base_id is not null`),
+    index(`${name}_pending`).on(table.pending).where(sql`pending is not null`),
+  ];
+}
+
+export type CheckpointsTable = ReturnType<typeof checkpointsTable>;
+
+/** For drizzle-kit, which generates the migrations from it. */
+export const agentCheckpoints = checkpointsTable("");

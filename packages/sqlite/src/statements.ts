@@ -1,0 +1,113 @@
+import type { Change, Rewrite, Row, RowHead, RowQuery, RowStats } from "@waymark/core/dialect-kit";
+import { and, desc, eq, getTableColumns, gt, inArray, isNull, lt, type SQL, sql } from "drizzle-orm";
+import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
+import type { SQLiteInsertValue } from "drizzle-orm/sqlite-core";
+import type { CheckpointsTable } from "./schema.ts";
+
+/** Ends a transaction whose guard missed. */
+class GuardMissed extends Error {}
+
+/** The statements of one database and table. Synchronous, as the driver is. */
+export function createStatements(db: BetterSQLite3Database, table: CheckpointsTable, nilId: string) {
+  const { state: _, afterId: __, pending: ___, ...head } = getTableColumns(table);
+  const columns = getTableColumns(table);
+  // The hot one is prepared once: building its text would cost more than running it.
+  const values = Object.fromEntries(Object.keys(columns).map((name) => [name, sql.placeholder(name)]));
+  const insertOne = db.insert(table).values(values as SQLiteInsertValue<CheckpointsTable>).prepare();
+
+  function commit(change: Change): boolean {
+    const { insert = [], rewrite = [], remove = [] } = change;
+    const [only] = insert;
+    if (only !== undefined && only.afterId === null && insert.length + rewrite.length + remove.length === 1) {
+      insertRow(only);
+      return true;
+    }
+    try {
+      // Immediate: a transaction that reads first and then writes would be refused at once, without the busy timeout.
+      db.transaction(() => commitAll(insert, rewrite, remove), { behavior: "immediate" });
+      return true;
+    } catch (error) {
+      if (error instanceof GuardMissed) return false;
+      throw error;
+    }
+  }
+
+  function commitAll(insert: readonly Row[], rewrite: readonly Rewrite[], remove: readonly string[]): void {
+    for (const row of insert) {
+      if (row.afterId !== null && latestId(row) !== row.afterId) throw new GuardMissed();
+      insertRow(row);
+    }
+    for (const { id, fromBaseId, ...change } of rewrite) {
+      const base = fromBaseId === null ? isNull(table.baseId) : eq(table.baseId, fromBaseId);
+      const { changes } = db.update(table).set(change).where(and(eq(table.id, id), base)).run();
+      if (changes !== 1) throw new GuardMissed();
+    }
+    if (remove.length > 0) db.delete(table).where(inArray(table.id, [...remove])).run();
+  }
+
+  function insertRow(row: Row): void {
+    insertOne.run({ ...row });
+  }
+
+  function latestId({ agentId, namespace }: Row): string {
+    const [latest] = list({ agentId, namespace, limit: 1 });
+    return latest?.id ?? nilId;
+  }
+
+  function readChain(id: string): Row[] {
+    const chain = sql`(with recursive chain (id, base_id, depth) as (
+      select ${table.id}, ${table.baseId}, 0 from ${table} where ${eq(table.id, id)}
+      union all
+      select ${table.id}, ${table.baseId}, chain.depth + 1 from chain join ${table} on ${table.id} = chain.base_id
+    ) select id, depth from chain) as chain`;
+    return db.select(columns).from(table).innerJoin(chain, sql`chain.id = ${table.id}`).orderBy(sql`chain.depth`).all();
+  }
+
+  function list(query: RowQuery): RowHead[] {
+    return db.select(head).from(table).where(and(...conditions(query))).orderBy(desc(table.id)).limit(query.limit).all();
+  }
+
+  function conditions(query: RowQuery): SQL[] {
+    const { id, agentId, namespace, name, parentId, metadataLines = [], before, since } = query;
+    const all: SQL[] = metadataLines.map((line) => sql`instr(${table.metadata}, ${line}) > 0`);
+    if (id !== undefined) all.push(eq(table.id, id));
+    if (agentId !== undefined) all.push(eq(table.agentId, agentId));
+    if (namespace !== undefined) all.push(eq(table.namespace, namespace));
+    if (name !== undefined) all.push(eq(table.name, name));
+    if (parentId !== undefined) all.push(eq(table.parentId, parentId));
+    if (before !== undefined) all.push(lt(table.id, before));
+    if (since !== undefined) all.push(gt(table.id, since));
+    return all;
+  }
+
+  function dependents(ids: readonly string[]): RowHead[] {
+    return db.select(head).from(table).where(inArray(table.baseId, [...ids])).orderBy(desc(table.id)).all();
+  }
+
+  /** A loose index scan: one step of the index per agent, however many rows each has. */
+  function agents(after: string | null, limit: number): string[] {
+    const next = (above: SQL) => sql`(select min(${table.agentId}) from ${table} where ${table.agentId} > ${above})`;
+    const rows = db.all<{ id: string }>(sql`with recursive agent (id, position) as (
+      select ${next(sql`${after ?? ""}`)}, 1
+      union all
+      select ${next(sql`agent.id`)}, position + 1 from agent where agent.id is not null and position < ${limit}
+    ) select id from agent where id is not null order by position`);
+    return rows.map(({ id }) => id);
+  }
+
+  function stats(agentId: string | null): RowStats {
+    const counts = {
+      rows: sql`count(*)`.mapWith(Number),
+      storedBytes: sql`coalesce(sum(length(${table.state})), 0)`.mapWith(Number),
+      stateBytes: sql`coalesce(sum(${table.stateBytes}), 0)`.mapWith(Number),
+    };
+    const where = agentId === null ? undefined : eq(table.agentId, agentId);
+    return db.select(counts).from(table).where(where).get() as RowStats;
+  }
+
+  function ping(): void {
+    db.get(sql`select 1`);
+  }
+
+  return { commit, readChain, list, dependents, agents, stats, ping };
+}
