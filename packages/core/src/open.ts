@@ -182,30 +182,28 @@ async function importModule(specifier: string): Promise<Module> {
 
 /** What went wrong in a config file, and where. The error's own message stays out of it: it may quote the config. */
 function faultOf(file: string, error: unknown): string {
-  const kind = error instanceof Error ? error.constructor.name : describe(error);
-  const name = /^[A-Za-z_$][\w$]{0,63}$/.test(kind) || !(error instanceof Error) ? kind : "an error";
+  if (extname(file) === ".json" && error instanceof SyntaxError) return "it is not valid JSON";
+  const className = error instanceof Error ? error.constructor.name : "";
+  const thrown = /^[A-Za-z_$][\w$]{0,63}$/.test(className) ? className : describe(error);
   const code = property(error, "code");
   const shownCode = typeof code === "string" && /^[A-Z0-9_]{1,64}$/.test(code) ? ` (${code})` : "";
-  return `it threw ${name}${shownCode}${missingModule(error)}${placeOf(file, error)}`;
+  // Node tells the place of a syntax error to its own console alone.
+  const place = lineOf(file, error) ?? (error instanceof SyntaxError ? `: node --check ${file} shows where` : "");
+  return `it threw ${thrown}${shownCode}${missingModule(error) ?? place}`;
 }
 
-/** The name of a module that the config imports, and which is not there. */
-function missingModule(error: unknown): string {
+/** The name of a module that is imported, and not there. */
+function missingModule(error: unknown): string | null {
   const code = property(error, "code");
-  const message = property(error, "message");
-  if ((code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") || typeof message !== "string") return "";
-  const name = /^Cannot find (?:package|module) '([@\w./:-]{1,256})'/.exec(message)?.[1];
-  return name === undefined ? "" : `, importing ${name}`;
+  if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") return null;
+  const name = /^Cannot find (?:package|module) '([@\w./:-]{1,256})'/.exec(String(property(error, "message")))?.[1];
+  return name === undefined ? null : `: it imports ${name}`;
 }
 
-function placeOf(file: string, error: unknown): string {
-  const stack = String(property(error, "stack") ?? "");
-  const message = String(property(error, "message") ?? "");
-  const position = /(?:\(line (\d{1,6}) column (\d{1,6})\)|at position (\d{1,9}))[^)]*$/.exec(message);
-  if (extname(file) === ".json" && position !== null) {
-    return position[3] === undefined ? ` at line ${position[1]}, column ${position[2]}` : ` at character ${position[3]}`;
-  }
-  // The frames come after the message, except where a parser names the place in it.
+/** Where in the file an error arose, by its stack. A parser's error has no frame there, and says the place in words. */
+function lineOf(file: string, error: unknown): string | null {
+  const stack = String(property(error, "stack"));
+  const message = String(property(error, "message"));
   for (const text of [stack.slice(stack.indexOf(message) + message.length), stack]) {
     for (const name of [pathToFileURL(file).href, file]) {
       const at = text.indexOf(`${name}:`);
@@ -213,7 +211,7 @@ function placeOf(file: string, error: unknown): string {
       if (place !== null) return ` at line ${place[1]}${place[2] === undefined ? "" : `, column ${place[2]}`}`;
     }
   }
-  return "";
+  return null;
 }
 
 /** The variables that name a database, first to last. All but the first are shared with other programs. */
@@ -278,7 +276,7 @@ function databasePathOf(variable: string, rest: string, cwd: string): string {
  */
 function withPathsFrom(folder: string, provider: Provider): Provider {
   const { databasePath } = provider.options;
-  if (typeof databasePath !== "string" || databasePath === "" || /^(file)?:/.test(databasePath)) return provider;
+  if (typeof databasePath !== "string" || databasePath === "" || databasePath === ":memory:") return provider;
   return { ...provider, options: { ...provider.options, databasePath: resolve(folder, databasePath) } };
 }
 
@@ -311,7 +309,7 @@ async function factoryOf(
   try {
     module = await importModule(pathToFileURL(path).href);
   } catch (error) {
-    const message = `${source}: ${field}: loading ${path} failed${missingModule(error)}`;
+    const message = `${source}: ${field}: loading ${path} failed${missingModule(error) ?? ""}`;
     throw new CheckpointError("INVALID_CONFIG", message, { cause: withoutValues(error) });
   }
   const factory = module["createCheckpointStorage"];

@@ -44,7 +44,7 @@ import type {
 } from "./contract.ts";
 import { type Dialect, NIL_ID, type Row, type RowHead, type RowQuery, rowBytes } from "./dialect.ts";
 import { DialectSession } from "./dialect-session.ts";
-import { CheckpointError } from "./errors.ts";
+import { CheckpointError, invalidArgument } from "./errors.ts";
 import { idClock } from "./ids.ts";
 import { resolveCommonOptions } from "./options.ts";
 import { keeper } from "./prune.ts";
@@ -80,6 +80,7 @@ class DialectStorage implements CheckpointStorage {
     }
     const id = head.id ?? idClock.next();
     const afterId = ifLatest === undefined ? null : (ifLatest ?? NIL_ID);
+    if (afterId !== null && id <= afterId) throw invalidArgument("checkpoint.id", "above options.ifLatest", id);
     const packed = packSnapshot(snapshot);
     return await this.#session.run("store checkpoint", signal, async (limit, { maxStatementBytes }) => {
       const row = toRow({ ...head, id }, await packed, afterId);

@@ -1,0 +1,23 @@
+CREATE TABLE "agent_checkpoints" (
+	"id" uuid PRIMARY KEY NOT NULL,
+	"agent_id" text COLLATE "C" NOT NULL,
+	"namespace" text COLLATE "C" NOT NULL,
+	"name" text COLLATE "C" NOT NULL,
+	"parent_id" uuid,
+	"after_id" uuid,
+	"base_id" uuid,
+	"created_at" bigint NOT NULL,
+	"metadata" text COLLATE "C",
+	"encoding" text COLLATE "C" NOT NULL,
+	"state_bytes" bigint NOT NULL,
+	"digest" "bytea" NOT NULL,
+	"pending" bigint,
+	"state" "bytea" NOT NULL
+);
+--> statement-breakpoint
+ALTER TABLE "agent_checkpoints" ADD CONSTRAINT "agent_checkpoints_base_fk" FOREIGN KEY ("base_id") REFERENCES "public"."agent_checkpoints"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+CREATE INDEX "agent_checkpoints_by_agent" ON "agent_checkpoints" USING btree ("agent_id","id");--> statement-breakpoint
+CREATE INDEX "agent_checkpoints_by_namespace" ON "agent_checkpoints" USING btree ("agent_id","namespace","id");--> statement-breakpoint
+CREATE UNIQUE INDEX "agent_checkpoints_after" ON "agent_checkpoints" USING btree ("agent_id","namespace","after_id") WHERE after_id is not null;--> statement-breakpoint
+CREATE INDEX "agent_checkpoints_base" ON "agent_checkpoints" USING btree ("base_id") WHERE base_id is not null;--> statement-breakpoint
+CREATE INDEX "agent_checkpoints_pending" ON "agent_checkpoints" USING btree ("pending") WHERE pending is not null;

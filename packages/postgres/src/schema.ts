@@ -1,0 +1,63 @@
+import { sql } from "drizzle-orm";
+import {
+  type AnyPgColumn,
+  bigint,
+  customType,
+  foreignKey,
+  index,
+  PgSchema,
+  pgTable,
+  type PgTableFn,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
+
+/** Compares and orders byte for byte, whatever the database's own collation is. */
+const text = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' });
+
+const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => "bytea" });
+
+export function checkpointsTable(tablePrefix: string, schema: string | null) {
+  const name = `${tablePrefix}agent_checkpoints`;
+  // Not `pgSchema()`, which refuses `public`: naming it too makes us independent of the role's search path.
+  const makeTable = (schema === null ? pgTable : new PgSchema(schema).table) as PgTableFn<string>;
+  return makeTable(
+    name,
+    {
+      id: uuid("id").primaryKey(),
+      agentId: text("agent_id").notNull(),
+      namespace: text("namespace").notNull(),
+      name: text("name").notNull(),
+      parentId: uuid("parent_id"),
+      afterId: uuid("after_id"),
+      baseId: uuid("base_id"),
+      createdAt: bigint("created_at", { mode: "number" }).notNull(),
+      metadata: text("metadata"),
+      encoding: text("encoding").notNull(),
+      stateBytes: bigint("state_bytes", { mode: "number" }).notNull(),
+      digest: bytes("digest").notNull(),
+      pending: bigint("pending", { mode: "number" }),
+      state: bytes("state").notNull(),
+    },
+    (table): ReturnType<typeof constraints> => constraints(name, table),
+  );
+}
+
+type Columns = Record<"id" | "agentId" | "namespace" | "afterId" | "baseId" | "pending", AnyPgColumn>;
+
+function constraints(name: string, table: Columns) {
+  return [
+    // One column on purpose: see ARCHITECTURE.md, "Safety by foreign key".
+    foreignKey({ name: `${name}_base_fk`, columns: [table.baseId], foreignColumns: [table.id] }),
+    index(`${name}_by_agent`).on(table.agentId, table.id),
+    index(`${name}_by_namespace`).on(table.agentId, table.namespace, table.id),
+    uniqueIndex(`${name}_after`).on(table.agentId, table.namespace, table.afterId).where(sql`after_id is not null`),
+    index(`${name}_base`).on(table.baseId).where(sql`base_id is not null`),
+    index(`${name}_pending`).on(table.pending).where(sql`pending is not null`),
+  ];
+}
+
+export type CheckpointsTable = ReturnType<typeof checkpointsTable>;
+
+/** For drizzle-kit, which generates the migrations from it. */
+export const agentCheckpoints = checkpointsTable("", null);
