@@ -73,9 +73,9 @@ class Walk {
     switch (kindOf(value)) {
       case "array": {
         const array = value as unknown[];
-        if (this.#isSparse(array, depth)) json = false;
+        // `tag` looks inside of one with holes: by its keys, since its length may be four billion.
+        if (this.#isSparse(array, depth)) return false;
         for (let index = 0; index < array.length; index++) {
-          if (array[index] === undefined && !(index in array)) continue;
           this.#path[depth] = index;
           if (!this.isJson(array[index], depth + 1)) json = false;
         }

@@ -1,0 +1,24 @@
+CREATE TABLE `agent_checkpoints` (
+	`id` binary(16) NOT NULL,
+	`agent_id` varbinary(255) NOT NULL,
+	`namespace` varbinary(1024) NOT NULL,
+	`name` blob NOT NULL,
+	`parent_id` binary(16),
+	`after_id` binary(16),
+	`base_id` binary(16),
+	`created_at` bigint NOT NULL,
+	`metadata` blob,
+	`encoding` varbinary(64) NOT NULL,
+	`state_bytes` bigint NOT NULL,
+	`digest` binary(32) NOT NULL,
+	`pending` bigint,
+	`state` longblob NOT NULL,
+	CONSTRAINT `agent_checkpoints_id` PRIMARY KEY(`id`),
+	CONSTRAINT `agent_checkpoints_after` UNIQUE(`agent_id`,`namespace`,`after_id`)
+);
+--> statement-breakpoint
+ALTER TABLE `agent_checkpoints` ADD CONSTRAINT `agent_checkpoints_base_fk` FOREIGN KEY (`base_id`) REFERENCES `agent_checkpoints`(`id`) ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+CREATE INDEX `agent_checkpoints_by_agent` ON `agent_checkpoints` (`agent_id`,`id`);--> statement-breakpoint
+CREATE INDEX `agent_checkpoints_by_namespace` ON `agent_checkpoints` (`agent_id`,`namespace`,`id`);--> statement-breakpoint
+CREATE INDEX `agent_checkpoints_base` ON `agent_checkpoints` (`base_id`);--> statement-breakpoint
+CREATE INDEX `agent_checkpoints_pending` ON `agent_checkpoints` (`pending`);

@@ -1,0 +1,73 @@
+import { invalidArgument } from "@waymark/core/dialect-kit";
+import { drizzle, type MySql2Database } from "drizzle-orm/mysql2";
+import type { Pool as CallbackPool } from "mysql2";
+import type { Pool, PoolConnection, PoolOptions } from "mysql2/promise";
+import { classify } from "./errors.ts";
+import type { ResolvedOptions } from "./options.ts";
+
+/** The pool of one storage: made of a URL, or the user's own. */
+export interface Connection {
+  /** Runs `work` on one connection, which is given up when the signal aborts: it may never answer. */
+  use<Result>(signal: AbortSignal, work: (connection: PoolConnection) => Promise<Result>): Promise<Result>;
+  close(): Promise<void>;
+}
+
+export async function connect(options: ResolvedOptions): Promise<Connection> {
+  const pool = options.pool === null ? await makePool(options) : promisePool(options.pool as Pool | CallbackPool);
+
+  async function use<Result>(signal: AbortSignal, work: (connection: PoolConnection) => Promise<Result>): Promise<Result> {
+    const connection = await pool.getConnection();
+    const giveUp = () => connection.destroy();
+    if (signal.aborted) {
+      connection.release(); // it came too late
+      signal.throwIfAborted();
+    }
+    signal.addEventListener("abort", giveUp, { once: true });
+    try {
+      return await work(connection);
+    } catch (error) {
+      // After these mysql2 hands the connection to the next caller, who then fails with ECONNRESET.
+      const fault = classify(error);
+      if (fault === "connection" || fault === "too-large") connection.destroy();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+      connection.release(); // does nothing for a destroyed one
+    }
+  }
+
+  return { use, close: () => (options.pool === null ? pool.end() : Promise.resolve()) };
+}
+
+/** Drizzle on one connection. */
+export function drizzleOn(connection: PoolConnection): MySql2Database {
+  return drizzle({ client: connection });
+}
+
+function promisePool(pool: Pool | CallbackPool): Pool {
+  return "promise" in pool && typeof pool.promise === "function" ? pool.promise() : (pool as Pool);
+}
+
+async function makePool(options: ResolvedOptions): Promise<Pool> {
+  const { default: mysql } = await import("mysql2/promise");
+  const connectionString = options.connectionString as string;
+  const settings: PoolOptions = {
+    uri: connectionString,
+    connectionLimit: options.poolSize,
+    maxIdle: options.poolSize,
+    idleTimeout: options.idleTimeoutMs,
+    connectTimeout: options.connectTimeoutMs,
+    enableKeepAlive: true,
+  };
+  if (options.ssl !== null && options.ssl !== false) settings.ssl = options.ssl === true ? {} : { ...options.ssl };
+  let pool: Pool;
+  try {
+    pool = mysql.createPool(settings);
+  } catch {
+    // The error would show the URL.
+    throw invalidArgument("options.connectionString", "a URL that can be parsed (is the password URL-encoded?)", connectionString);
+  }
+  // An idle connection that is lost says so to nobody else, and an error event without a listener ends the process.
+  pool.on("connection", (connection) => connection.on("error", () => {}));
+  return pool;
+}

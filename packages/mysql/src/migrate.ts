@@ -1,0 +1,121 @@
+import { createHash } from "node:crypto";
+import { CheckpointError } from "@waymark/core";
+import {
+  type AppliedMigration,
+  foreignTable,
+  type Migration,
+  migrationDigest,
+  missingMigrations,
+  property,
+  schemaOutdated,
+} from "@waymark/core/dialect-kit";
+import { getTableColumns } from "drizzle-orm";
+import type { PoolConnection, RowDataPacket } from "mysql2/promise";
+import { classify } from "./errors.ts";
+import { migrations } from "./migrations.ts";
+import type { ResolvedOptions } from "./options.ts";
+import { agentCheckpoints } from "./schema.ts";
+
+type Place = Pick<ResolvedOptions, "tablePrefix" | "operationTimeoutMs">;
+
+/**
+ * Brings the schema up to date. Here DDL commits by itself, so a process may die between two statements, and the next
+ * one goes on: each statement runs alone, one that was done already counts as done, and a migration is recorded when all
+ * of its statements are. A named lock keeps processes from doing the work at once; where the server has none (some
+ * Galera clusters) they may, for the same reason.
+ */
+export async function migrateSchema(
+  connection: PoolConnection,
+  place: Place,
+  mode: "apply" | "verify" | "sql",
+): Promise<string[]> {
+  const missing = missingMigrations(migrations, await readHistory(connection, place));
+  if (mode === "sql") return missing.length === 0 ? [] : steps(place, missing);
+  if (missing.length === 0) return [];
+  if (mode === "verify") throw schemaOutdated(missing, steps(place, missing));
+  try {
+    await lock(connection, place);
+    const stillMissing = missingMigrations(migrations, await readHistory(connection, place));
+    if (stillMissing.length === migrations.length) await checkPlace(connection, place);
+    if (stillMissing.length === 0) return [];
+    for (const statement of steps(place, stillMissing)) await runOnce(connection, statement);
+    return stillMissing.map(({ name }) => name);
+  } finally {
+    connection.destroy(); // and with it the lock, and the engine that was set
+  }
+}
+
+async function readHistory(connection: PoolConnection, { tablePrefix }: Place): Promise<AppliedMigration[]> {
+  const history = `${tablePrefix}waymark_migrations`;
+  if ((await columnsOf(connection, history)).size === 0) return [];
+  const rows = await query(connection, `SELECT name, digest, minimum_reader FROM \`${history}\``);
+  return rows.map(([name, digest, minimumReader]) => ({
+    name: String(name),
+    digest: String(digest),
+    minimumReader: Number(minimumReader),
+  }));
+}
+
+/** For a database that has none of our migrations: the table may be there half-made, but not by somebody else. */
+async function checkPlace(connection: PoolConnection, { tablePrefix }: Place): Promise<void> {
+  const table = `${tablePrefix}agent_checkpoints`;
+  const found = await columnsOf(connection, table);
+  const ours = Object.values(getTableColumns(agentCheckpoints)).map(({ name }) => name);
+  if (found.size > 0 && !ours.every((name) => found.has(name))) throw foreignTable(table);
+}
+
+/** Empty if there is no such table. */
+async function columnsOf(connection: PoolConnection, table: string): Promise<Set<string>> {
+  const text = "SELECT column_name FROM information_schema.columns WHERE table_schema = database() AND table_name = ?";
+  const rows = await query(connection, text, table);
+  return new Set(rows.map(([name]) => String(name).toLowerCase()));
+}
+
+async function lock(connection: PoolConnection, place: Place): Promise<void> {
+  const [[database] = []] = await query(connection, "SELECT database()");
+  const digest = createHash("sha256").update(`${String(database)}.${place.tablePrefix}`).digest("hex");
+  let rows: unknown[][];
+  try {
+    const seconds = Math.max(1, Math.floor(place.operationTimeoutMs / 1_000));
+    rows = await query(connection, "SELECT GET_LOCK(?, ?)", `waymark ${digest.slice(0, 48)}`, seconds);
+  } catch (error) {
+    if (classify(error) !== "other") throw error;
+    return; // this server has no such locks
+  }
+  if (rows[0]?.[0] === 0) {
+    throw new CheckpointError("CONTENTION", "open database: another process has been migrating it for too long");
+  }
+}
+
+/** What a server says of a statement that was done before: table, column, index, foreign key or row is there, or gone. */
+const DONE_ALREADY: ReadonlySet<unknown> = new Set([1050, 1060, 1061, 1826, 1062, 1051, 1091]);
+
+async function runOnce(connection: PoolConnection, statement: string): Promise<void> {
+  try {
+    await connection.query(statement);
+  } catch (error) {
+    if (DONE_ALREADY.has(property(error, "errno"))) return;
+    // MariaDB says of a foreign key that is there only that it cannot make the table: errno 121 within 1005.
+    const message = property(error, "message");
+    if (property(error, "errno") === 1005 && typeof message === "string" && message.includes("errno: 121")) return;
+    throw error;
+  }
+}
+
+async function query(connection: PoolConnection, text: string, ...values: (string | number)[]): Promise<unknown[][]> {
+  const [rows] = await connection.query<RowDataPacket[][]>({ sql: text, rowsAsArray: true }, values);
+  return rows;
+}
+
+function steps({ tablePrefix }: Place, missing: readonly Migration[]): string[] {
+  const history = `\`${tablePrefix}waymark_migrations\``;
+  return [
+    // Other engines take foreign keys and ignore them.
+    "SET SESSION default_storage_engine = InnoDB",
+    `CREATE TABLE IF NOT EXISTS ${history} (name varchar(190) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, digest char(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, minimum_reader int NOT NULL, applied_at bigint NOT NULL)`,
+    ...missing.flatMap((migration) => [
+      ...migration.statements.map((statement) => statement.replaceAll("`agent_checkpoints", `\`${tablePrefix}agent_checkpoints`)),
+      `INSERT INTO ${history} (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
+    ]),
+  ];
+}

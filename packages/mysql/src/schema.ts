@@ -1,0 +1,69 @@
+import { type AnyMySqlColumn, customType, foreignKey, index, mysqlTable, uniqueIndex } from "drizzle-orm/mysql-core";
+
+/** A UUID as its 16 bytes, which order as the UUID's text does. */
+const uuid = customType<{ data: string; driverData: Buffer }>({
+  dataType: () => "binary(16)",
+  toDriver: (id) => Buffer.from(id.replaceAll("-", ""), "hex"),
+  fromDriver: (bytes) => {
+    const hex = bytes.toString("hex");
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  },
+});
+
+/** Text as its UTF-8: every collation takes some different texts for the same, if only in their trailing spaces. */
+const text = customType<{ data: string; driverData: Buffer; config: { type: string }; configRequired: true }>({
+  dataType: ({ type }) => type,
+  toDriver: (value) => Buffer.from(value, "utf8"),
+  fromDriver: (bytes) => bytes.toString("utf8"),
+});
+
+const bytes = customType<{ data: Uint8Array; driverData: Buffer; config: { type: string }; configRequired: true }>({
+  dataType: ({ type }) => type,
+  toDriver: (value) => Buffer.from(value.buffer, value.byteOffset, value.byteLength),
+});
+
+/** A whole number up to 2^53; a pool of the user's own may be set to hand out strings. */
+const count = customType<{ data: number; driverData: number | string }>({ dataType: () => "bigint", fromDriver: Number });
+
+export function checkpointsTable(tablePrefix: string) {
+  const name = `${tablePrefix}agent_checkpoints`;
+  return mysqlTable(
+    name,
+    {
+      id: uuid("id").primaryKey(),
+      agentId: text("agent_id", { type: "varbinary(255)" }).notNull(),
+      namespace: text("namespace", { type: "varbinary(1024)" }).notNull(),
+      name: text("name", { type: "blob" }).notNull(),
+      parentId: uuid("parent_id"),
+      afterId: uuid("after_id"),
+      baseId: uuid("base_id"),
+      createdAt: count("created_at").notNull(),
+      metadata: text("metadata", { type: "blob" }),
+      encoding: text("encoding", { type: "varbinary(64)" }).notNull(),
+      stateBytes: count("state_bytes").notNull(),
+      digest: bytes("digest", { type: "binary(32)" }).notNull(),
+      pending: count("pending"),
+      state: bytes("state", { type: "longblob" }).notNull(),
+    },
+    (table): ReturnType<typeof constraints> => constraints(name, table),
+  );
+}
+
+type Columns = Record<"id" | "agentId" | "namespace" | "afterId" | "baseId" | "pending", AnyMySqlColumn>;
+
+function constraints(name: string, table: Columns) {
+  return [
+    // One column on purpose: see ARCHITECTURE.md, "Safety by foreign key".
+    foreignKey({ name: `${name}_base_fk`, columns: [table.baseId], foreignColumns: [table.id] }),
+    index(`${name}_by_agent`).on(table.agentId, table.id),
+    index(`${name}_by_namespace`).on(table.agentId, table.namespace, table.id),
+    uniqueIndex(`${name}_after`).on(table.agentId, table.namespace, table.afterId),
+    index(`${name}_base`).on(table.baseId),
+    index(`${name}_pending`).on(table.pending),
+  ];
+}
+
+export type CheckpointsTable = ReturnType<typeof checkpointsTable>;
+
+/** For drizzle-kit, which generates the migrations from it. */
+export const agentCheckpoints = checkpointsTable("");
