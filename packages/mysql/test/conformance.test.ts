@@ -1,0 +1,34 @@
+import { type ConformanceStore, describeCheckpointStorage, type StoredRow } from "@waymark/conformance";
+import { createMySQLStorage } from "@waymark/mysql";
+import mysql, { type RowDataPacket } from "mysql2/promise";
+import { inject } from "vitest";
+import { createDatabase } from "waymark-test-servers";
+import type {} from "waymark-test-servers/global-setup";
+
+for (const [kind, name] of [["mysql", "MySQL"], ["mariadb", "MariaDB"]] as const) {
+  const server = inject("waymarkServers")[kind];
+  if (server) describeCheckpointStorage({ name: `${name} ${server.version}`, create: () => createStore(server.url) });
+}
+
+async function createStore(serverUrl: string): Promise<ConformanceStore> {
+  const database = await createDatabase(serverUrl);
+  const options = { type: "mysql", connectionString: database.url, poolSize: 4 } as const;
+  const around = await mysql.createConnection(database.url); // its own connection, beside the storages'
+  const query = async (text: string, values: unknown[] = []) => (await around.query<RowDataPacket[]>(text, values))[0];
+  const key = (id: string) => Buffer.from(id.replaceAll("-", ""), "hex");
+  const columns = "convert(agent_id using utf8mb4) agentId, convert(namespace using utf8mb4) namespace, convert(name using utf8mb4) name, convert(encoding using utf8mb4) encoding, state, state_bytes stateBytes, digest";
+  return {
+    open: (common) => createMySQLStorage({ ...options, ...common }),
+    readRow: async (id) => ((await query(`select ${columns} from agent_checkpoints where id = ?`, [key(id)]))[0] as StoredRow) ?? null,
+    damageRow: async (id, { stateBytes, ...damage }) => {
+      const change = { ...damage, ...(stateBytes === undefined ? {} : { state_bytes: stateBytes }) };
+      await query("update agent_checkpoints set ? where id = ?", [change, key(id)]);
+    },
+    countRows: async () => (await query("select count(*) as count from agent_checkpoints"))[0]?.["count"],
+    remote: { module: new URL("../dist/index.js", import.meta.url).href, options },
+    dispose: async () => {
+      await around.end();
+      await database.drop();
+    },
+  };
+}
