@@ -19,6 +19,7 @@ const FAULTS: readonly (readonly [code: string, fault: Fault])[] = [
   ["EACCES", "access"],
   ["EPERM", "access"],
   ["ENOTDIR", "access"],
+  ["EEXIST", "access"], // a file stands where a folder should
   ["EROFS", "read-only"],
   ["ENOSPC", "full"],
 ];

@@ -60,7 +60,8 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
       union all
       select ${table.id}, ${table.baseId}, chain.depth + 1 from chain join ${table} on ${table.id} = chain.base_id
     ) select id, depth from chain) as chain`;
-    return db.select(columns).from(table).innerJoin(chain, sql`chain.id = ${table.id}`).orderBy(sql`chain.depth`).all();
+    // CROSS JOIN keeps SQLite from reading the whole table and looking each row up in the chain.
+    return db.select(columns).from(chain).crossJoin(table).where(sql`chain.id = ${table.id}`).orderBy(sql`chain.depth`).all();
   }
 
   function list(query: RowQuery): RowHead[] {

@@ -1,0 +1,113 @@
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { inspect } from "node:util";
+import { CheckpointError, createSQLiteStorage } from "@waymark/sqlite";
+import Database from "better-sqlite3";
+import { describe, expect, it } from "vitest";
+import { answerOf, checkpoint, childProcess, newFile } from "./fixtures.ts";
+
+const CANARY = "canary-4f1c9e";
+
+describe("faults of SQLite", () => {
+  it("lose no acknowledged store when the process is killed", async () => {
+    const databasePath = newFile();
+    const child = childProcess("store for ever", databasePath);
+    const acknowledged: { turn: number; id: string }[] = [];
+    await new Promise<void>((resolve) => {
+      child.on("message", (message) => {
+        acknowledged.push(message as { turn: number; id: string });
+        if (acknowledged.length === 200) child.kill("SIGKILL");
+      });
+      child.once("exit", () => resolve());
+    });
+    await using storage = createSQLiteStorage({ databasePath });
+    const stored = (await storage.listCheckpoints({ agentId: "agent", limit: 10_000 })).map(({ id }) => id).reverse();
+    expect(stored.slice(0, acknowledged.length)).toEqual(acknowledged.map(({ id }) => id));
+    expect(stored.length - acknowledged.length).toBeLessThanOrEqual(64); // those whose message was still on its way
+    const latest = await storage.retrieveLatestCheckpoint("agent");
+    expect(latest?.state).toEqual({ turn: stored.length, text: "x".repeat(5_000) });
+  });
+
+  it("let the process end by itself after close", async () => {
+    const child = childProcess("store and close", newFile());
+    expect(await answerOf(child)).toBe("closed");
+    expect(await once(child, "exit")).toEqual([0, null]);
+  });
+
+  it("are waited out while another process holds the lock, up to the deadline", async () => {
+    const databasePath = newFile();
+    await using storage = createSQLiteStorage({ databasePath, busyTimeoutMs: 20, operationTimeoutMs: 5_000 });
+    await storage.storeCheckpoint(checkpoint(1));
+    const other = new Database(databasePath);
+    other.exec("begin immediate");
+    await expect(storage.storeCheckpoint(checkpoint(2))).rejects.toMatchObject({ code: "CONTENTION", retryable: true });
+    const waiting = storage.storeCheckpoint(checkpoint(3));
+    other.exec("rollback");
+    await expect(waiting).resolves.toBeTypeOf("string");
+    other.close();
+    expect((await storage.stats()).checkpoints).toBe(2);
+  });
+
+  it("name a folder that is a file, and a file that is no database", async () => {
+    const file = newFile();
+    writeFileSync(file, "no database, but a text that is long enough to have a header ".repeat(20));
+    await expect(createSQLiteStorage({ databasePath: join(file, "state.db") }).listCheckpoints()).rejects.toMatchObject({ code: "ACCESS_DENIED" });
+    const error = await createSQLiteStorage({ databasePath: file }).listCheckpoints().catch((reason) => reason);
+    expect(error).toMatchObject({ code: "DATABASE_ERROR", cause: { code: "SQLITE_NOTADB" } });
+  });
+
+  it("say READ_ONLY for a handle that is", async () => {
+    const databasePath = newFile();
+    await using storage = createSQLiteStorage({ databasePath });
+    const id = await storage.storeCheckpoint(checkpoint(1));
+    const database = new Database(databasePath, { readonly: true });
+    await using reader = createSQLiteStorage({ database });
+    expect(await reader.retrieveCheckpoint(id)).toMatchObject({ state: 1 });
+    await expect(reader.storeCheckpoint(checkpoint(2))).rejects.toMatchObject({ code: "READ_ONLY", retryable: true });
+  });
+
+  it("say STORAGE_FULL when the file may not grow, and go on when it may", async () => {
+    const database = new Database(newFile());
+    await using storage = createSQLiteStorage({ database });
+    await storage.storeCheckpoint(checkpoint("small"));
+    const pages = Number(database.pragma("page_count", { simple: true }));
+    database.pragma(`max_page_count = ${pages}`);
+    const large = checkpoint(Array.from({ length: 50_000 }, () => Math.random()));
+    await expect(storage.storeCheckpoint(large)).rejects.toMatchObject({ code: "STORAGE_FULL", retryable: true });
+    expect((await storage.stats()).checkpoints).toBe(1);
+    database.pragma("max_page_count = 1000000");
+    await expect(storage.storeCheckpoint(large)).resolves.toBeTypeOf("string");
+  });
+
+  it("say that a table is missing", async () => {
+    await using storage = createSQLiteStorage({ databasePath: newFile(), migrate: "off" });
+    await expect(storage.storeCheckpoint(checkpoint(1))).rejects.toMatchObject({ code: "SCHEMA_OUTDATED" });
+  });
+
+  it("never show a state, a name, a label or a key", async () => {
+    const database = new Database(newFile());
+    await using storage = createSQLiteStorage({ database, operationTimeoutMs: 2_000 });
+    const secret = { ...checkpoint({ token: CANARY }), name: CANARY, metadata: { token: CANARY } };
+    const id = await storage.storeCheckpoint(secret);
+    const errors = [await failure(storage.storeCheckpoint({ ...secret, id, state: [CANARY] }))];
+    database.exec("create trigger refuse before insert on agent_checkpoints begin select raise(abort, 'refused'); end");
+    errors.push(await failure(storage.storeCheckpoint(secret)));
+    database.exec("drop trigger refuse; alter table agent_checkpoints rename to elsewhere");
+    errors.push(await failure(storage.storeCheckpoint(secret)));
+    database.exec(`alter table elsewhere rename to agent_checkpoints; create table "${CANARY}" (x check (x > 0))`);
+    database.exec(`create trigger quote before insert on agent_checkpoints begin select raise(abort, '${CANARY}'); end`);
+    errors.push(await failure(storage.storeCheckpoint(secret)));
+    expect(errors.map(({ code }) => code)).toEqual(["CONFLICT", "DATABASE_ERROR", "SCHEMA_OUTDATED", "DATABASE_ERROR"]);
+    for (const error of errors) {
+      const shown = [inspect(error, { depth: Number.POSITIVE_INFINITY, showHidden: true }), error.stack, JSON.stringify(error), String(error.cause)];
+      expect(shown.join("\n")).not.toContain(CANARY);
+    }
+  });
+});
+
+async function failure(call: Promise<unknown>): Promise<CheckpointError> {
+  const error = await call.then(() => undefined, (reason: unknown) => reason);
+  expect(error).toBeInstanceOf(CheckpointError);
+  return error as CheckpointError;
+}

@@ -1,0 +1,33 @@
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll } from "vitest";
+
+const folder = mkdtempSync(join(tmpdir(), "waymark-sqlite-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+let files = 0;
+
+/** The path of a database file that is not there yet. */
+export function newFile(): string {
+  files += 1;
+  return join(folder, `${files}.db`);
+}
+
+export function checkpoint(state: unknown, agentId = "agent") {
+  return { agentId, name: "turn", state, createdAt: 1 };
+}
+
+/** A process that opens a file through the built package, and does what it is told. */
+export function childProcess(...args: string[]) {
+  return fork(fileURLToPath(new URL("./child.mjs", import.meta.url)), args, { execArgv: [], stdio: ["ignore", "pipe", "pipe", "ipc"] });
+}
+
+/** What a child process sends before it ends. */
+export async function answerOf(child: ReturnType<typeof childProcess>): Promise<unknown> {
+  const [answer] = await once(child, "message");
+  return answer;
+}

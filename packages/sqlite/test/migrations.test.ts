@@ -1,0 +1,125 @@
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createSQLiteStorage } from "@waymark/sqlite";
+import Database from "better-sqlite3";
+import { describe, expect, it } from "vitest";
+import { compileMigrations } from "../../../scripts/compile-migrations.mjs";
+import { answerOf, checkpoint, childProcess, newFile } from "./fixtures.ts";
+
+const packageFolder = fileURLToPath(new URL("..", import.meta.url));
+
+describe("migrations of SQLite", () => {
+  it("are what drizzle-kit makes of the schema", () => {
+    // Beside the original, so that the copy finds drizzle.
+    const copy = mkdtempSync(join(packageFolder, ".migrations-"));
+    try {
+      for (const name of ["drizzle.config.ts", "src", "migrations"]) cpSync(join(packageFolder, name), join(copy, name), { recursive: true });
+      const kit = join(packageFolder, "node_modules/drizzle-kit/bin.cjs");
+      const output = execFileSync(process.execPath, [kit, "generate"], { cwd: copy, encoding: "utf8" });
+      expect(output).toContain("No schema changes, nothing to migrate");
+    } finally {
+      rmSync(copy, { recursive: true });
+    }
+  });
+
+  it("are compiled into the module as they stand in the folder", () => {
+    expect(readFileSync(join(packageFolder, "src/migrations.ts"), "utf8")).toBe(compileMigrations(packageFolder));
+  });
+
+  it("run once when sixteen processes open a new file at the same moment", async () => {
+    const databasePath = newFile();
+    const children = Array.from({ length: 16 }, () => childProcess("open", databasePath));
+    await Promise.all(children.map(answerOf)); // all are ready
+    const answers = children.map(answerOf);
+    for (const child of children) child.send("go");
+    expect(await Promise.all(answers)).toEqual(children.map(() => "opened"));
+    expect(history(databasePath)).toEqual(["0000_initial"]);
+  });
+
+  it("are not run by `verify`, which says what to run", async () => {
+    const databasePath = newFile();
+    const storage = createSQLiteStorage({ databasePath, migrate: "verify" });
+    const error = await storage.storeCheckpoint(checkpoint(1)).catch((reason) => reason);
+    expect(error).toMatchObject({ code: "SCHEMA_OUTDATED", retryable: false });
+    expect(error.message).toContain("0000_initial");
+
+    const admin = new Database(databasePath);
+    for (const statement of error.sql) admin.exec(statement);
+    admin.close();
+    await expect(storage.storeCheckpoint(checkpoint(1))).resolves.toBeTypeOf("string");
+    expect(await storage.migrate("sql")).toEqual([]);
+    await storage.close();
+    expect(history(databasePath)).toEqual(["0000_initial"]);
+  });
+
+  it("are told and applied by `migrate`", async () => {
+    const storage = createSQLiteStorage({ databasePath: newFile(), migrate: "verify" });
+    expect(await storage.migrate("apply")).toEqual(["0000_initial"]);
+    expect(await storage.migrate()).toEqual([]);
+    expect(await storage.migrate("verify")).toEqual([]);
+    await storage.close();
+  });
+
+  it("of a newer version are accepted as long as they say that this version can read them", async () => {
+    const databasePath = newFile();
+    await make(databasePath);
+    change(databasePath, "insert into waymark_migrations values ('0099_newer', 'digest', 1, 0)");
+    await expect(make(databasePath)).resolves.toBeTypeOf("string");
+    change(databasePath, "update waymark_migrations set minimum_reader = 2 where name = '0099_newer'");
+    await expect(make(databasePath)).rejects.toMatchObject({ code: "SCHEMA_TOO_NEW" });
+  });
+
+  it("that are not those of this package are refused", async () => {
+    const databasePath = newFile();
+    await make(databasePath);
+    change(databasePath, "update waymark_migrations set digest = 'another'");
+    await expect(make(databasePath)).rejects.toMatchObject({ code: "SCHEMA_MISMATCH" });
+  });
+
+  it("leave a table of somebody else alone", async () => {
+    const databasePath = newFile();
+    change(databasePath, "create table agent_checkpoints (id integer primary key, state text)");
+    await expect(make(databasePath)).rejects.toMatchObject({ code: "SCHEMA_MISMATCH" });
+    await expect(make(databasePath, { tablePrefix: "waymark_" })).resolves.toBeTypeOf("string");
+    expect(names(databasePath).filter((name) => !name.startsWith("waymark_"))).toEqual(["agent_checkpoints"]);
+  });
+
+  it("put the prefix before every name", async () => {
+    const databasePath = newFile();
+    await make(databasePath, { tablePrefix: "a_" });
+    await make(databasePath, { tablePrefix: "b_" });
+    const all = names(databasePath);
+    expect(all.filter((name) => name.startsWith("a_")).map((name) => name.slice(2))).toEqual(
+      all.filter((name) => name.startsWith("b_")).map((name) => name.slice(2)),
+    );
+    expect(all.filter((name) => !/^[ab]_/.test(name))).toEqual([]);
+  });
+});
+
+async function make(databasePath: string, options = {}): Promise<string> {
+  await using storage = createSQLiteStorage({ databasePath, ...options });
+  return await storage.storeCheckpoint(checkpoint(1));
+}
+
+function change(databasePath: string, sql: string): void {
+  const database = new Database(databasePath);
+  database.exec(sql);
+  database.close();
+}
+
+function history(databasePath: string): unknown[] {
+  const database = new Database(databasePath, { readonly: true });
+  const rows = database.prepare("select name from waymark_migrations order by name").pluck().all();
+  database.close();
+  return rows;
+}
+
+/** All tables and indexes that have been given a name. */
+function names(databasePath: string): string[] {
+  const database = new Database(databasePath, { readonly: true });
+  const rows = database.prepare("select name from sqlite_master where name not like 'sqlite_%' order by name").pluck().all();
+  database.close();
+  return rows as string[];
+}

@@ -1,0 +1,100 @@
+import { existsSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { createSQLiteStorage, type SQLiteStorageOptions } from "@waymark/sqlite";
+import Database from "better-sqlite3";
+import { describe, expect, it } from "vitest";
+import { checkpoint, newFile } from "./fixtures.ts";
+
+describe("options of SQLite", () => {
+  it("make parent folders, WAL mode, incremental vacuum and full synchronous commits", async () => {
+    const databasePath = join(dirname(newFile()), "some/new/folders/state.db");
+    await using storage = createSQLiteStorage({ databasePath });
+    await storage.storeCheckpoint(checkpoint(1));
+    expect(statSync(databasePath).isFile()).toBe(true);
+    const around = new Database(databasePath, { readonly: true });
+    expect(around.pragma("journal_mode", { simple: true })).toBe("wal");
+    expect(around.pragma("auto_vacuum", { simple: true })).toBe(2); // incremental
+    around.close();
+  });
+
+  it("set `synchronous` and the busy timeout of the handle that is opened", async () => {
+    for (const [synchronous, level] of [["NORMAL", 1], ["FULL", 2], ["EXTRA", 3]] as const) {
+      const opened = await openThrough({ synchronous, busyTimeoutMs: 1234 });
+      expect(opened).toEqual({ synchronous: level, timeout: 1234, foreignKeys: 1 });
+    }
+    expect(await openThrough({})).toEqual({ synchronous: 2, timeout: 5000, foreignKeys: 1 });
+  });
+
+  it("keep `:memory:` in the process, one store per storage", async () => {
+    await using one = createSQLiteStorage({ databasePath: ":memory:" });
+    await using other = createSQLiteStorage({ databasePath: ":memory:" });
+    const id = await one.storeCheckpoint(checkpoint({ deep: [1] }));
+    expect(await one.retrieveCheckpoint(id)).toMatchObject({ state: { deep: [1] } });
+    expect(await other.retrieveCheckpoint(id)).toBeNull();
+    expect(existsSync(":memory:")).toBe(false);
+  });
+
+  it("take a handle of the user's own, and leave it open", async () => {
+    const database = new Database(newFile());
+    database.defaultSafeIntegers(true);
+    const storage = createSQLiteStorage({ database });
+    const id = await storage.storeCheckpoint({ ...checkpoint(1), createdAt: 1_700_000_000_123 });
+    expect(await storage.retrieveCheckpoint(id)).toEqual({ id, ...checkpoint(1), createdAt: 1_700_000_000_123 });
+    expect(await storage.stats()).toEqual({ checkpoints: 1, storedBytes: 1, stateBytes: 1 });
+    await storage.close();
+    expect(database.open).toBe(true);
+    database.close();
+  });
+
+  it("refuse a handle without foreign keys, or one that is closed", async () => {
+    const database = new Database(newFile());
+    database.pragma("foreign_keys = OFF");
+    const storage = createSQLiteStorage({ database });
+    await expect(storage.listCheckpoints()).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringContaining("foreign_keys") });
+    database.pragma("foreign_keys = ON");
+    await expect(storage.listCheckpoints()).resolves.toEqual([]); // a failed opening is tried again
+    database.close();
+    await expect(createSQLiteStorage({ database }).listCheckpoints()).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  });
+
+  it.each<[object, string]>([
+    [{}, "either databasePath or database"],
+    [{ databasePath: "x.db", database: {} }, "either databasePath or database"],
+    [{ databasePath: "" }, "options.databasePath to be a path"],
+    [{ databasePath: 7 }, "options.databasePath to be a string, got 7"],
+    [{ databasePath: "x.db", type: "postgres" }, 'options.type to be "sqlite"'],
+    [{ databasePath: "x.db", synchronous: "OFF" }, 'options.synchronous to be "FULL" or "NORMAL" or "EXTRA"'],
+    [{ databasePath: "x.db", busyTimeoutMs: -1 }, "options.busyTimeoutMs to be a whole number"],
+    [{ databasePath: "x.db", tablePrefix: "x; drop table y" }, "options.tablePrefix to be 1 to 24 letters"],
+    [{ databasePath: "x.db", tablePrefix: "1st_" }, "not starting with a digit"],
+    [{ databasePath: "x.db", migrate: "never" }, 'options.migrate to be "auto" or "verify" or "off"'],
+    [{ databasePath: "x.db", operationTimeoutMs: 0 }, "options.operationTimeoutMs to be a whole number"],
+    [{ databasePath: "x.db", databasepath: "y.db" }, '"databasepath"'],
+    [{ database: { open: true } }, "options.database to be a better-sqlite3 database"],
+  ])("refuse %j by name", (options, words) => {
+    expect(() => createSQLiteStorage(options as SQLiteStorageOptions)).toThrow(words);
+    expect(() => createSQLiteStorage(options as SQLiteStorageOptions)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+  });
+});
+
+/** The settings of the connection that a storage opens: they are the connection's, so they are asked through a hook. */
+async function openThrough(options: Partial<SQLiteStorageOptions>) {
+  const handles: Database.Database[] = [];
+  const pragma = Database.prototype.pragma;
+  Database.prototype.pragma = function (this: Database.Database, ...args: Parameters<typeof pragma>) {
+    handles.push(this);
+    return pragma.apply(this, args);
+  };
+  try {
+    await using storage = createSQLiteStorage({ databasePath: newFile(), ...options });
+    await storage.storeCheckpoint(checkpoint(1));
+    const [database] = handles as [Database.Database];
+    return {
+      synchronous: pragma.call(database, "synchronous", { simple: true }),
+      timeout: pragma.call(database, "busy_timeout", { simple: true }),
+      foreignKeys: pragma.call(database, "foreign_keys", { simple: true }),
+    };
+  } finally {
+    Database.prototype.pragma = pragma;
+  }
+}

@@ -1,0 +1,1 @@
+export function compileMigrations(packageFolder: string): string;
