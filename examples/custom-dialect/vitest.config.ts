@@ -1,6 +1,3 @@
-import { defineConfig } from "vitest/config";
+import { project } from "../../vitest.project.ts";
 
-export default defineConfig({
-  // Vitest resolves a test's imports by the conditions of `ssr`; ours leads to the sources, so that nothing need be built.
-  ssr: { resolve: { conditions: ["waymark-source", "node", "development|production"] } },
-});
+export default project();

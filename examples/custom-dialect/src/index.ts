@@ -1,4 +1,5 @@
-import { type CheckpointStorage, COMMON_OPTIONS, type CommonStorageOptions, createStorage, members, resolveCommonOptions } from "@waymark/core";
+import { type CheckpointStorage, type CommonStorageOptions, createStorage } from "@waymark/core";
+import { COMMON_OPTIONS, members, resolveCommonOptions } from "@waymark/core/dialect-kit";
 import { createMapDialect, type Rows } from "./map-dialect.ts";
 
 export { createMapDialect, type Rows };

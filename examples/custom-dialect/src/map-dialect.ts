@@ -1,4 +1,4 @@
-import { type Change, type Dialect, type Fault, NIL_ID, type Row, type RowHead, type RowQuery } from "@waymark/core";
+import { type Change, type Dialect, type Fault, NIL_ID, type Row, type RowHead, type RowQuery } from "@waymark/core/dialect-kit";
 
 /** A whole database: the rows by id. */
 export type Rows = Map<string, Row>;
@@ -66,19 +66,19 @@ function commit(rows: Rows, change: Change): boolean {
 function apply(rows: Rows, change: Change, put: (id: string, row: Row | undefined) => void): boolean {
   for (const row of change.insert ?? []) {
     if (rows.has(row.id)) throw new Refusal("duplicate");
-    if (row.baseId !== null && !rows.has(row.baseId)) throw new Refusal("base-gone");
+    if (row.baseId !== null && !rows.has(row.baseId)) throw new Refusal("foreign-key");
     if (row.afterId !== null && row.afterId !== latestId(rows, row)) return false;
     put(row.id, row);
   }
   for (const { id, fromBaseId, ...rewritten } of change.rewrite ?? []) {
     const row = rows.get(id);
     if (row === undefined || row.baseId !== fromBaseId) return false;
-    if (rewritten.baseId !== null && !rows.has(rewritten.baseId)) throw new Refusal("base-gone");
+    if (rewritten.baseId !== null && !rows.has(rewritten.baseId)) throw new Refusal("foreign-key");
     put(id, { ...row, ...rewritten });
   }
   const bases = new Set(Array.from(change.remove?.length ? rows.values() : [], (row) => row.baseId));
   for (const id of change.remove ?? []) {
-    if (bases.has(id) && [...rows.values()].some((row) => row.baseId === id)) throw new Refusal("has-dependents");
+    if (bases.has(id) && [...rows.values()].some((row) => row.baseId === id)) throw new Refusal("foreign-key");
     put(id, undefined);
   }
   return true;

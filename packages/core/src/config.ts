@@ -55,7 +55,9 @@ export function parseConfig(source: string, value: unknown): Provider[] {
     const { checkpoint } = members("config", required("config", value, "checkpoint"), ["checkpoint"]);
     const { providers } = members("checkpoint", required("checkpoint", checkpoint, "providers"), ["providers"]);
     const given = Object.entries(required("checkpoint.providers", providers, "main"));
-    return given.filter(([, provider]) => provider !== undefined).map(([name, provider]) => parseProvider(name, provider));
+    return given
+      .filter(([, provider]) => provider !== undefined)
+      .map(([name, provider]) => parseProvider(name, provider));
   } catch (error) {
     throw invalidConfig(source, error);
   }
@@ -86,7 +88,11 @@ function parseProvider(name: string, value: unknown): Provider {
  * Has a factory make a provider. Its complaints about `options.x` are the config's about `checkpoint.providers.main.x`.
  * @throws CheckpointError `INVALID_CONFIG`
  */
-export function createProvider(source: string, factory: StorageFactory, { field, options }: Provider): CheckpointStorage {
+export function createProvider(
+  source: string,
+  factory: StorageFactory,
+  { field, options }: Provider,
+): CheckpointStorage {
   try {
     return callFactory(factory, options);
   } catch (error) {

@@ -177,7 +177,7 @@ export interface CheckpointStorage extends AgentCheckpointProvider, AsyncDisposa
   iterateCheckpoints(query?: ListQuery): AsyncIterableIterator<AgentCheckpointListItem>;
   /** The ids of the agents that have checkpoints, in the order of their bytes. */
   listAgents(query?: AgentsQuery): Promise<string[]>;
-  /** Deletes one checkpoint. `false` if there was none. */
+  /** Deletes one checkpoint. `false` if there was none, or if an attempt whose answer was lost had deleted it. */
   deleteCheckpoint(id: string, options?: CallOptions): Promise<boolean>;
   /** Deletes all that an agent has, in all namespaces or in one, and returns how many checkpoints that were. */
   deleteAgent(agentId: string, query?: LatestQuery): Promise<number>;

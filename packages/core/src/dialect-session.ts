@@ -137,7 +137,12 @@ function withDeadline<Result>(
       return;
     }
     const limit = new AbortController();
+    const settle = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    };
     const giveUp = (error: CheckpointError) => {
+      settle();
       reject(error);
       limit.abort(error);
     };
@@ -146,12 +151,10 @@ function withDeadline<Result>(
       giveUp(new CheckpointError("TIMEOUT", `${operation}: not done within ${timeoutMs} ms`));
     }, timeoutMs);
     signal?.addEventListener("abort", onAbort, { once: true });
-    const settle = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
-    };
-    // After a deadline nobody listens any more: the late answer, good or bad, has a listener all the same.
-    work(limit.signal).then(resolve, reject).finally(settle);
+    // After a deadline nobody listens any more: the late answer, good or bad, has a listener all the same. What throws at
+    // once is a rejection too, or the timer would go on and hold up the process's end.
+    const running = (async () => await work(limit.signal))();
+    running.then(resolve, reject).finally(settle);
   });
 }
 

@@ -62,7 +62,7 @@ export class CheckpointError extends Error {
   /** Whether the same call may succeed later. Every store may be repeated safely: its id makes it one. */
   readonly retryable: boolean;
   /** With `SCHEMA_OUTDATED`: the statements that a role with DDL rights has to run. */
-  readonly sql?: readonly string[];
+  declare readonly sql?: readonly string[]; // declared only, so that it is absent where it is not given
 
   constructor(
     code: CheckpointErrorCode,
@@ -85,9 +85,9 @@ export class CheckpointError extends Error {
 export class DriverError extends Error {
   override readonly name = "DriverError";
   /** The driver's own code: `23505`, `ER_DUP_ENTRY`, `SQLITE_BUSY`, `ECONNREFUSED`. */
-  readonly code?: string;
-  readonly errno?: number;
-  readonly syscall?: string;
+  declare readonly code?: string;
+  declare readonly errno?: number;
+  declare readonly syscall?: string;
 
   constructor(message: string, facts: { code?: string; errno?: number; syscall?: string }) {
     super(message);

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { basename, dirname, extname, join, resolve } from "node:path";
+import { basename, dirname, extname, join, resolve, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { members, plainObject, string } from "./checks.ts";
 import { createProvider, type Provider, parseConfig, type WaymarkConfig } from "./config.ts";
@@ -95,7 +95,10 @@ function findConfigFile(cwd: string, explicit: string | undefined): string | nul
     const file = resolve(cwd, explicit);
     if (!isFile(file)) throw new CheckpointError("INVALID_CONFIG", `read config ${file}: there is no such file`);
     if (EXTENSIONS.includes(extname(file))) return file;
-    throw new CheckpointError("INVALID_CONFIG", `read config ${file}: expected its name to end in ${EXTENSIONS.join(", ")}`);
+    throw new CheckpointError(
+      "INVALID_CONFIG",
+      `read config ${file}: expected its name to end in ${EXTENSIONS.join(", ")}`,
+    );
   }
   const [first, second] = FOUND_NAMES.map((name) => join(cwd, name)).filter(isFile);
   if (first !== undefined && second !== undefined) {
@@ -125,7 +128,9 @@ async function readConfigFile(file: string) {
 async function loadConfigFile(file: string): Promise<unknown> {
   const extension = extname(file);
   if (extension === ".json") return JSON.parse(await readFile(file, "utf8"));
-  const module = TYPESCRIPT.includes(extension) ? await loadTypeScript(file) : await importModule(pathToFileURL(file).href);
+  const module = TYPESCRIPT.includes(extension)
+    ? await loadTypeScript(file)
+    : await importModule(pathToFileURL(file).href);
   const exported = Object.hasOwn(module, "default") ? module["default"] : undefined;
   // A module that was compiled to CommonJS has its default export one level down.
   if (property(exported, "__esModule") === true) return property(exported, "default");
@@ -235,7 +240,10 @@ function providerOfEnvironment(env: Environment, cwd: string): Provider {
   if (variable === undefined) {
     if (env["NODE_ENV"] !== "production") return embedded("the default", join(cwd, EMBEDDED_FILE));
     const advice = `set ${VARIABLES[0]} to the database's URL, or add a waymark.config file to ${cwd}`;
-    throw new CheckpointError("INVALID_CONFIG", `read environment: NODE_ENV is production, and no database is named: ${advice}`);
+    throw new CheckpointError(
+      "INVALID_CONFIG",
+      `read environment: NODE_ENV is production, and no database is named: ${advice}`,
+    );
   }
   const url = env[variable] as string;
   const scheme = /^([a-z][a-z0-9+.-]{0,31}):/i.exec(url)?.[1]?.toLowerCase();
@@ -244,7 +252,10 @@ function providerOfEnvironment(env: Environment, cwd: string): Provider {
     // Without the slashes, what stands before a colon may be a user's name as well.
     const got = scheme !== undefined && url.startsWith("//", scheme.length + 1) ? `${scheme}:` : "another string";
     const schemes = [...TYPES.keys()].map((known) => `${known}:`).join(", ");
-    throw new CheckpointError("INVALID_CONFIG", `read environment: expected ${variable} to be a URL of ${schemes}, got ${got}`);
+    throw new CheckpointError(
+      "INVALID_CONFIG",
+      `read environment: expected ${variable} to be a URL of ${schemes}, got ${got}`,
+    );
   }
   const rest = url.slice(scheme.length);
   if (type === EMBEDDED_TYPE) return embedded(variable, databasePathOf(variable, rest, cwd));
@@ -260,7 +271,7 @@ function databasePathOf(variable: string, rest: string, cwd: string): string {
   const path = rest.slice(1);
   if (path === ":memory:") return path;
   try {
-    if (path !== "" && !/[?#]/.test(path)) {
+    if (!/^$|[?#]|\/$/.test(path)) {
       return path.startsWith("/") ? fileURLToPath(`file:${path}`) : resolve(cwd, decodeURIComponent(path));
     }
   } catch {
@@ -281,12 +292,14 @@ function withPathsFrom(folder: string, provider: Provider): Provider {
 }
 
 /**
- * Where a storage package is looked for: from the config file, from `cwd`, from the program. Not from core's own place:
- * where packages see only what they depend on (pnpm), core sees no storage package, or one that nobody has chosen.
+ * Where a storage package is looked for: from the config file, from `cwd`, from the program. Not from core's own place,
+ * nor from a program that is itself an installed package: where packages see only what they depend on (pnpm), those see
+ * no storage package, or one that nobody has chosen.
  */
 function placesOfPackages(folder: string, cwd: string): string[] {
   const program = process.argv[1];
-  return [join(folder, "waymark.config"), join(cwd, "waymark.config"), ...(program === undefined ? [] : [resolve(program)])];
+  const places = [join(folder, "waymark.config"), join(cwd, "waymark.config")];
+  return program === undefined || program.split(sep).includes("node_modules") ? places : [...places, resolve(program)];
 }
 
 async function factoryOf(
@@ -314,7 +327,10 @@ async function factoryOf(
   }
   const factory = module["createCheckpointStorage"];
   if (typeof factory === "function") return factory as StorageFactory;
-  throw new CheckpointError("INVALID_CONFIG", `${source}: ${field}: ${path} exports no function createCheckpointStorage`);
+  throw new CheckpointError(
+    "INVALID_CONFIG",
+    `${source}: ${field}: ${path} exports no function createCheckpointStorage`,
+  );
 }
 
 function findPackage(name: string, places: readonly string[]): string | null {

@@ -22,6 +22,6 @@ export function keeper(policy: CheckedPrunePolicy, nowMs: number): (row: RowHead
       keep = true;
     });
     const labels = policy.keepMetadataLines;
-    return keep || (labels !== null && row.metadata !== null && labels.every((line) => row.metadata?.includes(line)));
+    return keep || (labels?.every((line) => row.metadata?.includes(line)) ?? false);
   };
 }

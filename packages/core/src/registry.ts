@@ -27,7 +27,10 @@ export function createRegistry(): Registry {
       if (!isTypeName(type)) throw invalidArgument("type", TYPE_NAME, type);
       if (typeof factory !== "function") throw invalidArgument("factory", "a function", factory);
       if (factories.has(type)) {
-        throw new CheckpointError("INVALID_ARGUMENT", `register storage type: ${JSON.stringify(type)} is registered already`);
+        throw new CheckpointError(
+          "INVALID_ARGUMENT",
+          `register storage type: ${JSON.stringify(type)} is registered already`,
+        );
       }
       factories.set(type, factory);
     },
@@ -46,9 +49,17 @@ export function isTypeName(value: unknown): value is string {
 /** Calls a factory with options that only it can check. What comes back is looked at: it may be anybody's. */
 export function callFactory(factory: StorageFactory, options: Readonly<Record<string, unknown>>): CheckpointStorage {
   const storage: unknown = factory(options as never);
-  if (typeof storage === "object" && storage !== null && typeof Reflect.get(storage, "storeCheckpoint") === "function") {
+  if (
+    typeof storage === "object" &&
+    storage !== null &&
+    typeof Reflect.get(storage, "storeCheckpoint") === "function"
+  ) {
     return storage as CheckpointStorage;
   }
-  const promise = storage instanceof Promise ? "a promise (opening is the first call's, not the factory's)" : describe(storage);
-  throw new CheckpointError("INVALID_ARGUMENT", `call storage factory: expected it to return a storage, got ${promise}`);
+  const promise =
+    storage instanceof Promise ? "a promise (opening is the first call's, not the factory's)" : describe(storage);
+  throw new CheckpointError(
+    "INVALID_ARGUMENT",
+    `call storage factory: expected it to return a storage, got ${promise}`,
+  );
 }

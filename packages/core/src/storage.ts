@@ -44,7 +44,7 @@ import type {
 } from "./contract.ts";
 import { type Dialect, NIL_ID, type Row, type RowHead, type RowQuery, rowBytes } from "./dialect.ts";
 import { DialectSession } from "./dialect-session.ts";
-import { CheckpointError, invalidArgument } from "./errors.ts";
+import { CheckpointError, invalidArgument, property } from "./errors.ts";
 import { idClock } from "./ids.ts";
 import { resolveCommonOptions } from "./options.ts";
 import { keeper } from "./prune.ts";
@@ -81,9 +81,8 @@ class DialectStorage implements CheckpointStorage {
     const id = head.id ?? idClock.next();
     const afterId = ifLatest === undefined ? null : (ifLatest ?? NIL_ID);
     if (afterId !== null && id <= afterId) throw invalidArgument("checkpoint.id", "above options.ifLatest", id);
-    const packed = packSnapshot(snapshot);
     return await this.#session.run("store checkpoint", signal, async (limit, { maxStatementBytes }) => {
-      const row = toRow({ ...head, id }, await packed, afterId);
+      const row = toRow({ ...head, id }, await packSnapshot(snapshot), afterId);
       const bytes = rowBytes(row);
       if (bytes > maxStatementBytes) throw tooLarge(bytes, maxStatementBytes);
       if (await this.#insert(row, limit)) return id;
@@ -334,7 +333,9 @@ function snapshotOf(state: unknown): Snapshot {
     if (error instanceof UnsupportedValue) {
       throw new CheckpointError("UNSUPPORTED_VALUE", `store checkpoint: ${error.message}`);
     }
-    if (error instanceof RangeError && /string|buffer|length|size/i.test(error.message)) {
+    // Of the engine (JSON.stringify, allocation), or of Node (base64).
+    const tooLong = error instanceof RangeError && /string length|buffer|array length/i.test(error.message);
+    if (tooLong || property(error, "code") === "ERR_STRING_TOO_LONG") {
       throw new CheckpointError("STATE_TOO_LARGE", "store checkpoint: the state's JSON is longer than a string can be");
     }
     if (error instanceof RangeError) {

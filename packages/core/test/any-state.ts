@@ -16,14 +16,30 @@ const anyKey = fc.oneof(
   { weight: 2, arbitrary: anyText },
   {
     weight: 3,
-    arbitrary: fc.constantFrom("$", "$$", "$$$", "$a", "a", "__proto__", "constructor", "prototype", "toJSON", "length", "0", ""),
+    arbitrary: fc.constantFrom(
+      "$",
+      "$$",
+      "$$$",
+      "$a",
+      "a",
+      "__proto__",
+      "constructor",
+      "prototype",
+      "toJSON",
+      "length",
+      "0",
+      "",
+    ),
   },
 );
 
 const anyBytes = fc.uint8Array({ maxLength: 40 });
 
 /** Members are defined, not assigned, so that `__proto__` is one like any other. */
-export function objectOf(entries: readonly (readonly [string, unknown])[], prototype: object | null = Object.prototype): object {
+export function objectOf(
+  entries: readonly (readonly [string, unknown])[],
+  prototype: object | null = Object.prototype,
+): object {
   const object = Object.create(prototype) as object;
   for (const [key, value] of entries) {
     Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
@@ -40,7 +56,19 @@ function sparseOf(length: number, elements: readonly (readonly [number, unknown]
   return array;
 }
 
-const TAGS = ["undefined", "number", "bigint", "date", "map", "set", "bytes", "buffer", "sparse", "null-prototype", "other"];
+const TAGS = [
+  "undefined",
+  "number",
+  "bigint",
+  "date",
+  "map",
+  "set",
+  "bytes",
+  "buffer",
+  "sparse",
+  "null-prototype",
+  "other",
+];
 
 export const anyState: fc.Arbitrary<unknown> = fc.letrec<{ value: unknown; entries: [string, unknown][] }>((tie) => ({
   entries: fc.array(fc.tuple(anyKey, tie("value")), { maxLength: 5 }),
@@ -51,7 +79,16 @@ export const anyState: fc.Arbitrary<unknown> = fc.letrec<{ value: unknown; entri
       fc.double(),
       fc.integer(),
       fc.boolean(),
-      fc.constantFrom(null, undefined, -0, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 2 ** 53, 5e-324),
+      fc.constantFrom(
+        null,
+        undefined,
+        -0,
+        Number.NaN,
+        Number.POSITIVE_INFINITY,
+        Number.NEGATIVE_INFINITY,
+        2 ** 53,
+        5e-324,
+      ),
       fc.bigInt(),
       fc.date({ noInvalidDate: false }),
       anyBytes,
@@ -63,7 +100,10 @@ export const anyState: fc.Arbitrary<unknown> = fc.letrec<{ value: unknown; entri
     tie("entries").map((entries) => objectOf(entries, null)),
     fc.array(tie("value"), { maxLength: 5 }),
     fc
-      .tuple(fc.integer({ min: 0, max: 12 }), fc.array(fc.tuple(fc.integer({ min: 0, max: 12 }), tie("value")), { maxLength: 4 }))
+      .tuple(
+        fc.integer({ min: 0, max: 12 }),
+        fc.array(fc.tuple(fc.integer({ min: 0, max: 12 }), tie("value")), { maxLength: 4 }),
+      )
       .map(([length, elements]) => sparseOf(length, elements)),
     fc.array(fc.tuple(tie("value"), tie("value")), { maxLength: 4 }).map((entries) => new Map(entries)),
     fc.array(tie("value"), { maxLength: 4 }).map((values) => new Set(values)),
@@ -81,7 +121,8 @@ export function difference(one: unknown, other: unknown, path = "state"): string
   if (Object.getPrototypeOf(one) !== Object.getPrototypeOf(other)) return `${path} (prototype)`;
   if (one instanceof Date) return Object.is(one.getTime(), (other as Date).getTime()) ? null : path;
   if (one instanceof Uint8Array) return Buffer.compare(one, other as Uint8Array) === 0 ? null : path;
-  if (one instanceof Map) return difference([...one].flat(1), [...(other as Map<unknown, unknown>)].flat(1), `${path} (map)`);
+  if (one instanceof Map)
+    return difference([...one].flat(1), [...(other as Map<unknown, unknown>)].flat(1), `${path} (map)`);
   if (one instanceof Set) return difference([...one], [...(other as Set<unknown>)], `${path} (set)`);
   if (Array.isArray(one) !== Array.isArray(other)) return `${path} (array)`;
   if (Array.isArray(one) && one.length !== (other as unknown[]).length) return `${path} (length)`;
@@ -89,12 +130,12 @@ export function difference(one: unknown, other: unknown, path = "state"): string
   const otherKeys = Reflect.ownKeys(other);
   if (keys.length !== otherKeys.length || keys.some((key, index) => key !== otherKeys[index])) return `${path} (keys)`;
   for (const key of keys) {
-    const found = difference(valueOf(one, key), valueOf(other, key), `${path}[${String(key)}]`);
+    const found = difference(memberOf(one, key), memberOf(other, key), `${path}[${String(key)}]`);
     if (found !== null) return found;
   }
   return null;
 }
 
-function valueOf(object: object, key: PropertyKey): unknown {
+function memberOf(object: object, key: PropertyKey): unknown {
   return Object.getOwnPropertyDescriptor(object, key)?.value;
 }

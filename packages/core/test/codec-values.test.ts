@@ -1,7 +1,14 @@
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decodeValue, encodeValue, MAX_DEPTH, MalformedText, type TextForm, UnsupportedValue } from "../src/codec/values.ts";
+import {
+  decodeValue,
+  encodeValue,
+  MAX_DEPTH,
+  MalformedText,
+  type TextForm,
+  UnsupportedValue,
+} from "../src/codec/values.ts";
 import { anyState, difference, objectOf } from "./any-state.ts";
 
 function thereAndBack(value: unknown): unknown {
@@ -37,10 +44,13 @@ describe("a state that is encoded and decoded", () => {
 
   test("it is not changed by being encoded", () => {
     fc.assert(
-      fc.property(anyState.map((state) => [state, thereAndBack(state)] as const), ([state, copy]) => {
-        encodeValue(state);
-        expect(difference(state, copy)).toBeNull();
-      }),
+      fc.property(
+        anyState.map((state) => [state, thereAndBack(state)] as const),
+        ([state, copy]) => {
+          encodeValue(state);
+          expect(difference(state, copy)).toBeNull();
+        },
+      ),
       { numRuns: 2_000 },
     );
   });
@@ -72,7 +82,15 @@ describe("a state that is encoded and decoded", () => {
     ["the last Date", new Date(8.64e15)],
     ["an invalid Date", new Date(Number.NaN)],
     ["an empty Map", new Map()],
-    ["a Map with keys of all kinds", new Map<unknown, unknown>([[Number.NaN, 1], [undefined, 2], [{ a: 1 }, -0], [new Map(), 3n]])],
+    [
+      "a Map with keys of all kinds",
+      new Map<unknown, unknown>([
+        [Number.NaN, 1],
+        [undefined, 2],
+        [{ a: 1 }, -0],
+        [new Map(), 3n],
+      ]),
+    ],
     ["a Set with members that look alike", new Set<unknown>([1, "1", 1n, {}, {}])],
     ["an empty Uint8Array", new Uint8Array()],
     ["a Buffer", Buffer.from([0, 255, 128])],
@@ -124,7 +142,9 @@ describe("a state that is encoded and decoded", () => {
 
 describe("a state that is plain JSON", () => {
   test("it is written as exactly JSON.stringify", () => {
-    const anyJson = fc.jsonValue({ noUnicodeString: false }).map((value) => JSON.parse(JSON.stringify(value)) as unknown);
+    const anyJson = fc
+      .jsonValue({ noUnicodeString: false })
+      .map((value) => JSON.parse(JSON.stringify(value)) as unknown);
     fc.assert(
       fc.property(anyJson, (value) => {
         expect(encodeValue(value)).toEqual({ form: "json", text: JSON.stringify(value) });
@@ -188,6 +208,8 @@ describe("a state that cannot come back as it is", () => {
     ["a Date with a member", Object.assign(new Date(), { zone: "secret" }), "is a Date with members of its own"],
     ["a Map with a member", Object.assign(new Map(), { a: 1 }), "is a Map with members of its own"],
     ["a Set with a member", Object.assign(new Set(), { a: 1 }), "is a Set with members of its own"],
+    ["bytes with a member", Object.assign(new Uint8Array(2), { a: 1 }), "is a byte array with members of its own"],
+    ["a Buffer with a member", Object.assign(Buffer.alloc(2), { a: 1 }), "is a byte array with members of its own"],
   ])("it is refused by its path: %s", (_name, value, problem) => {
     expect(refusal(value)).toBe(`state ${problem}`);
     expect(refusal({ tools: [1, 2, { run: value }] })).toBe(`state.tools[2].run ${problem}`);
@@ -250,11 +272,13 @@ describe("a text that is decoded", () => {
     if (value instanceof Map) return [...value].flat(1).every(isData);
     if (value instanceof Set) return [...value].every(isData);
     const own = Object.getOwnPropertyDescriptors(value) as Record<string, PropertyDescriptor>;
-    return Object.values(own).every((member) => member.get === undefined && member.set === undefined && isData(member.value));
+    return Object.values(own).every(
+      (member) => member.get === undefined && member.set === undefined && isData(member.value),
+    );
   }
 
   const prototypes = [Object, Array, Map, Set, Date, Uint8Array, Buffer, Function].map(
-    (constructor) => [constructor.prototype, Reflect.ownKeys(constructor.prototype).length] as const,
+    (builtIn) => [builtIn.prototype, Reflect.ownKeys(builtIn.prototype).length] as const,
   );
 
   function decodeOrRefuse(form: TextForm, text: string): void {
@@ -270,14 +294,42 @@ describe("a text that is decoded", () => {
   const anyTagged = fc.letrec<{ value: unknown }>((tie) => ({
     value: fc.oneof(
       { maxDepth: 4, depthSize: "small" },
-      fc.constantFrom<unknown>(null, true, 0, -1, 1.5, 4_294_967_295, 4_294_967_296, "", "1", "-0", "NaN", "AAAA", "not base64!"),
+      fc.constantFrom<unknown>(
+        null,
+        true,
+        0,
+        -1,
+        1.5,
+        4_294_967_295,
+        4_294_967_296,
+        "",
+        "1",
+        "-0",
+        "NaN",
+        "AAAA",
+        "not base64!",
+      ),
       fc.array(tie("value"), { maxLength: 4 }),
       fc
-        .array(fc.tuple(fc.constantFrom("$", "$$", "$a", "a", "__proto__", "constructor", "polluted"), tie("value")), { maxLength: 4 })
+        .array(fc.tuple(fc.constantFrom("$", "$$", "$a", "a", "__proto__", "constructor", "polluted"), tie("value")), {
+          maxLength: 4,
+        })
         .map((entries) => objectOf(entries)),
       fc
         .tuple(
-          fc.constantFrom("undefined", "number", "bigint", "date", "map", "set", "bytes", "buffer", "sparse", "null-prototype", "x"),
+          fc.constantFrom(
+            "undefined",
+            "number",
+            "bigint",
+            "date",
+            "map",
+            "set",
+            "bytes",
+            "buffer",
+            "sparse",
+            "null-prototype",
+            "x",
+          ),
           fc.array(tie("value"), { maxLength: 3 }),
         )
         .map(([tag, content]) => ({ $: [tag, ...content] })),
@@ -292,10 +344,13 @@ describe("a text that is decoded", () => {
   });
 
   test("it makes nothing but data, or is refused, when characters of it were changed", () => {
-    const changes = fc.array(fc.tuple(fc.nat(), fc.constantFrom("", "$", "[", "]", "{", "}", '"', ",", ":", "0", "\\", "\0")), {
-      minLength: 1,
-      maxLength: 4,
-    });
+    const changes = fc.array(
+      fc.tuple(fc.nat(), fc.constantFrom("", "$", "[", "]", "{", "}", '"', ",", ":", "0", "\\", "\0")),
+      {
+        minLength: 1,
+        maxLength: 4,
+      },
+    );
     fc.assert(
       fc.property(anyState, changes, fc.constantFrom<TextForm>("json", "tagged"), (state, places, form) => {
         let { text } = encodeValue(state);
@@ -310,7 +365,10 @@ describe("a text that is decoded", () => {
   });
 
   test("it makes nothing but data, or is refused, when it is any text at all", () => {
-    fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => decodeOrRefuse("tagged", text)), { numRuns: 2_000 });
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => decodeOrRefuse("tagged", text)),
+      { numRuns: 2_000 },
+    );
   });
 
   test.each([

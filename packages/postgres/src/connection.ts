@@ -1,16 +1,18 @@
 import { invalidArgument, property } from "@waymark/core/dialect-kit";
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import type { Options, Sql, TransactionSql } from "postgres";
+import { classify } from "./errors.ts";
 import type { ResolvedOptions } from "./options.ts";
 
-/** How long the queries of a client that is replaced or closed may still take, in seconds. */
-const END_TIMEOUT_SECONDS = 5;
+/** How long the queries of a client that is closed may still take, in seconds. */
+const CLOSE_TIMEOUT_SECONDS = 5;
+/** And of one that is replaced: whatever is cut off then is sent again by its replacement. */
+const REPLACE_TIMEOUT_SECONDS = 1;
 
 /** The client of one storage: made of a URL, or the user's own. */
 export interface Connection {
-  client(): Sql;
-  /** Drizzle on the client. When the signal says that a deadline passed, the client is replaced. */
-  database(signal: AbortSignal): PostgresJsDatabase;
+  /** Runs `work` on the client, which is given up when the deadline passes or a connection is lost. */
+  use<Result>(signal: AbortSignal, work: (client: Sql) => Promise<Result>): Promise<Result>;
   close(): Promise<void>;
 }
 
@@ -21,35 +23,60 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
 
   /**
    * A query without an answer holds its connection for as long as the operating system believes in it (a server that is
-   * stopped, a network that drops packets), and postgres.js has no way to give up a single one.
+   * stopped, a network that drops packets), and postgres.js has no way to give up a single one. And a connection that was
+   * lost with something to be sent never sends anything when it is made again (postgres.js 3.4.9). So it is all or nothing.
    */
   function replace(stuck: Sql): void {
     if (own !== null || current !== stuck) return;
     current = makeClient();
-    end(stuck).catch(() => {}); // its queries were told already
+    end(stuck, REPLACE_TIMEOUT_SECONDS).catch(() => {}); // its queries are told themselves
   }
 
-  /** The client that a call used last: it may make several statements. */
-  const usedBy = new WeakMap<AbortSignal, Sql>();
-  function replaceAtDeadline(this: AbortSignal): void {
-    const client = usedBy.get(this);
-    if (client !== undefined && property(this.reason, "code") === "TIMEOUT") replace(client);
+  async function use<Result>(signal: AbortSignal, work: (client: Sql) => Promise<Result>): Promise<Result> {
+    signal.throwIfAborted();
+    const client = current;
+    const giveUp = () => {
+      if (property(signal.reason, "code") === "TIMEOUT") replace(client);
+    };
+    signal.addEventListener("abort", giveUp, { once: true });
+    try {
+      return await work(client);
+    } catch (error) {
+      if (classify(error) === "connection") replace(client);
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+    }
   }
 
-  return {
-    client: () => current,
-    database(signal) {
-      usedBy.set(signal, current);
-      signal.addEventListener("abort", replaceAtDeadline); // the same listener twice is one
-      return drizzle({ client: shield(current, options.prepare) });
-    },
-    close: () => (own === null ? end(current) : Promise.resolve()),
-  };
+  return { use, close: () => (own === null ? end(current, CLOSE_TIMEOUT_SECONDS) : Promise.resolve()) };
+}
+
+/** Drizzle on a client. It never prepares statements: here the option decides. */
+export function drizzleOn(client: Sql, prepare: boolean): PostgresJsDatabase {
+  return drizzle({ client: shield(client, prepare) });
+}
+
+/**
+ * Runs `work` in a transaction. After any failure postgres.js sends a rollback, also over a connection that is lost, and
+ * then throws where nobody can catch it, which ends the process (3.4.9). So it is not told of such a failure: it rejects
+ * by itself as the connection closes.
+ */
+export async function begin<Result>(client: Sql, work: (transaction: TransactionSql) => Promise<Result>): Promise<Result> {
+  const result = await client.begin(async (transaction) => {
+    try {
+      return await work(transaction);
+    } catch (error) {
+      if (classify(error) === "connection") await new Promise<never>(() => {});
+      throw error;
+    }
+  });
+  return result as Result;
 }
 
 /** With a timeout always: without one postgres.js waits for ever if a connection was lost with a query under way. */
-function end(client: Sql): Promise<void> {
-  return client.end({ timeout: END_TIMEOUT_SECONDS });
+function end(client: Sql, timeoutSeconds: number): Promise<void> {
+  return client.end({ timeout: timeoutSeconds });
 }
 
 async function clientMaker(options: ResolvedOptions): Promise<() => Sql> {
@@ -80,15 +107,14 @@ async function clientMaker(options: ResolvedOptions): Promise<() => Sql> {
 
 /**
  * What Drizzle sees of a client. Drizzle overwrites the parsers and serializers of the client that it is given, so that
- * a user's own client would read dates as strings from then on: it gets lists of its own to write to. And Drizzle
- * never prepares statements: here the option decides.
+ * a user's own client would read dates as strings from then on: it gets lists of its own to write to.
  */
 function shield(client: Sql | TransactionSql, prepare: boolean): Sql {
   const shielded = {
     options: { parsers: {}, serializers: {} },
     unsafe: (query: string, parameters: never[]) => client.unsafe(query, parameters, { prepare }),
     begin: (work: (transaction: Sql) => Promise<unknown>) =>
-      (client as Sql).begin((transaction) => work(shield(transaction, prepare))),
+      begin(client as Sql, (transaction) => work(shield(transaction, prepare))),
   };
   return shielded as unknown as Sql;
 }

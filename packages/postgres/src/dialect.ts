@@ -1,5 +1,5 @@
 import { type Dialect, NIL_ID, Opening } from "@waymark/core/dialect-kit";
-import { connect } from "./connection.ts";
+import { connect, drizzleOn } from "./connection.ts";
 import { classify } from "./errors.ts";
 import { migrateSchema } from "./migrate.ts";
 import type { ResolvedOptions } from "./options.ts";
@@ -13,28 +13,33 @@ export function createPostgresDialect(options: ResolvedOptions): Dialect {
   const { tablePrefix, schema, migrate } = options;
   const table = checkpointsTable(tablePrefix, schema);
   const connection = new Opening(() => connect(options));
-  const statements = async (signal: AbortSignal) => {
-    const { database } = await connection.get(signal);
-    return createStatements(database(signal), table, NIL_ID);
+
+  type Statements = ReturnType<typeof createStatements>;
+  const use = async <Result>(signal: AbortSignal, work: (statements: Statements) => Promise<Result>) => {
+    const { use: useClient } = await connection.get(signal);
+    return await useClient(signal, (client) => work(createStatements(drizzleOn(client, options.prepare), table, NIL_ID)));
+  };
+  const migrateIn = async (mode: "apply" | "verify" | "sql", signal: AbortSignal) => {
+    const { use: useClient } = await connection.get(signal);
+    return await useClient(signal, (client) => migrateSchema(client, options, mode));
   };
 
   return {
     name: "postgres",
     apiVersion: 1,
     async open(signal) {
-      const { client } = await connection.get(signal);
-      if (migrate === "off") await (await statements(signal)).ping();
-      else await migrateSchema(client(), options, migrate === "auto" ? "apply" : "verify");
+      if (migrate === "off") await use(signal, (statements) => statements.ping());
+      else await migrateIn(migrate === "auto" ? "apply" : "verify", signal);
       return { maxStatementBytes: MAX_STATEMENT_BYTES };
     },
-    migrate: async (mode, signal) => migrateSchema((await connection.get(signal)).client(), options, mode),
-    commit: async (change, signal) => (await statements(signal)).commit(change),
-    readChain: async (id, signal) => (await statements(signal)).readChain(id),
-    list: async (query, signal) => (await statements(signal)).list(query),
-    dependents: async (ids, signal) => (await statements(signal)).dependents(ids),
-    agents: async (after, limit, signal) => (await statements(signal)).agents(after, limit),
-    stats: async (agentId, signal) => (await statements(signal)).stats(agentId),
-    ping: async (signal) => (await statements(signal)).ping(),
+    migrate: migrateIn,
+    commit: (change, signal) => use(signal, (statements) => statements.commit(change)),
+    readChain: (id, signal) => use(signal, (statements) => statements.readChain(id)),
+    list: (query, signal) => use(signal, (statements) => statements.list(query)),
+    dependents: (ids, signal) => use(signal, (statements) => statements.dependents(ids)),
+    agents: (after, limit, signal) => use(signal, (statements) => statements.agents(after, limit)),
+    stats: (agentId, signal) => use(signal, (statements) => statements.stats(agentId)),
+    ping: (signal) => use(signal, (statements) => statements.ping()),
     classify,
     async close() {
       await (await connection.current())?.close();

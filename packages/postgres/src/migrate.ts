@@ -9,6 +9,7 @@ import {
   schemaOutdated,
 } from "@waymark/core/dialect-kit";
 import type { Sql, TransactionSql } from "postgres";
+import { begin } from "./connection.ts";
 import { migrations } from "./migrations.ts";
 import type { ResolvedOptions } from "./options.ts";
 
@@ -24,7 +25,9 @@ export async function migrateSchema(client: Sql, place: Place, mode: "apply" | "
   if (mode === "sql") return missing.length === 0 ? [] : script(place, missing);
   if (missing.length === 0) return [];
   if (mode === "verify") throw schemaOutdated(missing, script(place, missing));
-  return await client.begin(async (transaction) => {
+  return await begin(client, async (transaction) => {
+    // Else, where a database's default is stricter, what we look at after the wait is as it was before.
+    await transaction.unsafe("SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
     await transaction.unsafe(`SET LOCAL lock_timeout = ${place.operationTimeoutMs}`);
     await transaction.unsafe(`SELECT pg_advisory_xact_lock(${lockKey(place)})`);
     const stillMissing = missingMigrations(migrations, await readHistory(transaction, place));
@@ -35,9 +38,8 @@ export async function migrateSchema(client: Sql, place: Place, mode: "apply" | "
 }
 
 async function readHistory(client: Sql | TransactionSql, place: Place): Promise<AppliedMigration[]> {
-  const history = historyTable(place);
-  if (!(await exists(client, history))) return [];
-  const rows = await client.unsafe(`SELECT name, digest, minimum_reader FROM ${history}`).values();
+  if (!(await exists(client, place.schema, `${place.tablePrefix}waymark_migrations`))) return [];
+  const rows = await client.unsafe(`SELECT name, digest, minimum_reader FROM ${historyTable(place)}`).values();
   return rows.map(([name, digest, minimumReader]) => ({
     name: name as string,
     digest: digest as string,
@@ -47,8 +49,8 @@ async function readHistory(client: Sql | TransactionSql, place: Place): Promise<
 
 /** For a database that has none of our migrations. */
 async function checkPlace(client: TransactionSql, { schema, tablePrefix }: Place): Promise<void> {
-  const table = `"${schema}"."${tablePrefix}agent_checkpoints"`;
-  if (await exists(client, table)) throw foreignTable(table);
+  const table = `${tablePrefix}agent_checkpoints`;
+  if (await exists(client, schema, table)) throw foreignTable(`"${schema}"."${table}"`);
   const [encoding] = await client.unsafe("SELECT current_setting('server_encoding')").values();
   if (encoding?.[0] !== "UTF8") {
     const message = `open database: expected its encoding to be UTF8, got ${String(encoding?.[0])}`;
@@ -56,19 +58,25 @@ async function checkPlace(client: TransactionSql, { schema, tablePrefix }: Place
   }
 }
 
-/** Whether there is such a table; the name is ours, checked and quoted. */
-async function exists(client: Sql | TransactionSql, table: string): Promise<boolean> {
-  const [row] = await client.unsafe(`SELECT to_regclass('${table}') IS NOT NULL`).values();
-  return row?.[0] === true;
+/**
+ * Whether there is such a table; the names are ours, checked. Not by `to_regclass`: that asks the connection's cache of
+ * names, which within a transaction need not have heard of a table that another process made while we waited.
+ */
+async function exists(client: Sql | TransactionSql, schema: string, table: string): Promise<boolean> {
+  const rows = await client.unsafe(
+    `SELECT 1 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace ` +
+      `WHERE n.nspname = '${schema}' AND c.relname = '${table}'`,
+  );
+  return rows.length > 0;
 }
 
 function historyTable({ schema, tablePrefix }: Place): string {
   return `"${schema}"."${tablePrefix}waymark_migrations"`;
 }
 
-/** 64 bits that no other application is likely to lock. */
-function lockKey(place: Place): bigint {
-  return createHash("sha256").update(`waymark migrations ${historyTable(place)}`).digest().readBigInt64BE();
+/** 64 bits that no other application is likely to lock. One for a schema, which storages of two prefixes may both make. */
+function lockKey({ schema }: Place): bigint {
+  return createHash("sha256").update(`waymark migrations "${schema}"`).digest().readBigInt64BE();
 }
 
 function script(place: Place, missing: readonly Migration[]): string[] {
@@ -81,7 +89,7 @@ function steps(place: Place, missing: readonly Migration[]): string[] {
   if (missing.length === 0) return [];
   return [
     // Asked first, since CREATE SCHEMA IF NOT EXISTS wants a right on the database even where the schema exists.
-    `DO $$ BEGIN IF to_regnamespace('"${place.schema}"') IS NULL THEN CREATE SCHEMA "${place.schema}"; END IF; END $$`,
+    `DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = '${place.schema}') THEN CREATE SCHEMA "${place.schema}"; END IF; END $$`,
     `SET LOCAL search_path TO "${place.schema}"`,
     `CREATE TABLE IF NOT EXISTS ${history} (name text PRIMARY KEY, digest text NOT NULL, minimum_reader integer NOT NULL, applied_at bigint NOT NULL)`,
     ...missing.flatMap((migration) => [

@@ -1,5 +1,6 @@
 import type { Change, Rewrite, Row, RowHead, RowQuery, RowStats } from "@waymark/core/dialect-kit";
-import { and, desc, eq, getTableColumns, gt, inArray, isNull, lt, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, inArray, isNull, type SQL, sql } from "drizzle-orm";
+import type { AnyPgColumn } from "drizzle-orm/pg-core";
 import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import type { CheckpointsTable } from "./schema.ts";
 
@@ -76,20 +77,36 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
     return await select(db, query);
   }
 
+  /**
+   * An agent's rows are asked for as a range of (agent, id), or (agent, namespace, id), and ordered by all of it, which
+   * one index serves. Asked for by `agent_id = …` and ordered by id, PostgreSQL may walk the primary key instead and
+   * filter: through the whole table, if the agent's rows are old.
+   */
   function select(runner: Runner, query: RowQuery) {
-    return runner.select(head).from(table).where(and(...conditions(query))).orderBy(desc(table.id)).limit(query.limit);
+    const { agentId, namespace, before, since, limit } = query;
+    const within: [column: AnyPgColumn, value: string][] = [];
+    if (agentId !== undefined) within.push([table.agentId, agentId]);
+    if (namespace !== undefined) within.push([table.namespace, namespace]);
+    const range: SQL[] = [];
+    if (since !== undefined) range.push(compare(">", [...within, [table.id, since]]));
+    else if (within.length > 0) range.push(compare(">=", within));
+    if (before !== undefined) range.push(compare("<", [...within, [table.id, before]]));
+    else if (within.length > 0) range.push(compare("<=", within));
+    const order = [...within.map(([column]) => column), table.id].map((column) => desc(column));
+    return runner.select(head).from(table).where(and(...range, ...filters(query))).orderBy(...order).limit(limit);
   }
 
-  function conditions(query: RowQuery): SQL[] {
-    const { id, agentId, namespace, name, parentId, metadataLines = [], before, since } = query;
+  function compare(operator: ">" | ">=" | "<" | "<=", row: readonly [column: AnyPgColumn, value: string][]): SQL {
+    const columns = sql.join(row.map(([column]) => sql`${column}`), sql`, `);
+    const values = sql.join(row.map(([, value]) => sql`${value}`), sql`, `);
+    return sql`(${columns}) ${sql.raw(operator)} (${values})`;
+  }
+
+  function filters({ id, name, parentId, metadataLines = [] }: RowQuery): SQL[] {
     const all: SQL[] = metadataLines.map((line) => sql`strpos(${table.metadata}, ${line}) > 0`);
     if (id !== undefined) all.push(eq(table.id, id));
-    if (agentId !== undefined) all.push(eq(table.agentId, agentId));
-    if (namespace !== undefined) all.push(eq(table.namespace, namespace));
     if (name !== undefined) all.push(eq(table.name, name));
     if (parentId !== undefined) all.push(eq(table.parentId, parentId));
-    if (before !== undefined) all.push(lt(table.id, before));
-    if (since !== undefined) all.push(gt(table.id, since));
     return all;
   }
 

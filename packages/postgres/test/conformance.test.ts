@@ -22,7 +22,10 @@ async function createStore(serverUrl: string): Promise<ConformanceStore> {
       return row ?? null;
     },
     damageRow: async (id, { stateBytes, ...damage }) => {
-      const change = { ...damage, ...(stateBytes === undefined ? {} : { state_bytes: around.typed(stateBytes, count.to) }) };
+      const change = {
+        ...damage,
+        ...(stateBytes === undefined ? {} : { state_bytes: around.typed(stateBytes, count.to) }),
+      };
       await around`update ${table} set ${around(change)} where id = ${id}`;
     },
     countRows: async () => Number((await around`select count(*) as rows from ${table}`)[0]?.["rows"]),

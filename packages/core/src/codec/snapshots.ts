@@ -7,7 +7,8 @@ import { decodeValue, encodeValue, type TextForm } from "./values.ts";
  * States as bytes: text, length, digest and compression.
  *
  * What is stored names its own encoding in words: the form of the text (`json`, `tagged`), and `+deflate` if it is
- * compressed. The digest is the SHA-256 of the text's UTF-8, so it does not depend on the compression.
+ * compressed. The digest names the content, so it does not depend on the compression: of a `json` text it is the SHA-256 of
+ * its UTF-8, of any other form that of the form's name, a NUL, and the text (in `tagged` the same text is another value).
  */
 
 /** A state's text as bytes, before compression. Made at once, so that it is a snapshot. */
@@ -44,7 +45,7 @@ const inflateAside = promisify<Uint8Array, { maxOutputLength: number }, Buffer>(
 export function takeSnapshot(state: unknown): Snapshot {
   const { form, text } = encodeValue(state);
   const bytes = Buffer.from(text, "utf8");
-  return { form, bytes, digest: sha256(bytes) };
+  return { form, bytes, digest: digestOf(form, bytes) };
 }
 
 export async function packSnapshot({ form, bytes, digest }: Snapshot): Promise<StoredState> {
@@ -64,9 +65,10 @@ export async function unpackState({ encoding, state, stateBytes, digest }: Store
   if (bytes.byteLength !== stateBytes) {
     throw new DamagedState(`the state has ${bytes.byteLength} bytes, and should have ${stateBytes}`);
   }
-  if (!sha256(bytes).equals(digest)) throw new DamagedState("the state does not match its digest");
+  const form = parsed[1] as TextForm;
+  if (!digestOf(form, bytes).equals(digest)) throw new DamagedState("the state does not match its digest");
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
-  return decodeValue({ form: parsed[1] as TextForm, text });
+  return decodeValue({ form, text });
 }
 
 async function inflate(state: Uint8Array, stateBytes: number): Promise<Uint8Array> {
@@ -79,6 +81,8 @@ async function inflate(state: Uint8Array, stateBytes: number): Promise<Uint8Arra
   }
 }
 
-function sha256(bytes: Uint8Array): Buffer {
-  return createHash("sha256").update(bytes).digest();
+function digestOf(form: TextForm, bytes: Uint8Array): Buffer {
+  const hash = createHash("sha256");
+  if (form !== "json") hash.update(`${form}\0`);
+  return hash.update(bytes).digest();
 }

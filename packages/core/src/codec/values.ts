@@ -7,6 +7,7 @@
  * it, never guessed from it. The set of tags is closed, and each decodes to data.
  */
 
+import { isDeepStrictEqual } from "node:util";
 import { isDate, isMap, isSet, isUint8Array } from "node:util/types";
 
 export type TextForm = "json" | "tagged";
@@ -117,7 +118,8 @@ class Walk {
         throw this.#unsupported(depth, `is a ${typeof value}`);
     }
     this.#enter(value, depth);
-    switch (kindOf(value)) {
+    const kind = kindOf(value);
+    switch (kind) {
       case "array":
         return this.#tagArray(value as unknown[], depth);
       case "object":
@@ -133,9 +135,15 @@ class Walk {
         this.#refuseOwn(value, depth, "a Set");
         return { $: ["set", this.#tagEach([...(value as Set<unknown>)], depth)] };
       case "bytes":
-        return { $: ["bytes", toBase64(value as Uint8Array)] };
-      case "buffer":
-        return { $: ["buffer", toBase64(value as Uint8Array)] };
+      case "buffer": {
+        const bytes = value as Uint8Array;
+        const plain = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+        // Listing the members of a byte array would list its bytes; comparing it with a plain one does not.
+        if (!isDeepStrictEqual(bytes, kind === "buffer" ? plain : new Uint8Array(plain.buffer, plain.byteOffset, plain.length))) {
+          throw this.#unsupported(depth, "is a byte array with members of its own");
+        }
+        return { $: [kind, plain.toString("base64")] };
+      }
       case undefined:
         throw this.#unsupported(depth, `is ${className(value)}`);
     }
@@ -352,8 +360,4 @@ function untagOne(object: PlainObject): unknown {
 
 function isArrayLength(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
-}
-
-function toBase64(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
 }

@@ -1,0 +1,19 @@
+import { describeCheckpointStorage } from "@waymark/conformance";
+import { createMapStorage, type Rows } from "../src/index.ts";
+
+describeCheckpointStorage({
+  name: "Map",
+  create: async () => {
+    const rows: Rows = new Map();
+    return {
+      open: (options) => createMapStorage({ ...options, rows }),
+      readRow: async (id) => rows.get(id) ?? null,
+      damageRow: async (id, damage) => {
+        const row = rows.get(id);
+        if (row !== undefined) rows.set(id, { ...row, ...damage });
+      },
+      countRows: async () => rows.size,
+      dispose: async () => rows.clear(),
+    };
+  },
+});

@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import { type Bench, checkpointOf, newAgent, storeLine } from "../bench.ts";
+import { refusal } from "../errors.ts";
+import { idAt } from "../ids.ts";
+
+export function describeDelete(bench: Bench): void {
+  describe("deleteCheckpoint", () => {
+    it("deletes one checkpoint and its row, and leaves its neighbours", async () => {
+      const { agentId, ids } = await storeLine(bench.storage, newAgent(), 3);
+      const [first, second = "", third] = ids;
+      const before = await bench.store.countRows();
+      expect(await bench.storage.deleteCheckpoint(second)).toBe(true);
+      expect(await bench.store.countRows()).toBe(before - 1);
+      expect(await bench.store.readRow(second)).toBeNull();
+      expect(await bench.storage.retrieveCheckpoint(second)).toBeNull();
+      const left = await bench.storage.listCheckpoints({ agentId });
+      expect(left.map(({ id }) => id)).toStrictEqual([third, first]);
+    });
+
+    it("says false for what is not there: deleted already, never stored, or no id of ours", async () => {
+      const id = await bench.storage.storeCheckpoint(checkpointOf(newAgent()));
+      await bench.storage.deleteCheckpoint(id.toUpperCase());
+      expect(await bench.storage.deleteCheckpoint(id)).toBe(false);
+      expect(await bench.storage.deleteCheckpoint(idAt(Date.now()))).toBe(false);
+      expect(await bench.storage.deleteCheckpoint("no id")).toBe(false);
+    });
+
+    it("deletes a parent and leaves its children, which still name it", async () => {
+      const agentId = newAgent();
+      const parentId = await bench.storage.storeCheckpoint(checkpointOf(agentId));
+      const child = await bench.storage.storeCheckpoint(checkpointOf(agentId, { parentId }));
+      expect(await bench.storage.deleteCheckpoint(parentId)).toBe(true);
+      expect(await bench.storage.retrieveCheckpoint(child)).toMatchObject({ parentId, state: { turn: 1 } });
+    });
+
+    it("lets the same id be stored anew", async () => {
+      const id = await bench.storage.storeCheckpoint(checkpointOf(newAgent()));
+      await bench.storage.deleteCheckpoint(id);
+      await bench.storage.storeCheckpoint(checkpointOf(newAgent(), { id, state: "another" }));
+      expect(await bench.storage.retrieveCheckpoint(id)).toMatchObject({ state: "another" });
+    });
+
+    it.each([undefined, null, 7, {}])("refuses %j as an id", async (id) => {
+      await refusal(bench.storage.deleteCheckpoint(id as never), "INVALID_ARGUMENT");
+    });
+  });
+}

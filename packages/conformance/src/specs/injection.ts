@@ -1,0 +1,127 @@
+import { describe, expect, it } from "vitest";
+import { type Bench, checkpointOf, collect, newAgent } from "../bench.ts";
+import { refusal } from "../errors.ts";
+
+/** What breaks out of a quoted string, a pattern, a template or a path somewhere, if it is not sent as a parameter. */
+const CORPUS: readonly string[] = [
+  "'",
+  '"',
+  "`",
+  "\\",
+  "\\'",
+  "' OR '1'='1",
+  '" OR ""="',
+  "' OR 1=1 --",
+  "') OR ('1'='1",
+  "'; DROP TABLE agent_checkpoints; --",
+  '"; DROP TABLE agent_checkpoints; --',
+  "'; DELETE FROM agent_checkpoints WHERE '1'='1",
+  "\\'; DROP TABLE agent_checkpoints; -- ",
+  "\\\\'; DROP TABLE agent_checkpoints; #",
+  "1; SELECT 1/0",
+  "' UNION SELECT NULL, NULL --",
+  "'||(SELECT 1)||'",
+  "/* comment */",
+  "/*! SELECT 1 */",
+  "-- comment",
+  "# comment",
+  "\u02bc OR \u02bc1\u02bc=\u02bc1",
+  "\uff07 OR 1=1",
+  "\u00bf' OR 1=1 -- ",
+  "縗' OR 1=1 -- ",
+  "%",
+  "%%%",
+  "_",
+  "a%' ESCAPE '!",
+  "?",
+  "?, ?",
+  "$1",
+  "$1::text",
+  ":name",
+  "@variable",
+  "${7*7}",
+  "{{7*7}}",
+  "$$; SELECT 1; $$",
+  "E'\\x41'",
+  "0x27",
+  "CHAR(39)",
+  "%27",
+  "&#39;",
+  "../../etc/passwd",
+  "\r\nHeader: x",
+  "__proto__",
+  "constructor",
+  "toString",
+  "NULL",
+  "null",
+  "DEFAULT",
+  "0",
+  "-1",
+];
+
+export function describeInjection(bench: Bench): void {
+  describe("hostile text", () => {
+    it.each(CORPUS)("is text and nothing else in every member and filter: %j", async (text) => {
+      const agentId = `${newAgent()}${text}`;
+      const bystander = newAgent();
+      const metadata = { [text]: text, other: 1 };
+      const checkpoint = checkpointOf(agentId, { namespace: text, name: text, state: { [text]: text }, metadata });
+      const kept = await bench.storage.storeCheckpoint(checkpointOf(bystander));
+      const id = await bench.storage.storeCheckpoint(checkpoint, { ifLatest: null });
+      const rows = await bench.store.countRows();
+      const { state: _, ...head } = { ...checkpoint, id };
+
+      expect(await bench.storage.retrieveLatestCheckpoint(agentId, { namespace: text })).toStrictEqual({ ...checkpoint, id });
+      const filters = [{ namespace: text }, { name: text }, { metadata: { [text]: text } }, { namespace: text, name: text, metadata }];
+      for (const filter of filters) {
+        expect(await bench.storage.listCheckpoints({ agentId, ...filter })).toStrictEqual([head]);
+        expect(await collect(bench.storage.iterateCheckpoints({ agentId, ...filter }))).toStrictEqual([head]);
+        expect(await bench.storage.listCheckpoints({ agentId: bystander, ...filter })).toStrictEqual([]);
+      }
+      expect(await bench.storage.listCheckpoints({ agentId: bystander })).toMatchObject([{ id: kept }]);
+      expect(await bench.storage.stats({ agentId })).toMatchObject({ checkpoints: 1 });
+      const pruned = await bench.storage.pruneCheckpoints({ agentId, namespace: text, keepMetadata: { [text]: text } });
+      expect(pruned).toStrictEqual({ examined: 1, removed: 0 });
+      expect(await bench.storage.deleteAgent(bystander, { namespace: text })).toBe(0);
+      expect(await bench.storage.deleteAgent(agentId, { namespace: text })).toBe(1);
+      expect(await bench.store.countRows()).toBe(rows - 1);
+    });
+
+    it("is an agent like any other when it is the whole agentId", async () => {
+      const before = await bench.store.countRows();
+      for (const agentId of CORPUS) await bench.storage.storeCheckpoint(checkpointOf(agentId, { state: agentId }));
+      for (const agentId of CORPUS) {
+        expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ agentId, state: agentId });
+        const [next] = await bench.storage.listAgents({ after: agentId, limit: 1 });
+        expect(next === undefined || Buffer.compare(Buffer.from(next), Buffer.from(agentId)) > 0).toBe(true);
+      }
+      for (const agentId of CORPUS) expect(await bench.storage.deleteAgent(agentId)).toBe(1);
+      expect(await bench.store.countRows()).toBe(before);
+    });
+
+    it("is no id: it finds nothing, deletes nothing, and is refused where an id must be one", async () => {
+      const agentId = newAgent();
+      await bench.storage.storeCheckpoint(checkpointOf(agentId));
+      const before = await bench.store.countRows();
+      for (const text of CORPUS) {
+        expect(await bench.storage.retrieveCheckpoint(text)).toBeNull();
+        expect(await bench.storage.deleteCheckpoint(text)).toBe(false);
+        expect(await bench.storage.listCheckpoints({ agentId, parentId: text })).toStrictEqual([]);
+        await refusal(bench.storage.listCheckpoints({ agentId, before: text }), "INVALID_ARGUMENT");
+        await refusal(bench.storage.listCheckpoints({ agentId, since: text }), "INVALID_ARGUMENT");
+        for (const member of ["id", "parentId"]) {
+          await refusal(bench.storage.storeCheckpoint(checkpointOf(agentId, { [member]: text })), "INVALID_ARGUMENT");
+        }
+        await refusal(bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: text }), "INVALID_ARGUMENT");
+      }
+      expect(await bench.store.countRows()).toBe(before);
+    });
+
+    it("is refused as a prefix of our tables' names", async () => {
+      for (const tablePrefix of CORPUS.filter((text) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(text))) {
+        // Either when the storage is made or when it is first used.
+        await refusal(async () => bench.open({ tablePrefix }).listAgents(), "INVALID_ARGUMENT");
+      }
+    });
+  });
+}

@@ -1,0 +1,93 @@
+import { describe, expect, it } from "vitest";
+import { type Bench, checkpointOf, newAgent, storeLine } from "../bench.ts";
+import { atTime, idAt, timeOf } from "../ids.ts";
+
+const HOUR_MS = 3_600_000;
+
+export function describeOrder(bench: Bench): void {
+  const idsOf = async (agentId: string) => (await bench.storage.listCheckpoints({ agentId })).map(({ id }) => id);
+
+  describe("the order of checkpoints", () => {
+    it("is the order in which they were stored, for 1,000 of one millisecond", async () => {
+      const agentId = newAgent();
+      const stores = atTime(Date.now(), () =>
+        Array.from({ length: 1_000 }, (_, turn) => bench.storage.storeCheckpoint(checkpointOf(agentId, { state: turn }))),
+      );
+      const ids = await Promise.all(stores);
+      expect(new Set(ids.map(timeOf)).size).toBe(1);
+      expect(await idsOf(agentId)).toStrictEqual(ids.toReversed());
+      expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ state: 999 });
+    });
+
+    it("is by id and never by createdAt, which is the caller's label", async () => {
+      const agentId = newAgent();
+      const ids: string[] = [];
+      for (const createdAt of [300, -200, 100]) {
+        ids.push(await bench.storage.storeCheckpoint(checkpointOf(agentId, { createdAt })));
+      }
+      const items = await bench.storage.listCheckpoints({ agentId });
+      expect(items.map(({ createdAt }) => createdAt)).toStrictEqual([100, -200, 300]);
+      expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ id: ids[2], createdAt: 100 });
+    });
+
+    it("goes by the ids that callers bring, in whatever order they are stored", async () => {
+      const agentId = newAgent();
+      const [old, middle, young] = [1_000, 2_000, 3_000].map(idAt);
+      for (const id of [middle, young, old]) await bench.storage.storeCheckpoint(checkpointOf(agentId, { id: id as string }));
+      expect(await idsOf(agentId)).toStrictEqual([young, middle, old]);
+    });
+
+    it("stays when the clock goes back an hour", async () => {
+      const { agentId, ids } = await storeLine(bench.storage, newAgent(), 1);
+      const earlier = Date.now() - HOUR_MS;
+      const stores = atTime(earlier, () => [1, 2].map(() => bench.storage.storeCheckpoint(checkpointOf(agentId))));
+      const later = await Promise.all(stores);
+      expect(await idsOf(agentId)).toStrictEqual([...ids, ...later].reverse());
+    });
+
+    // In each of these an id of a process whose clock is ahead has come to this one; the next store must be after it.
+    it("puts a store after a checkpoint that was retrieved, whatever the clocks say", async () => {
+      await storesAfter(async (id) => void (await bench.storage.retrieveCheckpoint(id)));
+    });
+
+    it("puts a store after a checkpoint that was retrieved as the latest, whatever the clocks say", async () => {
+      await storesAfter(async (_, agentId) => void (await bench.storage.retrieveLatestCheckpoint(agentId)));
+    });
+
+    it("puts a store after a checkpoint that was listed, whatever the clocks say", async () => {
+      await storesAfter(async (_, agentId) => void (await bench.storage.listCheckpoints({ agentId })));
+    });
+
+    it("puts a store after its parent, whatever the clocks say", async () => {
+      const agentId = newAgent();
+      const parentId = nextId();
+      const id = await bench.storage.storeCheckpoint(checkpointOf(agentId, { parentId }));
+      expect(id > parentId).toBe(true);
+      expect(timeOf(id) - timeOf(parentId)).toBeLessThan(HOUR_MS);
+    });
+
+    it("puts a store after the one that ifLatest names, whatever the clocks say", async () => {
+      const agentId = newAgent();
+      const ahead = nextId();
+      await bench.storage.storeCheckpoint(checkpointOf(agentId, { id: ahead }));
+      const id = await bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: ahead });
+      expect(await idsOf(agentId)).toStrictEqual([id, ahead]);
+    });
+
+    const storesAfter = async (read: (id: string, agentId: string) => Promise<void>) => {
+      const agentId = newAgent();
+      const ahead = nextId();
+      await bench.storage.storeCheckpoint(checkpointOf(agentId, { id: ahead }));
+      await read(ahead, agentId);
+      const id = await bench.storage.storeCheckpoint(checkpointOf(agentId));
+      expect(await idsOf(agentId)).toStrictEqual([id, ahead]);
+    };
+  });
+
+  let steps = 0;
+  /** An id that is ahead of this process's clock, and of all that it has met here. */
+  const nextId = () => {
+    steps += 1;
+    return idAt(Date.now() + steps * 1_000);
+  };
+}

@@ -1,0 +1,161 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { type Bench, checkpointOf, collect, newAgent, storeLine } from "../bench.ts";
+import type { Worker } from "../workers.ts";
+
+const HAND_OVERS = 2_000;
+
+/** What an agent's state is here. */
+interface Turn {
+  readonly turn: number;
+}
+
+export function describeProcesses(bench: Bench): void {
+  describe("several processes on one store", () => {
+    beforeEach(({ skip }) => skip(bench.store.remote === undefined, "only this process can open the store"));
+
+    it("may open it at the same moment while it is empty, sixteen of them", async () => {
+      const store = await bench.createStore();
+      const workers = await Promise.all(Array.from({ length: 16 }, () => bench.startWorker({ store })));
+      const ids = await Promise.all(workers.map((worker) => worker.storeCheckpoint(checkpointOf(newAgent()))));
+      expect(await store.countRows()).toBe(16);
+      const listed = await bench.open({}, store).listCheckpoints();
+      expect(new Set(listed.map(({ id }) => id))).toStrictEqual(new Set(ids));
+      expect(await closeAll(workers)).toStrictEqual(workers.map(() => 0));
+    });
+
+    it("always find the last turn as the latest when two, with clocks 50 ms apart, hand one agent back and forth 2,000 times", async () => {
+      const agentId = newAgent();
+      const workers = [await bench.startWorker({ skewMs: 25 }), await bench.startWorker({ skewMs: -25 })];
+      const ids: string[] = [];
+      for (let turn = 0; turn < HAND_OVERS; turn++) {
+        const worker = workers[turn % 2] as Worker;
+        const latest = await worker.retrieveLatestCheckpoint(agentId);
+        expect((latest?.state as Turn | undefined)?.turn).toBe(turn === 0 ? undefined : turn - 1);
+        ids.push(await worker.storeCheckpoint(checkpointOf(agentId, { state: { turn } satisfies Turn })));
+      }
+      const items = await bench.storage.listCheckpoints({ agentId, limit: 10_000 });
+      expect(items.map(({ id }) => id)).toStrictEqual(ids.toReversed());
+      expect(await closeAll(workers)).toStrictEqual([0, 0]);
+    });
+
+    it("hand an agent over also when the one that is behind knows only the parent", async () => {
+      const agentId = newAgent();
+      const [ahead, behind] = [await bench.startWorker({ skewMs: 60_000 }), await bench.startWorker({ skewMs: -60_000 })];
+      const parentId = await ahead.storeCheckpoint(checkpointOf(agentId));
+      const id = await behind.storeCheckpoint(checkpointOf(agentId, { parentId }));
+      expect(await ahead.retrieveLatestCheckpoint(agentId)).toMatchObject({ id });
+      expect(await closeAll([ahead, behind])).toStrictEqual([0, 0]);
+    });
+
+    it("read pages by key that neither skip nor repeat while another keeps storing", async () => {
+      const { agentId, ids } = await storeLine(bench.storage, newAgent(), 300);
+      const worker = await bench.startWorker();
+      const seen: string[] = [];
+      for (let before: string | undefined; ; before = seen.at(-1)) {
+        const query = { agentId, limit: 20, ...(before === undefined ? {} : { before }) };
+        const stores = Array.from({ length: 5 }, () => worker.storeCheckpoint(checkpointOf(agentId)));
+        const page = await bench.storage.listCheckpoints(query);
+        seen.push(...page.map(({ id }) => id));
+        await Promise.all(stores);
+        if (page.length < query.limit || seen.length > 2 * ids.length) break;
+      }
+      const old = new Set(ids);
+      expect(seen.filter((id) => old.has(id))).toStrictEqual(ids.toReversed());
+      expect(new Set(seen).size).toBe(seen.length);
+      expect((await bench.storage.stats({ agentId })).checkpoints).toBeGreaterThanOrEqual(300 + 5 * 15);
+      expect(await closeAll([worker])).toStrictEqual([0]);
+    });
+
+    it("iterate without skipping or repeating while another keeps storing", async () => {
+      const { agentId, ids } = await storeLine(bench.storage, newAgent(), 1_010);
+      const worker = await bench.startWorker();
+      await worker.listCheckpoints({ limit: 1 });
+      const stores: Promise<string>[] = [];
+      const seen: string[] = [];
+      for await (const { id } of bench.storage.iterateCheckpoints({ agentId })) {
+        seen.push(id);
+        if (seen.length > ids.length) break;
+        if (seen.length % 100 === 0) stores.push(worker.storeCheckpoint(checkpointOf(agentId)));
+        if (seen.length === 1_000) await Promise.all(stores); // they are there before the next page is read
+      }
+      expect(seen).toStrictEqual(ids.toReversed());
+      expect(await closeAll([worker])).toStrictEqual([0]);
+    });
+
+    it("compare and store: with ifLatest exactly one of several wins each round", async () => {
+      const agentId = newAgent();
+      const workers = await Promise.all([-50, 0, 50].map((skewMs) => bench.startWorker({ skewMs })));
+      let ifLatest: string | null = null;
+      for (let round = 0; round < 25; round++) {
+        const state = { turn: round } satisfies Turn;
+        const stores = workers.flatMap((worker) => {
+          return [0, 1, 2].map(() => worker.storeCheckpoint(checkpointOf(agentId, { state }), { ifLatest }));
+        });
+        const outcomes = await Promise.allSettled(stores);
+        const won = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
+        const codes = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason.code] : []));
+        expect(won).toHaveLength(1);
+        expect(new Set(codes)).toStrictEqual(new Set(["CONFLICT"]));
+        expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ id: won[0], state });
+        ifLatest = won[0] as string;
+      }
+      expect(await bench.storage.stats({ agentId })).toMatchObject({ checkpoints: 25 });
+      expect(await closeAll(workers)).toStrictEqual([0, 0, 0]);
+    });
+
+    it("write side by side: all stores of all of them are there, each process's in its order", async () => {
+      const agentId = newAgent();
+      const workers = await Promise.all([0, 1, 2].map(() => bench.startWorker()));
+      const lines = await Promise.all(
+        workers.map(async (worker) => {
+          const ids: string[] = [];
+          for (let turn = 0; turn < 50; turn++) ids.push(await worker.storeCheckpoint(checkpointOf(agentId, { state: { turn } })));
+          return ids;
+        }),
+      );
+      const listed = (await collect(bench.storage.iterateCheckpoints({ agentId }))).map(({ id }) => id).reverse();
+      expect(new Set(listed)).toStrictEqual(new Set(lines.flat()));
+      for (const line of lines) expect(listed.filter((id) => line.includes(id))).toStrictEqual(line);
+      expect(await closeAll(workers)).toStrictEqual([0, 0, 0]);
+    });
+
+    it("find what another has stored, though it was killed the moment after", async () => {
+      const checkpoint = checkpointOf(newAgent());
+      const worker = await bench.startWorker();
+      const id = await worker.storeCheckpoint(checkpoint);
+      await worker.kill();
+      expect(await bench.storage.retrieveCheckpoint(id)).toStrictEqual({ ...checkpoint, id });
+    });
+
+    it("find whole checkpoints or none when another is killed in the middle of storing", async () => {
+      const agentId = newAgent();
+      const worker = await bench.startWorker();
+      const state = { text: "long enough to be compressed ".repeat(1_000) };
+      const acknowledged: string[] = [];
+      const killed = Promise.allSettled(
+        Array.from({ length: 60 }, async () => {
+          acknowledged.push(await worker.storeCheckpoint(checkpointOf(agentId, { state })));
+          if (acknowledged.length === 5) await worker.kill();
+        }),
+      );
+      await killed;
+      const listed = (await bench.storage.listCheckpoints({ agentId })).map(({ id }) => id);
+      expect(acknowledged.filter((id) => !listed.includes(id))).toStrictEqual([]);
+      for (const id of listed) expect(await bench.storage.retrieveCheckpoint(id)).toMatchObject({ state });
+      expect(acknowledged.length).toBeGreaterThanOrEqual(5);
+    });
+
+    it("exit by themselves after close(), and so does one that has never used its storage", async () => {
+      const [used, unused] = [await bench.startWorker(), await bench.startWorker()];
+      await used.storeCheckpoint(checkpointOf(newAgent()));
+      await used.close();
+      expect([await used.leave(), await unused.leave()]).toStrictEqual([0, 0]);
+    });
+  });
+}
+
+/** Ends the processes, which nobody kills: each closes its storage and has nothing left to wait for. */
+async function closeAll(workers: readonly Worker[]): Promise<(number | null)[]> {
+  await Promise.all(workers.map((worker) => worker.close()));
+  return await Promise.all(workers.map((worker) => worker.leave()));
+}

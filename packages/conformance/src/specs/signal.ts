@@ -1,0 +1,104 @@
+import type { CheckpointStorage } from "@waymark/core";
+import { describe, expect, it } from "vitest";
+import { type Bench, checkpointOf, collect, newAgent, storeLine } from "../bench.ts";
+import { refusal } from "../errors.ts";
+import { idAt } from "../ids.ts";
+
+type Call = (storage: CheckpointStorage, agentId: string, signal: AbortSignal) => Promise<unknown>;
+
+const CALLS: Readonly<Record<string, Call>> = {
+  storeCheckpoint: (storage, agentId, signal) => storage.storeCheckpoint(checkpointOf(agentId), { signal }),
+  retrieveCheckpoint: (storage, _, signal) => storage.retrieveCheckpoint(idAt(Date.now()), { signal }),
+  retrieveLatestCheckpoint: (storage, agentId, signal) => storage.retrieveLatestCheckpoint(agentId, { signal }),
+  listCheckpoints: (storage, agentId, signal) => storage.listCheckpoints({ agentId, signal }),
+  iterateCheckpoints: (storage, agentId, signal) => collect(storage.iterateCheckpoints({ agentId, signal })),
+  listAgents: (storage, _, signal) => storage.listAgents({ signal }),
+  deleteCheckpoint: (storage, _, signal) => storage.deleteCheckpoint(idAt(Date.now()), { signal }),
+  deleteAgent: (storage, agentId, signal) => storage.deleteAgent(agentId, { signal }),
+  pruneCheckpoints: (storage, agentId, signal) => storage.pruneCheckpoints({ agentId, keepLast: 1, signal }),
+  stats: (storage, _, signal) => storage.stats({ signal }),
+};
+
+export function describeSignal(bench: Bench): void {
+  describe("an AbortSignal", () => {
+    it.each(Object.entries(CALLS))("that is aborted already ends %s, and nothing is done", async (_, call) => {
+      const { agentId } = await storeLine(bench.storage, newAgent(), 2);
+      const before = await bench.store.countRows();
+      await refusal(call(bench.storage, agentId, AbortSignal.abort()), "ABORTED");
+      expect(await bench.store.countRows()).toBe(before);
+    });
+
+    it.each(Object.entries(CALLS))("that is aborted meanwhile ends %s, and the storage works on", async (_, call) => {
+      const { agentId } = await storeLine(bench.storage, newAgent(), 2);
+      const controller = new AbortController();
+      const ended = call(bench.storage, agentId, controller.signal);
+      controller.abort();
+      const error = await refusal(ended, "ABORTED");
+      expect(error.retryable).toBe(false);
+      const id = await bench.storage.storeCheckpoint(checkpointOf(agentId));
+      expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ id });
+    });
+
+    it("that ends a store leaves the checkpoint whole or not there, and the store can be repeated", async () => {
+      const checkpoints = Array.from({ length: 20 }, (_, turn) => checkpointOf(newAgent(), { id: idAt(Date.now()), state: { turn } }));
+      const controller = new AbortController();
+      const stores = checkpoints.map((checkpoint) => bench.storage.storeCheckpoint(checkpoint, { signal: controller.signal }));
+      controller.abort();
+      for (const store of stores) await refusal(store, "ABORTED");
+      for (const checkpoint of checkpoints) {
+        expect(await bench.storage.storeCheckpoint(checkpoint)).toBe(checkpoint.id);
+        expect(await bench.storage.retrieveCheckpoint(checkpoint.id as string)).toStrictEqual(checkpoint);
+      }
+    });
+
+    it("that ends the call which opens the store does not keep others from opening it", async () => {
+      const storage = bench.open();
+      const controller = new AbortController();
+      const first = storage.listAgents({ signal: controller.signal });
+      const second = storage.listAgents({ limit: 1 });
+      controller.abort();
+      await refusal(first, "ABORTED");
+      expect((await second).length).toBeLessThanOrEqual(1);
+      expect(await storage.health()).toMatchObject({ ok: true });
+    });
+
+    it("that is aborted after the call has ended does nothing, and is not listened to any more", async () => {
+      const controller = new AbortController();
+      let listeners = 0;
+      const { signal } = controller;
+      const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)];
+      signal.addEventListener = (...args: Parameters<typeof add>) => {
+        listeners += 1;
+        add(...args);
+      };
+      signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+        listeners -= 1;
+        remove(...args);
+      };
+      const agentId = newAgent();
+      await bench.storage.storeCheckpoint(checkpointOf(agentId), { signal });
+      await bench.storage.listCheckpoints({ agentId, signal });
+      expect(listeners).toBe(0);
+      controller.abort();
+      expect(await bench.storage.listCheckpoints({ agentId })).toHaveLength(1);
+    });
+
+    it("that is aborted between two pages ends an iteration", async () => {
+      const { agentId } = await bench.longLine();
+      const controller = new AbortController();
+      const seen: string[] = [];
+      const iterate = async () => {
+        for await (const { id } of bench.storage.iterateCheckpoints({ agentId, signal: controller.signal })) {
+          seen.push(id);
+          if (seen.length === 1_000) controller.abort();
+        }
+      };
+      await refusal(iterate, "ABORTED");
+      expect(seen).toHaveLength(1_000);
+    });
+
+    it.each([null, {}, "abort", { aborted: false }])("is refused if it is none: %j", async (signal) => {
+      await refusal(bench.storage.listCheckpoints({ signal: signal as AbortSignal }), "INVALID_ARGUMENT");
+    });
+  });
+}

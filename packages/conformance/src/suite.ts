@@ -1,0 +1,68 @@
+import { afterAll, beforeAll, describe } from "vitest";
+import { Bench } from "./bench.ts";
+import { describeDelete } from "./specs/delete.ts";
+import { describeDeleteAgent } from "./specs/delete-agent.ts";
+import { describeErrors } from "./specs/errors.ts";
+import { describeFidelity } from "./specs/fidelity.ts";
+import { describeIdentity } from "./specs/identity.ts";
+import { describeIfLatest } from "./specs/if-latest.ts";
+import { describeInjection } from "./specs/injection.ts";
+import { describeIntegrity } from "./specs/integrity.ts";
+import { describeIterate } from "./specs/iterate.ts";
+import { describeLifecycle } from "./specs/lifecycle.ts";
+import { describeList } from "./specs/list.ts";
+import { describeListAgents } from "./specs/list-agents.ts";
+import { describeMetadata } from "./specs/metadata.ts";
+import { describeMigrate } from "./specs/migrate.ts";
+import { describeOrder } from "./specs/order.ts";
+import { describeProcesses } from "./specs/processes.ts";
+import { describePrune } from "./specs/prune.ts";
+import { describeRetrieve } from "./specs/retrieve.ts";
+import { describeRetrieveLatest } from "./specs/retrieve-latest.ts";
+import { describeSignal } from "./specs/signal.ts";
+import { describeSize } from "./specs/size.ts";
+import { describeStats } from "./specs/stats.ts";
+import { describeStore } from "./specs/store.ts";
+import type { ConformanceTarget } from "./target.ts";
+
+/** For the slowest tests on a slow machine with a database server beside them. */
+const TEST_TIMEOUT_MS = 120_000;
+
+/**
+ * Registers the whole suite with vitest, for one kind of store. Call it at the top of a test file that has a database of
+ * its own.
+ */
+export function describeCheckpointStorage(target: ConformanceTarget): void {
+  describe(`${target.name}: a checkpoint storage`, { timeout: TEST_TIMEOUT_MS }, () => {
+    const bench = new Bench(target);
+    beforeAll(() => bench.setUp(), TEST_TIMEOUT_MS);
+    afterAll(() => bench.tearDown(), TEST_TIMEOUT_MS);
+    for (const describeTopic of TOPICS) describeTopic(bench);
+  });
+}
+
+const TOPICS: readonly ((bench: Bench) => void)[] = [
+  describeStore,
+  describeRetrieve,
+  describeRetrieveLatest,
+  describeList,
+  describeIterate,
+  describeListAgents,
+  describeDelete,
+  describeDeleteAgent,
+  describePrune,
+  describeStats,
+  describeMigrate,
+  describeIfLatest,
+  describeOrder,
+  describeIdentity,
+  describeMetadata,
+  describeInjection,
+  describeFidelity,
+  describeSize,
+  describeIntegrity,
+  describeErrors,
+  describeSignal,
+  describeLifecycle,
+  describeProcesses,
+];

@@ -1,0 +1,47 @@
+import type { CheckpointStorage, CommonStorageOptions } from "@waymark/core";
+
+/** What a backend's test says about its backend: how to make an empty store, and how to look around the storage. */
+export interface ConformanceTarget {
+  /** For the test report. */
+  readonly name: string;
+  /**
+   * Makes a new store without any checkpoint, where nothing was ever opened: no schema yet. Called for the suite as a
+   * whole, and again for each test that needs a store to itself.
+   */
+  create(): Promise<ConformanceStore>;
+}
+
+/** One store, and a way around the storages that are open on it: a mistake made twice, there and back, shows here. */
+export interface ConformanceStore {
+  /** A new storage on this store. Called many times; several are open at once. The suite closes them. */
+  open(options?: CommonStorageOptions): CheckpointStorage;
+  /** The row with this id (in lower case) as the database has it, or `null`. */
+  readRow(id: string): Promise<StoredRow | null>;
+  /** Writes over some columns of a row. */
+  damageRow(id: string, damage: RowDamage): Promise<void>;
+  /** How many checkpoints there are, of all agents. */
+  countRows(): Promise<number>;
+  /** How another process opens this store. Absent where only this process can: the tests of processes are then skipped. */
+  readonly remote?: Remote;
+  /** Releases the store and what it is kept in. Called last, when all storages are closed. */
+  dispose(): Promise<void>;
+}
+
+export interface StoredRow {
+  readonly agentId: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly encoding: string;
+  readonly state: Uint8Array;
+  readonly stateBytes: number;
+  readonly digest: Uint8Array;
+}
+
+export type RowDamage = Partial<Pick<StoredRow, "encoding" | "state" | "stateBytes" | "digest">>;
+
+export interface Remote {
+  /** The URL of a module that plain Node can import (built JavaScript) and that exports `createCheckpointStorage`. */
+  readonly module: string;
+  /** What `createCheckpointStorage` is called with there: JSON. */
+  readonly options: Readonly<Record<string, unknown>>;
+}

@@ -1,0 +1,228 @@
+import type { Fault } from "@waymark/core/dialect-kit";
+import { expect, it } from "vitest";
+import { startProxy, type TestDatabase } from "waymark-test-servers";
+import { classify } from "../src/errors.ts";
+import type { PostgresStorageOptions } from "../src/options.ts";
+import { checkpoint, connect, emptyDatabase, open, plainRole, rejection } from "./on-server.ts";
+
+/** How to provoke each error, for real, and what it is for us. */
+const provocations: readonly [code: string, Fault, (database: TestDatabase) => Promise<unknown>][] = [
+  ["40P01", "serialization", deadlock],
+  [
+    "40001",
+    "serialization",
+    async ({ url }) => {
+      const [one, other] = [connect(url), connect(url)];
+      await one.unsafe("create table t (n integer); insert into t values (1)");
+      await one.unsafe("begin isolation level repeatable read");
+      await one.unsafe("select * from t");
+      await other.unsafe("update t set n = 2");
+      return one.unsafe("update t set n = 3");
+    },
+  ],
+  [
+    "55P03",
+    "busy",
+    async ({ url }) => {
+      const [one, other] = [connect(url), connect(url)];
+      await one.unsafe("create table t (n integer)");
+      await one.unsafe("begin");
+      await one.unsafe("lock table t");
+      await other.unsafe("set lock_timeout = 10");
+      return other.unsafe("select * from t");
+    },
+  ],
+  [
+    "57014",
+    "timeout",
+    async ({ url }) => {
+      const client = connect(url);
+      await client.unsafe("set statement_timeout = 10");
+      return client.unsafe("select pg_sleep(60)");
+    },
+  ],
+  [
+    "57P01",
+    "connection",
+    async ({ url }) => {
+      const client = connect(url);
+      const ended = await rejection(client.unsafe("select pg_terminate_backend(pg_backend_pid())"));
+      expect(ended["code"]).toBe("CONNECTION_CLOSED");
+      return client.unsafe("select 1"); // it is this one that postgres.js tells why
+    },
+  ],
+  [
+    "53300",
+    "overload",
+    async (database) => {
+      const role = await plainRole(database);
+      await connect(database.url).unsafe(`alter role ${role.name} connection limit 0`);
+      return connect(role.url).unsafe("select 1");
+    },
+  ],
+  [
+    "25006",
+    "read-only",
+    async ({ url }) => {
+      const client = connect(url);
+      await client.unsafe("set default_transaction_read_only = on");
+      return client.unsafe("create table t (n integer)");
+    },
+  ],
+  ["28000", "access", async ({ url }) => connect(url, { username: "nobody_of_this_name" }).unsafe("select 1")],
+  ["3D000", "access", async ({ url }) => connect(url, { database: "nothing_of_this_name" }).unsafe("select 1")],
+  [
+    "42501",
+    "access",
+    async (database) => {
+      await connect(database.url).unsafe("create table t (n integer)");
+      return connect((await plainRole(database)).url).unsafe("select * from t");
+    },
+  ],
+  ["42P01", "schema", async ({ url }) => connect(url).unsafe("select * from nothing")],
+  ["42703", "schema", async ({ url }) => connect(url).unsafe("select nothing from pg_class")],
+  ["3F000", "schema", async ({ url }) => connect(url).unsafe("create table nothing.t (n integer)")],
+  [
+    "54011",
+    "too-large",
+    async ({ url }) => {
+      const columns = Array.from({ length: 1_700 }, (_, index) => `c${index} integer`);
+      return connect(url).unsafe(`create table t (${columns.join(", ")})`);
+    },
+  ],
+  ["22012", "other", async ({ url }) => connect(url).unsafe("select 1 / 0")],
+  [
+    "CONNECTION_ENDED",
+    "connection",
+    async ({ url }) => {
+      const client = connect(url);
+      await client.end();
+      return client.unsafe("select 1");
+    },
+  ],
+  [
+    "CONNECTION_DESTROYED",
+    "connection",
+    async ({ url }) => {
+      const client = connect(url);
+      await client.unsafe("select 1");
+      const sleeping = client.unsafe("select pg_sleep(60)").execute();
+      await client.end({ timeout: 0 });
+      return sleeping;
+    },
+  ],
+  [
+    "CONNECTION_CLOSED",
+    "connection",
+    async ({ url }) => {
+      const proxy = await startProxy(url);
+      const client = connect(proxy.url);
+      await client.unsafe("select 1");
+      const sleeping = client.unsafe("select pg_sleep(60)").execute();
+      proxy.intercept(() => "drop");
+      proxy.dropAll();
+      await proxy.stop();
+      return sleeping;
+    },
+  ],
+  [
+    "CONNECT_TIMEOUT",
+    "connection",
+    async ({ url }) => {
+      const proxy = await startProxy(url);
+      proxy.blackhole(true);
+      const refused = connect(proxy.url, { connect_timeout: 0.05 }).unsafe("select 1").execute();
+      await rejection(refused);
+      await proxy.stop();
+      return refused;
+    },
+  ],
+  [
+    "ECONNREFUSED",
+    "connection",
+    async ({ url }) => {
+      const proxy = await startProxy(url);
+      await proxy.stop();
+      return connect(proxy.url).unsafe("select 1");
+    },
+  ],
+  ["ENOENT", "connection", async ({ url }) => connect(url, { path: "/nothing/of/this/name" }).unsafe("select 1")],
+];
+
+async function deadlock({ url }: TestDatabase): Promise<unknown> {
+  const [one, other] = [connect(url), connect(url)];
+  await one.unsafe("create table t (id integer primary key, n integer); insert into t values (1, 0), (2, 0)");
+  for (const client of [one, other]) await client.unsafe("begin");
+  await one.unsafe("set local deadlock_timeout = 10");
+  await other.unsafe("set local deadlock_timeout = 10");
+  await one.unsafe("update t set n = 1 where id = 1");
+  await other.unsafe("update t set n = 1 where id = 2");
+  const updates = [
+    one.unsafe("update t set n = 1 where id = 2").execute(),
+    other.unsafe("update t set n = 1 where id = 1").execute(),
+  ];
+  return await Promise.all(updates);
+}
+
+it.each(provocations)("takes %s for %s", async (code, fault, provoke) => {
+  const error = await rejection(provoke(await emptyDatabase()));
+  expect(error["code"]).toBe(code);
+  expect(classify(error)).toBe(fault);
+  expect(classify(new Error("wrapped", { cause: error }))).toBe(fault);
+});
+
+it("takes what it does not know for other", () => {
+  for (const error of [new Error("no code"), { code: 5 }, { code: "EMOJI" }, "08006", null, undefined]) {
+    expect(classify(error)).toBe("other");
+  }
+});
+
+/** What a storage says when the administrator has done something to its database. */
+const situations: readonly [title: string, statement: string, code: string, more?: Partial<PostgresStorageOptions>][] =
+  [
+    ["may write no more", "alter database DB set default_transaction_read_only = on", "READ_ONLY"],
+    ["ends statements that take too long", "alter database DB set statement_timeout = 100", "TIMEOUT"],
+    ["waits for locks no longer than its own limit", "alter database DB set lock_timeout = 1", "CONTENTION"],
+    ["lacks the table", "drop table agent_checkpoints", "SCHEMA_OUTDATED", { migrate: "off" }],
+    ["lacks a column", "alter table agent_checkpoints drop column state", "SCHEMA_OUTDATED"],
+  ];
+
+it.each(situations)("says so of a database that %s", async (_, statement, code, more = {}) => {
+  const { url, name } = await emptyDatabase();
+  await open({ connectionString: url }).migrate();
+  const admin = connect(url);
+  await admin.unsafe(statement.replace("DB", name));
+  if (["TIMEOUT", "CONTENTION"].includes(code)) {
+    await admin.unsafe("begin");
+    await admin.unsafe("lock table agent_checkpoints");
+  }
+  const refused = await rejection(
+    open({ connectionString: url, operationTimeoutMs: 10_000, ...more }).storeCheckpoint(checkpoint()),
+  );
+  expect(refused).toMatchObject({ name: "CheckpointError", code, retryable: code !== "SCHEMA_OUTDATED" });
+});
+
+it("says so of a role that may not, or that has used up its connections", async () => {
+  const database = await emptyDatabase();
+  await open({ connectionString: database.url }).migrate();
+  const role = await plainRole(database);
+  const storage = open({ connectionString: role.url, migrate: "off" });
+  expect(await rejection(storage.storeCheckpoint(checkpoint()))).toMatchObject({
+    code: "ACCESS_DENIED",
+    retryable: false,
+  });
+
+  await connect(database.url).unsafe(`alter role ${role.name} connection limit 0`);
+  const crowded = open({ connectionString: role.url });
+  expect(await rejection(crowded.listCheckpoints())).toMatchObject({
+    code: "UNAVAILABLE",
+    retryable: true,
+    cause: { name: "DriverError", code: "53300" },
+  });
+});
+
+it("says so of a database that is not there", async () => {
+  const { url } = await emptyDatabase();
+  const refused = await rejection(open({ connectionString: `${url}_not` }).listCheckpoints());
+  expect(refused).toMatchObject({ code: "ACCESS_DENIED", retryable: false, cause: { code: "3D000" } });
+});

@@ -1,0 +1,97 @@
+import { readFile } from "node:fs/promises";
+import { generateDrizzleJson, generateMigration } from "drizzle-kit/api";
+import { expect, it } from "vitest";
+import { migrations } from "../src/migrations.ts";
+import * as schema from "../src/schema.ts";
+import { checkpoint, connect, emptyDatabase, open, plainRole, recorded } from "./on-server.ts";
+
+const MIGRATIONS = new URL("../migrations/", import.meta.url);
+const COMPILER = new URL("../../../scripts/compile-migrations.mjs", import.meta.url);
+
+it("has migrations that make the schema, and nothing else", async () => {
+  const journal = JSON.parse(await readFile(new URL("meta/_journal.json", MIGRATIONS), "utf8"));
+  const last = journal.entries.at(-1).tag.slice(0, 4);
+  const snapshot = JSON.parse(await readFile(new URL(`meta/${last}_snapshot.json`, MIGRATIONS), "utf8"));
+  expect(await generateMigration(snapshot, generateDrizzleJson(schema, snapshot.id))).toEqual([]);
+
+  // That drizzle-kit would have told: it does of a schema that lacks the table.
+  expect(await generateMigration(snapshot, generateDrizzleJson({}, snapshot.id))).not.toEqual([]);
+});
+
+it("has its migrations compiled into the module that users run", async () => {
+  const { compileMigrations } = (await import(COMPILER.href)) as { compileMigrations(folder: string): string };
+  const compiled = compileMigrations(new URL("..", import.meta.url).pathname);
+  expect(compiled).toBe(await readFile(new URL("../src/migrations.ts", import.meta.url), "utf8"));
+  expect(migrations.length).toBeGreaterThan(0);
+});
+
+/** Every name that a schema's relations and constraints have. */
+async function names(url: string, schemaName = "public"): Promise<string[]> {
+  const rows = await connect(url)`
+    select relname as name from pg_class where relnamespace = ${schemaName}::regnamespace
+    union select conname from pg_constraint where connamespace = ${schemaName}::regnamespace
+    order by 1`;
+  return rows.map(({ name }) => String(name));
+}
+
+it("keeps storages apart that differ in tablePrefix, with the prefix before each of their names", async () => {
+  const { url } = await emptyDatabase();
+  const plain = open({ connectionString: url });
+  const id = await plain.storeCheckpoint(checkpoint());
+  const unprefixed = await names(url);
+  expect(unprefixed).toContain("agent_checkpoints");
+
+  const longest = "p".repeat(24);
+  for (const tablePrefix of ["one_", "Two_", longest]) {
+    const storage = open({ connectionString: url, tablePrefix });
+    expect(await storage.storeCheckpoint(checkpoint({ id, state: tablePrefix }))).toBe(id);
+    expect((await storage.retrieveCheckpoint(id))?.state).toBe(tablePrefix);
+    expect(await recorded(url, `"${tablePrefix}waymark_migrations"`)).toEqual(migrations.map(({ name }) => name));
+    const prefixed = (await names(url)).filter((name) => name.startsWith(tablePrefix));
+    expect(prefixed).toEqual(unprefixed.map((name) => `${tablePrefix}${name}`));
+  }
+  expect(await plain.retrieveCheckpoint(id)).toEqual({ id, ...checkpoint() });
+  const all = ["", "one_", "Two_", longest].flatMap((prefix) => unprefixed.map((name) => `${prefix}${name}`));
+  expect((await names(url)).sort()).toEqual(all.sort());
+});
+
+it("makes the schema that it is told to use, with all of its names, and nothing in public", async () => {
+  const { url } = await emptyDatabase();
+  const storage = open({ connectionString: url, schema: "Agents" });
+  const id = await storage.storeCheckpoint(checkpoint());
+  expect((await storage.retrieveCheckpoint(id))?.state).toEqual(checkpoint().state);
+  expect(await names(url)).toEqual([]);
+  expect(await names(url, '"Agents"')).toContain("agent_checkpoints");
+  expect(await recorded(url, '"Agents".waymark_migrations')).toEqual(migrations.map(({ name }) => name));
+
+  const beside = open({ connectionString: url, schema: "beside" });
+  expect(await beside.listCheckpoints()).toEqual([]);
+  expect(await storage.listCheckpoints()).toHaveLength(1);
+});
+
+it("needs no right on the database where the schema is there", async () => {
+  const database = await emptyDatabase();
+  const role = await plainRole(database);
+  const admin = connect(database.url);
+  await admin.unsafe(`create schema ours authorization ${role.name}`);
+  await admin.unsafe(`revoke create on database ${database.name} from public`);
+  const storage = open({ connectionString: role.url, schema: "ours" });
+  const id = await storage.storeCheckpoint(checkpoint());
+  expect(await storage.retrieveCheckpoint(id)).toEqual({ id, ...checkpoint() });
+  await expect(open({ connectionString: role.url, schema: "new" }).listCheckpoints()).rejects.toMatchObject({
+    code: "ACCESS_DENIED",
+  });
+});
+
+it("finds its tables whatever the role's search path is", async () => {
+  const database = await emptyDatabase();
+  const admin = connect(database.url);
+  await admin.unsafe("create schema decoy");
+  await admin.unsafe("create table decoy.agent_checkpoints (id integer)");
+  await admin.unsafe(`alter database ${database.name} set search_path = decoy`);
+  const storage = open({ connectionString: database.url });
+  const id = await storage.storeCheckpoint(checkpoint());
+  expect(await storage.listAgents()).toEqual(["agent"]);
+  expect(await storage.retrieveCheckpoint(id)).toEqual({ id, ...checkpoint() });
+  expect(await names(database.url)).toContain("agent_checkpoints");
+});

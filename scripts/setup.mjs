@@ -1,0 +1,135 @@
+// All that `npm test` and `npm run demo` need on a fresh clone with nothing but Node and npm: packages, native code, build.
+// Uses Node's own modules alone, since nothing else is there yet.
+
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = fileURLToPath(new URL("..", import.meta.url));
+
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const stampPath = join(root, "node_modules/.waymark-setup.json");
+
+/** Installs and builds what is missing; done already, it takes the time to hash the manifests and to ask turbo. */
+export async function setUp() {
+  checkNode();
+  const env = await install();
+  const turbo = join(root, "node_modules/.bin/turbo");
+  const args = ["run", "build", "--output-logs=errors-only", "--log-prefix=none"];
+  await run("Building the packages", turbo, args, env, { announceAfterMs: 1_000 });
+}
+
+/** Installs what is missing, and returns the environment of {@link pinnedPnpm}. */
+export async function install() {
+  const key = installationKey();
+  const stamp = readStamp();
+  if (stamp?.key === key && existsSync(stamp.pnpm)) return environment(stamp.pnpm);
+
+  const pnpm = await fetchPnpm();
+  const env = environment(pnpm);
+  await run(`Installing the packages with ${manifest.packageManager}`, "pnpm", ["install", "--frozen-lockfile"], env, {
+    advice: "If a package.json has changed, bring the lockfile up to date with: node scripts/pnpm.mjs install",
+  });
+  if (!(await loadsSQLite(env))) {
+    // pnpm takes what was compiled for another Node for done.
+    await run(`Compiling SQLite for Node ${process.versions.node}`, "pnpm", ["rebuild", "better-sqlite3"], env);
+    if (!(await loadsSQLite(env))) fail("The native code of better-sqlite3 does not load, though it was compiled.");
+  }
+  writeFileSync(stampPath, JSON.stringify({ key, pnpm }));
+  return env;
+}
+
+/** The environment in which the pinned pnpm is the `pnpm` on the PATH, and compiles for this Node. */
+export async function pinnedPnpm() {
+  return environment(await fetchPnpm());
+}
+
+/** Runs a command quietly. Resolves with whether it succeeded, and with what it has written. */
+export function runQuietly(command, args, options) {
+  const shell = process.platform === "win32"; // npm's commands are batch files there
+  const child = spawn(command, args, { cwd: root, shell, stdio: ["ignore", "pipe", "pipe"], ...options });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ ok: code === 0, output }));
+  });
+}
+
+async function run(title, command, args, env, { announceAfterMs = 0, advice } = {}) {
+  const timer = setTimeout(() => console.log(`${title} …`), announceAfterMs);
+  const { ok, output } = await runQuietly(command, args, { env });
+  clearTimeout(timer);
+  if (!ok) fail(`${output.trimEnd()}\n\n${title} failed.${advice ? ` ${advice}` : ""}`);
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  const supported = major > 22 || (major === 22 && minor >= 12) || (major === 20 && minor >= 19);
+  if (!supported) fail(`Waymark needs Node ${manifest.engines.node}, this is ${process.versions.node}.`);
+}
+
+/** Changes with whatever an installation depends on: what is asked for, and the Node that native code is compiled for. */
+function installationKey() {
+  const members = ["packages", "examples", "test"]
+    .filter((folder) => existsSync(join(root, folder)))
+    .flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}/package.json`));
+  const hash = createHash("sha256");
+  hash.update(JSON.stringify([process.versions.modules, process.platform, process.arch]));
+  for (const file of ["package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", ...members.sort()]) {
+    if (existsSync(join(root, file))) hash.update(`\n${file}\n`).update(readFileSync(join(root, file)));
+  }
+  return hash.digest("hex");
+}
+
+function readStamp() {
+  try {
+    return JSON.parse(readFileSync(stampPath, "utf8"));
+  } catch {
+    return undefined; // not there, or written half: the installation is done again
+  }
+}
+
+/** The path of the pinned pnpm, out of npm's own cache, or fetched into it. */
+async function fetchPnpm() {
+  const args = ["--yes", `--package=${manifest.packageManager}`, "--", "node", "-p", "process.env.PATH"];
+  const { ok, output } = await runQuietly("npx", args);
+  const folder = output
+    .split(/[\r\n]+/)
+    .flatMap((line) => line.split(delimiter))
+    .find(isPnpmsFolder);
+  if (!ok || !folder) fail(`${output.trimEnd()}\n\nFetching ${manifest.packageManager} with npx failed.`);
+  return join(folder, process.platform === "win32" ? "pnpm.cmd" : "pnpm");
+}
+
+/** Whether npx has put this entry of the PATH there: its own cache, not a pnpm of the user's. */
+function isPnpmsFolder(entry) {
+  return existsSync(join(entry, "../pnpm/package.json")) && existsSync(join(entry, "pnpm"));
+}
+
+function environment(pnpm) {
+  const path = [dirname(pnpm), dirname(process.execPath), process.env.PATH].join(delimiter);
+  const env = { ...process.env, PATH: path, TURBO_TELEMETRY_DISABLED: "1", TURBO_NO_UPDATE_NOTIFIER: "1" };
+  delete env.npm_config_nodedir; // another Node's, perhaps
+  const prefix = headersPrefix();
+  return prefix ? { ...env, npm_config_nodedir: prefix } : env;
+}
+
+/** Where this Node's own headers are, so that compiling needs no download. */
+function headersPrefix() {
+  const prefix = dirname(dirname(process.execPath));
+  return existsSync(join(prefix, "include/node/node.h")) ? prefix : undefined;
+}
+
+async function loadsSQLite(env) {
+  const script = 'new (require("better-sqlite3"))(":memory:").close()';
+  const { ok } = await runQuietly(process.execPath, ["--eval", script], { env, cwd: join(root, "packages/sqlite") });
+  return ok;
+}
+
+function fail(message) {
+  console.error(message);
+  process.exit(1);
+}

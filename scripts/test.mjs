@@ -1,0 +1,174 @@
+// `npm test`: sets up what is missing, checks the sources, gets the database servers, and runs every test.
+//
+//   npm test                           everything
+//   npm test -- --only sqlite,core     some packages, examples or tests, by folder; `mysql` and `mariadb` are one folder
+//
+// The last line is "N passed, N failed, N skipped". A check such as the linter counts as one; so does a server that is required
+// and can not be had.
+
+import { spawn } from "node:child_process";
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { install, root, runQuietly, setUp } from "./setup.mjs";
+
+const SERVERS = { postgres: "PostgreSQL", mysql: "MySQL", mariadb: "MariaDB" };
+
+/** Tasks of turbo.json, each over the whole repository. */
+const CHECKS = {
+  typecheck: "types",
+  "lint:style": "style (biome)",
+  "lint:unused": "unused files, exports and dependencies (knip)",
+  "lint:seams": "seams between the modules",
+  lint: "packages as published (publint, are the types wrong)",
+};
+
+const ci = Boolean(process.env.CI) && process.env.CI !== "false";
+const tally = { passed: 0, failed: 0, skipped: 0 };
+const suites = findSuites();
+const chosen = parseSuites();
+
+await setUp();
+
+// The servers must stop, whatever ends the run. On a second signal this process ends at once; they notice, and end too.
+const interruption = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  // `on`, not `once`: signal-exit, somewhere in testcontainers, ends a process as soon as it is alone in listening.
+  process.on(signal, () => (interruption.signal.aborted ? process.exit(130) : interruption.abort(signal)));
+}
+
+const servers = [];
+try {
+  const [found] = await Promise.all([startServers(), chosen ? undefined : check()]);
+  if (found && !interruption.signal.aborted) await runTests(found);
+} finally {
+  await Promise.all(servers.map((server) => server.stop()));
+}
+report();
+
+/** What `--only` can name: the folders of the workspace, and which servers their tests need. */
+function findSuites() {
+  const all = Object.keys(SERVERS);
+  const needs = { postgres: ["postgres"], mysql: ["mysql"], release: all, servers: all };
+  const folders = ["packages", "examples", "test"].flatMap((parent) =>
+    readdirSync(join(root, parent)).map((name) => [name, { folder: `${parent}/${name}`, servers: needs[name] ?? [] }]),
+  );
+  return {
+    ...Object.fromEntries(folders),
+    mariadb: { folder: "packages/mysql", servers: ["mariadb"] },
+    scripts: { folder: "scripts", servers: [] },
+  };
+}
+
+function parseSuites() {
+  const { values } = parseArgs({ options: { only: { type: "string", multiple: true } } });
+  if (!values.only) return undefined;
+  const names = values.only.flatMap((list) => list.split(",")).map((name) => name.trim());
+  const unknown = names.find((name) => !Object.hasOwn(suites, name));
+  if (unknown === undefined) return [...new Set(names)];
+  console.error(`Expected \`--only\` to name some of ${Object.keys(suites).sort().join(", ")}, got \`${unknown}\`.`);
+  process.exit(2);
+}
+
+/** Types and linters, through turbo, which remembers what has passed. */
+async function check() {
+  const env = await install();
+  for (const [task, title] of Object.entries(CHECKS)) {
+    if (interruption.signal.aborted) return;
+    const turbo = join(root, "node_modules/.bin/turbo");
+    const args = ["run", task, "--continue", "--output-logs=errors-only", "--log-prefix=none"];
+    const { ok, output } = await runQuietly(turbo, args, { env });
+    console.log(`${ok ? "✓" : "✗"} ${title}`);
+    if (!ok) console.error(output.trim());
+    tally[ok ? "passed" : "failed"] += 1;
+  }
+}
+
+/**
+ * Starts the servers that the chosen tests need, all at once. Without a choice PostgreSQL and one of MySQL and MariaDB are
+ * required; in CI, and where chosen, each is. Returns the kinds that are there, or undefined if a required one is not.
+ */
+async function startServers() {
+  const kinds = chosen ? [...new Set(chosen.flatMap((name) => suites[name].servers))] : Object.keys(SERVERS);
+  const { startServer } = await import(pathToFileURL(join(root, "test/servers/dist/index.js")).href);
+  const missing = new Map();
+  await Promise.all(
+    kinds.map(async (kind) => {
+      try {
+        const server = await startServer(kind);
+        servers.push(server);
+        console.log(`✓ ${SERVERS[kind]} ${server.version} (${server.origin})`);
+      } catch (error) {
+        missing.set(kind, error);
+      }
+    }),
+  );
+
+  const required = new Set(kinds);
+  if (!ci && !chosen) {
+    const alternatives = ["mysql", "mariadb"];
+    if (alternatives.some((kind) => !missing.has(kind))) for (const kind of alternatives) required.delete(kind);
+  }
+  let complete = true;
+  for (const [kind, error] of missing) {
+    if (required.has(kind)) {
+      console.error(`✗ ${SERVERS[kind]} is required: ${error.message}`);
+      tally.failed += 1;
+      complete = false;
+    } else {
+      console.warn(`! There is no ${SERVERS[kind]}, so its tests are skipped: ${error.message}`);
+    }
+  }
+  return complete ? kinds.filter((kind) => !missing.has(kind)) : undefined;
+}
+
+/** One vitest over all projects. It finds the servers by their URLs. */
+async function runTests(kinds) {
+  const folder = mkdtempSync(join(tmpdir(), "waymark-test-"));
+  const results = join(folder, "results.json");
+  const env = { ...(await install()), WAYMARK_TEST_SERVERS: kinds.join(",") };
+  for (const server of servers) env[`WAYMARK_TEST_${server.kind.toUpperCase()}_URL`] = server.url;
+
+  const filters = new Set(chosen?.map((name) => join(root, suites[name].folder, "/")));
+  const args = ["run", ...filters, "--reporter=default", "--reporter=json", `--outputFile.json=${results}`];
+  const vitest = join(root, "node_modules/vitest/vitest.mjs");
+  const child = spawn(process.execPath, [vitest, ...args], { cwd: root, env, stdio: ["ignore", "inherit", "inherit"] });
+  const stop = () => child.kill("SIGTERM");
+  interruption.signal.addEventListener("abort", stop);
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  interruption.signal.removeEventListener("abort", stop);
+
+  const counts = existsSync(results)
+    ? count(JSON.parse(readFileSync(results, "utf8")))
+    : { passed: 0, failed: 0, skipped: 0 };
+  // An error outside of any test fails the run without failing a test.
+  if (code !== 0 && counts.failed === 0) counts.failed = 1;
+  for (const key of Object.keys(tally)) tally[key] += counts[key];
+  rmSync(folder, { recursive: true });
+}
+
+function count({ numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults }) {
+  // A file that does not load has no tests to fail.
+  const broken = testResults.filter(
+    (file) => file.status === "failed" && file.assertionResults.every((test) => test.status !== "failed"),
+  );
+  return { passed: numPassedTests, failed: numFailedTests + broken.length, skipped: numPendingTests + numTodoTests };
+}
+
+function report() {
+  const { passed, failed, skipped } = tally;
+  const { aborted, reason } = interruption.signal;
+  if (aborted) console.error(`\nInterrupted by ${reason}: not everything was run.`);
+  if (chosen) console.log(`\nThis run was narrowed by hand to ${chosen.join(", ")}, without typecheck and lint.`);
+  // .ci/run adds several runs up, and prints the only such line itself.
+  const tallyFile = process.env.WAYMARK_TEST_TALLY;
+  if (tallyFile) appendFileSync(tallyFile, `${passed} ${failed} ${skipped}\n`);
+  console.log(
+    tallyFile
+      ? `\n${passed} + ${failed} + ${skipped} (passed, failed, skipped)`
+      : `\n${passed} passed, ${failed} failed, ${skipped} skipped`,
+  );
+  process.exitCode = aborted ? 130 : failed > 0 || passed === 0 ? 1 : 0;
+}

@@ -1,0 +1,212 @@
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type BuildOptions, build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { createDatabase, type TestDatabase } from "waymark-test-servers";
+import type {} from "waymark-test-servers/global-setup";
+import { packAll, run, runScript } from "./commands.ts";
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), "waymark-packed-")));
+const project = join(folder, "project");
+const databases: TestDatabase[] = [];
+let tarballs: Readonly<Record<string, string>> = {};
+
+beforeAll(async () => {
+  tarballs = await packAll(folder);
+  mkdirSync(project);
+  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "a-user", private: true }));
+  const names = ["core", "sqlite", "postgres", "mysql"].map((name) => tarballs[`@waymark/${name}`] ?? name);
+  await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", ...names, "@types/node@20"], {
+    cwd: project,
+  });
+}, 300_000);
+
+afterAll(async () => {
+  await Promise.all(databases.map((database) => database.drop()));
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Stores, and tells what another storage on the same database reads. */
+const USE = `
+  const open = () => createCheckpointStorage(JSON.parse(process.env.OPTIONS));
+  const state = { turn: 1, text: "é😀", when: new Date(0), seen: new Set([1n]) };
+  const writer = open();
+  const id = await writer.storeCheckpoint({ agentId: "a", name: "turn 1", state, createdAt: 5 });
+  await writer.close();
+  const reader = open();
+  const found = await reader.retrieveCheckpoint(id);
+  const listed = await reader.listCheckpoints();
+  await reader.close();
+  console.log(JSON.stringify({
+    text: found.state.text,
+    when: found.state.when.getTime(),
+    seen: [...found.state.seen].map(String),
+    listed: listed.map((checkpoint) => [checkpoint.id === id, checkpoint.name]),
+  }));
+`;
+const USED = { text: "é😀", when: 0, seen: ["1"], listed: [[true, "turn 1"]] };
+
+async function optionsOf(dialect: string): Promise<string> {
+  if (dialect === "sqlite") {
+    const databasePath = join(mkdtempSync(join(folder, "data-")), "agent_state.db");
+    return JSON.stringify({ type: dialect, databasePath });
+  }
+  const servers = inject("waymarkServers");
+  const server = dialect === "postgres" ? servers.postgres : (servers.mysql ?? servers.mariadb);
+  const database = await createDatabase(server?.url ?? "");
+  databases.push(database);
+  return JSON.stringify({ type: dialect, connectionString: database.url });
+}
+
+const dialects = ["sqlite", "postgres", "mysql"];
+
+describe("a packed package", () => {
+  it.each(["core", "conformance", ...dialects])(
+    "%s brings its build, its sources, a licence and a README, and no more",
+    async (name) => {
+      const tarball = tarballs[`@waymark/${name}`] ?? "";
+      const files = (await run("tar", ["-tzf", tarball], { cwd: folder })).trim().split("\n");
+      expect(files).toEqual(expect.arrayContaining(["package/LICENSE", "package/README.md", "package/package.json"]));
+      expect(files).toEqual(
+        expect.arrayContaining(["package/dist/index.js", "package/dist/index.d.ts", "package/src/index.ts"]),
+      );
+      const others = files.filter((file) => !/^package\/(dist|src)\//.test(file));
+      expect(others.sort()).toEqual(["package/LICENSE", "package/README.md", "package/package.json"]);
+      expect(await run("tar", ["-xzOf", tarball, "package/package.json"], { cwd: folder })).not.toContain("workspace:");
+    },
+  );
+
+  it.each(dialects)("%s has its migrations as a module, which no bundler can lose", async (name) => {
+    const module = ["-xzOf", tarballs[`@waymark/${name}`] ?? "", "package/dist/migrations.js"];
+    expect(await run("tar", module, { cwd: folder })).toMatch(/create table/i);
+  });
+});
+
+describe.each(dialects)("%s, installed by npm in an empty folder", (dialect) => {
+  const ways = {
+    "an ES module": ["mjs", `import { createCheckpointStorage } from "@waymark/${dialect}";\n${USE}`],
+    "require() in CommonJS": [
+      "cjs",
+      `const { createCheckpointStorage } = require("@waymark/${dialect}");\n(async () => {${USE}})();`,
+    ],
+    "import() in CommonJS": [
+      "cjs",
+      `(async () => { const { createCheckpointStorage } = await import("@waymark/${dialect}");\n${USE}})();`,
+    ],
+  };
+
+  it.each(Object.entries(ways))("stores for %s, whose process then ends", async (way, [extension, code = ""]) => {
+    const file = join(project, `${dialect}-${way.replaceAll(/\W+/g, "-")}.${extension}`);
+    writeFileSync(file, code);
+    expect(await runScript(file, { cwd: project, env: { OPTIONS: await optionsOf(dialect) } })).toEqual(USED);
+  });
+
+  it("loads with nothing on stderr and opens nothing by itself", async () => {
+    const script = `process.on("warning", (warning) => { throw warning; }); await import("@waymark/${dialect}");`;
+    await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: project });
+  });
+});
+
+describe("bundled by esbuild into one file, away from node_modules", () => {
+  async function bundle(name: string, code: string, options: BuildOptions): Promise<{ cwd: string; file: string }> {
+    const cwd = mkdtempSync(join(folder, `bundle-${name}-`));
+    const file = join(cwd, options.format === "cjs" ? "app.cjs" : "app.mjs");
+    const stdin = { contents: code, resolveDir: project, loader: "js" as const };
+    await build({
+      stdin,
+      outfile: file,
+      bundle: true,
+      platform: "node",
+      target: "node20",
+      logLevel: "silent",
+      ...options,
+    });
+    return { cwd, file };
+  }
+
+  const load = (dialect: string) => `import { createCheckpointStorage } from "@waymark/${dialect}";\n`;
+  // esbuild leaves `require` of CommonJS packages in an ES module to whoever defines it.
+  const banner = {
+    js: 'import * as nodeModule from "node:module"; const require = nodeModule.createRequire(import.meta.url);',
+  };
+  const formats: [string, BuildOptions, (code: string) => string][] = [
+    ["an ES module", { format: "esm", banner }, (code) => code],
+    ["CommonJS", { format: "cjs" }, (code) => `(async () => {${code}})();`],
+  ];
+
+  it.each(formats)("as %s, SQLite stores with the native package left external", async (_, options, wrap) => {
+    const { cwd, file } = await bundle("external", load("sqlite") + wrap(USE), {
+      ...options,
+      external: ["better-sqlite3"],
+    });
+    for (const name of ["better-sqlite3", "bindings", "file-uri-to-path"]) {
+      cpSync(join(project, "node_modules", name), join(cwd, "node_modules", name), { recursive: true });
+    }
+    expect(await runScript(file, { cwd, env: { OPTIONS: await optionsOf("sqlite") } })).toEqual(USED);
+  });
+
+  it.each(formats)(
+    "as %s, SQLite stores with all in the file but the .node file, named by nativeBinding",
+    async (_, options, wrap) => {
+      const { cwd, file } = await bundle("native", load("sqlite") + wrap(USE), options);
+      const nativeBinding = join(cwd, "better_sqlite3.node");
+      copyFileSync(join(project, "node_modules/better-sqlite3/build/Release/better_sqlite3.node"), nativeBinding);
+      const OPTIONS = JSON.stringify({ ...JSON.parse(await optionsOf("sqlite")), nativeBinding });
+      expect(await runScript(file, { cwd, env: { OPTIONS } })).toEqual(USED);
+    },
+  );
+
+  it.each(["postgres", "mysql"])("%s stores", async (dialect) => {
+    const { cwd, file } = await bundle(dialect, load(dialect) + USE, { format: "esm", banner });
+    expect(await runScript(file, { cwd, env: { OPTIONS: await optionsOf(dialect) } })).toEqual(USED);
+  });
+});
+
+describe("the usage that the project began with", () => {
+  const USAGE = `
+    import { createSQLiteStorage } from "@waymark/sqlite";
+
+    const storage = createSQLiteStorage({ type: "sqlite", databasePath: "./agent_state.db" });
+    const id: string = await storage.storeCheckpoint({
+      agentId: "agent-1",
+      name: "checkpoint-1",
+      state: { messages: [{ role: "user", content: "hello" }], step: 1 },
+      createdAt: Date.now(),
+    });
+    const checkpoint = await storage.retrieveCheckpoint(id);
+    const checkpoints = await storage.listCheckpoints();
+    if (checkpoint === null) throw new Error("no checkpoint");
+    console.log(JSON.stringify([checkpoint.id === id, checkpoint.agentId, checkpoint.name, checkpoint.state, checkpoints.length]));
+  `;
+
+  it.each(["NodeNext", "Bundler"])(
+    "compiles in a strict project with the module resolution %s, and runs",
+    async (moduleResolution) => {
+      const source = join(project, `seed-${moduleResolution}`);
+      mkdirSync(source);
+      writeFileSync(join(source, "package.json"), JSON.stringify({ type: "module" }));
+      writeFileSync(join(source, "seed.ts"), USAGE);
+      const compilerOptions = {
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noUncheckedIndexedAccess: true,
+        skipLibCheck: false, // what our declarations lack would show
+        target: "ES2022",
+        types: ["node"],
+        module: moduleResolution === "Bundler" ? "ESNext" : "NodeNext",
+        moduleResolution,
+      };
+      writeFileSync(join(source, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["seed.ts"] }));
+      const tsc = join(import.meta.dirname, "../node_modules/typescript/bin/tsc");
+      await run(process.execPath, [tsc, "-p", "."], { cwd: source });
+      expect(await runScript("seed.js", { cwd: source })).toEqual([
+        true,
+        "agent-1",
+        "checkpoint-1",
+        { messages: [{ role: "user", content: "hello" }], step: 1 },
+        1,
+      ]);
+    },
+  );
+});

@@ -1,0 +1,85 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { transform } from "esbuild";
+import { afterAll, describe, expect, inject, it } from "vitest";
+import { createDatabase } from "waymark-test-servers";
+import type {} from "waymark-test-servers/global-setup";
+import { published, root, run } from "./commands.ts";
+import { type Snippet, snippets } from "./snippets.ts";
+
+const servers = inject("waymarkServers");
+const folder = mkdtempSync(join(tmpdir(), "waymark-readme-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const readmes = ["packages", "examples", "test"]
+  .flatMap((parent) => readdirSync(join(root, parent)).map((name) => join(root, parent, name)))
+  .concat(root, join(root, "docker"))
+  .map((place) => join(place, "README.md"))
+  .filter((file) => existsSync(file))
+  .map((file) => ({ file: relative(root, file), found: snippets(readFileSync(file, "utf8")) }));
+
+/** Runs it in an empty folder that has the packages, with a new database where it needs one. */
+async function execute({ language, needs, code }: Snippet): Promise<string> {
+  const cwd = mkdtempSync(join(folder, "snippet-"));
+  symlinkSync(join(import.meta.dirname, "../node_modules"), join(cwd, "node_modules"));
+  const { code: script } = await transform(code, {
+    loader: language === "ts" ? "ts" : "js",
+    format: "esm",
+    target: "node20",
+  });
+  if (needs === "vitest") {
+    writeFileSync(join(cwd, "snippet.test.mjs"), script);
+    return await run(process.execPath, [join(cwd, "node_modules/vitest/vitest.mjs"), "run", "--root", cwd], { cwd });
+  }
+  writeFileSync(join(cwd, "snippet.mjs"), script);
+  if (needs === null) return await run(process.execPath, ["snippet.mjs"], { cwd });
+  const database = await createDatabase(serverUrl(needs));
+  try {
+    return await run(process.execPath, ["snippet.mjs"], { cwd, env: { DATABASE_URL: database.url } });
+  } finally {
+    await database.drop();
+  }
+}
+
+function serverUrl(kind: string): string {
+  const { postgres, mysql = servers.mariadb, mariadb } = servers;
+  const server = new Map(Object.entries({ postgres, mysql, mariadb })).get(kind);
+  if (server) return server.url;
+  throw new Error(`run a snippet: expected one of the servers that are there after "run", got "${kind}"`);
+}
+
+describe.each(readmes.filter(({ found }) => found.length > 0))("$file", ({ found }) => {
+  it.each(found)("shows at line $line what runs", async (snippet) => {
+    await execute(snippet);
+  });
+});
+
+describe("a package", () => {
+  it.each(published.map((place) => relative(root, place)))("%s has a README with something that runs", (place) => {
+    const file = join(root, place, "README.md");
+    const text = existsSync(file) ? readFileSync(file, "utf8") : "";
+    // `<!-- nothing to run: why -->` excuses a README.
+    expect(snippets(text).length > 0 || /<!-- nothing to run: \S.* -->/.test(text)).toBe(true);
+  });
+});
+
+describe("the snippets of a text", () => {
+  it("are the blocks that say run, with what they need and where they stand", () => {
+    const text =
+      "# A\n\n```sh\nnpm i\n```\n\n```ts run postgres\nlet a = 1;\n```\n\n```js\nno;\n```\n\n```js run\nyes;\n```\n";
+    expect(snippets(text)).toEqual([
+      { language: "ts", needs: "postgres", line: 7, code: "let a = 1;\n" },
+      { language: "js", needs: null, line: 15, code: "yes;\n" },
+    ]);
+  });
+
+  it("fail when they throw, and when they use what is not there", async () => {
+    const snippet = { language: "ts", needs: null, line: 1 };
+    await expect(execute({ ...snippet, code: "const a: number = 1; throw new Error(`no ${a}`);" })).rejects.toThrow(
+      "no 1",
+    );
+    const drifted = 'import { createSqliteStorage } from "@waymark/sqlite"; createSqliteStorage();';
+    await expect(execute({ ...snippet, code: drifted })).rejects.toThrow("createSqliteStorage");
+  });
+});
