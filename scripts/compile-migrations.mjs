@@ -15,7 +15,9 @@ export function compileMigrations(packageFolder) {
   const migrations = journal.entries.map(({ tag }) => {
     const minimumReader = minimumReaders[tag];
     if (!Number.isInteger(minimumReader)) {
-      throw new TypeError(`expected migrations/minimum-reader.json to give ${tag} the lowest schema version that can use it`);
+      throw new TypeError(
+        `expected migrations/minimum-reader.json to give ${tag} the lowest schema version that can use it`,
+      );
     }
     const sql = readFileSync(join(folder, `${tag}.sql`), "utf8");
     const statements = sql.split("--> statement-breakpoint").map((statement) => statement.trim().replace(/;$/, ""));

@@ -1,4 +1,12 @@
-import { type Change, type Dialect, type Fault, NIL_ID, type Row, type RowHead, type RowQuery } from "@waymark/core/dialect-kit";
+import {
+  type Change,
+  type Dialect,
+  type Fault,
+  NIL_ID,
+  type Row,
+  type RowHead,
+  type RowQuery,
+} from "@waymark/core/dialect-kit";
 
 /** A whole database: the rows by id. */
 export type Rows = Map<string, Row>;

@@ -58,7 +58,13 @@ export class Bench {
   }
 
   /** A storage on a store, in a process of its own whose clock is off by `skewMs`. */
-  async startWorker({ store = this.store, skewMs = 0 }: { store?: ConformanceStore; skewMs?: number } = {}): Promise<Worker> {
+  async startWorker({
+    store = this.store,
+    skewMs = 0,
+  }: {
+    store?: ConformanceStore;
+    skewMs?: number;
+  } = {}): Promise<Worker> {
     const { remote } = store;
     expect(remote, "the store's remote").toBeDefined();
     const worker = await startWorker({ ...(remote as Remote), skewMs });

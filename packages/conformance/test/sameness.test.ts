@@ -21,8 +21,20 @@ describe("difference", () => {
     "0 and -0": [0, -0],
     "a hole and undefined": [new Array(1), [undefined]],
     "an absent member and undefined": [{}, { a: undefined }],
-    "the order of keys": [{ a: 1, b: 2 }, { b: 2, a: 1 }],
-    "the order of a Map": [new Map([[1, 1], [2, 2]]), new Map([[2, 2], [1, 1]])],
+    "the order of keys": [
+      { a: 1, b: 2 },
+      { b: 2, a: 1 },
+    ],
+    "the order of a Map": [
+      new Map([
+        [1, 1],
+        [2, 2],
+      ]),
+      new Map([
+        [2, 2],
+        [1, 1],
+      ]),
+    ],
     "the order of a Set": [new Set([1, 2]), new Set([2, 1])],
     "no prototype": [{}, Object.create(null)],
     "a Buffer and a Uint8Array": [Buffer.from([1]), new Uint8Array([1])],

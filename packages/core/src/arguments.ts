@@ -1,3 +1,4 @@
+import { integer, members, plainObject, string } from "./checks.ts";
 import type {
   AgentsQuery,
   CheckpointMetadata,
@@ -10,7 +11,6 @@ import type {
 } from "./contract.ts";
 import type { RowQuery } from "./dialect.ts";
 import { CheckpointError, invalidArgument } from "./errors.ts";
-import { integer, members, plainObject, string } from "./checks.ts";
 import { parseId } from "./ids.ts";
 
 /**
@@ -39,11 +39,21 @@ export interface CheckedCheckpoint {
   readonly metadata: string | null;
 }
 
-const CHECKPOINT_MEMBERS = ["agentId", "name", "state", "createdAt", "namespace", "parentId", "metadata", "id"] as const;
+const CHECKPOINT_MEMBERS = [
+  "agentId",
+  "name",
+  "state",
+  "createdAt",
+  "namespace",
+  "parentId",
+  "metadata",
+  "id",
+] as const;
 
 export function checkCheckpoint(value: NamedAgentCheckpoint): CheckedCheckpoint {
   const checkpoint = members("checkpoint", value, CHECKPOINT_MEMBERS);
-  if (!("state" in value)) throw invalidArgument("checkpoint.state", "given (undefined is a state too, if said)", undefined);
+  if (!("state" in value))
+    throw invalidArgument("checkpoint.state", "given (undefined is a state too, if said)", undefined);
   return {
     id: checkpoint.id === undefined ? null : ownId("checkpoint.id", checkpoint.id),
     agentId: agentId("checkpoint.agentId", checkpoint.agentId),
@@ -77,17 +87,32 @@ export function checkAgentId(value: unknown): string {
   return agentId("agentId", value);
 }
 
-const QUERY_MEMBERS = ["agentId", "namespace", "name", "parentId", "metadata", "before", "since", "limit", "signal"] as const;
+const QUERY_MEMBERS = [
+  "agentId",
+  "namespace",
+  "name",
+  "parentId",
+  "metadata",
+  "before",
+  "since",
+  "limit",
+  "signal",
+] as const;
 
 /** The rows to ask for, or `null` where no row can match. */
-export function checkListQuery(value: ListQuery): { rows: RowQuery | null; limit: number | undefined; signal?: AbortSignal } {
+export function checkListQuery(value: ListQuery): {
+  rows: RowQuery | null;
+  limit: number | undefined;
+  signal?: AbortSignal;
+} {
   const query = members("query", value, QUERY_MEMBERS);
   for (const field of ["namespace", "name", "parentId", "metadata"] as const) {
     if (query[field] !== undefined && query.agentId === undefined) {
       throw invalidArgument("query.agentId", `given, since query.${field} filters within an agent`, undefined);
     }
   }
-  const limit = query.limit === undefined ? undefined : integer("query.limit", query.limit, 1, MAX_LIMIT, "checkpoints");
+  const limit =
+    query.limit === undefined ? undefined : integer("query.limit", query.limit, 1, MAX_LIMIT, "checkpoints");
   const parentId = query.parentId === undefined ? undefined : checkLookup("query.parentId", query.parentId);
   const rows: Omit<RowQuery, "parentId"> = {
     ...(query.agentId === undefined ? {} : { agentId: agentId("query.agentId", query.agentId) }),
@@ -117,7 +142,10 @@ export function checkAgentsQuery(value: AgentsQuery): { after: string | null; li
   };
 }
 
-export function checkStatsQuery(value: { agentId?: string; signal?: AbortSignal }): { agentId: string | null; signal?: AbortSignal } {
+export function checkStatsQuery(value: { agentId?: string; signal?: AbortSignal }): {
+  agentId: string | null;
+  signal?: AbortSignal;
+} {
   const query = members("query", value, ["agentId", "signal"]);
   return {
     agentId: query.agentId === undefined ? null : agentId("query.agentId", query.agentId),
@@ -182,7 +210,9 @@ export function checkPrunePolicy(value: PrunePolicy): CheckedPrunePolicy {
     keepMetadataLines: keepMetadata === undefined ? null : metadataLines("policy.keepMetadata", keepMetadata),
     dryRun,
     batchSize:
-      policy.batchSize === undefined ? DEFAULT_BATCH_SIZE : integer("policy.batchSize", policy.batchSize, 1, MAX_LIMIT, "rows"),
+      policy.batchSize === undefined
+        ? DEFAULT_BATCH_SIZE
+        : integer("policy.batchSize", policy.batchSize, 1, MAX_LIMIT, "rows"),
     ...signalOf("policy", policy.signal),
     ...(onProgress === undefined ? {} : { onProgress: onProgress as NonNullable<PrunePolicy["onProgress"]> }),
   };
@@ -194,16 +224,22 @@ export function checkPrunePolicy(value: PrunePolicy): CheckedPrunePolicy {
  * breaks, stands in the text, byte for byte, on every database alike.
  */
 function encodeMetadata(field: string, value: unknown): string {
-  const text = `\n${metadataLines(field, value).map((line) => line.slice(1)).join("")}`;
+  const text = `\n${metadataLines(field, value)
+    .map((line) => line.slice(1))
+    .join("")}`;
   const bytes = Buffer.byteLength(text);
-  if (bytes > MAX_METADATA_BYTES) throw invalidArgument(field, `at most ${MAX_METADATA_BYTES} bytes as JSON lines`, bytes);
+  if (bytes > MAX_METADATA_BYTES)
+    throw invalidArgument(field, `at most ${MAX_METADATA_BYTES} bytes as JSON lines`, bytes);
   return text;
 }
 
 function metadataLines(field: string, value: unknown): string[] {
   const object = plainObject(field, value);
   const prototype: unknown = Object.getPrototypeOf(object);
-  if ((prototype !== null && prototype !== Object.prototype) || Reflect.ownKeys(object).length !== Object.keys(object).length) {
+  if (
+    (prototype !== null && prototype !== Object.prototype) ||
+    Reflect.ownKeys(object).length !== Object.keys(object).length
+  ) {
     throw invalidArgument(field, "a plain object of strings, numbers, booleans and nulls", value);
   }
   return Object.keys(object).map((key) => `\n${JSON.stringify(key)}:${metadataValue(field, key, object[key])}\n`);
@@ -228,7 +264,10 @@ function text(field: string, value: unknown, minBytes: number, maxBytes: number)
   const checked = string(field, value);
   const bytes = Buffer.byteLength(checked);
   if (bytes < minBytes || bytes > maxBytes) {
-    throw new CheckpointError("INVALID_ARGUMENT", `expected ${field} to be ${minBytes} to ${maxBytes} bytes of UTF-8, got ${bytes}`);
+    throw new CheckpointError(
+      "INVALID_ARGUMENT",
+      `expected ${field} to be ${minBytes} to ${maxBytes} bytes of UTF-8, got ${bytes}`,
+    );
   }
   if (checked.includes("\0")) throw invalidArgument(field, "text without NUL characters", value);
   if (!checked.isWellFormed()) throw invalidArgument(field, "text without lone surrogates", value);

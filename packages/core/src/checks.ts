@@ -8,18 +8,26 @@ import { CheckpointError, invalidArgument } from "./errors.ts";
 export type Members<Name extends string> = { readonly [member in Name]?: unknown };
 
 /** The members of an argument, all of them known. An unknown one is most likely a filter with a typing error. */
-export function members<const Name extends string>(field: string, value: unknown, names: readonly Name[]): Members<Name> {
+export function members<const Name extends string>(
+  field: string,
+  value: unknown,
+  names: readonly Name[],
+): Members<Name> {
   const object = plainObject(field, value);
   for (const key of Reflect.ownKeys(object)) {
     if ((names as readonly PropertyKey[]).includes(key)) continue;
     const shown = typeof key === "symbol" ? "a symbol" : JSON.stringify(key.slice(0, 64));
-    throw new CheckpointError("INVALID_ARGUMENT", `expected ${field} to have the members ${names.join(", ")}, got ${shown}`);
+    throw new CheckpointError(
+      "INVALID_ARGUMENT",
+      `expected ${field} to have the members ${names.join(", ")}, got ${shown}`,
+    );
   }
   return object as Members<Name>;
 }
 
 export function plainObject(field: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalidArgument(field, "an object", value);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw invalidArgument(field, "an object", value);
   return value as Record<string, unknown>;
 }
 
@@ -34,7 +42,6 @@ export function integer(field: string, value: unknown, min: number, max: number,
   }
   return value === 0 ? 0 : value; // -0 is no other time than 0
 }
-
 
 export function boolean(field: string, value: unknown): boolean {
   if (typeof value !== "boolean") throw invalidArgument(field, "a boolean", value);

@@ -116,7 +116,10 @@ const MEANING: Readonly<Record<Fault, readonly [CheckpointErrorCode, string]>> =
   "read-only": ["READ_ONLY", "the database takes no writes now"],
   full: ["STORAGE_FULL", "no space left"],
   "too-large": ["STATE_TOO_LARGE", "the server took it for too large"],
-  schema: ["SCHEMA_OUTDATED", 'a table or column is missing: open with migrate "auto", or run what storage.migrate("sql") says'],
+  schema: [
+    "SCHEMA_OUTDATED",
+    'a table or column is missing: open with migrate "auto", or run what storage.migrate("sql") says',
+  ],
   timeout: ["TIMEOUT", "the server ended the statement for taking too long"],
   other: ["DATABASE_ERROR", "the database refused"],
 };

@@ -138,7 +138,9 @@ function frames(error: unknown): string {
   const message = property(error, "message");
   const start = typeof message === "string" ? stack.indexOf(message) + message.length : 0;
   const lines = stack.slice(start).split("\n");
-  const kept = lines.filter((line) => /^\s+at [\w.<>[\] #$]* ?\(?(?:async )?(?:file:|node:|\/|[A-Za-z]:\\)[^()]*\)?$/.test(line));
+  const kept = lines.filter((line) =>
+    /^\s+at [\w.<>[\] #$]* ?\(?(?:async )?(?:file:|node:|\/|[A-Za-z]:\\)[^()]*\)?$/.test(line),
+  );
   return kept.map((line) => `\n${line}`).join("");
 }
 

@@ -77,7 +77,8 @@ export class IdClock {
     tail.middle = 0;
     tail.high += 1;
     if (tail.high <= 0xfff) return;
-    if (this.#time >= MAX_TIME_MS) throw new CheckpointError("INVALID_ARGUMENT", "make an id: the last one has been made");
+    if (this.#time >= MAX_TIME_MS)
+      throw new CheckpointError("INVALID_ARGUMENT", "make an id: the last one has been made");
     this.#time += 1;
     this.#tail = randomTail();
   }

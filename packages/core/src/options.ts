@@ -13,7 +13,9 @@ const MAX_PREFIX_LENGTH = 24;
 export type ResolvedCommonOptions = Readonly<Required<CommonStorageOptions>>;
 
 /** The common options with their defaults: inside, nothing is optional. */
-export function resolveCommonOptions(options: { readonly [name in keyof CommonStorageOptions]?: unknown }): ResolvedCommonOptions {
+export function resolveCommonOptions(
+  options: { readonly [name in keyof CommonStorageOptions]?: unknown },
+): ResolvedCommonOptions {
   const { operationTimeoutMs = 30_000, migrate = "auto", tablePrefix = "" } = options;
   return {
     operationTimeoutMs: timeout("options.operationTimeoutMs", operationTimeoutMs),

@@ -208,7 +208,11 @@ class DialectStorage implements CheckpointStorage {
     const { namespace, signal } = checkLatestQuery(query);
     let removed = 0;
     for await (const rows of this.#heads("delete agent", agent, namespace ?? null, signal)) {
-      await this.#remove("delete agent", rows.map((row) => row.id), signal);
+      await this.#remove(
+        "delete agent",
+        rows.map((row) => row.id),
+        signal,
+      );
       removed += rows.length;
     }
     return removed;
@@ -314,7 +318,9 @@ class DialectStorage implements CheckpointStorage {
 
   async migrate(mode: MigrateMode = "apply"): Promise<string[]> {
     const checked = oneOf("mode", mode, ["apply", "verify", "sql"]);
-    return await this.#session.runUnopened("migrate schema", undefined, (limit) => this.#dialect.migrate(checked, limit));
+    return await this.#session.runUnopened("migrate schema", undefined, (limit) =>
+      this.#dialect.migrate(checked, limit),
+    );
   }
 
   close(): Promise<void> {
@@ -339,7 +345,10 @@ function snapshotOf(state: unknown): Snapshot {
       throw new CheckpointError("STATE_TOO_LARGE", "store checkpoint: the state's JSON is longer than a string can be");
     }
     if (error instanceof RangeError) {
-      throw new CheckpointError("UNSUPPORTED_VALUE", "store checkpoint: the state is nested deeper than the stack reaches");
+      throw new CheckpointError(
+        "UNSUPPORTED_VALUE",
+        "store checkpoint: the state is nested deeper than the stack reaches",
+      );
     }
     // A getter or proxy of the state threw: its error is the caller's, and may hold the caller's data.
     throw new CheckpointError("UNSUPPORTED_VALUE", "store checkpoint: reading the state threw an error");
@@ -384,7 +393,10 @@ function sameContent(one: RowHead, other: RowHead): boolean {
 
 function unreadable(id: string, error: unknown): CheckpointError {
   if (error instanceof UnknownEncoding) {
-    return new CheckpointError("UNSUPPORTED_FORMAT", `retrieve checkpoint: ${id}: ${error.message}; a newer version wrote it`);
+    return new CheckpointError(
+      "UNSUPPORTED_FORMAT",
+      `retrieve checkpoint: ${id}: ${error.message}; a newer version wrote it`,
+    );
   }
   const known = error instanceof DamagedState || error instanceof MalformedText;
   const problem = known ? error.message : "its metadata or text is damaged";

@@ -15,7 +15,10 @@ export interface Connection {
 export async function connect(options: ResolvedOptions): Promise<Connection> {
   const pool = options.pool === null ? await makePool(options) : promisePool(options.pool as Pool | CallbackPool);
 
-  async function use<Result>(signal: AbortSignal, work: (connection: PoolConnection) => Promise<Result>): Promise<Result> {
+  async function use<Result>(
+    signal: AbortSignal,
+    work: (connection: PoolConnection) => Promise<Result>,
+  ): Promise<Result> {
     const connection = await pool.getConnection();
     const giveUp = () => connection.destroy();
     if (signal.aborted) {
@@ -65,7 +68,11 @@ async function makePool(options: ResolvedOptions): Promise<Pool> {
     pool = mysql.createPool(settings);
   } catch {
     // The error would show the URL.
-    throw invalidArgument("options.connectionString", "a URL that can be parsed (is the password URL-encoded?)", connectionString);
+    throw invalidArgument(
+      "options.connectionString",
+      "a URL that can be parsed (is the password URL-encoded?)",
+      connectionString,
+    );
   }
   // An idle connection that is lost says so to nobody else, and an error event without a listener ends the process.
   pool.on("connection", (connection) => connection.on("error", () => {}));

@@ -46,6 +46,7 @@ const SERVER_FAULTS: Readonly<Record<number, Fault>> = {
   3118: "access",
   1054: "schema",
   1146: "schema",
+  1176: "schema", // an index that we name
   1153: "too-large",
   1406: "too-large",
 };
@@ -80,5 +81,8 @@ export function classify(error: unknown): Fault {
 /** mysql2 has no code for a connection that was lost while it was idle: only words. */
 function isClosedState(error: unknown): boolean {
   const message = property(error, "message");
-  return typeof message === "string" && /^(Can't add new command when connection is in closed state|Connection lost)/.test(message);
+  return (
+    typeof message === "string" &&
+    /^(Can't add new command when connection is in closed state|Connection lost)/.test(message)
+  );
 }

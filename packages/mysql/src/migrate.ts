@@ -73,7 +73,9 @@ async function columnsOf(connection: PoolConnection, table: string): Promise<Set
 
 async function lock(connection: PoolConnection, place: Place): Promise<void> {
   const [[database] = []] = await query(connection, "SELECT database()");
-  const digest = createHash("sha256").update(`${String(database)}.${place.tablePrefix}`).digest("hex");
+  const digest = createHash("sha256")
+    .update(`${String(database)}.${place.tablePrefix}`)
+    .digest("hex");
   let rows: unknown[][];
   try {
     const seconds = Math.max(1, Math.floor(place.operationTimeoutMs / 1_000));
@@ -114,7 +116,9 @@ function steps({ tablePrefix }: Place, missing: readonly Migration[]): string[] 
     "SET SESSION default_storage_engine = InnoDB",
     `CREATE TABLE IF NOT EXISTS ${history} (name varchar(190) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, digest char(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, minimum_reader int NOT NULL, applied_at bigint NOT NULL)`,
     ...missing.flatMap((migration) => [
-      ...migration.statements.map((statement) => statement.replaceAll("`agent_checkpoints", `\`${tablePrefix}agent_checkpoints`)),
+      ...migration.statements.map((statement) =>
+        statement.replaceAll("`agent_checkpoints", `\`${tablePrefix}agent_checkpoints`),
+      ),
       `INSERT INTO ${history} (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
     ]),
   ];

@@ -68,7 +68,8 @@ export function resolveOptions(value: MySQLStorageOptions): ResolvedOptions {
   }
   if (pool !== undefined) {
     for (const name of ["poolSize", "connectTimeoutMs", "idleTimeoutMs", "ssl"] as const) {
-      if (options[name] !== undefined) throw invalidArgument(`options.${name}`, "absent beside options.pool", options[name]);
+      if (options[name] !== undefined)
+        throw invalidArgument(`options.${name}`, "absent beside options.pool", options[name]);
     }
   }
   return {

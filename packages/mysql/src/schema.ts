@@ -23,7 +23,10 @@ const bytes = customType<{ data: Uint8Array; driverData: Buffer; config: { type:
 });
 
 /** A whole number up to 2^53; a pool of the user's own may be set to hand out strings. */
-const count = customType<{ data: number; driverData: number | string }>({ dataType: () => "bigint", fromDriver: Number });
+const count = customType<{ data: number; driverData: number | string }>({
+  dataType: () => "bigint",
+  fromDriver: Number,
+});
 
 export function checkpointsTable(tablePrefix: string) {
   const name = `${tablePrefix}agent_checkpoints`;

@@ -1,5 +1,5 @@
 import type { Change, Rewrite, Row, RowHead, RowQuery, RowStats } from "@waymark/core/dialect-kit";
-import { and, desc, eq, getTableColumns, gt, inArray, isNull, lt, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, getTableName, gt, inArray, isNull, lt, type SQL, sql } from "drizzle-orm";
 import type { MySql2Database } from "drizzle-orm/mysql2";
 import type { CheckpointsTable } from "./schema.ts";
 
@@ -9,13 +9,12 @@ class GuardMissed extends Error {}
 /** What runs statements: the pool, or a transaction on one of its connections. */
 type Runner = Pick<MySql2Database, "select" | "insert" | "update" | "delete">;
 
-/** MySQL refuses a recursion of more than 1,000 steps, and MariaDB cuts it short without a word. */
-const MAX_RECURSION = 500;
-
 /** The statements of one database and table. */
 export function createStatements(db: MySql2Database, table: CheckpointsTable, nilId: string) {
   const { state: _, afterId: __, pending: ___, ...head } = getTableColumns(table);
   const columns = getTableColumns(table);
+  const byAgent = `${getTableName(table)}_by_agent`;
+  const byNamespace = `${getTableName(table)}_by_namespace`;
 
   async function commit(change: Change): Promise<boolean> {
     const { insert = [], rewrite = [], remove = [] } = change;
@@ -50,7 +49,10 @@ export function createStatements(db: MySql2Database, table: CheckpointsTable, ni
     for (const { id, fromBaseId, ...change } of rewrite) {
       const base = fromBaseId === null ? isNull(table.baseId) : eq(table.baseId, fromBaseId);
       // mysql2 asks the server to count the rows that match, changed or not.
-      const [{ affectedRows }] = await runner.update(table).set(change).where(and(eq(table.id, id), base));
+      const [{ affectedRows }] = await runner
+        .update(table)
+        .set(change)
+        .where(and(eq(table.id, id), base));
       if (affectedRows !== 1) throw new GuardMissed();
     }
     if (remove.length > 0) await removeRows(runner, remove);
@@ -58,7 +60,10 @@ export function createStatements(db: MySql2Database, table: CheckpointsTable, ni
 
   /** Foreign keys are checked row by row, so dependents go first. */
   async function removeRows(runner: Runner, ids: readonly string[]): Promise<void> {
-    await runner.delete(table).where(inArray(table.id, [...ids])).orderBy(desc(table.id));
+    await runner
+      .delete(table)
+      .where(inArray(table.id, [...ids]))
+      .orderBy(desc(table.id));
   }
 
   /** Two writers may both find the same row: then the unique index on `after_id` lets one of them in. */
@@ -81,7 +86,20 @@ export function createStatements(db: MySql2Database, table: CheckpointsTable, ni
   }
 
   function select(runner: Runner, query: RowQuery) {
-    return runner.select(head).from(table).where(and(...conditions(query))).orderBy(desc(table.id)).limit(query.limit);
+    const from = runner.select(head).from(table, { forceIndex: indexFor(query) });
+    return from
+      .where(and(...conditions(query)))
+      .orderBy(desc(table.id))
+      .limit(query.limit);
+  }
+
+  /**
+   * The index in whose order an agent's rows are read. Left to themselves, MySQL may walk the primary key and filter, and
+   * MariaDB intersect two indexes and sort, or start at the agent's newest row for a page far from it.
+   */
+  function indexFor({ agentId, namespace }: RowQuery): string[] {
+    if (agentId === undefined) return [];
+    return [namespace === undefined ? byAgent : byNamespace];
   }
 
   function conditions(query: RowQuery): SQL[] {
@@ -98,29 +116,22 @@ export function createStatements(db: MySql2Database, table: CheckpointsTable, ni
   }
 
   async function dependents(ids: readonly string[]): Promise<RowHead[]> {
-    return await db.select(head).from(table).where(inArray(table.baseId, [...ids])).orderBy(desc(table.id));
+    return await db
+      .select(head)
+      .from(table)
+      .where(inArray(table.baseId, [...ids]))
+      .orderBy(desc(table.id));
   }
 
-  /** A loose index scan: one step of the index per agent, however many rows each has. */
+  /** By a loose index scan, which both servers do for a grouping: one step per agent, however many rows each has. */
   async function agents(after: string | null, limit: number): Promise<string[]> {
-    const all: string[] = [];
-    while (all.length < limit) {
-      const wanted = Math.min(limit - all.length, MAX_RECURSION);
-      const page = await agentsAfter(all.at(-1) ?? after ?? "", wanted);
-      all.push(...page);
-      if (page.length < wanted) break;
-    }
-    return all;
-  }
-
-  async function agentsAfter(after: string, limit: number): Promise<string[]> {
-    const next = (above: SQL) => sql`(select min(${table.agentId}) from ${table} where ${table.agentId} > ${above})`;
-    const [rows] = await db.execute(sql`with recursive agent (id, step) as (
-      select ${next(sql`${Buffer.from(after)}`)}, 1
-      union all
-      select ${next(sql`agent.id`)}, step + 1 from agent where agent.id is not null and step < ${limit}
-    ) select id from agent where id is not null order by step`);
-    return (rows as unknown as { id: Buffer }[]).map(({ id }) => id.toString("utf8"));
+    const from = db.select({ id: table.agentId }).from(table, { forceIndex: byAgent });
+    const rows = await from
+      .where(gt(table.agentId, after ?? ""))
+      .groupBy(table.agentId)
+      .orderBy(table.agentId)
+      .limit(limit);
+    return rows.map(({ id }) => id);
   }
 
   async function stats(agentId: string | null): Promise<RowStats> {

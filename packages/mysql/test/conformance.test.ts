@@ -5,7 +5,10 @@ import { inject } from "vitest";
 import { createDatabase } from "waymark-test-servers";
 import type {} from "waymark-test-servers/global-setup";
 
-for (const [kind, name] of [["mysql", "MySQL"], ["mariadb", "MariaDB"]] as const) {
+for (const [kind, name] of [
+  ["mysql", "MySQL"],
+  ["mariadb", "MariaDB"],
+] as const) {
   const server = inject("waymarkServers")[kind];
   if (server) describeCheckpointStorage({ name: `${name} ${server.version}`, create: () => createStore(server.url) });
 }
@@ -16,10 +19,12 @@ async function createStore(serverUrl: string): Promise<ConformanceStore> {
   const around = await mysql.createConnection(database.url); // its own connection, beside the storages'
   const query = async (text: string, values: unknown[] = []) => (await around.query<RowDataPacket[]>(text, values))[0];
   const key = (id: string) => Buffer.from(id.replaceAll("-", ""), "hex");
-  const columns = "convert(agent_id using utf8mb4) agentId, convert(namespace using utf8mb4) namespace, convert(name using utf8mb4) name, convert(encoding using utf8mb4) encoding, state, state_bytes stateBytes, digest";
+  const columns =
+    "convert(agent_id using utf8mb4) agentId, convert(namespace using utf8mb4) namespace, convert(name using utf8mb4) name, convert(encoding using utf8mb4) encoding, state, state_bytes stateBytes, digest";
   return {
     open: (common) => createMySQLStorage({ ...options, ...common }),
-    readRow: async (id) => ((await query(`select ${columns} from agent_checkpoints where id = ?`, [key(id)]))[0] as StoredRow) ?? null,
+    readRow: async (id) =>
+      ((await query(`select ${columns} from agent_checkpoints where id = ?`, [key(id)]))[0] as StoredRow) ?? null,
     damageRow: async (id, { stateBytes, ...damage }) => {
       const change = { ...damage, ...(stateBytes === undefined ? {} : { state_bytes: stateBytes }) };
       await query("update agent_checkpoints set ? where id = ?", [change, key(id)]);

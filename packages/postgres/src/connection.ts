@@ -62,7 +62,10 @@ export function drizzleOn(client: Sql, prepare: boolean): PostgresJsDatabase {
  * then throws where nobody can catch it, which ends the process (3.4.9). So it is not told of such a failure: it rejects
  * by itself as the connection closes.
  */
-export async function begin<Result>(client: Sql, work: (transaction: TransactionSql) => Promise<Result>): Promise<Result> {
+export async function begin<Result>(
+  client: Sql,
+  work: (transaction: TransactionSql) => Promise<Result>,
+): Promise<Result> {
   const result = await client.begin(async (transaction) => {
     try {
       return await work(transaction);
@@ -100,7 +103,11 @@ async function clientMaker(options: ResolvedOptions): Promise<() => Sql> {
       return postgres(connectionString, settings);
     } catch {
       // The error would show the URL.
-      throw invalidArgument("options.connectionString", "a URL that can be parsed (is the password URL-encoded?)", connectionString);
+      throw invalidArgument(
+        "options.connectionString",
+        "a URL that can be parsed (is the password URL-encoded?)",
+        connectionString,
+      );
     }
   };
 }

@@ -17,7 +17,9 @@ export function createPostgresDialect(options: ResolvedOptions): Dialect {
   type Statements = ReturnType<typeof createStatements>;
   const use = async <Result>(signal: AbortSignal, work: (statements: Statements) => Promise<Result>) => {
     const { use: useClient } = await connection.get(signal);
-    return await useClient(signal, (client) => work(createStatements(drizzleOn(client, options.prepare), table, NIL_ID)));
+    return await useClient(signal, (client) =>
+      work(createStatements(drizzleOn(client, options.prepare), table, NIL_ID)),
+    );
   };
   const migrateIn = async (mode: "apply" | "verify" | "sql", signal: AbortSignal) => {
     const { use: useClient } = await connection.get(signal);

@@ -82,7 +82,8 @@ export function resolveOptions(value: PostgresStorageOptions): ResolvedOptions {
   }
   if (client !== undefined) {
     for (const name of ["poolSize", "connectTimeoutMs", "idleTimeoutMs", "ssl"] as const) {
-      if (options[name] !== undefined) throw invalidArgument(`options.${name}`, "absent beside options.client", options[name]);
+      if (options[name] !== undefined)
+        throw invalidArgument(`options.${name}`, "absent beside options.client", options[name]);
     }
   }
   return {
@@ -107,7 +108,8 @@ function url(value: unknown): string {
 
 function clientOf(value: unknown): PostgresClient {
   const client = value as PostgresClient;
-  if (typeof value === "function" && typeof client.unsafe === "function" && typeof client.begin === "function") return client;
+  if (typeof value === "function" && typeof client.unsafe === "function" && typeof client.begin === "function")
+    return client;
   throw invalidArgument("options.client", "a postgres.js client", value);
 }
 

@@ -6,8 +6,8 @@ import {
   foreignKey,
   index,
   PgSchema,
-  pgTable,
   type PgTableFn,
+  pgTable,
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";

@@ -47,7 +47,11 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
     }
     for (const { id, fromBaseId, ...change } of rewrite) {
       const base = fromBaseId === null ? isNull(table.baseId) : eq(table.baseId, fromBaseId);
-      const changed = await runner.update(table).set(change).where(and(eq(table.id, id), base)).returning({ id: table.id });
+      const changed = await runner
+        .update(table)
+        .set(change)
+        .where(and(eq(table.id, id), base))
+        .returning({ id: table.id });
       if (changed.length !== 1) throw new GuardMissed();
     }
     if (remove.length > 0) await removeRows(runner, remove);
@@ -93,12 +97,23 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
     if (before !== undefined) range.push(compare("<", [...within, [table.id, before]]));
     else if (within.length > 0) range.push(compare("<=", within));
     const order = [...within.map(([column]) => column), table.id].map((column) => desc(column));
-    return runner.select(head).from(table).where(and(...range, ...filters(query))).orderBy(...order).limit(limit);
+    return runner
+      .select(head)
+      .from(table)
+      .where(and(...range, ...filters(query)))
+      .orderBy(...order)
+      .limit(limit);
   }
 
   function compare(operator: ">" | ">=" | "<" | "<=", row: readonly [column: AnyPgColumn, value: string][]): SQL {
-    const columns = sql.join(row.map(([column]) => sql`${column}`), sql`, `);
-    const values = sql.join(row.map(([, value]) => sql`${value}`), sql`, `);
+    const columns = sql.join(
+      row.map(([column]) => sql`${column}`),
+      sql`, `,
+    );
+    const values = sql.join(
+      row.map(([, value]) => sql`${value}`),
+      sql`, `,
+    );
     return sql`(${columns}) ${sql.raw(operator)} (${values})`;
   }
 
@@ -111,7 +126,11 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
   }
 
   async function dependents(ids: readonly string[]): Promise<RowHead[]> {
-    return await db.select(head).from(table).where(inArray(table.baseId, [...ids])).orderBy(desc(table.id));
+    return await db
+      .select(head)
+      .from(table)
+      .where(inArray(table.baseId, [...ids]))
+      .orderBy(desc(table.id));
   }
 
   /** A loose index scan: one step of the index per agent, however many rows each has. */

@@ -64,7 +64,8 @@ export function resolveOptions(value: SQLiteStorageOptions): ResolvedOptions {
   }
   if (database !== undefined) {
     for (const name of ["synchronous", "busyTimeoutMs", "nativeBinding"] as const) {
-      if (options[name] !== undefined) throw invalidArgument(`options.${name}`, "absent beside options.database", options[name]);
+      if (options[name] !== undefined)
+        throw invalidArgument(`options.${name}`, "absent beside options.database", options[name]);
     }
   }
   return {

@@ -13,7 +13,10 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
   const columns = getTableColumns(table);
   // The hot one is prepared once: building its text would cost more than running it.
   const values = Object.fromEntries(Object.keys(columns).map((name) => [name, sql.placeholder(name)]));
-  const insertOne = db.insert(table).values(values as SQLiteInsertValue<CheckpointsTable>).prepare();
+  const insertOne = db
+    .insert(table)
+    .values(values as SQLiteInsertValue<CheckpointsTable>)
+    .prepare();
 
   function commit(change: Change): boolean {
     const { insert = [], rewrite = [], remove = [] } = change;
@@ -39,10 +42,17 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
     }
     for (const { id, fromBaseId, ...change } of rewrite) {
       const base = fromBaseId === null ? isNull(table.baseId) : eq(table.baseId, fromBaseId);
-      const { changes } = db.update(table).set(change).where(and(eq(table.id, id), base)).run();
+      const { changes } = db
+        .update(table)
+        .set(change)
+        .where(and(eq(table.id, id), base))
+        .run();
       if (changes !== 1) throw new GuardMissed();
     }
-    if (remove.length > 0) db.delete(table).where(inArray(table.id, [...remove])).run();
+    if (remove.length > 0)
+      db.delete(table)
+        .where(inArray(table.id, [...remove]))
+        .run();
   }
 
   function insertRow(row: Row): void {
@@ -61,11 +71,23 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
       select ${table.id}, ${table.baseId}, chain.depth + 1 from chain join ${table} on ${table.id} = chain.base_id
     ) select id, depth from chain) as chain`;
     // CROSS JOIN keeps SQLite from reading the whole table and looking each row up in the chain.
-    return db.select(columns).from(chain).crossJoin(table).where(sql`chain.id = ${table.id}`).orderBy(sql`chain.depth`).all();
+    return db
+      .select(columns)
+      .from(chain)
+      .crossJoin(table)
+      .where(sql`chain.id = ${table.id}`)
+      .orderBy(sql`chain.depth`)
+      .all();
   }
 
   function list(query: RowQuery): RowHead[] {
-    return db.select(head).from(table).where(and(...conditions(query))).orderBy(desc(table.id)).limit(query.limit).all();
+    return db
+      .select(head)
+      .from(table)
+      .where(and(...conditions(query)))
+      .orderBy(desc(table.id))
+      .limit(query.limit)
+      .all();
   }
 
   function conditions(query: RowQuery): SQL[] {
@@ -82,7 +104,12 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
   }
 
   function dependents(ids: readonly string[]): RowHead[] {
-    return db.select(head).from(table).where(inArray(table.baseId, [...ids])).orderBy(desc(table.id)).all();
+    return db
+      .select(head)
+      .from(table)
+      .where(inArray(table.baseId, [...ids]))
+      .orderBy(desc(table.id))
+      .all();
   }
 
   /** A loose index scan: one step of the index per agent, however many rows each has. */

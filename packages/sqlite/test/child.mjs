@@ -9,7 +9,10 @@ switch (task) {
   case "open": // when told, so that many do it at the same moment
     process.send("ready");
     process.once("message", async () => {
-      const result = await storage.stats().then(() => "opened", (error) => error.message);
+      const result = await storage.stats().then(
+        () => "opened",
+        (error) => error.message,
+      );
       await storage.close();
       process.send(result, () => process.disconnect());
     });

@@ -16,12 +16,17 @@ function createStore(): ConformanceStore {
   const columns = "agent_id as agentId, namespace, name, encoding, state, state_bytes as stateBytes, digest";
   return {
     open: (common) => createSQLiteStorage({ ...options, ...common }),
-    readRow: async (id) => (around.prepare(`select ${columns} from agent_checkpoints where id = ?`).get(key(id)) as StoredRow) ?? null,
+    readRow: async (id) =>
+      (around.prepare(`select ${columns} from agent_checkpoints where id = ?`).get(key(id)) as StoredRow) ?? null,
     damageRow: async (id, { encoding, state, stateBytes, digest }: RowDamage) => {
-      const change = "encoding = coalesce(?, encoding), state = coalesce(?, state), state_bytes = coalesce(?, state_bytes), digest = coalesce(?, digest)";
-      around.prepare(`update agent_checkpoints set ${change} where id = ?`).run(encoding, state, stateBytes, digest, key(id));
+      const change =
+        "encoding = coalesce(?, encoding), state = coalesce(?, state), state_bytes = coalesce(?, state_bytes), digest = coalesce(?, digest)";
+      around
+        .prepare(`update agent_checkpoints set ${change} where id = ?`)
+        .run(encoding, state, stateBytes, digest, key(id));
     },
-    countRows: async () => (around.prepare("select count(*) as rows from agent_checkpoints").get() as { rows: number }).rows,
+    countRows: async () =>
+      (around.prepare("select count(*) as rows from agent_checkpoints").get() as { rows: number }).rows,
     remote: { module: new URL("../dist/index.js", import.meta.url).href, options },
     dispose: async () => {
       around.close();

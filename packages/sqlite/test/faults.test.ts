@@ -52,8 +52,12 @@ describe("faults of SQLite", () => {
   it("name a folder that is a file, and a file that is no database", async () => {
     const file = newFile();
     writeFileSync(file, "no database, but a text that is long enough to have a header ".repeat(20));
-    await expect(createSQLiteStorage({ databasePath: join(file, "state.db") }).listCheckpoints()).rejects.toMatchObject({ code: "ACCESS_DENIED" });
-    const error = await createSQLiteStorage({ databasePath: file }).listCheckpoints().catch((reason) => reason);
+    await expect(createSQLiteStorage({ databasePath: join(file, "state.db") }).listCheckpoints()).rejects.toMatchObject(
+      { code: "ACCESS_DENIED" },
+    );
+    const error = await createSQLiteStorage({ databasePath: file })
+      .listCheckpoints()
+      .catch((reason) => reason);
     expect(error).toMatchObject({ code: "DATABASE_ERROR", cause: { code: "SQLITE_NOTADB" } });
   });
 
@@ -96,18 +100,28 @@ describe("faults of SQLite", () => {
     database.exec("drop trigger refuse; alter table agent_checkpoints rename to elsewhere");
     errors.push(await failure(storage.storeCheckpoint(secret)));
     database.exec(`alter table elsewhere rename to agent_checkpoints; create table "${CANARY}" (x check (x > 0))`);
-    database.exec(`create trigger quote before insert on agent_checkpoints begin select raise(abort, '${CANARY}'); end`);
+    database.exec(
+      `create trigger quote before insert on agent_checkpoints begin select raise(abort, '${CANARY}'); end`,
+    );
     errors.push(await failure(storage.storeCheckpoint(secret)));
     expect(errors.map(({ code }) => code)).toEqual(["CONFLICT", "DATABASE_ERROR", "SCHEMA_OUTDATED", "DATABASE_ERROR"]);
     for (const error of errors) {
-      const shown = [inspect(error, { depth: Number.POSITIVE_INFINITY, showHidden: true }), error.stack, JSON.stringify(error), String(error.cause)];
+      const shown = [
+        inspect(error, { depth: Number.POSITIVE_INFINITY, showHidden: true }),
+        error.stack,
+        JSON.stringify(error),
+        String(error.cause),
+      ];
       expect(shown.join("\n")).not.toContain(CANARY);
     }
   });
 });
 
 async function failure(call: Promise<unknown>): Promise<CheckpointError> {
-  const error = await call.then(() => undefined, (reason: unknown) => reason);
+  const error = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   expect(error).toBeInstanceOf(CheckpointError);
   return error as CheckpointError;
 }

@@ -23,7 +23,10 @@ export function checkpoint(state: unknown, agentId = "agent") {
 
 /** A process that opens a file through the built package, and does what it is told. */
 export function childProcess(...args: string[]) {
-  return fork(fileURLToPath(new URL("./child.mjs", import.meta.url)), args, { execArgv: [], stdio: ["ignore", "pipe", "pipe", "ipc"] });
+  return fork(fileURLToPath(new URL("./child.mjs", import.meta.url)), args, {
+    execArgv: [],
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+  });
 }
 
 /** What a child process sends before it ends. */

@@ -15,7 +15,8 @@ describe("migrations of SQLite", () => {
     // Beside the original, so that the copy finds drizzle.
     const copy = mkdtempSync(join(packageFolder, ".migrations-"));
     try {
-      for (const name of ["drizzle.config.ts", "src", "migrations"]) cpSync(join(packageFolder, name), join(copy, name), { recursive: true });
+      for (const name of ["drizzle.config.ts", "src", "migrations"])
+        cpSync(join(packageFolder, name), join(copy, name), { recursive: true });
       const kit = join(packageFolder, "node_modules/drizzle-kit/bin.cjs");
       const output = execFileSync(process.execPath, [kit, "generate"], { cwd: copy, encoding: "utf8" });
       expect(output).toContain("No schema changes, nothing to migrate");
@@ -119,7 +120,10 @@ function history(databasePath: string): unknown[] {
 /** All tables and indexes that have been given a name. */
 function names(databasePath: string): string[] {
   const database = new Database(databasePath, { readonly: true });
-  const rows = database.prepare("select name from sqlite_master where name not like 'sqlite_%' order by name").pluck().all();
+  const rows = database
+    .prepare("select name from sqlite_master where name not like 'sqlite_%' order by name")
+    .pluck()
+    .all();
   database.close();
   return rows as string[];
 }

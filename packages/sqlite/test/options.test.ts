@@ -18,7 +18,11 @@ describe("options of SQLite", () => {
   });
 
   it("set `synchronous` and the busy timeout of the handle that is opened", async () => {
-    for (const [synchronous, level] of [["NORMAL", 1], ["FULL", 2], ["EXTRA", 3]] as const) {
+    for (const [synchronous, level] of [
+      ["NORMAL", 1],
+      ["FULL", 2],
+      ["EXTRA", 3],
+    ] as const) {
       const opened = await openThrough({ synchronous, busyTimeoutMs: 1234 });
       expect(opened).toEqual({ synchronous: level, timeout: 1234, foreignKeys: 1 });
     }
@@ -50,11 +54,16 @@ describe("options of SQLite", () => {
     const database = new Database(newFile());
     database.pragma("foreign_keys = OFF");
     const storage = createSQLiteStorage({ database });
-    await expect(storage.listCheckpoints()).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringContaining("foreign_keys") });
+    await expect(storage.listCheckpoints()).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      message: expect.stringContaining("foreign_keys"),
+    });
     database.pragma("foreign_keys = ON");
     await expect(storage.listCheckpoints()).resolves.toEqual([]); // a failed opening is tried again
     database.close();
-    await expect(createSQLiteStorage({ database }).listCheckpoints()).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    await expect(createSQLiteStorage({ database }).listCheckpoints()).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+    });
   });
 
   it.each<[object, string]>([
@@ -73,7 +82,9 @@ describe("options of SQLite", () => {
     [{ database: { open: true } }, "options.database to be a better-sqlite3 database"],
   ])("refuse %j by name", (options, words) => {
     expect(() => createSQLiteStorage(options as SQLiteStorageOptions)).toThrow(words);
-    expect(() => createSQLiteStorage(options as SQLiteStorageOptions)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+    expect(() => createSQLiteStorage(options as SQLiteStorageOptions)).toThrow(
+      expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+    );
   });
 });
 

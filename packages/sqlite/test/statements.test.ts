@@ -18,7 +18,11 @@ describe("statements of SQLite", () => {
     migrateSchema(database, "", "apply");
     fill(database, 100_000);
     const ran: string[] = [];
-    const statements = createStatements(drizzle(database, { logger: { logQuery: (query) => ran.push(query) } }), checkpointsTable(""), NIL_ID);
+    const statements = createStatements(
+      drizzle(database, { logger: { logQuery: (query) => ran.push(query) } }),
+      checkpointsTable(""),
+      NIL_ID,
+    );
     const agent = { agentId: "agent-1", limit: 20 };
     expect(statements.list(agent)).toHaveLength(20);
     expect(statements.list({ ...agent, namespace: "ns-1" })).toHaveLength(20);
@@ -30,11 +34,20 @@ describe("statements of SQLite", () => {
     expect(statements.dependents([id(7)])).toEqual([]);
     expect(statements.agents(null, 100)).toHaveLength(10);
     for (const query of ran) {
-      const plan = database.prepare(`explain query plan ${query}`).all(...Array.from(query.matchAll(/\?/g), () => 1)) as { detail: string }[];
+      const plan = database
+        .prepare(`explain query plan ${query}`)
+        .all(...Array.from(query.matchAll(/\?/g), () => 1)) as { detail: string }[];
       const steps = plan.map(({ detail }) => detail);
-      expect(steps.filter((step) => /^SCAN (?!(chain|agent|CONSTANT ROW)\b)/.test(step)), query).toEqual([]);
+      expect(
+        steps.filter((step) => /^SCAN (?!(chain|agent|CONSTANT ROW)\b)/.test(step)),
+        query,
+      ).toEqual([]);
       // Sorting a chain or the dependents of a few rows is fine; sorting an agent's rows is not.
-      if (!/recursive|"base_id" in/.test(query)) expect(steps.filter((step) => step.includes("TEMP B-TREE")), query).toEqual([]);
+      if (!/recursive|"base_id" in/.test(query))
+        expect(
+          steps.filter((step) => step.includes("TEMP B-TREE")),
+          query,
+        ).toEqual([]);
     }
     expect(ran).toHaveLength(9);
     database.close();
@@ -57,8 +70,14 @@ describe("statements of SQLite", () => {
     const change = { insert: [row(4)], rewrite: [rewrite], remove: [id(1)] };
     await expect(dialect.commit(change, signal)).resolves.toBe(false);
     expect((await dialect.list({ limit: 10 }, signal)).map((head) => head.id)).toEqual([id(3), id(2), id(1)]);
-    await expect(dialect.commit({ ...change, rewrite: [{ ...rewrite, fromBaseId: id(2) }] }, signal)).resolves.toBe(true);
-    expect((await dialect.list({ limit: 10 }, signal)).map((head) => [head.id, head.baseId])).toEqual([[id(4), null], [id(3), null], [id(2), null]]);
+    await expect(dialect.commit({ ...change, rewrite: [{ ...rewrite, fromBaseId: id(2) }] }, signal)).resolves.toBe(
+      true,
+    );
+    expect((await dialect.list({ limit: 10 }, signal)).map((head) => [head.id, head.baseId])).toEqual([
+      [id(4), null],
+      [id(3), null],
+      [id(2), null],
+    ]);
     await dialect.close();
   });
 
@@ -121,7 +140,11 @@ function fill(database: Database.Database, rows: number): void {
   );
   database.transaction(() => {
     for (let number = 0; number < rows; number++) {
-      insert.run(Buffer.from(id(number).replaceAll("-", ""), "hex"), `agent-${number % 10}`, `ns-${Math.floor(number / 10) % 3}`);
+      insert.run(
+        Buffer.from(id(number).replaceAll("-", ""), "hex"),
+        `agent-${number % 10}`,
+        `ns-${Math.floor(number / 10) % 3}`,
+      );
     }
   })();
   database.exec("analyze");
@@ -134,6 +157,9 @@ async function openDialect() {
 }
 
 async function fault(dialect: Awaited<ReturnType<typeof openDialect>>, change: Parameters<typeof dialect.commit>[0]) {
-  const error = await dialect.commit(change, signal).then(() => undefined, (reason: unknown) => reason);
+  const error = await dialect.commit(change, signal).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   return dialect.classify(error);
 }

@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from "node:crypto";
 import { copyFile, mkdir, readFile, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { cacheFolder } from "./fetch.ts";
 import type { Enclosure } from "./enclosure.ts";
 import type { Engine } from "./engines/engine.ts";
+import { cacheFolder } from "./fetch.ts";
 import type { Program } from "./programs.ts";
 
 /** Makes the data folder, or unpacks the one that an earlier run made for this version and these settings. */

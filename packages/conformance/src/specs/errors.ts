@@ -53,7 +53,8 @@ export function describeErrors(bench: Bench): void {
       });
       const calls: readonly (() => Promise<unknown>)[] = [
         () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, state: { ...canary, run: () => CANARY } })),
-        () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, state: { ...canary, wrapped: Object(CANARY) } })),
+        () =>
+          storage.storeCheckpoint(checkpointOf(agentId, { ...members, state: { ...canary, wrapped: Object(CANARY) } })),
         () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, state: { ...canary, broken: throwing } })),
         () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, id, state: [canary] })),
         () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, id, name: `${CANARY} again` })),
@@ -81,8 +82,12 @@ export function describeErrors(bench: Bench): void {
       const state = { secret: CANARY, later: "x".repeat(200) };
       const id = await bench.storage.storeCheckpoint(checkpointOf(newAgent(), { state }));
       const broken = [
-        ...[`{"secret":"${CANARY}"`, `{"secret":${CANARY}}`, `"${CANARY}`, CANARY].map((text) => ["json", text] as const),
-        ...[`{"$":["${CANARY}"]}`, `{"$":["map","${CANARY}"]}`, `{"$x":"${CANARY}"}`].map((text) => ["tagged", text] as const),
+        ...[`{"secret":"${CANARY}"`, `{"secret":${CANARY}}`, `"${CANARY}`, CANARY].map(
+          (text) => ["json", text] as const,
+        ),
+        ...[`{"$":["${CANARY}"]}`, `{"$":["map","${CANARY}"]}`, `{"$x":"${CANARY}"}`].map(
+          (text) => ["tagged", text] as const,
+        ),
       ];
       for (const [encoding, text] of broken) {
         const bytes = Buffer.from(text);
@@ -130,7 +135,11 @@ async function expectSilent(call: () => Promise<unknown>): Promise<void> {
 function texts(error: unknown): string[] {
   const found: string[] = [];
   for (let current = error; typeof current === "object" && current !== null; current = Reflect.get(current, "cause")) {
-    found.push(inspect(current, { depth: Number.POSITIVE_INFINITY, showHidden: true }), JSON.stringify(current), String(current));
+    found.push(
+      inspect(current, { depth: Number.POSITIVE_INFINITY, showHidden: true }),
+      JSON.stringify(current),
+      String(current),
+    );
     found.push(String(Reflect.get(current, "message")), String(Reflect.get(current, "stack")));
   }
   return found;

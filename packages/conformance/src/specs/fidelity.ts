@@ -41,7 +41,9 @@ export function describeFidelity(bench: Bench): void {
     });
 
     it("is stored as exactly JSON.stringify(state) also when it is long enough to be compressed", async () => {
-      const state = { turns: Array.from({ length: 2_000 }, (_, turn) => ({ turn, text: `Grüße, again and again 🚀` })) };
+      const state = {
+        turns: Array.from({ length: 2_000 }, (_, turn) => ({ turn, text: `Grüße, again and again 🚀` })),
+      };
       const row = await rowOf(await store(state));
       expect(textOf(row)).toBe(JSON.stringify(state));
       expect(row.stateBytes).toBe(Buffer.byteLength(JSON.stringify(state)));
@@ -65,12 +67,15 @@ export function describeFidelity(bench: Bench): void {
       expect(Reflect.get(() => {}, "polluted")).toBeUndefined();
     });
 
-    it.each(Object.entries(UNSUPPORTED_STATES))("is refused by its path, and leaves no row, if it holds %s", async (_, [state, path]) => {
-      const before = await bench.store.countRows();
-      const error = await refusal(store(state), "UNSUPPORTED_VALUE");
-      expect(error.message).toContain(path);
-      expect(await bench.store.countRows()).toBe(before);
-    });
+    it.each(Object.entries(UNSUPPORTED_STATES))(
+      "is refused by its path, and leaves no row, if it holds %s",
+      async (_, [state, path]) => {
+        const before = await bench.store.countRows();
+        const error = await refusal(store(state), "UNSUPPORTED_VALUE");
+        expect(error.message).toContain(path);
+        expect(await bench.store.countRows()).toBe(before);
+      },
+    );
 
     it("is refused if a getter or a proxy of it throws", async () => {
       const { proxy, revoke } = Proxy.revocable({}, {});

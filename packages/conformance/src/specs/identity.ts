@@ -6,11 +6,30 @@ const LOOKALIKES: Readonly<Record<string, readonly string[]>> = {
   case: ["agent", "Agent", "AGENT", "aGENT"],
   accents: ["resume", "résume", "résumé", "resumé"],
   "trailing and leading spaces": ["a", "a ", "a  ", " a", "a\t", "a\n", "a\r\n", "a\u00a0", "a\u3000"],
-  "normalisation forms": ["\u00e9", "e\u0301", "\u212b", "\u00c5", "A\u030a", "\ufb01", "fi", "한", "\u1112\u1161\u11ab"],
+  "normalisation forms": [
+    "\u00e9",
+    "e\u0301",
+    "\u212b",
+    "\u00c5",
+    "A\u030a",
+    "\ufb01",
+    "fi",
+    "한",
+    "\u1112\u1161\u11ab",
+  ],
   "letters that expand": ["ß", "ss", "SS", "ẞ", "æ", "ae", "Æ", "œ", "oe"],
   "letters that some languages fold": ["i", "I", "ı", "İ", "i\u0307", "σ", "ς", "Σ", "ё", "е"],
   "widths and kinds of letters": ["a", "ａ", "ª", "ᵃ", "1", "１", "¹", "①", "あ", "ア", "ｱ"],
-  "characters that collations ignore": ["ab", "a\u200bb", "a\u200db", "a\u00adb", "a\ufeffb", "a\u0001b", "a\u0301b", "a-b"],
+  "characters that collations ignore": [
+    "ab",
+    "a\u200bb",
+    "a\u200db",
+    "a\u00adb",
+    "a\ufeffb",
+    "a\u0001b",
+    "a\u0301b",
+    "a-b",
+  ],
   emoji: ["🚀", "🛸", "👍", "👍🏽", "❤", "❤\ufe0f", "👨‍👩‍👧", "👨👩👧"],
   "slashes, quotes and wildcards": ["a/b", "a\\b", "a\\\\b", "a'b", 'a"b', "a`b", "a%b", "a_b", "a*b"],
   "numbers as text": ["1", "01", "1.0", "1e0", "+1", "true", "null", "undefined", "NaN"],
@@ -31,17 +50,24 @@ export function describeIdentity(bench: Bench): void {
         expect(await bench.storage.listCheckpoints({ agentId })).toHaveLength(1);
       }
       const agents = (await bench.storage.listAgents({ limit: 10_000 })).filter((agent) => agent.startsWith(prefix));
-      expect(new Set(agents)).toStrictEqual(new Set(words.flatMap((word) => [`${prefix}${word}`, `${prefix}${word}|`])));
+      expect(new Set(agents)).toStrictEqual(
+        new Set(words.flatMap((word) => [`${prefix}${word}`, `${prefix}${word}|`])),
+      );
     });
 
     it.each(lookalikes)("keeps namespaces apart that differ in %s", async (_, words) => {
       const agentId = newAgent();
       for (const namespace of words) {
-        const store = bench.storage.storeCheckpoint(checkpointOf(agentId, { namespace, state: namespace }), { ifLatest: null });
+        const store = bench.storage.storeCheckpoint(checkpointOf(agentId, { namespace, state: namespace }), {
+          ifLatest: null,
+        });
         await store;
       }
       for (const namespace of words) {
-        expect(await bench.storage.retrieveLatestCheckpoint(agentId, { namespace })).toMatchObject({ namespace, state: namespace });
+        expect(await bench.storage.retrieveLatestCheckpoint(agentId, { namespace })).toMatchObject({
+          namespace,
+          state: namespace,
+        });
         expect(await bench.storage.listCheckpoints({ agentId, namespace })).toHaveLength(1);
       }
       expect(await bench.storage.deleteAgent(agentId, { namespace: words[0] as string })).toBe(1);
@@ -50,12 +76,19 @@ export function describeIdentity(bench: Bench): void {
     it.each(lookalikes)("keeps names apart that differ in %s", async (_, words) => {
       const agentId = newAgent();
       for (const name of words) await bench.storage.storeCheckpoint(checkpointOf(agentId, { name }));
-      for (const name of words) expect(await bench.storage.listCheckpoints({ agentId, name })).toMatchObject([{ name }]);
+      for (const name of words)
+        expect(await bench.storage.listCheckpoints({ agentId, name })).toMatchObject([{ name }]);
     });
 
     it("keeps an agent's namespaces and another agent's checkpoints apart, however they are put together", async () => {
       const agentId = newAgent();
-      const pairs = [["a", "bc"], ["ab", "c"], ["abc", ""], ["a:b", "c"], ["a", "b:c"]] as const;
+      const pairs = [
+        ["a", "bc"],
+        ["ab", "c"],
+        ["abc", ""],
+        ["a:b", "c"],
+        ["a", "b:c"],
+      ] as const;
       for (const [suffix, namespace] of pairs) {
         await bench.storage.storeCheckpoint(checkpointOf(agentId + suffix, { namespace }), { ifLatest: null });
       }
@@ -74,9 +107,13 @@ export function describeIdentity(bench: Bench): void {
       const agentId = newAgent();
       const first = "n".repeat(1_023);
       for (const last of ["a", "b"]) {
-        await bench.storage.storeCheckpoint(checkpointOf(agentId, { namespace: first + last, state: last }), { ifLatest: null });
+        await bench.storage.storeCheckpoint(checkpointOf(agentId, { namespace: first + last, state: last }), {
+          ifLatest: null,
+        });
       }
-      expect(await bench.storage.retrieveLatestCheckpoint(agentId, { namespace: `${first}a` })).toMatchObject({ state: "a" });
+      expect(await bench.storage.retrieveLatestCheckpoint(agentId, { namespace: `${first}a` })).toMatchObject({
+        state: "a",
+      });
     });
   });
 }

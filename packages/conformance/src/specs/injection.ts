@@ -71,8 +71,16 @@ export function describeInjection(bench: Bench): void {
       const rows = await bench.store.countRows();
       const { state: _, ...head } = { ...checkpoint, id };
 
-      expect(await bench.storage.retrieveLatestCheckpoint(agentId, { namespace: text })).toStrictEqual({ ...checkpoint, id });
-      const filters = [{ namespace: text }, { name: text }, { metadata: { [text]: text } }, { namespace: text, name: text, metadata }];
+      expect(await bench.storage.retrieveLatestCheckpoint(agentId, { namespace: text })).toStrictEqual({
+        ...checkpoint,
+        id,
+      });
+      const filters = [
+        { namespace: text },
+        { name: text },
+        { metadata: { [text]: text } },
+        { namespace: text, name: text, metadata },
+      ];
       for (const filter of filters) {
         expect(await bench.storage.listCheckpoints({ agentId, ...filter })).toStrictEqual([head]);
         expect(await collect(bench.storage.iterateCheckpoints({ agentId, ...filter }))).toStrictEqual([head]);

@@ -17,13 +17,29 @@ export function describeIntegrity(bench: Bench): void {
     ["the last byte of a small state is changed", SMALL, ({ state }) => ({ state: withByte(state, state.length - 1) })],
     ["one digit of a small state is another", SMALL, ({ state }) => ({ state: replaced(state, "7", "8") })],
     ["a small state is cut short", SMALL, ({ state }) => ({ state: state.slice(0, -1) })],
-    ["a small state has bytes after its end", SMALL, ({ state }) => ({ state: Buffer.concat([state, Buffer.from(" ")]) })],
+    [
+      "a small state has bytes after its end",
+      SMALL,
+      ({ state }) => ({ state: Buffer.concat([state, Buffer.from(" ")]) }),
+    ],
     ["a small state is gone", SMALL, () => ({ state: new Uint8Array(0) })],
-    ["a byte in the middle of a compressed state is changed", LARGE, ({ state }) => ({ state: withByte(state, state.length >> 1) })],
+    [
+      "a byte in the middle of a compressed state is changed",
+      LARGE,
+      ({ state }) => ({ state: withByte(state, state.length >> 1) }),
+    ],
     ["the first byte of a compressed state is changed", LARGE, ({ state }) => ({ state: withByte(state, 0) })],
-    ["a compressed state is cut to 65,535 bytes or the half", LARGE, ({ state }) => ({ state: state.slice(0, Math.min(65_535, state.length >> 1)) })],
+    [
+      "a compressed state is cut to 65,535 bytes or the half",
+      LARGE,
+      ({ state }) => ({ state: state.slice(0, Math.min(65_535, state.length >> 1)) }),
+    ],
     ["a compressed state is gone", LARGE, () => ({ state: new Uint8Array(0) })],
-    ["a compressed state says it is not compressed", LARGE, ({ encoding }) => ({ encoding: encoding.replace("+deflate", "") })],
+    [
+      "a compressed state says it is not compressed",
+      LARGE,
+      ({ encoding }) => ({ encoding: encoding.replace("+deflate", "") }),
+    ],
     ["a small state says it is compressed", SMALL, ({ encoding }) => ({ encoding: `${encoding}+deflate` })],
     ["a state that JSON cannot say says it is JSON", TAGGED, () => ({ encoding: "json" })],
     ["a byte of the digest is changed", SMALL, ({ digest }) => ({ digest: withByte(digest, 31) })],
@@ -32,35 +48,50 @@ export function describeIntegrity(bench: Bench): void {
     ["the length of a compressed state is one less", LARGE, ({ stateBytes }) => ({ stateBytes: stateBytes - 1 })],
     ["the length of a compressed state is 0", LARGE, () => ({ stateBytes: 0 })],
     ["the length is far too much", LARGE, () => ({ stateBytes: 2_000_000_000 })],
-    ["the encoding is one that a newer version writes", SMALL, () => ({ encoding: "json9+later" }), "UNSUPPORTED_FORMAT"],
+    [
+      "the encoding is one that a newer version writes",
+      SMALL,
+      () => ({ encoding: "json9+later" }),
+      "UNSUPPORTED_FORMAT",
+    ],
   ];
 
   describe("a damaged row", () => {
-    it.each(damages)("is told when it is retrieved, and breaks no list: %s", async (_, state, damage, code = "CORRUPT_CHECKPOINT") => {
-      const agentId = newAgent();
-      const [before = ""] = (await storeLine(bench.storage, agentId, 1)).ids;
-      const id = await bench.storage.storeCheckpoint(checkpointOf(agentId, { state, metadata: { a: 1 } }));
-      const listed = await bench.storage.listCheckpoints({ agentId });
-      const row = (await bench.store.readRow(id)) as StoredRow;
-      const changed = damage(row);
-      await bench.store.damageRow(id, changed);
-      expect(await bench.store.readRow(id)).not.toEqual(row);
+    it.each(damages)(
+      "is told when it is retrieved, and breaks no list: %s",
+      async (_, state, damage, code = "CORRUPT_CHECKPOINT") => {
+        const agentId = newAgent();
+        const [before = ""] = (await storeLine(bench.storage, agentId, 1)).ids;
+        const id = await bench.storage.storeCheckpoint(checkpointOf(agentId, { state, metadata: { a: 1 } }));
+        const listed = await bench.storage.listCheckpoints({ agentId });
+        const row = (await bench.store.readRow(id)) as StoredRow;
+        const changed = damage(row);
+        await bench.store.damageRow(id, changed);
+        expect(await bench.store.readRow(id)).not.toEqual(row);
 
-      const error = await refusal(bench.storage.retrieveCheckpoint(id), code);
-      expect(error.message).toContain(id);
-      expect(error.retryable).toBe(false);
-      await refusal(bench.storage.retrieveLatestCheckpoint(agentId), code);
-      await refusal(bench.open().retrieveCheckpoint(id), code);
-      expect(await bench.storage.listCheckpoints({ agentId })).toStrictEqual(listed);
-      expect(await collect(bench.storage.iterateCheckpoints({ agentId }))).toStrictEqual(listed);
-      expect(await bench.storage.retrieveCheckpoint(before)).toMatchObject({ id: before });
+        const error = await refusal(bench.storage.retrieveCheckpoint(id), code);
+        expect(error.message).toContain(id);
+        expect(error.retryable).toBe(false);
+        await refusal(bench.storage.retrieveLatestCheckpoint(agentId), code);
+        await refusal(bench.open().retrieveCheckpoint(id), code);
+        expect(await bench.storage.listCheckpoints({ agentId })).toStrictEqual(listed);
+        expect(await collect(bench.storage.iterateCheckpoints({ agentId }))).toStrictEqual(listed);
+        expect(await bench.storage.retrieveCheckpoint(before)).toMatchObject({ id: before });
 
-      await bench.store.damageRow(id, { encoding: row.encoding, state: row.state, stateBytes: row.stateBytes, digest: row.digest });
-      expect(await bench.storage.retrieveCheckpoint(id)).toMatchObject({ id, state });
-    });
+        await bench.store.damageRow(id, {
+          encoding: row.encoding,
+          state: row.state,
+          stateBytes: row.stateBytes,
+          digest: row.digest,
+        });
+        expect(await bench.storage.retrieveCheckpoint(id)).toMatchObject({ id, state });
+      },
+    );
 
     it("is told at whichever byte of the state the damage is", async () => {
-      const id = await bench.storage.storeCheckpoint(checkpointOf(newAgent(), { state: { text: "Grüße", n: [1, 2.5, true] } }));
+      const id = await bench.storage.storeCheckpoint(
+        checkpointOf(newAgent(), { state: { text: "Grüße", n: [1, 2.5, true] } }),
+      );
       const { state } = (await bench.store.readRow(id)) as StoredRow;
       for (let at = 0; at < state.length; at++) {
         await bench.store.damageRow(id, { state: withByte(state, at) });

@@ -14,7 +14,9 @@ export function describeIterate(bench: Bench): void {
     it("gives what a list gives", async () => {
       const { agentId } = await bench.longLine();
       const query = { agentId, limit: 1_100 };
-      expect(await collect(bench.storage.iterateCheckpoints(query))).toStrictEqual(await bench.storage.listCheckpoints(query));
+      expect(await collect(bench.storage.iterateCheckpoints(query))).toStrictEqual(
+        await bench.storage.listCheckpoints(query),
+      );
     });
 
     it("takes a list's filters and cursors", async () => {

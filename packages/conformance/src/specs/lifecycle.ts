@@ -25,7 +25,12 @@ export function describeLifecycle(bench: Bench): void {
       const storage = bench.open({}, store);
       const agentId = newAgent();
       const stores = Array.from({ length: 30 }, () => storage.storeCheckpoint(checkpointOf(agentId)));
-      const reads = [storage.listAgents(), storage.stats(), storage.retrieveLatestCheckpoint(newAgent()), storage.health()];
+      const reads = [
+        storage.listAgents(),
+        storage.stats(),
+        storage.retrieveLatestCheckpoint(newAgent()),
+        storage.health(),
+      ];
       await Promise.all([...stores, ...reads]);
       expect(await store.countRows()).toBe(30);
     });
@@ -120,11 +125,14 @@ export function describeLifecycle(bench: Bench): void {
       expect(await bench.storage.listCheckpoints({ agentId })).toHaveLength(1);
     });
 
-    it.each([{ operationTimeoutMs: 0 }, { operationTimeoutMs: "1s" }, { migrate: "never" }, { tablePrefix: 7 }, { databasepath: "x" }])(
-      "does not begin with the options %j",
-      async (options) => {
-        await refusal(async () => bench.open(options as object).listAgents(), "INVALID_ARGUMENT");
-      },
-    );
+    it.each([
+      { operationTimeoutMs: 0 },
+      { operationTimeoutMs: "1s" },
+      { migrate: "never" },
+      { tablePrefix: 7 },
+      { databasepath: "x" },
+    ])("does not begin with the options %j", async (options) => {
+      await refusal(async () => bench.open(options as object).listAgents(), "INVALID_ARGUMENT");
+    });
   });
 }

@@ -26,7 +26,9 @@ export function describeListAgents(bench: Bench): void {
       const { prefix, agents } = await storeAgents(inOrder.toReversed());
       const listed = await bench.storage.listAgents({ limit: 10_000 });
       expect(listed.filter((agent) => agent.startsWith(prefix))).toStrictEqual(agents.toReversed());
-      expect(listed).toStrictEqual(listed.toSorted((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other))));
+      expect(listed).toStrictEqual(
+        listed.toSorted((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other))),
+      );
     });
 
     it("pages by an agent's id, which need not exist, and leaves it out itself", async () => {

@@ -11,7 +11,12 @@ export function describeList(bench: Bench): void {
     it("gives all members but the state, newest first", async () => {
       const agentId = newAgent();
       const plain = checkpointOf(agentId, { name: "plain" });
-      const full = checkpointOf(agentId, { name: "full", namespace: "n", parentId: idAt(Date.now()), metadata: { a: 1, b: null } });
+      const full = checkpointOf(agentId, {
+        name: "full",
+        namespace: "n",
+        parentId: idAt(Date.now()),
+        metadata: { a: 1, b: null },
+      });
       const plainId = await bench.storage.storeCheckpoint(plain);
       const fullId = await bench.storage.storeCheckpoint(full);
       const { state: _, ...plainHead } = plain;
@@ -46,10 +51,13 @@ export function describeList(bench: Bench): void {
       expect(await idsOf({ agentId, limit: 10_000 })).toStrictEqual(newestFirst);
     });
 
-    it.each([0, -1, 1.5, 10_001, Number.NaN, Number.POSITIVE_INFINITY, "10", null])("refuses a limit of %j", async (limit) => {
-      const error = await refusal(bench.storage.listCheckpoints({ limit: limit as number }), "INVALID_ARGUMENT");
-      expect(error.message).toContain("limit");
-    });
+    it.each([0, -1, 1.5, 10_001, Number.NaN, Number.POSITIVE_INFINITY, "10", null])(
+      "refuses a limit of %j",
+      async (limit) => {
+        const error = await refusal(bench.storage.listCheckpoints({ limit: limit as number }), "INVALID_ARGUMENT");
+        expect(error.message).toContain("limit");
+      },
+    );
 
     it("takes an id as the page's cursor: before and since leave it out themselves", async () => {
       const { agentId, ids } = await storeLine(bench.storage, newAgent(), 6);
@@ -143,11 +151,16 @@ export function describeList(bench: Bench): void {
       },
     );
 
-    it.each([{ before: "yesterday" }, { since: 7 }, { agentId: "" }, { agentId: null }, { agentId: "a", metadata: "a" }, null, "a"])(
-      "refuses the query %j",
-      async (query) => {
-        await refusal(bench.storage.listCheckpoints(query as ListQuery), "INVALID_ARGUMENT");
-      },
-    );
+    it.each([
+      { before: "yesterday" },
+      { since: 7 },
+      { agentId: "" },
+      { agentId: null },
+      { agentId: "a", metadata: "a" },
+      null,
+      "a",
+    ])("refuses the query %j", async (query) => {
+      await refusal(bench.storage.listCheckpoints(query as ListQuery), "INVALID_ARGUMENT");
+    });
   });
 }

@@ -11,7 +11,9 @@ export function describeOrder(bench: Bench): void {
     it("is the order in which they were stored, for 1,000 of one millisecond", async () => {
       const agentId = newAgent();
       const stores = atTime(Date.now(), () =>
-        Array.from({ length: 1_000 }, (_, turn) => bench.storage.storeCheckpoint(checkpointOf(agentId, { state: turn }))),
+        Array.from({ length: 1_000 }, (_, turn) =>
+          bench.storage.storeCheckpoint(checkpointOf(agentId, { state: turn })),
+        ),
       );
       const ids = await Promise.all(stores);
       expect(new Set(ids.map(timeOf)).size).toBe(1);
@@ -33,7 +35,8 @@ export function describeOrder(bench: Bench): void {
     it("goes by the ids that callers bring, in whatever order they are stored", async () => {
       const agentId = newAgent();
       const [old, middle, young] = [1_000, 2_000, 3_000].map(idAt);
-      for (const id of [middle, young, old]) await bench.storage.storeCheckpoint(checkpointOf(agentId, { id: id as string }));
+      for (const id of [middle, young, old])
+        await bench.storage.storeCheckpoint(checkpointOf(agentId, { id: id as string }));
       expect(await idsOf(agentId)).toStrictEqual([young, middle, old]);
     });
 

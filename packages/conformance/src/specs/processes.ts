@@ -40,7 +40,10 @@ export function describeProcesses(bench: Bench): void {
 
     it("hand an agent over also when the one that is behind knows only the parent", async () => {
       const agentId = newAgent();
-      const [ahead, behind] = [await bench.startWorker({ skewMs: 60_000 }), await bench.startWorker({ skewMs: -60_000 })];
+      const [ahead, behind] = [
+        await bench.startWorker({ skewMs: 60_000 }),
+        await bench.startWorker({ skewMs: -60_000 }),
+      ];
       const parentId = await ahead.storeCheckpoint(checkpointOf(agentId));
       const id = await behind.storeCheckpoint(checkpointOf(agentId, { parentId }));
       expect(await ahead.retrieveLatestCheckpoint(agentId)).toMatchObject({ id });
@@ -109,7 +112,8 @@ export function describeProcesses(bench: Bench): void {
       const lines = await Promise.all(
         workers.map(async (worker) => {
           const ids: string[] = [];
-          for (let turn = 0; turn < 50; turn++) ids.push(await worker.storeCheckpoint(checkpointOf(agentId, { state: { turn } })));
+          for (let turn = 0; turn < 50; turn++)
+            ids.push(await worker.storeCheckpoint(checkpointOf(agentId, { state: { turn } })));
           return ids;
         }),
       );

@@ -15,7 +15,8 @@ export function describePrune(bench: Bench): void {
     for (const id of ids) await bench.storage.storeCheckpoint(checkpointOf(agentId, { id, ...members }));
     return ids;
   };
-  const leftOf = async (agentId: string) => (await bench.storage.listCheckpoints({ agentId })).map(({ id }) => id).reverse();
+  const leftOf = async (agentId: string) =>
+    (await bench.storage.listCheckpoints({ agentId })).map(({ id }) => id).reverse();
 
   describe("pruneCheckpoints", () => {
     it("keeps the newest keepLast of each namespace, deletes the rest, and counts both", async () => {
@@ -67,7 +68,9 @@ export function describePrune(bench: Bench): void {
     it("keeps with keepEvery the newest one of each period, and nothing for it beyond forMs", async () => {
       const agentId = newAgent();
       const hour = Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
-      const times = [-30, -29, -5, -3, -3, -1, -1].map((hours, minute) => hour + hours * HOUR_MS + minute * 60 * SECOND_MS);
+      const times = [-30, -29, -5, -3, -3, -1, -1].map(
+        (hours, minute) => hour + hours * HOUR_MS + minute * 60 * SECOND_MS,
+      );
       const ids = await storeAt(agentId, times);
       const keepEvery = [{ everyMs: HOUR_MS, forMs: 10 * HOUR_MS }];
       await bench.storage.pruneCheckpoints({ agentId, keepEvery });
@@ -78,7 +81,10 @@ export function describePrune(bench: Bench): void {
       const agentId = newAgent();
       const day = Math.floor(Date.now() / DAY_MS) * DAY_MS;
       const hours = [-100, -60, -59, -50, -49, -5, -4, -3];
-      const ids = await storeAt(agentId, hours.map((count) => day + count * HOUR_MS));
+      const ids = await storeAt(
+        agentId,
+        hours.map((count) => day + count * HOUR_MS),
+      );
       const keepEvery = [
         { everyMs: HOUR_MS, forMs: 40 * HOUR_MS },
         { everyMs: DAY_MS, forMs: 90 * HOUR_MS },
@@ -143,7 +149,9 @@ export function describePrune(bench: Bench): void {
         },
       });
       expect(told.map(({ removed }) => removed)).toStrictEqual([10, 20, 25]);
-      expect(told.map(({ examined }) => examined)).toStrictEqual(told.map(({ examined }) => examined).toSorted((a, b) => a - b));
+      expect(told.map(({ examined }) => examined)).toStrictEqual(
+        told.map(({ examined }) => examined).toSorted((a, b) => a - b),
+      );
       expect((await Promise.all(rows))[0]).toBeLessThanOrEqual(before - 10);
       expect(result).toStrictEqual({ examined: 26, removed: 25 });
     });
@@ -152,7 +160,11 @@ export function describePrune(bench: Bench): void {
       const { agentId, ids } = await storeLine(bench.storage, newAgent(), 26);
       const controller = new AbortController();
       const policy = { agentId, keepLast: 1, batchSize: 10 };
-      const call = bench.storage.pruneCheckpoints({ ...policy, signal: controller.signal, onProgress: () => controller.abort() });
+      const call = bench.storage.pruneCheckpoints({
+        ...policy,
+        signal: controller.signal,
+        onProgress: () => controller.abort(),
+      });
       await refusal(call, "ABORTED");
       expect(await leftOf(agentId)).toStrictEqual([...ids.slice(0, 15), ids[25]]);
       expect(await bench.storage.pruneCheckpoints(policy)).toStrictEqual({ examined: 16, removed: 15 });
@@ -160,7 +172,10 @@ export function describePrune(bench: Bench): void {
 
     it("prunes more than one page of checkpoints", async () => {
       const { agentId, ids } = await storeLine(bench.storage, newAgent(), 1_010);
-      expect(await bench.storage.pruneCheckpoints({ agentId, keepLast: 5 })).toStrictEqual({ examined: 1_010, removed: 1_005 });
+      expect(await bench.storage.pruneCheckpoints({ agentId, keepLast: 5 })).toStrictEqual({
+        examined: 1_010,
+        removed: 1_005,
+      });
       expect(await leftOf(agentId)).toStrictEqual(ids.slice(-5));
     });
 
@@ -175,7 +190,10 @@ export function describePrune(bench: Bench): void {
 
     it("goes on beside stores, and removes nothing that a rule keeps of them", async () => {
       const agentId = newAgent();
-      await storeAt(agentId, Array.from({ length: 60 }, (_, second) => second * SECOND_MS));
+      await storeAt(
+        agentId,
+        Array.from({ length: 60 }, (_, second) => second * SECOND_MS),
+      );
       const [result, stored] = await Promise.all([
         bench.storage.pruneCheckpoints({ agentId, keepWithinMs: DAY_MS, batchSize: 5 }),
         storeLine(bench.storage, agentId, 60),

@@ -1,3 +1,4 @@
+import type { StoredAgentCheckpoint } from "@waymark/core";
 import { describe, expect, it } from "vitest";
 import { type Bench, checkpointOf, newAgent } from "../bench.ts";
 import { refusal } from "../errors.ts";
@@ -26,12 +27,17 @@ export function describeRetrieve(bench: Bench): void {
       expect(await bench.storage.retrieveCheckpoint(idAt(Date.now()))).toBeNull();
     });
 
-    it.each(["", "7", "no such id", "not-a-uuid-at-all-but-thirty-six-cha", "00000000-0000-0000-0000-000000000000", "\0", "\ud800"])(
-      "gives null for %j, which is no id of ours",
-      async (id) => {
-        expect(await bench.storage.retrieveCheckpoint(id)).toBeNull();
-      },
-    );
+    it.each([
+      "",
+      "7",
+      "no such id",
+      "not-a-uuid-at-all-but-thirty-six-cha",
+      "00000000-0000-0000-0000-000000000000",
+      "\0",
+      "\ud800",
+    ])("gives null for %j, which is no id of ours", async (id) => {
+      expect(await bench.storage.retrieveCheckpoint(id)).toBeNull();
+    });
 
     it.each([undefined, null, 7, {}, ["id"], true])("refuses %j as an id", async (id) => {
       await refusal(bench.storage.retrieveCheckpoint(id as never), "INVALID_ARGUMENT");
@@ -44,9 +50,9 @@ export function describeRetrieve(bench: Bench): void {
     it("gives each caller values of its own: what is done to them changes no checkpoint", async () => {
       const checkpoint = checkpointOf(newAgent(), { state: { list: [1] }, metadata: { a: 1 } });
       const id = await bench.storage.storeCheckpoint(checkpoint);
-      const first = await bench.storage.retrieveCheckpoint(id);
-      (first?.state as { list: number[] }).list.push(2);
-      (first?.metadata as { a: number }).a = 2;
+      const first = (await bench.storage.retrieveCheckpoint(id)) as StoredAgentCheckpoint;
+      (first.state as { list: number[] }).list.push(2);
+      (first.metadata as Record<string, number>)["a"] = 2;
       expect(await bench.storage.retrieveCheckpoint(id)).toStrictEqual({ ...checkpoint, id });
     });
 

@@ -40,9 +40,13 @@ export function describeSignal(bench: Bench): void {
     });
 
     it("that ends a store leaves the checkpoint whole or not there, and the store can be repeated", async () => {
-      const checkpoints = Array.from({ length: 20 }, (_, turn) => checkpointOf(newAgent(), { id: idAt(Date.now()), state: { turn } }));
+      const checkpoints = Array.from({ length: 20 }, (_, turn) =>
+        checkpointOf(newAgent(), { id: idAt(Date.now()), state: { turn } }),
+      );
       const controller = new AbortController();
-      const stores = checkpoints.map((checkpoint) => bench.storage.storeCheckpoint(checkpoint, { signal: controller.signal }));
+      const stores = checkpoints.map((checkpoint) =>
+        bench.storage.storeCheckpoint(checkpoint, { signal: controller.signal }),
+      );
       controller.abort();
       for (const store of stores) await refusal(store, "ABORTED");
       for (const checkpoint of checkpoints) {

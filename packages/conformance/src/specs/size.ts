@@ -14,7 +14,10 @@ export function describeSize(bench: Bench): void {
       ["20 MB", 20 * MB],
     ] as const;
     const kinds = [
-      ["compressible", (bytes: number) => Array.from({ length: bytes / 100 }, (_, line) => `line ${line}`.padEnd(97, "."))],
+      [
+        "compressible",
+        (bytes: number) => Array.from({ length: bytes / 100 }, (_, line) => `line ${line}`.padEnd(97, ".")),
+      ],
       ["incompressible", (bytes: number) => new Uint8Array(randomBytes(bytes))],
     ] as const;
 
@@ -42,7 +45,9 @@ export function describeSize(bench: Bench): void {
     it("of 1 MB comes back whole when twenty are stored and retrieved at once", async () => {
       const agentId = newAgent();
       const states = Array.from({ length: 20 }, () => randomBytes(500 * KB).toString("hex"));
-      const ids = await Promise.all(states.map((state) => bench.storage.storeCheckpoint(checkpointOf(agentId, { state }))));
+      const ids = await Promise.all(
+        states.map((state) => bench.storage.storeCheckpoint(checkpointOf(agentId, { state }))),
+      );
       const back = await Promise.all(ids.map((id) => bench.storage.retrieveCheckpoint(id)));
       expect(back.every((checkpoint, index) => checkpoint?.state === states[index])).toBe(true);
     });

@@ -14,7 +14,10 @@ export function describeStore(bench: Bench): void {
 
     it("has written one row, with the head as it was given, when it resolves", async () => {
       const before = await bench.store.countRows();
-      const checkpoint = checkpointOf(newAgent("Ägent 名 🚀"), { namespace: "sub/名", name: "First turn\nsecond line 🚀" });
+      const checkpoint = checkpointOf(newAgent("Ägent 名 🚀"), {
+        namespace: "sub/名",
+        name: "First turn\nsecond line 🚀",
+      });
       const id = await bench.storage.storeCheckpoint(checkpoint);
       expect(await bench.store.countRows()).toBe(before + 1);
       const { agentId, namespace, name } = checkpoint;
@@ -51,14 +54,14 @@ export function describeStore(bench: Bench): void {
     });
 
     const others: Record<string, Partial<NamedAgentCheckpoint>> = {
-      "state": { state: { turn: 2 } },
+      state: { state: { turn: 2 } },
       "state that only looks the same when encoded": { state: { turn: 1n } },
-      "agentId": { agentId: newAgent("other") },
-      "namespace": { namespace: "other" },
-      "name": { name: "Turn" },
-      "createdAt": { createdAt: 1_700_000_000_001 },
-      "parentId": { parentId: idAt(1_700_000_000_000) },
-      "metadata": { metadata: { a: "1" } },
+      agentId: { agentId: newAgent("other") },
+      namespace: { namespace: "other" },
+      name: { name: "Turn" },
+      createdAt: { createdAt: 1_700_000_000_001 },
+      parentId: { parentId: idAt(1_700_000_000_000) },
+      metadata: { metadata: { a: "1" } },
     };
     it.each(Object.entries(others))("refuses the same id with another %s, and changes nothing", async (_, other) => {
       const checkpoint = checkpointOf(newAgent(), { id: idAt(Date.now()), metadata: { a: 1 } });
@@ -76,7 +79,12 @@ export function describeStore(bench: Bench): void {
     });
 
     it("stores what the state was at the call, whatever happens to it afterwards", async () => {
-      const state = { list: [1, 2, 3], map: new Map([["a", [1]]]), bytes: new Uint8Array([1, 2, 3]), text: "x".repeat(100_000) };
+      const state = {
+        list: [1, 2, 3],
+        map: new Map([["a", [1]]]),
+        bytes: new Uint8Array([1, 2, 3]),
+        text: "x".repeat(100_000),
+      };
       const metadata = { label: "before" };
       const checkpoint = { ...checkpointOf(newAgent()), state, metadata };
       const stored = bench.storage.storeCheckpoint(checkpoint);
@@ -147,13 +155,16 @@ export function describeStore(bench: Bench): void {
       "a parentId that is no UUIDv7": ["parentId", { parentId: "the one before" }],
       "a member that is not known": ["agentID", { agentID: "typing error" }],
     };
-    it.each(Object.entries(refused))("refuses %s, names the member, and writes nothing", async (_, [member, members]) => {
-      const before = await bench.store.countRows();
-      const checkpoint = { ...checkpointOf(newAgent()), ...members } as NamedAgentCheckpoint;
-      const error = await refusal(bench.storage.storeCheckpoint(checkpoint), "INVALID_ARGUMENT");
-      expect(error.message).toContain(member);
-      expect(await bench.store.countRows()).toBe(before);
-    });
+    it.each(Object.entries(refused))(
+      "refuses %s, names the member, and writes nothing",
+      async (_, [member, members]) => {
+        const before = await bench.store.countRows();
+        const checkpoint = { ...checkpointOf(newAgent()), ...members } as NamedAgentCheckpoint;
+        const error = await refusal(bench.storage.storeCheckpoint(checkpoint), "INVALID_ARGUMENT");
+        expect(error.message).toContain(member);
+        expect(await bench.store.countRows()).toBe(before);
+      },
+    );
 
     it("refuses a checkpoint without a state, and takes undefined as one", async () => {
       const agentId = newAgent();

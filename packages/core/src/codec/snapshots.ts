@@ -75,7 +75,9 @@ async function inflate(state: Uint8Array, stateBytes: number): Promise<Uint8Arra
   try {
     // One byte more than there should be, so that a longer one is told from a damaged one.
     const options = { maxOutputLength: Math.max(1, stateBytes + 1) };
-    return stateBytes >= COMPRESS_ASIDE_FROM_BYTES ? await inflateAside(state, options) : inflateRawSync(state, options);
+    return stateBytes >= COMPRESS_ASIDE_FROM_BYTES
+      ? await inflateAside(state, options)
+      : inflateRawSync(state, options);
   } catch {
     throw new DamagedState("the compressed state is damaged");
   }

@@ -139,7 +139,12 @@ class Walk {
         const bytes = value as Uint8Array;
         const plain = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
         // Listing the members of a byte array would list its bytes; comparing it with a plain one does not.
-        if (!isDeepStrictEqual(bytes, kind === "buffer" ? plain : new Uint8Array(plain.buffer, plain.byteOffset, plain.length))) {
+        if (
+          !isDeepStrictEqual(
+            bytes,
+            kind === "buffer" ? plain : new Uint8Array(plain.buffer, plain.byteOffset, plain.length),
+          )
+        ) {
           throw this.#unsupported(depth, "is a byte array with members of its own");
         }
         return { $: [kind, plain.toString("base64")] };
@@ -216,9 +221,15 @@ class Walk {
   }
 
   #where(depth: number): string {
-    const steps = this.#path.slice(0, depth).map((key) =>
-      typeof key === "number" ? `[${key}]` : /^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(key) ? `.${key}` : `[${quote(key)}]`,
-    );
+    const steps = this.#path
+      .slice(0, depth)
+      .map((key) =>
+        typeof key === "number"
+          ? `[${key}]`
+          : /^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(key)
+            ? `.${key}`
+            : `[${quote(key)}]`,
+      );
     const shown = steps.length <= 16 ? steps : [...steps.slice(0, 8), "…", ...steps.slice(-8)];
     return `state${shown.join("")}`;
   }
@@ -271,8 +282,8 @@ function hasSlots(value: object, kind: Kind): boolean {
 }
 
 function className(value: object): string {
-  const constructor: unknown = Reflect.get(value, "constructor");
-  const name = typeof constructor === "function" ? constructor.name : "";
+  const maker: unknown = Reflect.get(value, "constructor");
+  const name = typeof maker === "function" ? maker.name : "";
   return /^[A-Za-z_$][\w$]{0,63}$/.test(name) ? `an instance of ${name}` : "an instance of a class";
 }
 

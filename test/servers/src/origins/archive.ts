@@ -1,5 +1,5 @@
-import { fetchProgram } from "../fetch.ts";
 import type { Engine } from "../engines/engine.ts";
+import { fetchProgram } from "../fetch.ts";
 import { startOwnServer } from "../own-server.ts";
 import type { Absent, Server } from "../server.ts";
 

@@ -1,0 +1,200 @@
+import { createPool, type Pool } from "mysql2/promise";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createDatabase, type TestDatabase } from "waymark-test-servers";
+import { type CheckpointStorage, createMySQLStorage } from "../src/index.ts";
+import { checkpoint, servers } from "./on-server.ts";
+
+/**
+ * One agent with half of the rows, in four namespaces; one who has the oldest tenth, and whose latest is therefore not
+ * near anything that is new; and fifty others with the rest.
+ */
+const ROWS = 100_000;
+
+const idOf = (number: number) => {
+  const hex = (1_700_000_000_000 + number).toString(16).padStart(12, "0");
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-${String(number).padStart(12, "0")}`;
+};
+const bytesOf = (number: number) => `x'${idOf(number).replaceAll("-", "")}'`;
+
+describe.each(servers)("$title", ({ url: serverUrl }) => {
+  let database: TestDatabase;
+  let pool: Pool;
+  let storage: CheckpointStorage;
+  /** What the storage has sent, with its parameters. */
+  let sent: [text: string, parameters: unknown[]][] = [];
+
+  beforeAll(async () => {
+    database = await createDatabase(serverUrl);
+    pool = createPool({ uri: database.url, connectionLimit: 2 });
+    const listening = {
+      async getConnection() {
+        const connection = await pool.getConnection();
+        const query = connection.query.bind(connection) as unknown as (
+          text: { sql: string },
+          parameters?: unknown[],
+        ) => Promise<never>;
+        return Object.assign(connection, {
+          query(text: { sql: string }, parameters: unknown[] = []) {
+            sent.push([text.sql, parameters]);
+            return query(text, parameters);
+          },
+        });
+      },
+      query: pool.query.bind(pool),
+      end: pool.end.bind(pool),
+    };
+    storage = createMySQLStorage({ pool: listening });
+    const id = await storage.storeCheckpoint(checkpoint({ agentId: "to be copied" }));
+    const digits =
+      "(select 0 as d union select 1 union select 2 union select 3 union select 4 union select 5 union select 6 union select 7 union select 8 union select 9)";
+    await pool.query(
+      `insert into agent_checkpoints
+       select unhex(concat(lpad(hex(1700000000000 + n), 12, '0'), '70008000', lpad(n, 12, '0'))),
+         case when n <= ${ROWS / 10} then 'early' when n % 2 = 0 then 'big' else concat('agent ', n % 100) end,
+         case when n > ${ROWS / 10} and n % 2 = 0 then concat('namespace ', n % 8) else '' end,
+         name, null, null, null, created_at, metadata, encoding, state_bytes, digest, null, state
+       from agent_checkpoints cross join (
+         select 1 + a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d as n
+         from ${digits} as a, ${digits} as b, ${digits} as c, ${digits} as e, ${digits} as f
+       ) as numbers where id = ?`,
+      [Buffer.from(id.replaceAll("-", ""), "hex")],
+    );
+    // A chain of 64 at the end.
+    for (let number = ROWS - 126; number <= ROWS; number += 2) {
+      await pool.query(`update agent_checkpoints set base_id = ${bytesOf(number - 2)} where id = ${bytesOf(number)}`);
+    }
+    await pool.query("analyze table agent_checkpoints");
+  });
+
+  afterAll(async () => {
+    await storage.close();
+    await pool.end();
+    await database.drop();
+  });
+
+  interface Step {
+    readonly table: string | null;
+    readonly type: string | null;
+    readonly key: string | null;
+    readonly Extra: string | null;
+  }
+
+  /** The steps of the plans of all statements that `call` sends, run again under EXPLAIN, and how many rows they read. */
+  async function planOf(call: () => Promise<unknown>): Promise<{ steps: Step[]; read: number }> {
+    sent = [];
+    await call();
+    const statements = sent.filter(([text]) => text.includes("agent_checkpoints"));
+    expect(statements.length).toBeGreaterThan(0);
+    const steps: Step[] = [];
+    const connection = await pool.getConnection();
+    const rowsRead = async () => {
+      const [counters] = await connection.query("show session status like 'Handler_read%'");
+      return (counters as { Value: string }[]).reduce((sum, { Value }) => sum + Number(Value), 0);
+    };
+    const before = await rowsRead();
+    const idle = (await rowsRead()) - before;
+    for (const [text, parameters] of statements) await connection.query(text, parameters);
+    const read = (await rowsRead()) - before - 2 * idle;
+    expect(read).toBeGreaterThan(0);
+    for (const [text, parameters] of statements) {
+      const [explained] = await connection.query(`explain format=traditional ${text}`, parameters);
+      steps.push(...(explained as Step[]));
+    }
+    connection.release();
+    return { steps, read };
+  }
+
+  /** That the table is read by these indexes alone, without sorting, and not much more of it than so many rows. */
+  async function expectIndexed(call: () => Promise<unknown>, rows: number, keys: readonly string[]): Promise<void> {
+    const { steps, read } = await planOf(call);
+    const ours = steps.filter(({ table }) => table === "agent_checkpoints");
+    expect(ours.map(({ type }) => type)).not.toContain("ALL");
+    expect(steps.filter(({ Extra }) => /filesort|temporary/.test(String(Extra)))).toEqual([]);
+    expect([...new Set(ours.map(({ key }) => key))].sort()).toEqual([...keys].sort());
+    expect(read).toBeLessThanOrEqual(rows + 10);
+  }
+
+  const BY_AGENT = ["agent_checkpoints_by_agent"];
+  const BY_NAMESPACE = ["agent_checkpoints_by_namespace"];
+  const BY_ID = ["PRIMARY"];
+
+  it("has the rows that these tests are about", async () => {
+    const [counts] = await pool.query(
+      "select count(*) as `rows`, count(distinct agent_id) as agents from agent_checkpoints",
+    );
+    expect(counts).toEqual([{ rows: ROWS + 1, agents: 53 }]);
+  });
+
+  it("lists an agent's checkpoints by an index, and reads no more than the page", async () => {
+    await expectIndexed(() => storage.listCheckpoints({ agentId: "big" }), 1_000, BY_AGENT);
+    await expectIndexed(() => storage.listCheckpoints({ agentId: "agent 1", limit: 10 }), 10, BY_AGENT);
+    await expectIndexed(() => storage.listCheckpoints({ agentId: "early", limit: 10 }), 10, BY_AGENT);
+  });
+
+  it("lists an agent's namespace by an index, and reads no more than the page", async () => {
+    await expectIndexed(
+      () => storage.listCheckpoints({ agentId: "big", namespace: "namespace 2" }),
+      1_000,
+      BY_NAMESPACE,
+    );
+    await expectIndexed(
+      () => storage.listCheckpoints({ agentId: "early", namespace: "", limit: 10 }),
+      10,
+      BY_NAMESPACE,
+    );
+  });
+
+  it("pages through an agent by an index, from either side", async () => {
+    const middle = idOf(ROWS / 2);
+    await expectIndexed(() => storage.listCheckpoints({ agentId: "big", before: middle, limit: 50 }), 50, BY_AGENT);
+    await expectIndexed(() => storage.listCheckpoints({ agentId: "big", since: middle, limit: 50 }), 50, BY_AGENT);
+    const between = { agentId: "big", since: idOf(ROWS / 2), before: idOf(ROWS / 2 + 1_000) };
+    await expectIndexed(() => storage.listCheckpoints(between), 500, BY_AGENT);
+    const inNamespace = { agentId: "big", namespace: "namespace 4", before: middle, limit: 50 };
+    await expectIndexed(() => storage.listCheckpoints(inNamespace), 50, BY_NAMESPACE);
+  });
+
+  it("lists all agents' checkpoints by the primary key", async () => {
+    await expectIndexed(() => storage.listCheckpoints({ limit: 100 }), 100, BY_ID);
+    await expectIndexed(() => storage.listCheckpoints({ before: idOf(ROWS / 2), limit: 100 }), 100, BY_ID);
+    await expectIndexed(() => storage.listCheckpoints({ since: idOf(ROWS / 2), limit: 100 }), 100, BY_ID);
+  });
+
+  it("finds the latest checkpoint of an agent by two index lookups", async () => {
+    sent = [];
+    await expect(storage.retrieveLatestCheckpoint("agent 1")).resolves.toMatchObject({ state: checkpoint().state });
+    const [list] = sent;
+    expect(list?.[0]).toContain("order by");
+    await expectIndexed(
+      () => storage.listCheckpoints({ agentId: "agent 1", namespace: "", limit: 1 }),
+      1,
+      BY_NAMESPACE,
+    );
+    expect(sent[0]?.[0]).toBe(list?.[0]); // it is the same statement
+  });
+
+  it("reads a checkpoint and its bases by the primary key", async () => {
+    const call = () => storage.retrieveCheckpoint(idOf(ROWS)).catch(() => "a delta, which is not read yet");
+    const { steps, read } = await planOf(call);
+    const ours = steps.filter(({ table }) => table === "agent_checkpoints");
+    expect(ours.length).toBeGreaterThan(0);
+    expect(new Set(ours.map(({ key }) => key))).toEqual(new Set(BY_ID));
+    expect(ours.map(({ type }) => type)).not.toContain("ALL");
+    expect(read).toBeLessThanOrEqual(10 * 65);
+  });
+
+  it("lists agents by one step of an index for each", async () => {
+    expect(await storage.listAgents()).toHaveLength(53);
+    const { read } = await planOf(() => storage.listAgents());
+    expect(read).toBeLessThanOrEqual(10 * 54);
+  });
+
+  it("deletes a checkpoint, and looks for its dependents, by indexes", async () => {
+    const { read } = await planOf(() => storage.deleteCheckpoint(idOf(1)));
+    expect(read).toBeLessThanOrEqual(10);
+    const [steps] = await pool.query(
+      `explain format=traditional select 1 from agent_checkpoints where base_id = ${bytesOf(1)}`,
+    );
+    expect(steps).toMatchObject([{ key: "agent_checkpoints_base" }]);
+  });
+});

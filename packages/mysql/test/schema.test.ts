@@ -1,0 +1,75 @@
+import { readFile } from "node:fs/promises";
+import { generateMySQLDrizzleJson, generateMySQLMigration } from "drizzle-kit/api";
+import { describe, expect, it } from "vitest";
+import { migrations } from "../src/migrations.ts";
+import * as schema from "../src/schema.ts";
+import { checkpoint, emptyDatabase, open, recorded, run, servers } from "./on-server.ts";
+
+const MIGRATIONS = new URL("../migrations/", import.meta.url);
+const COMPILER = new URL("../../../scripts/compile-migrations.mjs", import.meta.url);
+
+it("has migrations that make the schema, and nothing else", async () => {
+  const journal = JSON.parse(await readFile(new URL("meta/_journal.json", MIGRATIONS), "utf8"));
+  const last = journal.entries.at(-1).tag.slice(0, 4);
+  const snapshot = JSON.parse(await readFile(new URL(`meta/${last}_snapshot.json`, MIGRATIONS), "utf8"));
+  const current = await generateMySQLDrizzleJson(schema, snapshot.id);
+  expect(await generateMySQLMigration(snapshot, current)).toEqual([]);
+
+  // That drizzle-kit would have told: it does of a schema that lacks the table.
+  const none = await generateMySQLDrizzleJson({}, snapshot.id);
+  expect(await generateMySQLMigration(snapshot, none)).not.toEqual([]);
+});
+
+it("has its migrations compiled into the module that users run", async () => {
+  const { compileMigrations } = (await import(COMPILER.href)) as { compileMigrations(folder: string): string };
+  const compiled = compileMigrations(new URL("..", import.meta.url).pathname);
+  expect(compiled).toBe(await readFile(new URL("../src/migrations.ts", import.meta.url), "utf8"));
+  expect(migrations.length).toBeGreaterThan(0);
+});
+
+describe.each(servers)("$title", ({ url: serverUrl }) => {
+  /** Every name of a table, an index and a constraint but `PRIMARY`, which is every primary key's. */
+  async function names(url: string): Promise<string[]> {
+    const rows = await run(
+      url,
+      `select table_name as name from information_schema.tables where table_schema = database()
+       union select index_name from information_schema.statistics where table_schema = database()
+       union select constraint_name from information_schema.table_constraints where table_schema = database()`,
+    );
+    return rows
+      .map(({ name }) => String(name))
+      .filter((name) => name !== "PRIMARY")
+      .sort();
+  }
+
+  it("keeps storages apart that differ in tablePrefix, with the prefix before each of their names", async () => {
+    const { url } = await emptyDatabase(serverUrl);
+    const plain = open({ connectionString: url });
+    const id = await plain.storeCheckpoint(checkpoint());
+    const unprefixed = await names(url);
+    expect(unprefixed).toContain("agent_checkpoints");
+    expect(unprefixed).toContain("agent_checkpoints_base_fk");
+
+    const longest = "p".repeat(24);
+    for (const tablePrefix of ["one_", "Two_", longest]) {
+      const storage = open({ connectionString: url, tablePrefix });
+      expect(await storage.storeCheckpoint(checkpoint({ id, state: tablePrefix }))).toBe(id);
+      expect((await storage.retrieveCheckpoint(id))?.state).toBe(tablePrefix);
+      expect(await recorded(url, `\`${tablePrefix}waymark_migrations\``)).toEqual(migrations.map(({ name }) => name));
+    }
+    expect(await plain.retrieveCheckpoint(id)).toEqual({ id, ...checkpoint() });
+    const all = ["", "one_", "Two_", longest].flatMap((prefix) => unprefixed.map((name) => `${prefix}${name}`));
+    expect(await names(url)).toEqual(all.sort());
+  });
+
+  it("keeps texts in columns that know no collation, whatever the database's own is", async () => {
+    const { url } = await emptyDatabase(serverUrl);
+    await open({ connectionString: url }).migrate();
+    const columns = await run(
+      url,
+      `select column_name as name from information_schema.columns
+       where table_schema = database() and table_name = 'agent_checkpoints' and collation_name is not null`,
+    );
+    expect(columns).toEqual([]);
+  });
+});
