@@ -113,7 +113,7 @@ export interface PrunePolicy extends CallOptions {
   readonly dryRun?: boolean;
   /** How many checkpoints one commit removes at most: 1 to 10,000. Default 500. */
   readonly batchSize?: number;
-  /** Called after each batch, with the counts so far. */
+  /** Called after each batch, with the counts so far. What it throws ends the pruning and comes back as it is. */
   readonly onProgress?: (progress: PruneResult) => void;
 }
 
@@ -194,7 +194,7 @@ export interface CheckpointStorage extends AgentCheckpointProvider, AsyncDisposa
   migrate(mode?: MigrateMode): Promise<string[]>;
   /**
    * Finishes what was accepted, then releases what the storage has opened itself; a driver instance of the caller's
-   * stays open. May be called twice. Later calls of other methods reject with `CLOSED`.
+   * stays open. May be called twice. Later calls of other methods reject with `CLOSED`; `health` says it.
    */
   close(): Promise<void>;
 }

@@ -145,7 +145,10 @@ export interface Dialect {
   /** The cheapest statement there is. */
   ping(signal: AbortSignal): Promise<void>;
   classify(error: unknown): Fault;
-  /** Releases what `open` has opened. Called once, when nothing is under way. */
+  /**
+   * Releases what `open` has opened. Called once, when nobody waits for an answer any more; a call whose signal was
+   * aborted may still be under way.
+   */
   close(): Promise<void>;
 }
 

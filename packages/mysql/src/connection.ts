@@ -39,7 +39,16 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
     }
   }
 
-  return { use, close: () => (options.pool === null ? pool.end() : Promise.resolve()) };
+  return { use, close: () => (options.pool === null ? end(pool) : Promise.resolve()) };
+}
+
+/** A connection that is lost, or that was still to be made, has nothing left to release. */
+async function end(pool: Pool): Promise<void> {
+  try {
+    await pool.end();
+  } catch (error) {
+    if (classify(error) !== "connection") throw error;
+  }
 }
 
 /** Drizzle on one connection. */
@@ -57,7 +66,8 @@ async function makePool(options: ResolvedOptions): Promise<Pool> {
   const settings: PoolOptions = {
     uri: connectionString,
     connectionLimit: options.poolSize,
-    maxIdle: options.poolSize,
+    // As many as there may be would be kept for ever: mysql2 looks after idle connections only if fewer may be idle.
+    maxIdle: options.poolSize - 1,
     idleTimeout: options.idleTimeoutMs,
     connectTimeout: options.connectTimeoutMs,
     enableKeepAlive: true,

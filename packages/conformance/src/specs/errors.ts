@@ -91,10 +91,12 @@ export function describeErrors(bench: Bench): void {
       ];
       for (const [encoding, text] of broken) {
         const bytes = Buffer.from(text);
-        // With the digest that belongs to it, so that it gets as far as the parser.
-        const digest = createHash("sha256").update(bytes).digest();
-        await bench.store.damageRow(id, { encoding, state: bytes, stateBytes: bytes.byteLength, digest });
-        await expectSilent(() => bench.storage.retrieveCheckpoint(id));
+        // With the digest that belongs to it, whether or not it counts the form, so that it gets as far as the parser.
+        for (const form of ["", `${encoding}\0`]) {
+          const digest = createHash("sha256").update(form).update(bytes).digest();
+          await bench.store.damageRow(id, { encoding, state: bytes, stateBytes: bytes.byteLength, digest });
+          await expectSilent(() => bench.storage.retrieveCheckpoint(id));
+        }
       }
       for (const encoding of ["json", "json+deflate", "tagged"]) {
         await bench.store.damageRow(id, { encoding });

@@ -1,5 +1,7 @@
+import type { CheckpointStorage } from "@waymark/core";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Bench, checkpointOf, collect, newAgent, storeLine } from "../bench.ts";
+import { timeOf } from "../ids.ts";
 import type { Worker } from "../workers.ts";
 
 const HAND_OVERS = 2_000;
@@ -8,6 +10,14 @@ const HAND_OVERS = 2_000;
 interface Turn {
   readonly turn: number;
 }
+
+/** How a process comes to know what another one has stored. */
+const READS: Readonly<Record<string, (storage: CheckpointStorage, agentId: string, id: string) => Promise<unknown>>> = {
+  "has retrieved": (storage, _, id) => storage.retrieveCheckpoint(id),
+  "has retrieved as the latest": (storage, agentId) => storage.retrieveLatestCheckpoint(agentId),
+  "has listed": (storage, agentId) => storage.listCheckpoints({ agentId }),
+  "has iterated over": (storage, agentId) => collect(storage.iterateCheckpoints({ agentId })),
+};
 
 export function describeProcesses(bench: Bench): void {
   describe("several processes on one store", () => {
@@ -36,6 +46,18 @@ export function describeProcesses(bench: Bench): void {
       const items = await bench.storage.listCheckpoints({ agentId, limit: 10_000 });
       expect(items.map(({ id }) => id)).toStrictEqual(ids.toReversed());
       expect(await closeAll(workers)).toStrictEqual([0, 0]);
+    });
+
+    it.each(Object.entries(READS))("store after what one of them %s, though its clock is behind", async (_, read) => {
+      const agentId = newAgent();
+      // This process's ids may be ahead of its clock already, by what it has read before.
+      const aheadMs = timeOf(await bench.storage.storeCheckpoint(checkpointOf(newAgent()))) - Date.now();
+      const worker = await bench.startWorker({ skewMs: aheadMs + 10_000 });
+      const first = await worker.storeCheckpoint(checkpointOf(agentId));
+      await read(bench.storage, agentId, first);
+      const second = await bench.storage.storeCheckpoint(checkpointOf(agentId));
+      expect(await worker.retrieveLatestCheckpoint(agentId)).toMatchObject({ id: second });
+      expect(await closeAll([worker])).toStrictEqual([0]);
     });
 
     it("hand an agent over also when the one that is behind knows only the parent", async () => {

@@ -1,0 +1,307 @@
+import type { Fault } from "@waymark/core/dialect-kit";
+import { createConnection, createPool } from "mysql2/promise";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { startProxy, type TestDatabase } from "waymark-test-servers";
+import { classify } from "../src/errors.ts";
+import {
+  checkpoint,
+  connect,
+  emptyDatabase,
+  open,
+  plainUser,
+  rejection,
+  run,
+  servers,
+  type TestServer,
+} from "./on-server.ts";
+
+type Provocation = (database: TestDatabase, server: TestServer) => Promise<unknown>;
+
+/** How to provoke each error, for real, and what it is for us. */
+const provocations: readonly [code: number | string, Fault, Provocation][] = [
+  [1213, "serialization", deadlock],
+  [
+    1205,
+    "busy",
+    async ({ url }) => {
+      const [one, other] = [await connect(url), await connect(url)];
+      await one.query("create table t (n integer)");
+      await one.query("insert into t values (1)");
+      await one.query("begin");
+      await one.query("select * from t for update");
+      await other.query("set innodb_lock_wait_timeout = 1");
+      await other.query("update t set n = 2");
+    },
+  ],
+  [
+    1317,
+    "timeout",
+    async ({ url }) => {
+      const [one, other] = [await connect(url), await connect(url)];
+      const [rows] = await one.query("select connection_id() as id");
+      // Not sleep(), which says that it was interrupted by what it returns.
+      const slow = rejection(one.query("select benchmark(10000000000, sha2('x', 512))"));
+      const running = async () => JSON.stringify((await other.query("show processlist"))[0]).includes("benchmark(");
+      while (!(await running()));
+      await other.query(`kill query ${(rows as { id: number }[])[0]?.id}`);
+      throw await slow;
+    },
+  ],
+  [
+    1045,
+    "access",
+    async (database) => {
+      const user = await plainUser(database);
+      await run(user.url.replace("right", "wrong"), "select 1");
+    },
+  ],
+  [1044, "access", async (database) => await run((await plainUser(database)).url, "select 1")],
+  [1049, "access", async ({ url }) => await run(`${url}_not`, "select 1")],
+  [
+    1046,
+    "access",
+    async ({ url }) => {
+      const nowhere = new URL(url);
+      nowhere.pathname = "";
+      await run(nowhere.href, "select * from t");
+    },
+  ],
+  [
+    1142,
+    "access",
+    async (database) => {
+      const user = await plainUser(database);
+      await run(database.url, "create table t (n integer)");
+      await run(database.url, "create table mine (n integer)");
+      await run(database.url, `grant select on ${database.name}.mine to ${user.name}`);
+      await run(user.url, "select * from t");
+    },
+  ],
+  [
+    1227,
+    "access",
+    async (database) => {
+      const user = await plainUser(database);
+      await run(database.url, `grant all on ${database.name}.* to ${user.name}`);
+      await run(user.url, "set global max_connections = 5");
+    },
+  ],
+  [
+    1226,
+    "overload",
+    async (database) => {
+      const user = await plainUser(database);
+      await run(database.url, `grant all on ${database.name}.* to ${user.name}`);
+      await run(database.url, `alter user ${user.name} with max_user_connections 1`);
+      const first = await connect(user.url);
+      await first.query("select 1");
+      await run(user.url, "select 1");
+    },
+  ],
+  [
+    1792,
+    "read-only",
+    async ({ url }) => {
+      const connection = await connect(url);
+      await connection.query("create table t (n integer)");
+      await connection.query("set session transaction read only");
+      await connection.query("insert into t values (1)");
+    },
+  ],
+  [1146, "schema", async ({ url }) => await run(url, "select * from nothing")],
+  [1054, "schema", async ({ url }) => await run(url, "select nothing from information_schema.tables")],
+  [
+    1176,
+    "schema",
+    async ({ url }) => {
+      await run(url, "create table t (n integer)");
+      await run(url, "select * from t force index (nothing)");
+    },
+  ],
+  [
+    1062,
+    "duplicate",
+    async ({ url }) => {
+      await run(url, "create table t (n integer primary key)");
+      await run(url, "insert into t values (1), (1)");
+    },
+  ],
+  [
+    1452,
+    "foreign-key",
+    async ({ url }) => {
+      await run(url, "create table t (n integer primary key, b integer, foreign key (b) references t (n))");
+      await run(url, "insert into t values (1, 2)");
+    },
+  ],
+  [
+    1451,
+    "foreign-key",
+    async ({ url }) => {
+      await run(url, "create table t (n integer primary key, b integer, foreign key (b) references t (n))");
+      await run(url, "insert into t values (1, null), (2, 1)");
+      await run(url, "delete from t where n = 1");
+    },
+  ],
+  [
+    1406,
+    "too-large",
+    async ({ url }) => {
+      await run(url, "create table t (n varbinary(2))");
+      await run(url, "insert into t values ('too long')");
+    },
+  ],
+  [1153, "too-large", async ({ url }) => await run(url, `select length('${"x".repeat(70_000_000)}')`)],
+  [
+    1365,
+    "other",
+    async ({ url }) => {
+      await run(url, "create table t (n integer)");
+      await run(url, "insert into t values (1 / 0)");
+    },
+  ],
+  [
+    "ECONNRESET",
+    "connection",
+    async ({ url }) => {
+      const proxy = await startProxy(url);
+      const connection = await connect(proxy.url);
+      const lost = rejection(connection.query("select sleep(60)"));
+      proxy.dropAll();
+      await proxy.stop();
+      throw await lost;
+    },
+  ],
+  [
+    "ETIMEDOUT",
+    "connection",
+    async ({ url }) => {
+      const proxy = await startProxy(url);
+      onTestFinished(() => proxy.stop());
+      proxy.blackhole(true);
+      await createConnection({ uri: proxy.url, connectTimeout: 50 });
+    },
+  ],
+  [
+    "ECONNREFUSED",
+    "connection",
+    async ({ url }) => {
+      const proxy = await startProxy(url);
+      await proxy.stop();
+      await run(proxy.url, "select 1");
+    },
+  ],
+  ["ENOENT", "connection", async () => await createConnection({ socketPath: "/nothing/of/this/name" })],
+];
+
+async function deadlock({ url }: TestDatabase): Promise<void> {
+  const [one, other] = [await connect(url), await connect(url)];
+  await one.query("create table t (id integer primary key, n integer)");
+  await one.query("insert into t values (1, 0), (2, 0)");
+  for (const connection of [one, other]) await connection.query("begin");
+  await one.query("update t set n = 1 where id = 1");
+  await other.query("update t set n = 1 where id = 2");
+  const crossing = [one.query("update t set n = 1 where id = 2"), other.query("update t set n = 1 where id = 1")];
+  await Promise.all(crossing);
+}
+
+it("takes what it does not know for other", () => {
+  for (const error of [new Error("no code"), { errno: 5 }, { code: "EMOJI" }, "ECONNREFUSED", 1213, null, undefined]) {
+    expect(classify(error)).toBe("other");
+  }
+});
+
+describe.each(servers)("$title", (server) => {
+  const { url: serverUrl } = server;
+
+  it.each(provocations)("takes %s for %s", async (code, fault, provoke) => {
+    const error = await rejection(provoke(await emptyDatabase(serverUrl), server));
+    expect(error).toMatchObject(typeof code === "number" ? { errno: code } : { code });
+    expect(classify(error)).toBe(fault);
+    expect(classify(new Error("wrapped", { cause: error }))).toBe(fault);
+  });
+
+  it("takes a connection that was killed, and one that was lost while it was idle, for lost", async () => {
+    const { url } = await emptyDatabase(serverUrl);
+    const killed = await connect(url);
+    const sleeping = rejection(killed.query("select sleep(60)"));
+    const [row] = await run(url, "select id from information_schema.processlist where info like 'select sleep%'");
+    await run(url, `kill ${row?.["id"] ?? killed.threadId}`);
+    expect(classify(await sleeping)).toBe("connection");
+
+    const idle = await connect(url);
+    const gone = new Promise((resolve) => idle.on("error", resolve));
+    await run(url, `kill ${idle.threadId}`);
+    const lost = await gone;
+    expect(lost).toMatchObject({ code: "PROTOCOL_CONNECTION_LOST" });
+    expect(classify(lost)).toBe("connection");
+    expect(classify(await rejection(idle.query("select 1")))).toBe("connection");
+  });
+
+  it("takes a server without a free connection for crowded", async () => {
+    const { url } = await emptyDatabase(serverUrl);
+    const [row] = await run(url, "select @@max_connections as most");
+    const pool = createPool({ uri: url, connectionLimit: Number(row?.["most"]) + 10 });
+    onTestFinished(() => pool.end());
+    const attempts = Array.from({ length: Number(row?.["most"]) + 10 }, () => pool.getConnection());
+    const outcomes = await Promise.allSettled(attempts);
+    const refused = outcomes.filter((outcome) => outcome.status === "rejected");
+    for (const outcome of outcomes) if (outcome.status === "fulfilled") outcome.value.release();
+    expect(refused.length).toBeGreaterThan(0);
+    for (const { reason } of refused) {
+      expect(reason).toMatchObject({ errno: 1040 });
+      expect(classify(reason)).toBe("overload");
+    }
+  });
+
+  it("says so of a database that lacks the table, or a column, or an index", async () => {
+    for (const statement of [
+      "drop table agent_checkpoints",
+      "alter table agent_checkpoints drop column state",
+      "drop index agent_checkpoints_by_agent on agent_checkpoints",
+    ]) {
+      const { url } = await emptyDatabase(serverUrl);
+      await open({ connectionString: url }).migrate();
+      await run(url, statement);
+      const storage = open({ connectionString: url, migrate: "off" });
+      const calls = async () => {
+        await storage.storeCheckpoint(checkpoint());
+        await storage.listCheckpoints({ agentId: "agent" });
+      };
+      expect(await rejection(calls())).toMatchObject({ code: "SCHEMA_OUTDATED", retryable: false });
+    }
+  });
+
+  it("says so of a table that somebody has locked for too long", async () => {
+    const { url } = await emptyDatabase(serverUrl);
+    const storage = open({ connectionString: url, operationTimeoutMs: 1_000 });
+    await storage.migrate();
+    const admin = await connect(url);
+    await admin.query("lock tables agent_checkpoints write");
+    expect(await rejection(storage.storeCheckpoint(checkpoint()))).toMatchObject({ code: "TIMEOUT", retryable: true });
+    await admin.query("unlock tables");
+    expect(await storage.storeCheckpoint(checkpoint())).toEqual(expect.any(String));
+  });
+
+  it("says so of a user who may not, or whose connections are used up", async () => {
+    const database = await emptyDatabase(serverUrl);
+    await open({ connectionString: database.url }).migrate();
+    const user = await plainUser(database);
+    await run(database.url, `grant select on ${database.name}.* to ${user.name}`);
+    const storage = open({ connectionString: user.url, migrate: "verify" });
+    expect(await rejection(storage.storeCheckpoint(checkpoint()))).toMatchObject({
+      code: "ACCESS_DENIED",
+      retryable: false,
+    });
+    await storage.close();
+
+    await run(database.url, `alter user ${user.name} with max_user_connections 1`);
+    await connect(user.url);
+    const crowded = open({ connectionString: user.url });
+    expect(await rejection(crowded.listCheckpoints())).toMatchObject({
+      code: "UNAVAILABLE",
+      retryable: true,
+      cause: { name: "DriverError", errno: 1226 },
+    });
+  });
+});

@@ -1,0 +1,127 @@
+import { randomBytes } from "node:crypto";
+import { createPool } from "mysql2/promise";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { killable, type Server, startProxy, startServer } from "waymark-test-servers";
+import { checkpoint, emptyDatabase, open, rejection, run, servers } from "./on-server.ts";
+
+const LIMIT = 1024 * 1024;
+
+/** A state that compression can not make small, of about so many bytes. */
+const stateOf = (bytes: number) => randomBytes(Math.ceil((bytes * 3) / 4)).toString("base64");
+
+/** What a server takes in one packet is a setting of the whole server: it is our own here. */
+describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) => {
+  let server: Server;
+  beforeAll(async () => {
+    server = await startServer(kind, { from: killable });
+    await run(server.url, `set global max_allowed_packet = ${LIMIT}`);
+  });
+  afterAll(() => server.stop());
+
+  it("refuses a state over the server's limit before anything is sent, with both sizes, and the pool goes on", async () => {
+    const { url } = await emptyDatabase(server.url);
+    const proxy = await startProxy(url);
+    onTestFinished(() => proxy.stop());
+    const storage = open({ connectionString: proxy.url, poolSize: 1 });
+    await storage.migrate();
+    await storage.listAgents();
+    let sent = 0;
+    proxy.intercept((chunk, direction) => {
+      if (direction === "to-server") sent += chunk.byteLength;
+      return "forward";
+    });
+
+    const refused = await rejection(storage.storeCheckpoint(checkpoint({ state: stateOf(LIMIT) })));
+    expect(refused).toMatchObject({ name: "CheckpointError", code: "STATE_TOO_LARGE", retryable: false });
+    const numbers = [...refused.message.matchAll(/\d+/g)].map(Number);
+    expect(numbers).toHaveLength(2);
+    const [size, limit] = numbers as [number, number];
+    expect(limit).toBeLessThan(LIMIT / 2);
+    expect(limit).toBeGreaterThan(LIMIT / 2 - 10_000);
+    expect(size).toBeGreaterThan(limit);
+    expect(sent).toBe(0);
+
+    expect(await storage.listCheckpoints()).toEqual([]);
+    expect(sent).toBeGreaterThan(0);
+  });
+
+  it("stores what is just below the limit, and refuses what is just above, with long names and labels too", async () => {
+    const { url } = await emptyDatabase(server.url);
+    const storage = open({ connectionString: url });
+      name: "\u0000'\\".repeat(5_000),
+      namespace: "'".repeat(1_024),
+      metadata: "'": "\\".repeat(8_000) ,
+    };
+    let stored = 0;
+    for (let bytes = 300_000; ; bytes += 10_000) {
+      const one = checkpoint({ ...words, state: randomBytes(bytes) });
+      try {
+        const id = await storage.storeCheckpoint(one);
+        expect(await storage.retrieveCheckpoint(id)).toEqual({ id, ...one });
+        stored = bytes;
+      } catch (error) {
+        expect(error).toMatchObject({
+          code: "STATE_TOO_LARGE",
+          message: expect.stringMatching(/takes \d+ bytes as sent/),
+        });
+        break;
+      }
+    }
+    expect(stored).toBeGreaterThan(300_000);
+    expect(await storage.health()).toMatchObject({ ok: true });
+  });
+
+  it("says so clearly if the limit was lowered since it was read, and the next calls work", async () => {
+    const { url } = await emptyDatabase(server.url);
+    for (const poolSize of [1, 4]) {
+      await run(server.url, `set global max_allowed_packet = ${64 * LIMIT}`);
+      const storage = open({ connectionString: url, poolSize });
+      await storage.listAgents();
+      await run(server.url, `set global max_allowed_packet = ${LIMIT}`);
+      onTestFinished(async () => void (await run(server.url, `set global max_allowed_packet = ${LIMIT}`)));
+      // The connections that are open have the limit of their beginning: these are ended, and so are made anew.
+      const [threads] = [
+        await run(
+          server.url,
+          `select id as id from information_schema.processlist where db = '${new URL(url).pathname.slice(1)}'`,
+        ),
+      ];
+      for (const { id } of threads) await run(server.url, `kill ${String(id)}`);
+      for (const bytes of [2 * LIMIT, 5 * LIMIT]) {
+        const refused = await rejection(storage.storeCheckpoint(checkpoint({ state: stateOf(bytes) })));
+        expect(refused).toMatchObject({ name: "CheckpointError", code: "STATE_TOO_LARGE", retryable: false });
+        expect(await storage.storeCheckpoint(checkpoint())).toEqual(expect.any(String));
+        expect((await storage.retrieveLatestCheckpoint("agent"))?.state).toEqual(checkpoint().state);
+      }
+      const mixed = [3 * LIMIT, 1, 3 * LIMIT, 1, 1, 1].map((bytes) =>
+        storage.storeCheckpoint(checkpoint({ state: stateOf(bytes) })),
+      );
+      const outcomes = await Promise.allSettled(mixed);
+      expect(outcomes.map(({ status }) => status)).toEqual([
+        "rejected",
+        "fulfilled",
+        "rejected",
+        "fulfilled",
+        "fulfilled",
+        "fulfilled",
+      ]);
+    }
+  });
+
+  it("leaves a pool of the user's own in order after a state that was too large for the server", async () => {
+    const { url } = await emptyDatabase(server.url);
+    const pool = createPool({ uri: url, connectionLimit: 1 });
+    onTestFinished(() => pool.end());
+    await run(server.url, `set global max_allowed_packet = ${64 * LIMIT}`);
+    const storage = open({ pool });
+    await storage.listAgents();
+    await run(server.url, `set global max_allowed_packet = ${LIMIT}`);
+    const [[row]] = (await pool.query("select connection_id() as id")) as unknown as [{ id: number }[]];
+    await run(server.url, `kill ${row?.id}`);
+    expect(await rejection(storage.storeCheckpoint(checkpoint({ state: stateOf(5 * LIMIT) })))).toMatchObject({
+      code: "STATE_TOO_LARGE",
+    });
+    const [rows] = await pool.query("select 1 as one");
+    expect(rows).toEqual([{ one: 1 }]);
+  });
+});
