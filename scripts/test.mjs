@@ -149,12 +149,14 @@ async function runTests(kinds) {
   rmSync(folder, { recursive: true });
 }
 
-function count({ numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults }) {
-  // A file that does not load has no tests to fail.
+function count({ numTotalTests, numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults }) {
+  // A file that does not load has no tests to fail, and a process that dies takes the results of its tests with it.
   const broken = testResults.filter(
     (file) => file.status === "failed" && file.assertionResults.every((test) => test.status !== "failed"),
   );
-  return { passed: numPassedTests, failed: numFailedTests + broken.length, skipped: numPendingTests + numTodoTests };
+  const skipped = numPendingTests + numTodoTests;
+  const lost = Math.max(0, numTotalTests - numPassedTests - numFailedTests - skipped);
+  return { passed: numPassedTests, failed: numFailedTests + broken.length + lost, skipped };
 }
 
 function report() {

@@ -1,3 +1,4 @@
+import { mergeConfig } from "vitest/config";
 import { project } from "../../vitest.project.ts";
 
-export default project();
+export default mergeConfig(project(), { test: { setupFiles: ["test/keep.ts"] } });

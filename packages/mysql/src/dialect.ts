@@ -1,5 +1,6 @@
-import { type Dialect, NIL_ID, Opening } from "@waymark/core/dialect-kit";
-import { sql } from "drizzle-orm";
+import { CheckpointError } from "@waymark/core";
+import { type Change, type Dialect, NIL_ID, Opening, rowBytes } from "@waymark/core/dialect-kit";
+import type { PoolConnection, RowDataPacket } from "mysql2/promise";
 import { connect, drizzleOn } from "./connection.ts";
 import { classify } from "./errors.ts";
 import { migrateSchema } from "./migrate.ts";
@@ -9,6 +10,9 @@ import { createStatements } from "./statements.ts";
 
 /** A statement's text beside its rows. */
 const STATEMENT_ALLOWANCE_BYTES = 4_096;
+
+/** Below it no server's limit is the reason that a connection was lost, as servers are set in practice: 1 MiB at least. */
+const SUSPECT_BYTES = 256 * 1_024;
 
 export function createMySQLDialect(options: ResolvedOptions): Dialect {
   const { tablePrefix, migrate } = options;
@@ -25,21 +29,34 @@ export function createMySQLDialect(options: ResolvedOptions): Dialect {
     return await useOne(signal, (one) => migrateSchema(one, options, mode));
   };
 
+  /**
+   * A server that is sent more than it takes may cut the connection before its reason has come through. Most often its
+   * limit was lowered after we read it, since what is over the limit that we know is not sent.
+   */
+  async function commit(change: Change, signal: AbortSignal): Promise<boolean> {
+    try {
+      return await use(signal, (statements) => statements.commit(change));
+    } catch (error) {
+      const bytes = changeBytes(change);
+      if (bytes < SUSPECT_BYTES || classify(error) !== "connection") throw error;
+      const { use: useOne } = await connection.get(signal);
+      const limit = await useOne(signal, readLimit).catch(() => bytes);
+      if (bytes <= limit) throw error;
+      const message = `store checkpoint: it takes ${bytes} bytes as sent, and the limit here is ${limit} now`;
+      throw new CheckpointError("STATE_TOO_LARGE", message);
+    }
+  }
+
   return {
     name: "mysql",
     apiVersion: 1,
     async open(signal) {
       if (migrate !== "off") await migrateIn(migrate === "auto" ? "apply" : "verify", signal);
       const { use: useOne } = await connection.get(signal);
-      const maxPacketBytes = await useOne(signal, async (one) => {
-        const [rows] = await drizzleOn(one).execute(sql`select @@max_allowed_packet as bytes`);
-        return Number((rows as unknown as { bytes: number }[])[0]?.bytes);
-      });
-      // Bytes are sent as hex, two characters each.
-      return { maxStatementBytes: Math.floor((maxPacketBytes - STATEMENT_ALLOWANCE_BYTES) / 2) };
+      return { maxStatementBytes: await useOne(signal, readLimit) };
     },
     migrate: migrateIn,
-    commit: (change, signal) => use(signal, (statements) => statements.commit(change)),
+    commit,
     readChain: (id, signal) => use(signal, (statements) => statements.readChain(id)),
     list: (query, signal) => use(signal, (statements) => statements.list(query)),
     dependents: (ids, signal) => use(signal, (statements) => statements.dependents(ids)),
@@ -51,4 +68,17 @@ export function createMySQLDialect(options: ResolvedOptions): Dialect {
       await (await connection.current())?.close();
     },
   };
+}
+
+/** How many bytes the rows of a statement may have, by the limit that the server has for new connections. */
+async function readLimit(connection: PoolConnection): Promise<number> {
+  const text = "SELECT CAST(@@global.max_allowed_packet AS CHAR)";
+  const [rows] = await connection.query<RowDataPacket[][]>({ sql: text, rowsAsArray: true });
+  // Bytes are sent as hex, two characters each.
+  return Math.floor((Number(rows[0]?.[0]) - STATEMENT_ALLOWANCE_BYTES) / 2);
+}
+
+function changeBytes({ insert = [], rewrite = [] }: Change): number {
+  const inserted = insert.reduce((sum, row) => sum + rowBytes(row), 0);
+  return rewrite.reduce((sum, { state }) => sum + state.byteLength, inserted);
 }

@@ -37,14 +37,16 @@ const provocations: readonly [code: number | string, Fault, Provocation][] = [
     1317,
     "timeout",
     async ({ url }) => {
-      const [one, other] = [await connect(url), await connect(url)];
-      const [rows] = await one.query("select connection_id() as id");
-      // Not sleep(), which says that it was interrupted by what it returns.
-      const slow = rejection(one.query("select benchmark(10000000000, sha2('x', 512))"));
-      const running = async () => JSON.stringify((await other.query("show processlist"))[0]).includes("benchmark(");
-      while (!(await running()));
-      await other.query(`kill query ${(rows as { id: number }[])[0]?.id}`);
-      throw await slow;
+      const [one, other, admin] = [await connect(url), await connect(url), await connect(url)];
+      await one.query("create table t (n integer)");
+      await one.query("insert into t values (1)");
+      await one.query("begin");
+      await one.query("select n from t for update");
+      const waiting = rejection(other.query("update t set n = 2"));
+      const waits = async () => JSON.stringify((await admin.query("show processlist"))[0]).includes("update t set");
+      while (!(await waits()));
+      await admin.query(`kill query ${other.threadId}`);
+      throw await waiting;
     },
   ],
   [

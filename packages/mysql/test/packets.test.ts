@@ -48,10 +48,7 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
   it("stores what is just below the limit, and refuses what is just above, with long names and labels too", async () => {
     const { url } = await emptyDatabase(server.url);
     const storage = open({ connectionString: url });
-      name: "\u0000'\\".repeat(5_000),
-      namespace: "'".repeat(1_024),
-      metadata: "'": "\\".repeat(8_000) ,
-    };
+    const words = { name: "'\\".repeat(5_000), namespace: "'".repeat(1_024), metadata: { "'": "'".repeat(8_000) } };
     let stored = 0;
     for (let bytes = 300_000; ; bytes += 10_000) {
       const one = checkpoint({ ...words, state: randomBytes(bytes) });
@@ -123,5 +120,18 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
     });
     const [rows] = await pool.query("select 1 as one");
     expect(rows).toEqual([{ one: 1 }]);
+  });
+
+  it("knows the limit on a pool of the user's own, however that one reads rows", async () => {
+    const { url } = await emptyDatabase(server.url);
+    for (const options of [{ rowsAsArray: true }, { bigNumberStrings: true, supportBigNumbers: true }]) {
+      const pool = createPool({ uri: url, ...options });
+      onTestFinished(() => pool.end());
+      const refused = await rejection(open({ pool }).storeCheckpoint(checkpoint({ state: stateOf(LIMIT) })));
+      expect(refused).toMatchObject({
+        code: "STATE_TOO_LARGE",
+        message: expect.stringMatching(/takes \d+ bytes as sent/),
+      });
+    }
   });
 });

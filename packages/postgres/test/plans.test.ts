@@ -78,8 +78,8 @@ async function nodesOf(call: () => Promise<unknown>): Promise<Node[]> {
     node.Plans?.forEach(walk);
   };
   for (const [text, parameters] of statements) {
-    const [explained] = await client.unsafe(`explain (analyze, format json) ${text}`, parameters).values();
-    walk((explained?.[0] as [{ Plan: Node }])[0].Plan);
+    const rows = await client.unsafe(`explain (analyze, format json) ${text}`, parameters).values();
+    for (const [[{ Plan }]] of rows as unknown as [[{ Plan: Node }]][]) walk(Plan);
   }
   return nodes;
 }

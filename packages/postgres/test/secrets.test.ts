@@ -81,7 +81,10 @@ it("shows no secret when the connection is refused", async () => {
   await proxy.stop();
   const storage = open({ connectionString: proxy.url, operationTimeoutMs: 20_000 });
   await Promise.all(everyCall(storage).map((call) => expectNoSecret(call, "UNAVAILABLE")));
-  await expectNoSecret(storage.health().then(({ error }) => Promise.reject(error)), "UNAVAILABLE");
+  await expectNoSecret(
+    storage.health().then(({ error }) => Promise.reject(error)),
+    "UNAVAILABLE",
+  );
 });
 
 it("shows no secret when the server does not know the role or the database", async () => {

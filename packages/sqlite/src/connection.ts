@@ -5,11 +5,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { CheckpointError } from "@waymark/core";
 import { property } from "@waymark/core/dialect-kit";
 import type { Database } from "better-sqlite3";
+import { type Handle, handleOn } from "./handle.ts";
 import type { ResolvedOptions } from "./options.ts";
 
 /** Opens the database of the options, or checks the handle that they bring. */
-export async function connect(options: ResolvedOptions, signal: AbortSignal): Promise<Database> {
-  if (options.database !== null) return checkHandle(options.database as Database);
+export async function connect(options: ResolvedOptions, signal: AbortSignal): Promise<Handle> {
+  if (options.database !== null) return check(options.database as Database);
   const { databasePath, nativeBinding } = options as typeof options & { databasePath: string };
   if (databasePath !== ":memory:") mkdirSync(dirname(resolve(databasePath)), { recursive: true });
   const BetterSqlite3 = await loadDriver();
@@ -17,35 +18,37 @@ export async function connect(options: ResolvedOptions, signal: AbortSignal): Pr
     timeout: options.busyTimeoutMs,
     ...(nativeBinding === null ? {} : { nativeBinding }),
   });
+  const handle = handleOn(database);
   try {
     // In this order: the busy timeout (above) before anything that may wait; auto_vacuum while the file is still empty,
     // since once it is in WAL mode or has a table the setting has no effect; then WAL.
-    database.pragma("auto_vacuum = INCREMENTAL");
-    await switchToWal(database, signal);
-    database.pragma(`synchronous = ${options.synchronous}`);
-    database.pragma("foreign_keys = ON");
-    return database;
+    handle.exec("pragma auto_vacuum = INCREMENTAL");
+    await switchToWal(handle, signal);
+    handle.exec(`pragma synchronous = ${options.synchronous}`);
+    handle.exec("pragma foreign_keys = ON");
+    return handle;
   } catch (error) {
     database.close();
     throw error;
   }
 }
 
-function checkHandle(database: Database): Database {
+function check(database: Database): Handle {
   if (!database.open) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options.database to be open, got one that is closed");
   }
-  if (Number(database.pragma("foreign_keys", { simple: true })) !== 1) {
+  const handle = handleOn(database);
+  if (Number(handle.value("pragma foreign_keys")) !== 1) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options.database to have foreign_keys on, got off");
   }
-  return database;
+  return handle;
 }
 
 /** Changing the journal mode does not wait for the busy timeout: two processes that open a new file collide here. */
-async function switchToWal(database: Database, signal: AbortSignal): Promise<void> {
+async function switchToWal(handle: Handle, signal: AbortSignal): Promise<void> {
   for (;;) {
     try {
-      database.pragma("journal_mode = WAL");
+      handle.exec("pragma journal_mode = WAL");
       return;
     } catch (error) {
       if (property(error, "code") !== "SQLITE_BUSY") throw error;

@@ -1,7 +1,7 @@
 import { type Dialect, NIL_ID, Opening } from "@waymark/core/dialect-kit";
-import { drizzle } from "drizzle-orm/better-sqlite3";
 import { connect } from "./connection.ts";
 import { classify } from "./errors.ts";
+import { drizzleOn } from "./handle.ts";
 import { migrateSchema } from "./migrate.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { checkpointsTable } from "./schema.ts";
@@ -14,9 +14,9 @@ export function createSQLiteDialect(options: ResolvedOptions): Dialect {
   const { tablePrefix, migrate } = options;
   const connection = new Opening((signal) => connect(options, signal));
   const opening = new Opening(async (signal) => {
-    const database = await connection.get(signal);
-    if (migrate !== "off") migrateSchema(database, tablePrefix, migrate === "auto" ? "apply" : "verify");
-    return createStatements(drizzle(database), checkpointsTable(tablePrefix), NIL_ID);
+    const handle = await connection.get(signal);
+    if (migrate !== "off") migrateSchema(handle, tablePrefix, migrate === "auto" ? "apply" : "verify");
+    return createStatements(drizzleOn(handle), checkpointsTable(tablePrefix), NIL_ID);
   });
 
   return {
@@ -36,8 +36,8 @@ export function createSQLiteDialect(options: ResolvedOptions): Dialect {
     ping: async (signal) => (await opening.get(signal)).ping(),
     classify,
     async close() {
-      const database = await connection.current();
-      if (options.database === null) database?.close();
+      const handle = await connection.current();
+      if (options.database === null) handle?.database.close();
     },
   };
 }

@@ -6,37 +6,37 @@ import {
   missingMigrations,
   schemaOutdated,
 } from "@waymark/core/dialect-kit";
-import type { Database } from "better-sqlite3";
+import type { Handle } from "./handle.ts";
 import { migrations } from "./migrations.ts";
 
 /**
  * Brings the schema up to date in one transaction that takes the write lock first, and looks again inside: of many
  * processes that open a new file at once, one migrates and the others find it done.
  */
-export function migrateSchema(database: Database, tablePrefix: string, mode: "apply" | "verify" | "sql"): string[] {
+export function migrateSchema(handle: Handle, tablePrefix: string, mode: "apply" | "verify" | "sql"): string[] {
   const history = `${tablePrefix}waymark_migrations`;
-  const missing = missingMigrations(migrations, readHistory(database, history));
+  const missing = missingMigrations(migrations, readHistory(handle, history));
   if (mode === "sql") return missing.length === 0 ? [] : script(history, tablePrefix, missing);
   if (missing.length === 0) return [];
   if (mode === "verify") throw schemaOutdated(missing, script(history, tablePrefix, missing));
-  const apply = database.transaction(() => {
-    const stillMissing = missingMigrations(migrations, readHistory(database, history));
+  const apply = handle.transaction(() => {
+    const stillMissing = missingMigrations(migrations, readHistory(handle, history));
     const table = `${tablePrefix}agent_checkpoints`;
-    if (stillMissing.length === migrations.length && hasTable(database, table)) throw foreignTable(table);
-    for (const statement of steps(history, tablePrefix, stillMissing)) database.exec(statement);
+    if (stillMissing.length === migrations.length && hasTable(handle, table)) throw foreignTable(table);
+    for (const statement of steps(history, tablePrefix, stillMissing)) handle.exec(statement);
     return stillMissing.map(({ name }) => name);
   });
   return apply.immediate();
 }
 
-function readHistory(database: Database, history: string): AppliedMigration[] {
-  if (!hasTable(database, history)) return [];
-  const rows = database.prepare(`select name, digest, minimum_reader as minimumReader from "${history}"`).all();
+function readHistory(handle: Handle, history: string): AppliedMigration[] {
+  if (!hasTable(handle, history)) return [];
+  const rows = handle.prepare(`select name, digest, minimum_reader as minimumReader from "${history}"`).all();
   return (rows as AppliedMigration[]).map((row) => ({ ...row, minimumReader: Number(row.minimumReader) }));
 }
 
-function hasTable(database: Database, name: string): boolean {
-  return database.prepare("select 1 from sqlite_master where type = 'table' and name = ?").get(name) !== undefined;
+function hasTable(handle: Handle, name: string): boolean {
+  return handle.prepare("select 1 from sqlite_master where type = 'table' and name = ?").get(name) !== undefined;
 }
 
 function script(history: string, tablePrefix: string, missing: readonly Migration[]): string[] {

@@ -1,5 +1,5 @@
 import type { Change, Rewrite, Row, RowHead, RowQuery, RowStats } from "@waymark/core/dialect-kit";
-import { and, desc, eq, getTableColumns, gt, inArray, isNull, lt, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, gt, isNull, lt, type SQL, sql } from "drizzle-orm";
 import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
 import type { SQLiteInsertValue } from "drizzle-orm/sqlite-core";
 import type { CheckpointsTable } from "./schema.ts";
@@ -16,6 +16,10 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
   const insertOne = db
     .insert(table)
     .values(values as SQLiteInsertValue<CheckpointsTable>)
+    .prepare();
+  const removeOne = db
+    .delete(table)
+    .where(sql`${table.id} = ${sql.param(sql.placeholder("id"), table.id)}`)
     .prepare();
 
   function commit(change: Change): boolean {
@@ -49,10 +53,8 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
         .run();
       if (changes !== 1) throw new GuardMissed();
     }
-    if (remove.length > 0)
-      db.delete(table)
-        .where(inArray(table.id, [...remove]))
-        .run();
+    // One by one, as the text with a list of ids would be another one for every length (see handle.ts).
+    for (const id of remove) removeOne.run({ id });
   }
 
   function insertRow(row: Row): void {
@@ -104,12 +106,8 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
   }
 
   function dependents(ids: readonly string[]): RowHead[] {
-    return db
-      .select(head)
-      .from(table)
-      .where(inArray(table.baseId, [...ids]))
-      .orderBy(desc(table.id))
-      .all();
+    const rows = ids.flatMap((id) => db.select(head).from(table).where(eq(table.baseId, id)).all());
+    return rows.sort((one, other) => (one.id < other.id ? 1 : -1));
   }
 
   /** A loose index scan: one step of the index per agent, however many rows each has. */

@@ -22,6 +22,21 @@ switch (task) {
       const id = await storage.storeCheckpoint(checkpoint({ turn, text: "x".repeat(5_000) }));
       process.send({ turn, id });
     }
+  case "collect garbage": // while no JavaScript runs, as an idle process does
+    for (let round = 0; round < 20; round++) {
+      await storage.storeCheckpoint(checkpoint({ round }), {
+        ifLatest: (await storage.retrieveLatestCheckpoint("agent"))?.id ?? null,
+      });
+      await storage.listCheckpoints({ agentId: "agent", metadata: { round } });
+      await storage.pruneCheckpoints({ keepLast: 5 });
+      const other = createSQLiteStorage({ databasePath: ":memory:" });
+      await other.storeCheckpoint(checkpoint(round));
+      await other.close();
+      await globalThis.gc({ type: "major", execution: "async" });
+    }
+    await storage.close();
+    process.send("collected", () => process.disconnect());
+    break;
   case "store and close": // and then nothing: the process has to end by itself
     await storage.storeCheckpoint(checkpoint("last words"));
     await storage.close();

@@ -35,6 +35,13 @@ describe("faults of SQLite", () => {
     expect(await once(child, "exit")).toEqual([0, null]);
   });
 
+  it("do not come of garbage: better-sqlite3 12 ends the process for it on Node 24.19 and later", async () => {
+    const child = childProcess("collect garbage", newFile());
+    const exit = once(child, "exit");
+    expect(await Promise.race([answerOf(child), exit])).toBe("collected");
+    expect(await exit).toEqual([0, null]);
+  });
+
   it("are waited out while another process holds the lock, up to the deadline", async () => {
     const databasePath = newFile();
     await using storage = createSQLiteStorage({ databasePath, busyTimeoutMs: 20, operationTimeoutMs: 5_000 });

@@ -24,7 +24,7 @@ export function checkpoint(state: unknown, agentId = "agent") {
 /** A process that opens a file through the built package, and does what it is told. */
 export function childProcess(...args: string[]) {
   return fork(fileURLToPath(new URL("./child.mjs", import.meta.url)), args, {
-    execArgv: [],
+    execArgv: ["--expose-gc"],
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });
 }

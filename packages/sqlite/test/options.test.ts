@@ -91,21 +91,21 @@ describe("options of SQLite", () => {
 /** The settings of the connection that a storage opens: they are the connection's, so they are asked through a hook. */
 async function openThrough(options: Partial<SQLiteStorageOptions>) {
   const handles: Database.Database[] = [];
-  const pragma = Database.prototype.pragma;
-  Database.prototype.pragma = function (this: Database.Database, ...args: Parameters<typeof pragma>) {
+  const { exec } = Database.prototype;
+  Database.prototype.exec = function (this: Database.Database, source: string) {
     handles.push(this);
-    return pragma.apply(this, args);
+    return exec.call(this, source);
   };
   try {
     await using storage = createSQLiteStorage({ databasePath: newFile(), ...options });
     await storage.storeCheckpoint(checkpoint(1));
     const [database] = handles as [Database.Database];
     return {
-      synchronous: pragma.call(database, "synchronous", { simple: true }),
-      timeout: pragma.call(database, "busy_timeout", { simple: true }),
-      foreignKeys: pragma.call(database, "foreign_keys", { simple: true }),
+      synchronous: database.pragma("synchronous", { simple: true }),
+      timeout: database.pragma("busy_timeout", { simple: true }),
+      foreignKeys: database.pragma("foreign_keys", { simple: true }),
     };
   } finally {
-    Database.prototype.pragma = pragma;
+    Database.prototype.exec = exec;
   }
 }

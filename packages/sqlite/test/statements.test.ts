@@ -4,6 +4,7 @@ import Database from "better-sqlite3";
 import { drizzle } from "drizzle-orm/better-sqlite3";
 import { describe, expect, it } from "vitest";
 import { createSQLiteDialect } from "../src/dialect.ts";
+import { handleOn } from "../src/handle.ts";
 import { migrateSchema } from "../src/migrate.ts";
 import { resolveOptions } from "../src/options.ts";
 import { checkpointsTable } from "../src/schema.ts";
@@ -15,7 +16,7 @@ const signal = new AbortController().signal;
 describe("statements of SQLite", () => {
   it("reach 100,000 rows of an agent by an index", () => {
     const database = new Database(":memory:");
-    migrateSchema(database, "", "apply");
+    migrateSchema(handleOn(database), "", "apply");
     fill(database, 100_000);
     const ran: string[] = [];
     const statements = createStatements(
