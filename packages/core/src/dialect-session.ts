@@ -142,23 +142,40 @@ function withDeadline<Result>(
     const limit = new AbortController();
     const settle = () => {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
+      stopListening();
     };
     const giveUp = (error: CheckpointError) => {
       settle();
       reject(error);
       limit.abort(error);
     };
-    const onAbort = () => giveUp(aborted(operation));
     const timer = setTimeout(() => {
       giveUp(new CheckpointError("TIMEOUT", `${operation}: not done within ${timeoutMs} ms`));
     }, timeoutMs);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const stopListening = signal === undefined ? () => {} : listen(signal, () => giveUp(aborted(operation)));
     // After a deadline nobody listens any more: the late answer, good or bad, has a listener all the same. What throws at
     // once is a rejection too, or the timer would go on and hold up the process's end.
     const running = (async () => await work(limit.signal))();
     running.then(resolve, reject).finally(settle);
   });
+}
+
+const callbacksOf = new WeakMap<AbortSignal, Set<() => void>>();
+
+function callBack(this: AbortSignal): void {
+  for (const callback of callbacksOf.get(this) ?? []) callback();
+}
+
+/** Calls back when the signal aborts. One listener for all calls with one signal: Node warns of more than ten. */
+function listen(signal: AbortSignal, callback: () => void): () => void {
+  const callbacks = callbacksOf.get(signal) ?? new Set();
+  callbacksOf.set(signal, callbacks);
+  callbacks.add(callback);
+  signal.addEventListener("abort", callBack); // the same listener again is no other one
+  return () => {
+    callbacks.delete(callback);
+    if (callbacks.size === 0) signal.removeEventListener("abort", callBack);
+  };
 }
 
 function aborted(operation: string): CheckpointError {

@@ -67,7 +67,7 @@ async function makePool(options: ResolvedOptions): Promise<Pool> {
     uri: connectionString,
     connectionLimit: options.poolSize,
     // As many as there may be would be kept for ever: mysql2 looks after idle connections only if fewer may be idle.
-    maxIdle: options.poolSize - 1,
+    maxIdle: Math.max(1, options.poolSize - 1),
     idleTimeout: options.idleTimeoutMs,
     connectTimeout: options.connectTimeoutMs,
     enableKeepAlive: true,
