@@ -1,9 +1,20 @@
+import { createConnection, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { invalidArgument } from "@waymark/core/dialect-kit";
 import { drizzle, type MySql2Database } from "drizzle-orm/mysql2";
 import type { Pool as CallbackPool } from "mysql2";
 import type { Pool, PoolConnection, PoolOptions } from "mysql2/promise";
 import { classify } from "./errors.ts";
 import type { ResolvedOptions } from "./options.ts";
+
+/** How long the server may take to close the connections of a pool that is closed. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly socketPath?: string;
+}
 
 /** The pool of one storage: made of a URL, or the user's own. */
 export interface Connection {
@@ -13,7 +24,9 @@ export interface Connection {
 }
 
 export async function connect(options: ResolvedOptions): Promise<Connection> {
-  const pool = options.pool === null ? await makePool(options) : promisePool(options.pool as Pool | CallbackPool);
+  const sockets = new Set<Socket>();
+  const own = options.pool === null;
+  const pool = own ? await makePool(options, sockets) : promisePool(options.pool as Pool | CallbackPool);
 
   async function use<Result>(
     signal: AbortSignal,
@@ -39,15 +52,24 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
     }
   }
 
-  return { use, close: () => (options.pool === null ? end(pool) : Promise.resolve()) };
+  return { use, close: () => (own ? end(pool, sockets) : Promise.resolve()) };
 }
 
-/** A connection that is lost, or that was still to be made, has nothing left to release. */
-async function end(pool: Pool): Promise<void> {
+/**
+ * Says good-bye to the server, which then closes the connections. One that does not answer any more gets some time, and
+ * no longer holds up the end of the process.
+ */
+async function end(pool: Pool, sockets: ReadonlySet<Socket>): Promise<void> {
+  const waiting = new AbortController();
+  const late = delay(CLOSE_TIMEOUT_MS, undefined, { signal: waiting.signal }).catch(() => {});
   try {
-    await pool.end();
+    await Promise.race([pool.end(), late]);
   } catch (error) {
+    // A connection that is lost, or that was still to be made, has nothing left to release.
     if (classify(error) !== "connection") throw error;
+  } finally {
+    waiting.abort();
+    for (const socket of sockets) socket.unref().setTimeout(CLOSE_TIMEOUT_MS, () => socket.destroy());
   }
 }
 
@@ -60,7 +82,8 @@ function promisePool(pool: Pool | CallbackPool): Pool {
   return "promise" in pool && typeof pool.promise === "function" ? pool.promise() : (pool as Pool);
 }
 
-async function makePool(options: ResolvedOptions): Promise<Pool> {
+/** `sockets` holds those that are open: the pool has no list of its connections. */
+async function makePool(options: ResolvedOptions, sockets: Set<Socket>): Promise<Pool> {
   const { default: mysql } = await import("mysql2/promise");
   const connectionString = options.connectionString as string;
   const settings: PoolOptions = {
@@ -70,7 +93,15 @@ async function makePool(options: ResolvedOptions): Promise<Pool> {
     maxIdle: Math.max(1, options.poolSize - 1),
     idleTimeout: options.idleTimeoutMs,
     connectTimeout: options.connectTimeoutMs,
-    enableKeepAlive: true,
+    // As mysql2 makes them by itself.
+    stream: ({ config }: { config: Address }) => {
+      const socket = config.socketPath
+        ? createConnection(config.socketPath)
+        : createConnection(config.port, config.host);
+      socket.setKeepAlive(true).setNoDelay(true);
+      sockets.add(socket);
+      return socket.once("close", () => sockets.delete(socket));
+    },
   };
   if (options.ssl !== null && options.ssl !== false) settings.ssl = options.ssl === true ? {} : { ...options.ssl };
   let pool: Pool;

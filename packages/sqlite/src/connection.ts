@@ -15,7 +15,8 @@ export async function connect(options: ResolvedOptions, signal: AbortSignal): Pr
   if (databasePath !== ":memory:") mkdirSync(dirname(resolve(databasePath)), { recursive: true });
   const BetterSqlite3 = await loadDriver();
   const database = new BetterSqlite3(databasePath, {
-    timeout: options.busyTimeoutMs,
+    // It holds up the event loop, and with it the timer of the call's deadline.
+    timeout: Math.min(options.busyTimeoutMs, options.operationTimeoutMs),
     ...(nativeBinding === null ? {} : { nativeBinding }),
   });
   const handle = handleOn(database);
