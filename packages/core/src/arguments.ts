@@ -11,7 +11,7 @@ import type {
 } from "./contract.ts";
 import type { RowQuery } from "./dialect.ts";
 import { CheckpointError, invalidArgument } from "./errors.ts";
-import { parseId } from "./ids.ts";
+import { hasPlausibleTime, parseId } from "./ids.ts";
 
 /**
  * The door: every argument is checked here, once, by name, before anything else happens. Inside, ids are UUIDv7 in
@@ -290,6 +290,7 @@ function name(field: string, value: unknown): string {
 function ownId(field: string, value: unknown): string {
   const id = parseId(string(field, value));
   if (id === null) throw invalidArgument(field, "a UUIDv7", value);
+  if (!hasPlausibleTime(id)) throw invalidArgument(field, "a UUIDv7 of a time before the year 10000", value);
   return id;
 }
 

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { CheckpointError } from "./errors.ts";
 
 /**
  * UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, then 74 bits that we count up within a millisecond (its
@@ -8,13 +7,18 @@ import { CheckpointError } from "./errors.ts";
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
-/** The end of the year 9999. Later ids are nobody's clock, and could push the generator to the end of its range. */
+/** The end of the year 9999: later ids are nobody's clock. The generator, pushed there by one, has 900 years left. */
 const MAX_TIME_MS = 253_402_300_799_999;
 
 /** The id in lower case, or `null` if it is not a UUIDv7. */
 export function parseId(text: string): string | null {
   const id = text.toLowerCase();
-  return UUID_V7.test(id) && idTime(id) <= MAX_TIME_MS ? id : null;
+  return UUID_V7.test(id) ? id : null;
+}
+
+/** Whether an id's time is one that a clock may have shown. */
+export function hasPlausibleTime(id: string): boolean {
+  return idTime(id) <= MAX_TIME_MS;
 }
 
 /** When an id was made, in milliseconds since 1970-01-01 UTC. */
@@ -47,7 +51,8 @@ export class IdClock {
   #tail: Tail = { high: 0, middle: 0, low: 0 };
 
   next(): string {
-    const now = Math.min(Date.now(), MAX_TIME_MS);
+    // Clocks that were replaced may show fractions, or nothing at all.
+    const now = Math.min(Math.floor(Date.now()) || 0, MAX_TIME_MS);
     if (now > this.#time) {
       this.#time = now;
       this.#tail = randomTail();
@@ -77,8 +82,6 @@ export class IdClock {
     tail.middle = 0;
     tail.high += 1;
     if (tail.high <= 0xfff) return;
-    if (this.#time >= MAX_TIME_MS)
-      throw new CheckpointError("INVALID_ARGUMENT", "make an id: the last one has been made");
     this.#time += 1;
     this.#tail = randomTail();
   }

@@ -127,11 +127,19 @@ class DialectStorage implements CheckpointStorage {
     const agent = checkAgentId(agentId);
     const { namespace = "", signal } = checkLatestQuery(query);
     return await this.#session.run("retrieve latest checkpoint", signal, async (limit) => {
+      let gone: string | null = null;
       for (;;) {
         const [head] = await this.#dialect.list({ agentId: agent, namespace, limit: 1 }, limit);
         if (head === undefined) return null;
         const checkpoint = await this.#read(head.id, limit);
         if (checkpoint !== null) return checkpoint;
+        if (head.id === gone) {
+          throw new CheckpointError(
+            "CORRUPT_CHECKPOINT",
+            `retrieve latest checkpoint: ${gone} is listed, but is not there`,
+          );
+        }
+        gone = head.id;
         limit.throwIfAborted(); // deleted between the two statements: another one is the latest now
       }
     });

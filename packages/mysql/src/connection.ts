@@ -40,6 +40,7 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
     }
     signal.addEventListener("abort", giveUp, { once: true });
     try {
+      await prepareSession(connection);
       return await work(connection);
     } catch (error) {
       // After these mysql2 hands the connection to the next caller, who then fails with ECONNRESET.
@@ -71,6 +72,16 @@ async function end(pool: Pool, sockets: ReadonlySet<Socket>): Promise<void> {
     waiting.abort();
     for (const socket of sockets) socket.unref().setTimeout(CLOSE_TIMEOUT_MS, () => socket.destroy());
   }
+}
+
+const prepared = new WeakSet<object>();
+
+/** Once per connection: with other settings of the server or the pool, what was acknowledged would not be committed. */
+async function prepareSession(connection: PoolConnection): Promise<void> {
+  const session: object = connection.connection;
+  if (prepared.has(session)) return;
+  await connection.query("SET autocommit = 1, completion_type = 0");
+  prepared.add(session);
 }
 
 /** Drizzle on one connection. */

@@ -73,6 +73,12 @@ async function columnsOf(connection: PoolConnection, table: string): Promise<Set
 
 async function lock(connection: PoolConnection, place: Place): Promise<void> {
   const [[database] = []] = await query(connection, "SELECT database()");
+  if (database === null || database === undefined) {
+    throw new CheckpointError(
+      "INVALID_ARGUMENT",
+      "open database: expected the URL or pool to name a database, got none",
+    );
+  }
   const digest = createHash("sha256")
     .update(`${String(database)}.${place.tablePrefix}`)
     .digest("hex");

@@ -54,6 +54,22 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     expect(await storage.listCheckpoints()).toHaveLength(50);
   });
 
+  it.each(["autocommit = 0", "completion_type = 1"])(
+    "commits what it acknowledges, on a pool with %s too",
+    async (setting) => {
+      const { url } = await emptyDatabase(serverUrl);
+      const pool = mysql.createPool({ uri: url, connectionLimit: 1 });
+      onTestFinished(() => pool.promise().end());
+      pool.on("connection", (connection) => connection.query(`set ${setting}`));
+      const storage = open({ pool });
+      const first = await storage.storeCheckpoint(checkpoint());
+      const second = await storage.storeCheckpoint(checkpoint(), { ifLatest: first });
+      const third = await storage.storeCheckpoint(checkpoint());
+      const other = open({ connectionString: url });
+      expect((await other.listCheckpoints()).map(({ id }) => id)).toEqual([third, second, first]);
+    },
+  );
+
   it.each<[string, PoolOptions]>([
     ["is as it comes", {}],
     ["reads big numbers as strings", { supportBigNumbers: true, bigNumberStrings: true }],

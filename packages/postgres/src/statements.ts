@@ -42,8 +42,8 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
     remove: readonly string[],
   ): Promise<void> {
     for (const row of insert) {
-      if (row.afterId !== null && (await latestId(runner, row)) !== row.afterId) throw new GuardMissed();
       await runner.insert(table).values(row);
+      if (row.afterId !== null && (await latestBeside(runner, row)) !== row.afterId) throw new GuardMissed();
     }
     for (const { id, fromBaseId, ...change } of rewrite) {
       const base = fromBaseId === null ? isNull(table.baseId) : eq(table.baseId, fromBaseId);
@@ -62,10 +62,13 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
     await runner.delete(table).where(inArray(table.id, [...ids]));
   }
 
-  /** Two writers may both find the same row: then the unique index on `after_id` lets one of them in. */
-  async function latestId(runner: Runner, { agentId, namespace }: Row): Promise<string> {
-    const [latest] = await select(runner, { agentId, namespace, limit: 1 });
-    return latest?.id ?? nilId;
+  /**
+   * Asked after the insert: the unique index on `after_id` has let in one writer, and what another stored and somebody
+   * pruned meanwhile has left a newer row behind.
+   */
+  async function latestBeside(runner: Runner, { id, agentId, namespace }: Row): Promise<string> {
+    const newest = await select(runner, { agentId, namespace, limit: 2 });
+    return newest.find((other) => other.id !== id)?.id ?? nilId;
   }
 
   async function readChain(id: string): Promise<Row[]> {

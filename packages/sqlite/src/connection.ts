@@ -23,7 +23,7 @@ export async function connect(options: ResolvedOptions, signal: AbortSignal): Pr
   try {
     // In this order: the busy timeout (above) before anything that may wait; auto_vacuum while the file is still empty,
     // since once it is in WAL mode or has a table the setting has no effect; then WAL.
-    handle.exec("pragma auto_vacuum = INCREMENTAL");
+    if (Number(handle.value("pragma page_count")) === 0) handle.exec("pragma auto_vacuum = INCREMENTAL");
     await switchToWal(handle, signal);
     handle.exec(`pragma synchronous = ${options.synchronous}`);
     handle.exec("pragma foreign_keys = ON");

@@ -1,3 +1,4 @@
+import { CheckpointError } from "@waymark/core";
 import { type Dialect, NIL_ID, Opening } from "@waymark/core/dialect-kit";
 import { connect } from "./connection.ts";
 import { classify } from "./errors.ts";
@@ -27,7 +28,14 @@ export function createSQLiteDialect(options: ResolvedOptions): Dialect {
       return { maxStatementBytes: MAX_STATEMENT_BYTES };
     },
     migrate: async (mode, signal) => migrateSchema(await connection.get(signal), tablePrefix, mode),
-    commit: async (change, signal) => (await opening.get(signal)).commit(change),
+    async commit(change, signal) {
+      const statements = await opening.get(signal);
+      // Ours never outlast a call. What was stored within the user's own would go when that is rolled back.
+      if ((await connection.get(signal)).database.inTransaction) {
+        throw new CheckpointError("CONTENTION", "commit: options.database is within a transaction of its owner");
+      }
+      return statements.commit(change);
+    },
     readChain: async (id, signal) => (await opening.get(signal)).readChain(id),
     list: async (query, signal) => (await opening.get(signal)).list(query),
     dependents: async (ids, signal) => (await opening.get(signal)).dependents(ids),

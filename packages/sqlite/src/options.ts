@@ -80,7 +80,10 @@ export function resolveOptions(value: SQLiteStorageOptions): ResolvedOptions {
 
 function path(field: string, value: unknown): string {
   const checked = string(field, value);
-  if (checked === "" || checked.includes("\0")) throw invalidArgument(field, "a path", value);
+  // SQLite's driver trims it, and takes nothing for a temporary database.
+  if (checked.trim() !== checked || checked === "" || checked.includes("\0")) {
+    throw invalidArgument(field, "a path without spaces around it", value);
+  }
   return checked;
 }
 

@@ -50,6 +50,17 @@ describe("options of SQLite", () => {
     database.close();
   });
 
+  it("store nothing within a transaction of the handle's owner, which may be rolled back", async () => {
+    const database = new Database(newFile());
+    await using storage = createSQLiteStorage({ database });
+    await storage.storeCheckpoint(checkpoint(1));
+    database.exec("begin");
+    await expect(storage.storeCheckpoint(checkpoint(2))).rejects.toMatchObject({ code: "CONTENTION", retryable: true });
+    database.exec("rollback");
+    await expect(storage.storeCheckpoint(checkpoint(3))).resolves.toBeTypeOf("string");
+    expect((await storage.stats()).checkpoints).toBe(2);
+  });
+
   it("refuse a handle without foreign keys, or one that is closed", async () => {
     const database = new Database(newFile());
     database.pragma("foreign_keys = OFF");
@@ -70,6 +81,7 @@ describe("options of SQLite", () => {
     [{}, "either databasePath or database"],
     [{ databasePath: "x.db", database: {} }, "either databasePath or database"],
     [{ databasePath: "" }, "options.databasePath to be a path"],
+    [{ databasePath: " " }, "options.databasePath to be a path without spaces around it"],
     [{ databasePath: 7 }, "options.databasePath to be a string, got 7"],
     [{ databasePath: "x.db", type: "postgres" }, 'options.type to be "sqlite"'],
     [{ databasePath: "x.db", synchronous: "OFF" }, 'options.synchronous to be "FULL" or "NORMAL" or "EXTRA"'],
