@@ -112,7 +112,7 @@ const MEANING: Readonly<Record<Fault, readonly [CheckpointErrorCode, string]>> =
   busy: ["CONTENTION", "a lock was not had in time"],
   connection: ["UNAVAILABLE", "no connection, or it was lost"],
   overload: ["UNAVAILABLE", "the server takes no more connections"],
-  access: ["ACCESS_DENIED", "user, password, database or a right of the role was refused"],
+  access: ["ACCESS_DENIED", "no such database or file, or no right to it, or a wrong user or password"],
   "read-only": ["READ_ONLY", "the database takes no writes now"],
   full: ["STORAGE_FULL", "no space left"],
   "too-large": ["STATE_TOO_LARGE", "the server took it for too large"],

@@ -130,7 +130,10 @@ export interface Dialect {
   open(signal: AbortSignal): Promise<Opened>;
   /** Connects if it must. Returns names of migrations that were missing, or in mode `"sql"` statements. */
   migrate(mode: "apply" | "verify" | "sql", signal: AbortSignal): Promise<string[]>;
-  /** All or nothing. `false`: a guard (`afterId`, `fromBaseId`) missed, and nothing changed. */
+  /**
+   * All or nothing. `false`: a guard (`afterId`, `fromBaseId`) missed, and nothing changed; where a unique index notices
+   * it first, the driver's own error (`duplicate`) says the same.
+   */
   commit(change: Change, signal: AbortSignal): Promise<boolean>;
   /** The row with this id, then its base, and so on to a whole one; empty if there is none. One statement. */
   readChain(id: string, signal: AbortSignal): Promise<Row[]>;
