@@ -129,6 +129,8 @@ export interface StorageStats {
   readonly storedBytes: number;
   /** The bytes of their states as text. */
   readonly stateBytes: number;
+  /** The most rows that are read to retrieve one checkpoint: a state that is stored as a difference needs its bases. */
+  readonly longestChain: number;
 }
 
 export interface StorageHealth {
@@ -175,6 +177,11 @@ export interface CheckpointStorage extends AgentCheckpointProvider, AsyncDisposa
   retrieveLatestCheckpoint(agentId: string, query?: LatestQuery): Promise<StoredAgentCheckpoint | null>;
   /** All that match, newest first, fetched page by page. What is stored meanwhile is neither repeated nor skipped. */
   iterateCheckpoints(query?: ListQuery): AsyncIterableIterator<AgentCheckpointListItem>;
+  /**
+   * The checkpoint with this id, then its parent, and so on back to a root: a branch as it came about. Ends where a
+   * parent is not stored here (any more); empty if there is no such checkpoint.
+   */
+  iterateAncestors(id: string, options?: CallOptions): AsyncIterableIterator<AgentCheckpointListItem>;
   /** The ids of the agents that have checkpoints, in the order of their bytes. */
   listAgents(query?: AgentsQuery): Promise<string[]>;
   /** Deletes one checkpoint. `false` if there was none, or if an attempt whose answer was lost had deleted it. */
@@ -208,6 +215,17 @@ export interface CommonStorageOptions {
    * DDL rights), `"off"` trusts it unseen. Default `"auto"`.
    */
   readonly migrate?: "auto" | "verify" | "off";
+  /**
+   * How much memory recent states may take, in bytes, so that a store writes only what has changed and a retrieve reads
+   * nothing twice. 0 keeps none: each store then reads the state before from the database. Default 64 MB (64,000,000).
+   */
+  readonly cacheBytes?: number;
+  /**
+   * Freeze the plain objects and arrays of every state that is stored, deeply and for good (as Immer does): what is
+   * frozen is known by identity the next time, so that a store costs only what is new. What you have frozen deeply
+   * yourself is recognised without it. Default `false`.
+   */
+  readonly freeze?: boolean;
   /** Put before the names of our tables: letters, digits and `_`, at most 24, not starting with a digit. Default `""`. */
   readonly tablePrefix?: string;
 }

@@ -1,6 +1,6 @@
 import { ExponentialBackoff, handleWhen, type RetryPolicy, retry } from "cockatiel";
 import type { Dialect, Fault, Opened } from "./dialect.ts";
-import { CheckpointError, type CheckpointErrorCode, withoutValues } from "./errors.ts";
+import { CheckpointError, type CheckpointErrorCode, property, withoutValues } from "./errors.ts";
 import { Opening } from "./opening.ts";
 
 /**
@@ -69,6 +69,17 @@ export class DialectSession {
     return this.#fault(error) === "duplicate";
   }
 
+  /** Whether a commit failed because a row's base is gone, or a row to remove is another one's base. */
+  isForeignKey(error: unknown): boolean {
+    return this.#fault(error) === "foreign-key";
+  }
+
+  /** Whether a commit of several rows may have failed because of one of them. */
+  mayBeOneRows(error: unknown): boolean {
+    const fault = this.#fault(error);
+    return fault === undefined ? property(error, "code") === "STATE_TOO_LARGE" : ROW_FAULTS.has(fault);
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -104,6 +115,8 @@ const MAX_RETRIES = 6;
 function isTransient(fault: Fault | undefined): boolean {
   return fault === "serialization" || fault === "connection" || fault === "overload" || fault === "busy";
 }
+
+const ROW_FAULTS: ReadonlySet<Fault> = new Set(["duplicate", "foreign-key", "too-large", "other"]);
 
 const MEANING: Readonly<Record<Fault, readonly [CheckpointErrorCode, string]>> = {
   duplicate: ["CONFLICT", "there is another row with this key"],

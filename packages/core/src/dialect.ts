@@ -82,6 +82,8 @@ export interface RowStats {
   readonly rows: number;
   readonly storedBytes: number;
   readonly stateBytes: number;
+  /** The most rows that one state is made of: a row, its base, and so on to a whole one. 0 if there are no rows. */
+  readonly longestChain: number;
 }
 
 /**
@@ -145,6 +147,11 @@ export interface Dialect {
   agents(after: string | null, limit: number, signal: AbortSignal): Promise<string[]>;
   /** Of one agent, or of all (`null`). */
   stats(agentId: string | null, signal: AbortSignal): Promise<RowStats>;
+  /**
+   * Gives space of removed rows back to whoever else needs it, a bounded step of a few dozen milliseconds. `true` if there
+   * is more to give back. Databases that see to it themselves answer `false`.
+   */
+  reclaim(signal: AbortSignal): Promise<boolean>;
   /** The cheapest statement there is. */
   ping(signal: AbortSignal): Promise<void>;
   classify(error: unknown): Fault;

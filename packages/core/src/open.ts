@@ -364,6 +364,7 @@ function configuredStorage(storages: ReadonlyMap<string, CheckpointStorage>): Co
     retrieveLatestCheckpoint: (agentId, query) => main.retrieveLatestCheckpoint(agentId, query),
     listCheckpoints: (query) => main.listCheckpoints(query),
     iterateCheckpoints: (query) => main.iterateCheckpoints(query),
+    iterateAncestors: (id, options) => main.iterateAncestors(id, options),
     listAgents: (query) => main.listAgents(query),
     deleteCheckpoint: (id, options) => main.deleteCheckpoint(id, options),
     deleteAgent: (agentId, query) => main.deleteAgent(agentId, query),

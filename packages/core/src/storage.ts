@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import {
   type CheckedCheckpoint,
   type CheckedPrunePolicy,
@@ -14,16 +15,18 @@ import {
   decodeMetadata,
   MAX_LIMIT,
 } from "./arguments.ts";
-import { oneOf } from "./checks.ts";
 import {
-  DamagedState,
-  packSnapshot,
-  type Snapshot,
-  type StoredState,
-  takeSnapshot,
-  UnknownEncoding,
-  unpackState,
-} from "./codec/snapshots.ts";
+  fromAnchor,
+  isSmall,
+  type PackedChain,
+  packChain,
+  readChain,
+  type StoredChain,
+  UnreadableRow,
+  wantsAnchor,
+} from "./chains.ts";
+import { oneOf } from "./checks.ts";
+import { DamagedState, type Snapshot, sameState, stateOf, takeSnapshot, UnknownEncoding } from "./codec/snapshots.ts";
 import { MalformedText, UnsupportedValue } from "./codec/values.ts";
 import type {
   AgentCheckpointListItem,
@@ -42,58 +45,143 @@ import type {
   StoredAgentCheckpoint,
   StoreOptions,
 } from "./contract.ts";
-import { type Dialect, NIL_ID, type Row, type RowHead, type RowQuery, rowBytes } from "./dialect.ts";
+import { type Change, type Dialect, NIL_ID, type Row, type RowHead, type RowQuery, rowBytes } from "./dialect.ts";
 import { DialectSession } from "./dialect-session.ts";
 import { CheckpointError, invalidArgument, property } from "./errors.ts";
 import { idClock } from "./ids.ts";
-import { resolveCommonOptions } from "./options.ts";
+import { type ResolvedCommonOptions, resolveCommonOptions } from "./options.ts";
 import { keeper } from "./prune.ts";
+import { planRemoval, type RemovalRequest } from "./removal.ts";
+import { StateCache } from "./state-cache.ts";
+import { StoreQueue } from "./store-queue.ts";
 
 /** Rows of one page, where we page ourselves. */
 const PAGE = 1_000;
 
+/** States without a base at hand are stored whole up to this length: reading one would cost more than it saves. */
+const READ_BASE_FROM_BYTES = 16_384;
+
+/** How often a removal is planned again because other clients have changed the rows. */
+const MAX_PLANS = 20;
+
+type StorageOptions = Pick<CommonStorageOptions, "operationTimeoutMs" | "cacheBytes" | "freeze">;
+
 /** Makes a checkpoint storage of a dialect. For backend authors; users call a dialect package's own factory. */
-export function createStorage(
-  dialect: Dialect,
-  options: Pick<CommonStorageOptions, "operationTimeoutMs"> = {},
-): CheckpointStorage {
-  const { operationTimeoutMs } = resolveCommonOptions(options);
-  return new DialectStorage(dialect, operationTimeoutMs);
+export function createStorage(dialect: Dialect, options: StorageOptions = {}): CheckpointStorage {
+  return new DialectStorage(dialect, resolveCommonOptions(options));
 }
 
 class DialectStorage implements CheckpointStorage {
   readonly #dialect: Dialect;
   readonly #session: DialectSession;
+  readonly #freeze: boolean;
+  readonly #cache: StateCache;
+  readonly #queue: StoreQueue;
 
-  constructor(dialect: Dialect, operationTimeoutMs: number) {
+  constructor(dialect: Dialect, { operationTimeoutMs, cacheBytes, freeze }: ResolvedCommonOptions) {
     this.#dialect = dialect;
     this.#session = new DialectSession(dialect, operationTimeoutMs);
+    this.#freeze = freeze;
+    this.#cache = new StateCache(cacheBytes);
+    this.#queue = new StoreQueue(
+      (insert, signal) => dialect.commit({ insert }, signal),
+      (error) => this.#session.mayBeOneRows(error),
+    );
   }
 
   async storeCheckpoint(checkpoint: NamedAgentCheckpoint, options: StoreOptions = {}): Promise<string> {
     // All of this comes before the first await: what the caller changes afterwards is not stored.
     const head = checkCheckpoint(checkpoint);
     const { ifLatest, signal } = checkStoreOptions(options);
-    const snapshot = snapshotOf(checkpoint.state);
+    const base = this.#cachedBase(head);
+    const snapshot = snapshotOf(checkpoint.state, base?.snapshot, this.#freeze);
     for (const known of [head.id, head.parentId, ifLatest]) {
       if (typeof known === "string") idClock.observe(known);
     }
     const id = head.id ?? idClock.next();
     const afterId = ifLatest === undefined ? null : (ifLatest ?? NIL_ID);
     if (afterId !== null && id <= afterId) throw invalidArgument("checkpoint.id", "above options.ifLatest", id);
-    return await this.#session.run("store checkpoint", signal, async (limit, { maxStatementBytes }) => {
-      const row = toRow({ ...head, id }, await packSnapshot(snapshot), afterId);
-      const bytes = rowBytes(row);
-      if (bytes > maxStatementBytes) throw tooLarge(bytes, maxStatementBytes);
-      if (await this.#insert(row, limit)) return id;
-      await this.#explainRefusal(row, limit);
-      return id;
-    });
+    await this.#session.run("store checkpoint", signal, (limit, { maxStatementBytes }) =>
+      this.#store({ ...head, id, afterId }, snapshot, base, maxStatementBytes, limit),
+    );
+    return id;
   }
 
-  async #insert(row: Row, signal: AbortSignal): Promise<boolean> {
+  async #store(
+    head: Identity,
+    snapshot: Snapshot,
+    cachedBase: StoredChain | undefined,
+    maxBytes: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    let packed = await this.#pack(head, snapshot, cachedBase, signal);
+    let row = toRow(head, packed);
     try {
-      return await this.#dialect.commit({ insert: [row] }, signal);
+      if (!(await this.#insert(row, maxBytes, signal))) {
+        await this.#explainRefusal(row, snapshot, signal);
+        return;
+      }
+    } catch (error) {
+      if (packed.baseId === null || !this.#session.isForeignKey(error)) throw error;
+      // Somebody has removed what it is the difference to.
+      this.#cache.forget(packed.baseId);
+      packed = await packChain(head.id, snapshot, null, false);
+      row = toRow(head, packed);
+      if (!(await this.#insert(row, maxBytes, signal))) {
+        await this.#explainRefusal(row, snapshot, signal);
+        return;
+      }
+    }
+    if (!isSmall(snapshot)) this.#cache.put(lineOf(head), packed.chain, packed.baseId);
+  }
+
+  #cachedBase({ parentId, ...head }: Pick<CheckedCheckpoint, "agentId" | "namespace" | "parentId">) {
+    const line = lineOf(head);
+    return (parentId === null ? undefined : this.#cache.get(line, parentId)) ?? this.#cache.latest(line);
+  }
+
+  async #pack(
+    head: Identity,
+    snapshot: Snapshot,
+    cachedBase: StoredChain | undefined,
+    signal: AbortSignal,
+  ): Promise<PackedChain> {
+    if (isSmall(snapshot)) return await packChain(head.id, snapshot, null, false);
+    const base = cachedBase ?? (await this.#readBase(head, snapshot, signal));
+    if (base === null || !wantsAnchor(base)) return await packChain(head.id, snapshot, base, false);
+    const anchor = await this.#readOrNothing(async () => {
+      return await readChain(fromAnchor(await this.#dialect.readChain(base.id, signal)));
+    });
+    return await packChain(head.id, snapshot, anchor, true);
+  }
+
+  /** What the state may be a difference to, if it is worth to be read. */
+  async #readBase(head: Identity, { stateBytes }: Snapshot, signal: AbortSignal): Promise<StoredChain | null> {
+    if (stateBytes < READ_BASE_FROM_BYTES) return null;
+    const { agentId, namespace, id } = head;
+    const [latest] = await this.#dialect.list({ agentId, namespace, before: id, limit: 1 }, signal);
+    if (latest === undefined) return null;
+    return await this.#readOrNothing(async () => await readChain(await this.#dialect.readChain(latest.id, signal)));
+  }
+
+  /** A state that a new one would be a difference to. If it is damaged, or gone, the new one is whole. */
+  async #readOrNothing(read: () => Promise<StoredChain[]>): Promise<StoredChain | null> {
+    try {
+      return (await read())[0] ?? null;
+    } catch (error) {
+      if (error instanceof UnreadableRow) return null;
+      throw error;
+    }
+  }
+
+  /** `false`: the row, or another one after the same row, is there. */
+  async #insert(row: Row, maxBytes: number, signal: AbortSignal): Promise<boolean> {
+    const bytes = rowBytes(row);
+    if (bytes > maxBytes) throw tooLarge(bytes, maxBytes);
+    try {
+      if (row.afterId !== null) return await this.#dialect.commit({ insert: [row] }, signal);
+      await this.#queue.insert(row, maxBytes, signal);
+      return true;
     } catch (error) {
       if (this.#session.isDuplicate(error)) return false;
       throw error;
@@ -101,7 +189,7 @@ class DialectStorage implements CheckpointStorage {
   }
 
   /** Returns if the row is there: an earlier attempt, whose answer was lost, has stored it. */
-  async #explainRefusal(row: Row, signal: AbortSignal): Promise<void> {
+  async #explainRefusal(row: Row, snapshot: Snapshot, signal: AbortSignal): Promise<void> {
     const [existing] = await this.#dialect.list({ id: row.id, limit: 1 }, signal);
     if (existing === undefined) {
       if (row.afterId === null) {
@@ -110,9 +198,19 @@ class DialectStorage implements CheckpointStorage {
       const expected = row.afterId === NIL_ID ? "the agent to have no checkpoint" : `${row.afterId} to be the latest`;
       throw new CheckpointError("CONFLICT", `store checkpoint: expected ${expected}, but another one was stored`);
     }
-    if (!sameContent(existing, row)) {
+    if (!(await this.#isSame(existing, row, snapshot, signal))) {
       throw new CheckpointError("CONFLICT", `store checkpoint: ${row.id} is there with other content`);
     }
+  }
+
+  async #isSame(existing: RowHead, row: Row, snapshot: Snapshot, signal: AbortSignal): Promise<boolean> {
+    if (IDENTITY.some((member) => existing[member] !== row[member])) return false;
+    if (Buffer.compare(existing.digest, row.digest) === 0) return true;
+    // Another version may have cut the same text into other pieces.
+    const stored = await this.#readOrNothing(
+      async () => await readChain(await this.#dialect.readChain(row.id, signal)),
+    );
+    return stored !== null && sameState(stored.snapshot, snapshot);
   }
 
   async retrieveCheckpoint(id: string, options: CallOptions = {}): Promise<StoredAgentCheckpoint | null> {
@@ -146,13 +244,31 @@ class DialectStorage implements CheckpointStorage {
   }
 
   async #read(id: string, signal: AbortSignal): Promise<StoredAgentCheckpoint | null> {
-    const [row] = await this.#dialect.readChain(id, signal);
+    const found = this.#cache.find(id);
+    if (found !== undefined) {
+      // Whether it is still there, and what else belongs to it, only the database knows.
+      const [head] = await this.#dialect.list({ id, limit: 1 }, signal);
+      if (head !== undefined && Buffer.compare(head.digest, found.snapshot.digest) === 0) {
+        return this.#checkpointOf(head, found);
+      }
+      this.#cache.forget(id);
+    }
+    const rows = await this.#dialect.readChain(id, signal);
+    const [row] = rows;
     if (row === undefined) return null;
+    try {
+      const chain = (await readChain(rows))[0] as StoredChain;
+      if (!isSmall(chain.snapshot)) this.#cache.put(lineOf(row), chain, null);
+      return this.#checkpointOf(row, chain);
+    } catch (error) {
+      throw unreadable(id, error);
+    }
+  }
+
+  #checkpointOf(row: RowHead, { snapshot }: StoredChain): StoredAgentCheckpoint {
     idClock.observe(row.id);
     try {
-      if (row.baseId !== null) throw new UnknownEncoding(`the encoding ${JSON.stringify(row.encoding)} is not known`);
-      const state = await unpackState(row);
-      return { ...toItem(row, decodeMetadataOf(row)), state };
+      return { ...toItem(row, decodeMetadataOf(row)), state: stateOf(snapshot) };
     } catch (error) {
       throw unreadable(row.id, error);
     }
@@ -194,6 +310,42 @@ class DialectStorage implements CheckpointStorage {
     }
   }
 
+  iterateAncestors(id: string, options: CallOptions = {}): AsyncIterableIterator<AgentCheckpointListItem> {
+    const known = checkLookup("id", id);
+    const { signal } = checkCallOptions(options);
+    return this.#ancestors(known, signal);
+  }
+
+  async *#ancestors(
+    from: string | null,
+    signal: AbortSignal | undefined,
+  ): AsyncIterableIterator<AgentCheckpointListItem> {
+    const shown = new Set<string>(); // ids that callers bring may name each other as parents
+    let rows = new Map<string, RowHead>();
+    let id = from;
+    while (id !== null && !shown.has(id)) {
+      const wanted: string = id;
+      if (!rows.has(wanted)) {
+        rows = await this.#session.run("iterate ancestors", signal, (limit) => this.#withOlder(wanted, limit));
+      }
+      const row = rows.get(wanted);
+      if (row === undefined) return;
+      idClock.observe(row.id);
+      yield toItem(row, metadataOrNothing(row));
+      shown.add(row.id);
+      id = row.parentId;
+    }
+  }
+
+  /** A row, if it is there, and a page of those before it in its line: its ancestors, most often. */
+  async #withOlder(id: string, signal: AbortSignal): Promise<Map<string, RowHead>> {
+    const [row] = await this.#dialect.list({ id, limit: 1 }, signal);
+    if (row === undefined) return new Map();
+    const { agentId, namespace } = row;
+    const older = await this.#dialect.list({ agentId, namespace, before: row.id, limit: PAGE }, signal);
+    return new Map([row, ...older].map((one) => [one.id, one]));
+  }
+
   async listAgents(query: AgentsQuery = {}): Promise<string[]> {
     const { after, limit, signal } = checkAgentsQuery(query);
     return await this.#session.run("list agents", signal, (deadline) => this.#dialect.agents(after, limit, deadline));
@@ -202,11 +354,17 @@ class DialectStorage implements CheckpointStorage {
   async deleteCheckpoint(id: string, options: CallOptions = {}): Promise<boolean> {
     const known = checkLookup("id", id);
     const { signal } = checkCallOptions(options);
-    return await this.#session.run("delete checkpoint", signal, async (limit) => {
+    return await this.#session.run("delete checkpoint", signal, async (limit, { maxStatementBytes }) => {
       if (known === null) return false;
       const [row] = await this.#dialect.list({ id: known, limit: 1 }, limit);
       if (row === undefined) return false;
-      await this.#dialect.commit({ remove: [known] }, limit);
+      const isDoomed = (one: string) => one === known;
+      const { removed } = await this.#removeSome({ ids: [known], isDoomed, maxRowBytes: maxStatementBytes }, limit);
+      if (removed === 0) {
+        const message = `delete checkpoint: others that cannot be read are differences to ${known}: delete these first`;
+        throw new CheckpointError("CORRUPT_CHECKPOINT", message);
+      }
+      await this.#dialect.reclaim(limit);
       return true;
     });
   }
@@ -216,13 +374,10 @@ class DialectStorage implements CheckpointStorage {
     const { namespace, signal } = checkLatestQuery(query);
     let removed = 0;
     for await (const rows of this.#heads("delete agent", agent, namespace ?? null, signal)) {
-      await this.#remove(
-        "delete agent",
-        rows.map((row) => row.id),
-        signal,
-      );
-      removed += rows.length;
+      const ids = rows.map((row) => row.id);
+      removed += await this.#remove("delete agent", ids, () => true, signal);
     }
+    await this.#reclaim("delete agent", signal);
     return removed;
   }
 
@@ -231,6 +386,7 @@ class DialectStorage implements CheckpointStorage {
     const now = Date.now();
     const progress = { examined: 0, removed: 0 };
     for await (const agent of this.#agentsOf(checked)) await this.#pruneAgent(agent, checked, now, progress);
+    if (!checked.dryRun) await this.#reclaim("prune checkpoints", checked.signal);
     return { ...progress };
   }
 
@@ -258,25 +414,23 @@ class DialectStorage implements CheckpointStorage {
     progress: { examined: number; removed: number },
   ): Promise<void> {
     const keepers = new Map<string, (row: RowHead) => boolean>();
-    let doomed: string[] = [];
-    const flush = async () => {
-      if (doomed.length === 0) return;
-      if (!policy.dryRun) await this.#remove("prune checkpoints", doomed, policy.signal);
-      progress.removed += doomed.length;
-      doomed = [];
-      policy.onProgress?.({ ...progress });
-    };
+    const doomed = new Set<string>(); // highest first
     for await (const rows of this.#heads("prune checkpoints", agent, policy.namespace, policy.signal)) {
       for (const row of rows) {
         const keep = keepers.get(row.namespace) ?? keeper(policy, nowMs);
         keepers.set(row.namespace, keep);
         progress.examined += 1;
-        if (keep(row)) continue;
-        doomed.push(row.id);
-        if (doomed.length === policy.batchSize) await flush();
+        if (!keep(row)) doomed.add(row.id);
       }
     }
-    await flush();
+    const ids = [...doomed];
+    for (let at = 0; at < ids.length; at += policy.batchSize) {
+      const batch = ids.slice(at, at + policy.batchSize);
+      progress.removed += policy.dryRun
+        ? batch.length
+        : await this.#remove("prune checkpoints", batch, (id) => doomed.has(id), policy.signal);
+      policy.onProgress?.({ ...progress });
+    }
   }
 
   /** All heads of an agent, newest first, in pages; what is stored meanwhile is not among them. */
@@ -297,18 +451,58 @@ class DialectStorage implements CheckpointStorage {
     }
   }
 
-  async #remove(operation: string, ids: readonly string[], signal: AbortSignal | undefined): Promise<void> {
-    for (let at = 0; at < ids.length; at += MAX_LIMIT) {
-      const remove = ids.slice(at, at + MAX_LIMIT);
-      await this.#session.run(operation, signal, (limit) => this.#dialect.commit({ remove }, limit));
+  /** Removes rows, highest first, in bounded steps. Returns how many: see {@link Removal.remove}. */
+  async #remove(
+    operation: string,
+    ids: readonly string[],
+    isDoomed: (id: string) => boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    let removed = 0;
+    for (let left = ids; left.length > 0; ) {
+      const some = left.slice(0, MAX_LIMIT);
+      const step = await this.#session.run(operation, signal, (limit, { maxStatementBytes: maxRowBytes }) =>
+        this.#removeSome({ ids: some, isDoomed, maxRowBytes }, limit),
+      );
+      removed += step.removed;
+      left = left.slice(step.done);
+      await setImmediate(); // some databases answer before anything else has its turn
     }
+    return removed;
+  }
+
+  /** Removes the first ones of these rows, or all. */
+  async #removeSome(request: RemovalRequest, signal: AbortSignal): Promise<{ done: number; removed: number }> {
+    for (let plan = 1; ; plan++) {
+      const { ids, remove, rewrite } = await planRemoval(this.#dialect, request, signal);
+      if (remove.length === 0 || (await this.#commitRemoval({ remove, rewrite }, plan, signal))) {
+        for (const id of remove) this.#cache.forget(id);
+        return { done: ids.length, removed: remove.length };
+      }
+    }
+  }
+
+  /** `false`: other clients have changed the rows since it was planned. */
+  async #commitRemoval(change: Change, plan: number, signal: AbortSignal): Promise<boolean> {
+    try {
+      if (await this.#dialect.commit(change, signal)) return true;
+      if (plan < MAX_PLANS) return false;
+    } catch (error) {
+      if (plan < MAX_PLANS && this.#session.isForeignKey(error)) return false;
+      throw error;
+    }
+    throw new CheckpointError("CONTENTION", "remove checkpoints: other clients keep on changing what builds on them");
+  }
+
+  async #reclaim(operation: string, signal: AbortSignal | undefined): Promise<void> {
+    while (await this.#session.run(operation, signal, (limit) => this.#dialect.reclaim(limit))) await setImmediate();
   }
 
   async stats(query: { readonly agentId?: string } & CallOptions = {}): Promise<StorageStats> {
     const { agentId, signal } = checkStatsQuery(query);
     return await this.#session.run("count checkpoints", signal, async (limit) => {
-      const { rows, storedBytes, stateBytes } = await this.#dialect.stats(agentId, limit);
-      return { checkpoints: rows, storedBytes, stateBytes };
+      const { rows, ...counts } = await this.#dialect.stats(agentId, limit);
+      return { checkpoints: rows, ...counts };
     });
   }
 
@@ -340,9 +534,9 @@ class DialectStorage implements CheckpointStorage {
   }
 }
 
-function snapshotOf(state: unknown): Snapshot {
+function snapshotOf(state: unknown, like: Snapshot | undefined, freeze: boolean): Snapshot {
   try {
-    return takeSnapshot(state);
+    return takeSnapshot(state, { like, freeze });
   } catch (error) {
     if (error instanceof UnsupportedValue) {
       throw new CheckpointError("UNSUPPORTED_VALUE", `store checkpoint: ${error.message}`);
@@ -363,8 +557,17 @@ function snapshotOf(state: unknown): Snapshot {
   }
 }
 
-function toRow(head: CheckedCheckpoint & { readonly id: string }, stored: StoredState, afterId: string | null): Row {
-  return { ...head, ...stored, baseId: null, afterId, pending: null };
+/** All of a row but its state. */
+type Identity = CheckedCheckpoint & { readonly id: string; readonly afterId: string | null };
+
+function toRow(head: Identity, { baseId, packed, chain: { snapshot } }: PackedChain): Row {
+  const { stateBytes, digest } = snapshot;
+  return { ...head, ...packed, stateBytes, digest, baseId, pending: null };
+}
+
+/** What an agent's namespace is called in the cache. */
+function lineOf({ agentId, namespace }: Pick<RowHead, "agentId" | "namespace">): string {
+  return `${agentId}\0${namespace}`;
 }
 
 /** A list item; members that were not given are absent. */
@@ -395,20 +598,18 @@ function metadataOrNothing(row: RowHead): AgentCheckpointListItem["metadata"] {
 
 const IDENTITY = ["agentId", "namespace", "name", "parentId", "createdAt", "metadata", "stateBytes"] as const;
 
-function sameContent(one: RowHead, other: RowHead): boolean {
-  return IDENTITY.every((member) => one[member] === other[member]) && Buffer.compare(one.digest, other.digest) === 0;
-}
-
 function unreadable(id: string, error: unknown): CheckpointError {
-  if (error instanceof UnknownEncoding) {
+  const where = error instanceof UnreadableRow && error.id !== id ? `${id}, which builds on ${error.id}` : id;
+  const reason = error instanceof UnreadableRow ? error.cause : error;
+  if (reason instanceof UnknownEncoding) {
     return new CheckpointError(
       "UNSUPPORTED_FORMAT",
-      `retrieve checkpoint: ${id}: ${error.message}; a newer version wrote it`,
+      `retrieve checkpoint: ${where}: ${reason.message}; a newer version wrote it`,
     );
   }
-  const known = error instanceof DamagedState || error instanceof MalformedText;
-  const problem = known ? error.message : "its metadata or text is damaged";
-  return new CheckpointError("CORRUPT_CHECKPOINT", `retrieve checkpoint: ${id}: ${problem}`);
+  const known = reason instanceof DamagedState || reason instanceof MalformedText;
+  const problem = known ? reason.message : "its metadata or text is damaged";
+  return new CheckpointError("CORRUPT_CHECKPOINT", `retrieve checkpoint: ${where}: ${problem}`);
 }
 
 function tooLarge(bytes: number, limit: number): CheckpointError {

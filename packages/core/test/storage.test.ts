@@ -206,12 +206,7 @@ describe("retrieving", () => {
       "UNSUPPORTED_FORMAT",
       /"json\+zstd" is not known; a newer version wrote it$/,
     ],
-    [
-      "a newer version has stored it as a difference",
-      { baseId: LATER_ID },
-      "UNSUPPORTED_FORMAT",
-      /a newer version wrote it$/,
-    ],
+    ["its base is gone", { baseId: LATER_ID }, "CORRUPT_CHECKPOINT", /what it is a difference to is not there$/],
   ])("it tells by the id when %s, and a list goes on", async (_name, damage, code, message) => {
     await storage.storeCheckpoint(checkpoint({ id: ID, metadata: { a: 1 } }));
     dialect.rows.set(ID, { ...(dialect.rows.get(ID) as Row), ...damage });

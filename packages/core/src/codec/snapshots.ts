@@ -1,26 +1,50 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { promisify } from "node:util";
-import { deflateRaw, deflateRawSync, inflateRaw, inflateRawSync } from "node:zlib";
+import { crc32, deflateRaw, deflateRawSync, inflateRaw, inflateRawSync, type ZlibOptions } from "node:zlib";
+import { alignPieces, difference, isCopy, notCopied, PieceList, type Run, type Step } from "./delta.ts";
+import { type CutText, cutTree, makePiece, type Part, type Piece, pieceOf } from "./pieces.ts";
 import { decodeValue, encodeValue, type TextForm } from "./values.ts";
+import { DamagedBytes, readVarint, writeVarint } from "./varint.ts";
 
 /**
- * States as bytes: text, length, digest and compression.
+ * States as bytes: their pieces, length and digest, and how they are written, whole or as the difference to a base.
  *
- * What is stored names its own encoding in words: the form of the text (`json`, `tagged`), and `+deflate` if it is
- * compressed. The digest names the content, so it does not depend on the compression: of a `json` text it is the SHA-256 of
- * its UTF-8, of any other form that of the form's name, a NUL, and the text (in `tagged` the same text is another value).
+ * What is stored names its own encoding in words:
+ *
+ * - the form of the text, `json` or `tagged`. Nothing more: the bytes are the text.
+ * - `+pieces`: the bytes are steps, which copy pieces of the base and insert others (see `writeBody`), and a checksum.
+ * - `+deflate`: what is inserted is compressed; or, without `+pieces`, as version 0.1 wrote it, the text is.
+ * - `+anchor`: at the end, see `chains.ts`; for those who read the rows, it says nothing about the bytes.
+ *
+ * The digest names the content, not the encoding. Of a state in one piece it is the SHA-256 of the text (`json`), or of
+ * `tagged`, a NUL and the text; of one in several pieces that of the form, `+pieces`, a NUL, and for every 64 pieces the
+ * SHA-256 of their names in base64. So a store hashes what is new, and not much more.
  */
 
-/** A state's text as bytes, before compression. Made at once, so that it is a snapshot. */
+/** A state as it was when taken: nothing that the caller changes later changes it. */
 export interface Snapshot {
   readonly form: TextForm;
-  readonly bytes: Uint8Array;
+  readonly pieces: readonly Piece[];
+  /** The first 64 pieces, the next 64, and so on; the last ones may be fewer. */
+  readonly blocks: readonly Block[];
+  /** The length of the text as UTF-8. */
+  readonly stateBytes: number;
   readonly digest: Uint8Array;
 }
 
-export interface StoredState {
+/** Pieces that follow each other. */
+interface Block {
+  readonly bytes: number;
+  /** The SHA-256 of the pieces' names, in base64. */
+  readonly name: string;
+}
+
+export interface PackedState {
   readonly encoding: string;
   readonly state: Uint8Array;
+}
+
+export interface StoredState extends PackedState {
   readonly stateBytes: number;
   readonly digest: Uint8Array;
 }
@@ -32,59 +56,291 @@ export class DamagedState extends Error {}
 export class UnknownEncoding extends Error {}
 
 /** Below this, compression gains less than it costs. */
-const COMPRESS_FROM_BYTES = 128;
+const COMPRESS_FROM_BYTES = 256;
 /** Above this, compression would hold up the event loop: another thread does it. */
 const COMPRESS_ASIDE_FROM_BYTES = 32 * 1024;
-/** Speed: the user waits for the store. Level 6 makes conversations 15% smaller and takes three times as long. */
-const DEFLATE = { level: 1 };
+/** All that deflate can look back. */
+const MAX_DICTIONARY_BYTES = 32 * 1024;
+const CHECKSUM_BYTES = 4;
+/** Pieces that are named together in the digest. */
+const BLOCK = 64;
 
-const deflateAside = promisify<Uint8Array, typeof DEFLATE, Buffer>(deflateRaw);
-const inflateAside = promisify<Uint8Array, { maxOutputLength: number }, Buffer>(inflateRaw);
+const deflateAside = promisify<Uint8Array, ZlibOptions, Buffer>(deflateRaw);
+const inflateAside = promisify<Uint8Array, ZlibOptions, Buffer>(inflateRaw);
 
-/** @throws UnsupportedValue, or a `RangeError` if the text is longer than the longest string. */
-export function takeSnapshot(state: unknown): Snapshot {
-  const { form, text } = encodeValue(state);
-  const bytes = Buffer.from(text, "utf8");
-  return { form, bytes, digest: digestOf(form, bytes) };
+export interface SnapshotOptions {
+  /** A state that is like this one: pieces that are the same are shared with it, and cost no time and no memory. */
+  readonly like?: Snapshot | undefined;
+  /** See `CommonStorageOptions.freeze`. */
+  readonly freeze?: boolean;
 }
 
-export async function packSnapshot({ form, bytes, digest }: Snapshot): Promise<StoredState> {
-  const whole = { encoding: form, state: bytes, stateBytes: bytes.byteLength, digest };
-  if (bytes.byteLength < COMPRESS_FROM_BYTES) return whole;
-  const aside = bytes.byteLength >= COMPRESS_ASIDE_FROM_BYTES;
-  const compressed = aside ? await deflateAside(bytes, DEFLATE) : deflateRawSync(bytes, DEFLATE);
-  if (compressed.byteLength >= bytes.byteLength) return whole;
-  return { ...whole, encoding: `${form}+deflate`, state: compressed };
-}
-
-/** @throws DamagedState, UnknownEncoding */
-export async function unpackState({ encoding, state, stateBytes, digest }: StoredState): Promise<unknown> {
-  const parsed = /^(json|tagged)(\+deflate)?$/.exec(encoding);
-  if (parsed === null) throw new UnknownEncoding(`the encoding ${JSON.stringify(encoding.slice(0, 64))} is not known`);
-  const bytes = parsed[2] === undefined ? state : await inflate(state, stateBytes);
-  if (bytes.byteLength !== stateBytes) {
-    throw new DamagedState(`the state has ${bytes.byteLength} bytes, and should have ${stateBytes}`);
+/** @throws UnsupportedValue, or a `RangeError` if a text is longer than the longest string. */
+export function takeSnapshot(value: unknown, { like, freeze = false }: SnapshotOptions = {}): Snapshot {
+  const { form, tree } = encodeValue(value, freeze);
+  const { parts, claims } = cutTree(tree);
+  if (like === undefined) {
+    const pieces = parts.map(asPiece);
+    claim(claims, pieces);
+    return snapshotOf(form, pieces, []);
   }
-  const form = parsed[1] as TextForm;
-  if (!digestOf(form, bytes).equals(digest)) throw new DamagedState("the state does not match its digest");
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
-  return decodeValue({ form, text });
+  const runs = alignPieces(parts, like.pieces);
+  const pieces = sharePieces(parts, like.pieces, runs);
+  claim(claims, pieces);
+  return snapshotOf(form, pieces, sharedBlocks(like, runs));
 }
 
-async function inflate(state: Uint8Array, stateBytes: number): Promise<Uint8Array> {
+function claim(claims: CutText["claims"], pieces: readonly Piece[]): void {
+  for (const { known, from, to } of claims) known.pieces = pieces.slice(from, to);
+}
+
+function asPiece(part: Part): Piece {
+  return typeof part === "string" ? makePiece(part) : part;
+}
+
+/** The parts as pieces: those of `base` where the runs say so. */
+function sharePieces(parts: readonly Part[], base: readonly Piece[], runs: readonly Run[]): Piece[] {
+  const lists: (readonly Piece[])[] = [];
+  let done = 0;
+  for (const { at, from, count } of runs) {
+    if (at > done) lists.push(parts.slice(done, at).map(asPiece));
+    lists.push(base.slice(from, from + count));
+    done = at + count;
+  }
+  lists.push(parts.slice(done).map(asPiece));
+  return ([] as Piece[]).concat(...lists);
+}
+
+/** The blocks that are at the same place in both, by their position. */
+function sharedBlocks({ blocks }: Snapshot, runs: readonly Run[]): Block[] {
+  const shared: Block[] = [];
+  for (const { at, from, count } of runs) {
+    if (at !== from) continue;
+    for (let block = Math.ceil(at / BLOCK); (block + 1) * BLOCK <= at + count; block++) {
+      shared[block] = blocks[block] as Block;
+    }
+  }
+  return shared;
+}
+
+function snapshotOf(form: TextForm, pieces: readonly Piece[], shared: readonly Block[]): Snapshot {
+  const count = Math.ceil(pieces.length / BLOCK);
+  const blocks = Array.from({ length: count }, (_, block) => {
+    return shared[block] ?? blockOf(pieces.slice(block * BLOCK, (block + 1) * BLOCK));
+  });
+  const stateBytes = blocks.reduce((sum, { bytes }) => sum + bytes, 0);
+  return { form, pieces, blocks, stateBytes, digest: digestOf(form, pieces, blocks) };
+}
+
+function blockOf(pieces: readonly Piece[]): Block {
+  const bytes = pieces.reduce((sum, piece) => sum + piece.bytes, 0);
+  return { bytes, name: hash("sha256", pieces.map(({ name }) => name).join(""), "base64") };
+}
+
+/** Writes a state, as the difference to `base` if there is one. `anchor` marks the row, see `chains.ts`. */
+export async function packSnapshot(
+  { form, pieces, stateBytes }: Snapshot,
+  base: Snapshot | null,
+  anchor = false,
+): Promise<PackedState> {
+  const [only] = pieces;
+  if (base === null && pieces.length === 1 && stateBytes < COMPRESS_FROM_BYTES) {
+    return { encoding: form, state: Buffer.from((only as Piece).text, "utf8") };
+  }
+  const steps = base === null ? [{ pieces }] : difference(pieces, base.pieces);
+  const inserted = insertedBytes(steps);
+  const dictionary = base === null ? null : notCopied(steps, PieceList.of(base.pieces), MAX_DICTIONARY_BYTES);
+  const deflated = inserted.byteLength < COMPRESS_FROM_BYTES ? null : await deflate(inserted, dictionary);
+  const compressed = deflated !== null && deflated.byteLength < inserted.byteLength;
+  const encoding = `${form}+pieces${compressed ? "+deflate" : ""}${anchor ? "+anchor" : ""}`;
+  return { encoding, state: writeBody(steps, inserted.byteLength, compressed ? deflated : inserted) };
+}
+
+/**
+ * All numbers are varints. The number of steps; each step: twice its count of pieces and where they begin in the base
+ * (copy), or twice their count and one (insert); the length of what is inserted; that, maybe compressed: the lengths of
+ * all inserted pieces and their texts as UTF-8. And the CRC-32 of all this in four bytes, little-endian.
+ */
+function writeBody(steps: readonly Step[], insertedLength: number, inserted: Uint8Array): Buffer {
+  const header: number[] = [];
+  writeVarint(header, steps.length);
+  for (const step of steps) {
+    if (isCopy(step)) {
+      writeVarint(header, step.count * 2);
+      writeVarint(header, step.from);
+    } else {
+      writeVarint(header, step.pieces.length * 2 + 1);
+    }
+  }
+  writeVarint(header, insertedLength);
+  const body = Buffer.allocUnsafe(header.length + inserted.byteLength + CHECKSUM_BYTES);
+  body.set(header);
+  body.set(inserted, header.length);
+  const end = header.length + inserted.byteLength;
+  body.writeUInt32LE(crc32(body.subarray(0, end)), end);
+  return body;
+}
+
+function insertedBytes(steps: readonly Step[]): Buffer {
+  const lengths: number[] = [];
+  const texts: string[] = [];
+  for (const step of steps) {
+    if (isCopy(step)) continue;
+    for (const { bytes, text } of step.pieces) {
+      writeVarint(lengths, bytes);
+      texts.push(text);
+    }
+  }
+  return Buffer.concat([
+    Uint8Array.from(lengths),
+    ...(texts.length === 0 ? [] : [Buffer.from(texts.join(""), "utf8")]),
+  ]);
+}
+
+/** The pieces of a stored state. Not compared with its digest yet. @throws DamagedState, UnknownEncoding */
+export async function unpackState(
+  { encoding, state, stateBytes }: StoredState,
+  base: PieceList | null,
+): Promise<PieceList> {
+  const { pieces, deflated } = parseEncoding(encoding);
+  if (!pieces) {
+    if (base !== null) throw new DamagedState("the state is whole, and should be a difference");
+    return PieceList.of([pieceOf(asBuffer(deflated ? await inflate(state, stateBytes, null) : state))]);
+  }
+  try {
+    return await readBody(asBuffer(state), deflated, base);
+  } catch (error) {
+    if (error instanceof DamagedBytes || error instanceof RangeError) throw new DamagedState("the state is damaged");
+    throw error;
+  }
+}
+
+async function readBody(body: Buffer, deflated: boolean, base: PieceList | null): Promise<PieceList> {
+  const end = body.byteLength - CHECKSUM_BYTES;
+  if (end < 0 || crc32(body.subarray(0, end)) !== body.readUInt32LE(end)) throw new DamagedBytes("checksum");
+  const at = { position: 0 };
+  const counts: (Step | number)[] = Array.from({ length: readVarint(body, at) }, () => {
+    const kind = readVarint(body, at);
+    const count = Math.floor(kind / 2);
+    return kind % 2 === 1 ? count : { from: readVarint(body, at), count };
+  });
+  const copies = counts.filter((step) => typeof step !== "number");
+  const length = readVarint(body, at);
+  const written = body.subarray(at.position, end);
+  const dictionary = base === null ? null : notCopied(copies, base, MAX_DICTIONARY_BYTES);
+  const inserted = deflated ? asBuffer(await inflate(written, length, dictionary)) : written;
+  const pieces = readInserted(
+    inserted,
+    counts.reduce<number>((sum, step) => sum + (typeof step === "number" ? step : 0), 0),
+  );
+  let taken = 0;
+  const steps = counts.map((step) => {
+    if (typeof step !== "number") return step;
+    taken += step;
+    return { pieces: pieces.slice(taken - step, taken) };
+  });
+  return (base ?? PieceList.of([])).apply(steps);
+}
+
+function readInserted(bytes: Buffer, count: number): Piece[] {
+  const at = { position: 0 };
+  const lengths = Array.from({ length: count }, () => readVarint(bytes, at));
+  let from = at.position;
+  return lengths.map((length) => {
+    from += length;
+    if (from > bytes.byteLength) throw new DamagedBytes("a piece beyond the end");
+    return pieceOf(bytes.subarray(from - length, from));
+  });
+}
+
+/** @throws DamagedState if the pieces are not what was stored */
+export function verifySnapshot(pieces: PieceList, { encoding, stateBytes, digest }: StoredState): Snapshot {
+  const snapshot = snapshotOf(parseEncoding(encoding).form, pieces.slice(0, pieces.length), []);
+  if (snapshot.stateBytes !== stateBytes) {
+    throw new DamagedState(`the state has ${snapshot.stateBytes} bytes, and should have ${stateBytes}`);
+  }
+  if (Buffer.compare(snapshot.digest, digest) !== 0) throw new DamagedState("the state does not match its digest");
+  return snapshot;
+}
+
+/** @throws MalformedText */
+export function stateOf({ form, pieces }: Snapshot): unknown {
+  return decodeValue({ form, text: textOf(pieces) });
+}
+
+/** Whether two states are the same, however they are cut. */
+export function sameState(one: Snapshot, other: Snapshot): boolean {
+  return one.form === other.form && textOf(one.pieces) === textOf(other.pieces);
+}
+
+function textOf(pieces: readonly Piece[]): string {
+  return pieces.map(({ text }) => text).join("");
+}
+
+/** @throws UnknownEncoding */
+export function parseEncoding(encoding: string): {
+  readonly form: TextForm;
+  readonly pieces: boolean;
+  readonly deflated: boolean;
+  readonly anchor: boolean;
+} {
+  const parsed = /^(json|tagged)(\+pieces)?(\+deflate)?(\+anchor)?$/.exec(encoding);
+  if (parsed === null) throw new UnknownEncoding(`the encoding ${JSON.stringify(encoding.slice(0, 64))} is not known`);
+  const [, form, pieces, deflated, anchor] = parsed;
+  return {
+    form: form as TextForm,
+    pieces: pieces !== undefined,
+    deflated: deflated !== undefined,
+    anchor: anchor !== undefined,
+  };
+}
+
+/**
+ * At the lowest level: the user waits for the store, and higher ones take three times as long for a seventh less. A window
+ * no larger than needed, since setting up a large one takes longer than compressing a small state.
+ */
+async function deflate(bytes: Uint8Array, dictionary: Uint8Array | null): Promise<Uint8Array> {
+  const size = bytes.byteLength + (dictionary?.byteLength ?? 0);
+  const windowBits = Math.min(15, Math.max(9, Math.ceil(Math.log2(size))));
+  const options: ZlibOptions = {
+    level: 1,
+    windowBits,
+    memLevel: Math.min(8, windowBits - 6),
+    ...dictionaryOf(dictionary),
+  };
+  return bytes.byteLength >= COMPRESS_ASIDE_FROM_BYTES
+    ? await deflateAside(bytes, options)
+    : deflateRawSync(bytes, options);
+}
+
+async function inflate(bytes: Uint8Array, length: number, dictionary: Uint8Array | null): Promise<Uint8Array> {
+  let inflated: Uint8Array;
   try {
     // One byte more than there should be, so that a longer one is told from a damaged one.
-    const options = { maxOutputLength: Math.max(1, stateBytes + 1) };
-    return stateBytes >= COMPRESS_ASIDE_FROM_BYTES
-      ? await inflateAside(state, options)
-      : inflateRawSync(state, options);
+    const options = { maxOutputLength: Math.max(1, length + 1), ...dictionaryOf(dictionary) };
+    inflated =
+      length >= COMPRESS_ASIDE_FROM_BYTES ? await inflateAside(bytes, options) : inflateRawSync(bytes, options);
   } catch {
     throw new DamagedState("the compressed state is damaged");
   }
+  if (inflated.byteLength === length) return inflated;
+  throw new DamagedState(`the state has ${inflated.byteLength} bytes, and should have ${length}`);
 }
 
-function digestOf(form: TextForm, bytes: Uint8Array): Buffer {
-  const hash = createHash("sha256");
-  if (form !== "json") hash.update(`${form}\0`);
-  return hash.update(bytes).digest();
+function dictionaryOf(dictionary: Uint8Array | null): ZlibOptions {
+  return dictionary === null || dictionary.byteLength === 0 ? {} : { dictionary };
+}
+
+function digestOf(form: TextForm, pieces: readonly Piece[], blocks: readonly Block[]): Buffer {
+  const [only] = pieces;
+  if (pieces.length === 1) return sha256(form === "json" ? (only as Piece).text : `${form}\0${(only as Piece).text}`);
+  return sha256(`${form}+pieces\0${blocks.map(({ name }) => name).join("")}`);
+}
+
+function sha256(text: string): Buffer {
+  return hash("sha256", text, "buffer");
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

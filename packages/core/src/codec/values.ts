@@ -9,12 +9,20 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { isDate, isMap, isSet, isUint8Array } from "node:util/types";
+import { continuedBy, DOLLAR, LOOSE, learnFrozen, learnOnSecondSight, learnOwn, NOT_JSON, recognise } from "./known.ts";
+import { isOnePiece } from "./pieces.ts";
 
 export type TextForm = "json" | "tagged";
 
 export interface EncodedText {
   readonly form: TextForm;
   readonly text: string;
+}
+
+/** A value as plain JSON data, of which the text is made: `JSON.stringify(tree)`. */
+export interface EncodedValue {
+  readonly form: TextForm;
+  readonly tree: unknown;
 }
 
 /** How deep values may be nested. Twice as deep a text would come near to what `JSON.parse` can take. */
@@ -26,11 +34,14 @@ export class UnsupportedValue extends Error {}
 /** A text that this codec has not written. */
 export class MalformedText extends Error {}
 
-/** @throws UnsupportedValue, or a `RangeError` if the text is longer than the longest string. */
-export function encodeValue(value: unknown): EncodedText {
-  const walk = new Walk();
-  if (walk.isJson(value, 0)) return { form: "json", text: JSON.stringify(value) };
-  return { form: "tagged", text: JSON.stringify(walk.tag(value, 0)) };
+/**
+ * `freeze`: freezes the plain objects and arrays of the value while walking through it.
+ * @throws UnsupportedValue, or a `RangeError` if the value is nested deeper than the stack reaches
+ */
+export function encodeValue(value: unknown, freeze = false): EncodedValue {
+  const walk = new Walk(freeze);
+  const traits = walk.inspect(value, 0);
+  return (traits & NOT_JSON) === 0 ? { form: "json", tree: value } : { form: "tagged", tree: walk.tag(value, 0) };
 }
 
 /** @throws MalformedText */
@@ -46,59 +57,85 @@ export function decodeValue({ form, text }: EncodedText): unknown {
 
 type PlainObject = Record<string, unknown>;
 
+const NOTHING_CONTINUED = { length: 0, known: { traits: 0, height: 0 } };
+
 /** One pass over a value, which knows where it is. */
 class Walk {
+  readonly #freeze: boolean;
   /** The keys and the containers from the root to here; entries beyond the current depth are stale. */
   readonly #path: (string | number)[] = [];
   readonly #ancestors: object[] = [];
+  /** The deepest level that was seen, for the height of what is frozen. */
+  #deepest = 0;
 
-  /** Whether JSON says all of it. Throws for what neither form can say. */
-  isJson(value: unknown, depth: number): boolean {
+  constructor(freeze: boolean) {
+    this.#freeze = freeze;
+  }
+
+  /** The value's traits. Throws for what neither form can say. */
+  inspect(value: unknown, depth: number): number {
     switch (typeof value) {
       case "string":
       case "boolean":
-        return true;
+        return 0;
       case "number":
-        return Number.isFinite(value) && !Object.is(value, -0);
+        return Number.isFinite(value) && !Object.is(value, -0) ? 0 : NOT_JSON;
       case "undefined":
       case "bigint":
-        return false;
+        return NOT_JSON;
       case "object":
-        if (value === null) return true;
+        if (value === null) return 0;
         break;
       default:
         throw this.#unsupported(depth, `is a ${typeof value}`);
     }
-    this.#enter(value, depth);
-    let json = true;
-    switch (kindOf(value)) {
-      case "array": {
-        const array = value as unknown[];
-        // `tag` looks inside of one with holes: by its keys, since its length may be four billion.
-        if (this.#isSparse(array, depth)) return false;
-        for (let index = 0; index < array.length; index++) {
-          this.#path[depth] = index;
-          if (!this.isJson(array[index], depth + 1)) json = false;
-        }
-        return json;
-      }
-      case "object": {
-        const object = value as PlainObject;
-        for (const key of this.#keys(object, depth)) {
-          this.#path[depth] = key;
-          const member = object[key];
-          if (!this.isJson(member, depth + 1)) json = false;
-        }
-        return json && Object.getPrototypeOf(object) !== null;
-      }
-      case undefined:
-        throw this.#unsupported(depth, `is ${className(value)}`);
-      default:
-        return false; // `tag` looks inside
+    const known = recognise(value);
+    if (known !== undefined && depth + known.height < MAX_DEPTH) {
+      this.#deepest = Math.max(this.#deepest, depth + known.height);
+      return known.traits;
     }
+    const kind = kindOf(value);
+    if (kind === undefined) throw this.#unsupported(depth, `is ${className(value)}`);
+    this.#enter(value, depth);
+    if (kind !== "array" && kind !== "object") return NOT_JSON | LOOSE; // `tag` looks inside
+    if (this.#freeze) Object.freeze(value);
+    return Object.isFrozen(value) ? this.#inspectFrozen(value, depth) : this.#inspectMembers(value, depth, 0) | LOOSE;
   }
 
-  /** The value as JSON, with tags for what JSON cannot say. */
+  #inspectFrozen(value: object, depth: number): number {
+    const continued = Array.isArray(value) ? continuedBy(value) : null;
+    const { length, known } = continued ?? NOTHING_CONTINUED;
+    const outside = this.#deepest;
+    this.#deepest = depth + known.height;
+    const traits = known.traits | this.#inspectMembers(value, depth, length);
+    const height = this.#deepest - depth;
+    this.#deepest = Math.max(outside, this.#deepest);
+    const learned = (traits & LOOSE) === 0 && learnFrozen(value, traits, height, continued);
+    return learned ? traits : traits | LOOSE;
+  }
+
+  #inspectMembers(value: object, depth: number, fromElement: number): number {
+    let traits = 0;
+    if (Array.isArray(value)) {
+      const array: unknown[] = value;
+      // `tag` looks inside of one with holes: by its keys, since its length may be four billion.
+      if (fromElement === 0 && this.#isSparse(array, depth)) return NOT_JSON | LOOSE;
+      for (let index = fromElement; index < array.length; index++) {
+        this.#path[depth] = index;
+        traits |= this.inspect(array[index], depth + 1);
+      }
+      return traits;
+    }
+    const object = value as PlainObject;
+    for (const key of this.#keys(object, depth)) {
+      this.#path[depth] = key;
+      if (key.charCodeAt(0) === 0x24) traits |= DOLLAR;
+      traits |= this.inspect(object[key], depth + 1);
+    }
+    return Object.getPrototypeOf(object) === null ? traits | NOT_JSON : traits;
+  }
+
+  /** The value as JSON, with tags for what JSON cannot say. Parts that need none are in it as they are. */
   tag(value: unknown, depth: number): unknown {
     switch (typeof value) {
       case "string":
@@ -117,6 +154,28 @@ class Walk {
       default:
         throw this.#unsupported(depth, `is a ${typeof value}`);
     }
+    const known = recognise(value); // again: `inspect` has not looked inside of maps and sets
+    if (known === undefined || depth + known.height >= MAX_DEPTH) {
+      return this.#remember(value, this.#tagContainer(value, depth));
+    }
+    if ((known.traits & (NOT_JSON | DOLLAR)) === 0) return value;
+    if (known.tagged !== null) return known.tagged;
+    const tagged = this.#tagContainer(value, depth);
+    if (tagged !== value) learnOwn(tagged);
+    known.tagged = tagged;
+    return tagged;
+  }
+
+  /** A part that needs tags, and is worth it, is tagged once, and not again until it has changed. */
+  #remember(value: object, tagged: object): object {
+    const known = tagged !== value && isOnePiece(tagged) ? learnOnSecondSight(value) : undefined;
+    if (known === undefined) return tagged;
+    known.tagged = tagged;
+    learnOwn(tagged);
+    return tagged;
+  }
+
+  #tagContainer(value: object, depth: number): object {
     this.#enter(value, depth);
     const kind = kindOf(value);
     switch (kind) {
@@ -154,7 +213,7 @@ class Walk {
     }
   }
 
-  #tagArray(array: unknown[], depth: number): unknown {
+  #tagArray(array: unknown[], depth: number): object {
     if (!this.#isSparse(array, depth)) return this.#tagEach(array, depth);
     const present: unknown[] = [];
     for (const key of Object.keys(array)) {
@@ -164,24 +223,38 @@ class Walk {
     return { $: ["sparse", array.length, present] };
   }
 
-  #tagObject(object: PlainObject, depth: number): unknown {
-    const tagged: PlainObject = {};
-    for (const key of this.#keys(object, depth)) {
+  #tagObject(object: PlainObject, depth: number): object {
+    const keys = this.#keys(object, depth);
+    let changed = Object.getPrototypeOf(object) === null;
+    const members = keys.map((key) => {
       this.#path[depth] = key;
-      define(tagged, key.startsWith("$") ? `$${key}` : key, this.tag(object[key], depth + 1));
-    }
+      const member = object[key];
+      const tagged = this.tag(member, depth + 1);
+      if (tagged !== member || key.startsWith("$")) changed = true;
+      return tagged;
+    });
+    if (!changed) return object;
+    const tagged: PlainObject = {};
+    keys.forEach((key, index) => {
+      define(tagged, key.startsWith("$") ? `$${key}` : key, members[index]);
+    });
     return Object.getPrototypeOf(object) === null ? { $: ["null-prototype", tagged] } : tagged;
   }
 
-  #tagEach(values: readonly unknown[], depth: number): unknown[] {
-    return values.map((value, index) => {
+  #tagEach(values: unknown[], depth: number): unknown[] {
+    let changed = false;
+    const tagged = values.map((value, index) => {
       this.#path[depth] = index;
-      return this.tag(value, depth + 1);
+      const one = this.tag(value, depth + 1);
+      if (one !== value) changed = true;
+      return one;
     });
+    return changed ? tagged : values;
   }
 
   #enter(value: object, depth: number): void {
     this.#ancestors[depth] = value;
+    if (depth > this.#deepest) this.#deepest = depth;
     if (depth < MAX_DEPTH) return;
     // Too deep, and most likely for ever: look whether some object contains itself.
     const firstSeen = new Map<object, number>();
@@ -197,7 +270,9 @@ class Walk {
   /** The keys of a plain object, none of which may be lost. */
   #keys(object: object, depth: number): string[] {
     const keys = Object.keys(object);
-    if (Reflect.ownKeys(object).length !== keys.length) {
+    // Two questions take half as long as `Reflect.ownKeys`.
+    const others = Object.getOwnPropertySymbols(object).length;
+    if (others > 0 || Object.getOwnPropertyNames(object).length !== keys.length) {
       throw this.#unsupported(depth, "has a symbol or a non-enumerable property as a member");
     }
     return keys;
@@ -255,7 +330,7 @@ const KINDS = new Map<object, Kind>([
 /** By prototype, so that a class instance is never taken for data. */
 function kindOf(value: object): Kind | undefined {
   const prototype: object | null = Object.getPrototypeOf(value);
-  if (prototype === null) return "object";
+  if (prototype === Object.prototype || prototype === null) return "object";
   const kind = KINDS.get(prototype);
   if (kind === "array") return Array.isArray(value) ? "array" : undefined;
   if (kind !== undefined) return hasSlots(value, kind) ? kind : undefined;

@@ -1,0 +1,150 @@
+import type { PieceList } from "./codec/delta.ts";
+import {
+  DamagedState,
+  type PackedState,
+  packSnapshot,
+  parseEncoding,
+  type Snapshot,
+  UnknownEncoding,
+  unpackState,
+  verifySnapshot,
+} from "./codec/snapshots.ts";
+import type { Row } from "./dialect.ts";
+
+/**
+ * How states are stored: whole, or as the difference to an earlier one of the same line, which may be a difference itself.
+ * A chain is a row and its bases.
+ *
+ * A line of 10,000 turns is one whole state, then differences. So that no chain grows long, every {@link STRIDE}th row is an
+ * anchor: the difference to the anchor before, not to the row before. Together the anchors hold the history once more, so
+ * a line takes about twice the bytes of its changes, and a chain has at most {@link MAX_ROWS} rows: the anchors, and the
+ * rows since the last one.
+ *
+ * A state is whole again when reading it would take more than twice the bytes of a whole one (a state that is rewritten
+ * rather than added to), or when there are too many anchors.
+ */
+
+/** A state, and what it takes to read it. */
+export interface StoredChain {
+  readonly id: string;
+  readonly snapshot: Snapshot;
+  /** The rows of its chain. */
+  readonly rows: number;
+  /** How many of them came after the last anchor. */
+  readonly sinceAnchor: number;
+  /** The bytes of all of them as stored. */
+  readonly storedBytes: number;
+  /** Of the whole one at its end: how many stored bytes a byte of text takes. */
+  readonly compression: number;
+}
+
+export interface PackedChain {
+  readonly baseId: string | null;
+  readonly packed: PackedState;
+  /** As it will be when stored. */
+  readonly chain: StoredChain;
+}
+
+/** Rows from one anchor to the next. */
+const STRIDE = 128;
+/** MariaDB silently ends a recursion after 1,000 steps, MySQL with an error. */
+const MAX_ROWS = 256;
+/** A whole state is smaller than its difference's overhead, and quicker to read than two rows. */
+const WHOLE_UP_TO_BYTES = 4_096;
+/** What a chain may take beyond twice the bytes of a whole state: less than a page. */
+const SLACK_BYTES = 4_096;
+
+/** Whether the next row after this one is to be the difference to its last anchor. */
+export function wantsAnchor(chain: StoredChain): boolean {
+  return chain.sinceAnchor + 1 >= STRIDE && chain.rows + 1 - chain.sinceAnchor <= MAX_ROWS - STRIDE;
+}
+
+/** The part of a chain that begins with its last anchor. */
+export function fromAnchor(rows: readonly Row[]): readonly Row[] {
+  return rows.slice(rows.findIndex((row) => row.baseId === null || isAnchor(row)));
+}
+
+function isAnchor({ encoding }: Row): boolean {
+  return parseEncoding(encoding).anchor;
+}
+
+/** Whether a difference is worth it at all. */
+export function isSmall({ stateBytes }: Snapshot): boolean {
+  return stateBytes <= WHOLE_UP_TO_BYTES;
+}
+
+/** Packs a state as a difference to `base`, or whole if there is none, or if that is better. */
+export async function packChain(
+  id: string,
+  snapshot: Snapshot,
+  base: StoredChain | null,
+  anchor: boolean,
+): Promise<PackedChain> {
+  if (base !== null && base.id < id && !isSmall(snapshot) && base.rows < MAX_ROWS) {
+    const packed = await packSnapshot(snapshot, base.snapshot, anchor);
+    const storedBytes = base.storedBytes + packed.state.byteLength;
+    if (storedBytes <= 2 * base.compression * snapshot.stateBytes + SLACK_BYTES) {
+      const sinceAnchor = anchor ? 0 : base.sinceAnchor + 1;
+      const { rows, compression } = base;
+      return {
+        baseId: base.id,
+        packed,
+        chain: { id, snapshot, rows: rows + 1, sinceAnchor, storedBytes, compression },
+      };
+    }
+  }
+  const packed = await packSnapshot(snapshot, null);
+  return { baseId: null, packed, chain: wholeChain(id, snapshot, packed) };
+}
+
+function wholeChain(id: string, snapshot: Snapshot, { state }: PackedState): StoredChain {
+  const compression = state.byteLength / Math.max(1, snapshot.stateBytes);
+  return { id, snapshot, rows: 1, sinceAnchor: 0, storedBytes: state.byteLength, compression };
+}
+
+/** A row whose state cannot be read, of the chain of one that was asked for. */
+export class UnreadableRow extends Error {
+  readonly id: string;
+  override readonly cause: DamagedState | UnknownEncoding;
+
+  constructor(id: string, cause: DamagedState | UnknownEncoding) {
+    super(cause.message);
+    this.id = id;
+    this.cause = cause;
+  }
+}
+
+/**
+ * The states of a chain's rows, the first of which they belong to: that one's, and those of `also`, if they are in it.
+ * `rows` is the row, its base, and so on to a whole one. Each is verified.
+ * @throws UnreadableRow
+ */
+export async function readChain(
+  rows: readonly Row[],
+  also: (row: Row) => boolean = () => false,
+): Promise<StoredChain[]> {
+  const found: StoredChain[] = [];
+  let pieces: PieceList | null = null;
+  let chain = { rows: 0, sinceAnchor: 0, storedBytes: 0, compression: 1 };
+  for (let index = rows.length - 1; index >= 0; index--) {
+    const row = rows[index] as Row;
+    const { id, baseId, state, stateBytes } = row;
+    try {
+      if (pieces === null && baseId !== null) throw new DamagedState("what it is a difference to is not there");
+      pieces = await unpackState(row, pieces);
+      chain = {
+        rows: chain.rows + 1,
+        sinceAnchor: baseId === null || isAnchor(row) ? 0 : chain.sinceAnchor + 1,
+        storedBytes: chain.storedBytes + state.byteLength,
+        compression: baseId === null ? state.byteLength / Math.max(1, stateBytes) : chain.compression,
+      };
+      // The whole one in any case: a version that wrote no checksums may have written it.
+      if (baseId === null) verifySnapshot(pieces, row);
+      if (index === 0 || also(row)) found.push({ id, snapshot: verifySnapshot(pieces, row), ...chain });
+    } catch (error) {
+      if (!(error instanceof DamagedState || error instanceof UnknownEncoding)) throw error;
+      throw new UnreadableRow(id, error);
+    }
+  }
+  return found.reverse();
+}

@@ -1,0 +1,230 @@
+import { hash } from "node:crypto";
+import { type Known, learnOnSecondSight, recognised } from "./known.ts";
+
+/**
+ * A state's text in pieces, which joined are exactly the text. It is cut where its structure is, so that what did not
+ * change from one turn to the next is a piece that did not change: an element of a long array, a member of a large object.
+ * What is long and has no structure (strings, lists of numbers, byte arrays) is cut by its content.
+ */
+export interface Piece {
+  readonly text: string;
+  /** The length as UTF-8. */
+  readonly bytes: number;
+  /** Stands for the content: the same for the same text, and for no other. */
+  readonly name: string;
+}
+
+/** Containers up to this size are one piece, in characters as {@link sizeOf} estimates them. */
+const OPEN_ABOVE = 4_096;
+/** Smaller neighbours are put together. */
+const SMALL_BELOW = 128;
+/** Pieces cut by content: none is shorter but the last, none longer. Without structure 3,000 characters on average. */
+const CUT_FROM = 1_024;
+const CUT_AT_LATEST = 8_192;
+/** One in 2,048 places is a cut. */
+const CUT_MASK = 0xffe0_0000;
+/** The hash of a place is made of this many characters before it. */
+const WINDOW = 32;
+/** Shorter texts are their own name: a hash would be longer. */
+const NAMED_BY_HASH_FROM = 32;
+
+/** `text` may be a part of a longer one: the piece does not hold on to that. */
+export function makePiece(text: string): Piece {
+  if (text.length < NAMED_BY_HASH_FROM) return { text, bytes: Buffer.byteLength(text), name: `${text.length}:${text}` };
+  return pieceOf(Buffer.from(text, "utf8"));
+}
+
+/** @throws nothing: bytes that are no UTF-8 become another text, and so another name */
+export function pieceOf(utf8: Buffer): Piece {
+  const text = utf8.toString("utf8");
+  if (text.length < NAMED_BY_HASH_FROM) return makePiece(text);
+  return { text, bytes: utf8.byteLength, name: `#${hash("sha256", utf8, "base64")}` };
+}
+
+/** Fresh text, or pieces that are known already. */
+export type Part = string | Piece;
+
+export interface CutText {
+  readonly parts: readonly Part[];
+  /** Values that are to be known by these parts, once they are pieces. */
+  readonly claims: readonly { readonly known: Known; readonly from: number; readonly to: number }[];
+}
+
+/** The text of plain JSON data in parts. */
+export function cutTree(tree: unknown): CutText {
+  const known = isObject(tree) ? recognised(tree) : undefined;
+  if (known !== undefined) return { parts: piecesOf(tree as object, known), claims: [] };
+  const cutter = new Cutter();
+  cutter.fresh(tree, sizeOf(tree), null);
+  return cutter;
+}
+
+/** Whether the value, as an element or member of a larger one, is a piece of its own. */
+export function isOnePiece(value: unknown): boolean {
+  const size = sizeOf(value);
+  return size >= SMALL_BELOW && size <= OPEN_ABOVE;
+}
+
+function piecesOf(value: object, known: Known): readonly Piece[] {
+  if (known.pieces === null) {
+    const cutter = new Cutter();
+    cutter.fresh(value, sizeOf(value, known), known);
+    known.pieces = cutter.parts.map((part) => (typeof part === "string" ? makePiece(part) : part));
+    known.continues = null;
+  }
+  return known.pieces;
+}
+
+const NOTHING_SETTLED = { elements: 0, pieces: 0 };
+
+class Cutter implements CutText {
+  readonly parts: Part[] = [];
+  readonly claims: { known: Known; from: number; to: number }[] = [];
+
+  /** Returns whether nothing in the value is a piece of its own. */
+  fresh(value: unknown, size: number, known: Known | null): boolean {
+    if (size > OPEN_ABOVE && Array.isArray(value)) return this.#array(value, known);
+    if (size > OPEN_ABOVE && isObject(value)) return this.#object(value as Readonly<Record<string, unknown>>);
+    this.#text(textOf(value));
+    return true;
+  }
+
+  #value(value: unknown, size: number, known: Known | undefined): void {
+    if (known !== undefined && (known.pieces !== null || known.copy === null)) {
+      for (const piece of piecesOf(value as object, known)) this.parts.push(piece);
+      return;
+    }
+    const from = this.parts.length;
+    const flat = this.fresh(value, size, null);
+    if (!isObject(value) || !flat) return; // a copy of one that has pieces inside would be a copy of them too
+    const learned = known ?? learnOnSecondSight(value);
+    if (learned !== undefined) this.claims.push({ known: learned, from, to: this.parts.length });
+  }
+
+  /** Each element is a piece, and each run of small ones. */
+  #array(array: readonly unknown[], frozen: Known | null): boolean {
+    const earlier = frozen?.continues?.pieces ?? [];
+    const { elements, pieces } = earlier.length > 0 && frozen?.continues ? frozen.continues.settled : NOTHING_SETTLED;
+    for (let at = 0; at < pieces; at++) this.parts.push(earlier[at] as Piece);
+    let from = elements;
+    let settled = pieces;
+    let pending = from === 0 ? "[" : from < array.length ? "," : "";
+    for (let at = from; at < array.length; at++) {
+      const element = array[at];
+      const known = isObject(element) ? recognised(element) : undefined;
+      const size = sizeOf(element, known);
+      if (size < SMALL_BELOW) continue;
+      if (from < at) pending += `${textBetween(array, from, at)},`;
+      this.#text(pending);
+      this.#value(element, size, known);
+      pending = at + 1 < array.length ? "," : "";
+      from = at + 1;
+      settled = this.parts.length;
+    }
+    if (frozen !== null) frozen.settled = { elements: from, pieces: settled };
+    this.#text(`${pending}${textBetween(array, from, array.length)}]`);
+    return from === 0;
+  }
+
+  /** Each member that is not small is a piece; the keys and small members between two of them are one. */
+  #object(object: Readonly<Record<string, unknown>>): boolean {
+    let flat = true;
+    let pending = "{";
+    let separator = "";
+    for (const key of Object.keys(object)) {
+      const member = object[key];
+      const known = isObject(member) ? recognised(member) : undefined;
+      const size = sizeOf(member, known);
+      pending += `${separator}${JSON.stringify(key)}:`;
+      separator = ",";
+      if (size < SMALL_BELOW) {
+        pending += textOf(member);
+        continue;
+      }
+      this.#text(pending);
+      this.#value(member, size, known);
+      pending = "";
+      flat = false;
+    }
+    this.#text(`${pending}}`);
+    return flat;
+  }
+
+  #text(text: string): void {
+    if (text.length <= CUT_AT_LATEST) {
+      if (text !== "") this.parts.push(text);
+      return;
+    }
+    for (let from = 0; from < text.length; ) {
+      const to = cutAfter(text, from);
+      this.parts.push(text.slice(from, to));
+      from = to;
+    }
+  }
+}
+
+function textBetween(array: readonly unknown[], from: number, to: number): string {
+  return from === to ? "" : textOf(array.slice(from, to)).slice(1, -1);
+}
+
+/** A getter or proxy may turn into something else after it was looked at. */
+function textOf(value: unknown): string {
+  const text: unknown = JSON.stringify(value);
+  if (typeof text !== "string") throw new TypeError("a value that has changed");
+  return text;
+}
+
+/** How long the text is, about, and more than {@link OPEN_ABOVE} if it is longer than that. */
+function sizeOf(value: unknown, known?: Known): number {
+  if (known === undefined) return OPEN_ABOVE + 1 - rest(value, OPEN_ABOVE + 1);
+  if (known.size < 0) known.size = OPEN_ABOVE + 1 - rest(value, OPEN_ABOVE + 1);
+  return known.size;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+/** What is left of `room` characters after the value's text: exact enough where it matters, the same for the same value. */
+function rest(value: unknown, room: number): number {
+  if (typeof value === "string") return room - value.length - 2;
+  if (typeof value !== "object") return room - 8;
+  if (value === null) return room - 4;
+  let left = room - 2;
+  if (Array.isArray(value)) {
+    for (let at = 0; at < value.length && left > 0; at++) left = rest(value[at], left) - 1;
+    return left;
+  }
+  for (const key of Object.keys(value)) {
+    left = rest((value as Record<string, unknown>)[key], left - key.length - 4);
+    if (left <= 0) return left;
+  }
+  return left;
+}
+
+/**
+ * Where the piece that begins at `from` ends: behind a place whose hash has eleven zeros. The hash is of the characters just
+ * before the place, so after an insertion the same places are found again (gear hash, as in FastCDC: Xia et al., USENIX ATC
+ * 2016).
+ */
+function cutAfter(text: string, from: number): number {
+  const latest = from + CUT_AT_LATEST;
+  if (text.length - from <= CUT_FROM) return text.length;
+  let hashed = 0;
+  const end = Math.min(latest, text.length);
+  for (let at = from + CUT_FROM - WINDOW; at < end; at++) {
+    hashed = ((hashed << 1) + (GEAR[text.charCodeAt(at) & 0xff] as number)) | 0;
+    if ((hashed & CUT_MASK) === 0 && at >= from + CUT_FROM) return afterCharacter(text, at + 1);
+  }
+  return afterCharacter(text, end);
+}
+
+/** Not between the halves of a character: each piece is UTF-8 by itself. */
+function afterCharacter(text: string, at: number): number {
+  return at < text.length && (text.charCodeAt(at) & 0xfc00) === 0xdc00 ? at + 1 : at;
+}
+
+/** A fixed random number for each byte: it decides where texts are cut, so it never changes. */
+const GEAR = Int32Array.from({ length: 256 }, (_, byte) =>
+  hash("sha256", `waymark gear ${byte}`, "buffer").readInt32LE(),
+);

@@ -1,0 +1,121 @@
+import { type Row, rowBytes } from "./dialect.ts";
+
+/** Larger rows gain nothing from company, and would hold it up. */
+const ALONE_FROM_BYTES = 256 * 1_024;
+const MAX_ROWS = 128;
+
+interface Waiting {
+  readonly row: Row;
+  readonly bytes: number;
+  readonly signal: AbortSignal;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Puts the rows of stores that come at once into one commit: while one is under way the next ones gather. A row that is
+ * alone waits for nothing.
+ */
+export class StoreQueue {
+  readonly #commit: (rows: readonly Row[], signal: AbortSignal) => Promise<unknown>;
+  readonly #mayBeOneRowsFault: (error: unknown) => boolean;
+  readonly #waiting: Waiting[] = [];
+  #running = false;
+
+  /**
+   * `mayBeOneRowsFault`: whether a commit may have failed because of one of its rows. Each is then sent by itself, so that
+   * only that one fails.
+   */
+  constructor(
+    commit: (rows: readonly Row[], signal: AbortSignal) => Promise<unknown>,
+    mayBeOneRowsFault: (error: unknown) => boolean,
+  ) {
+    this.#commit = commit;
+    this.#mayBeOneRowsFault = mayBeOneRowsFault;
+  }
+
+  /** `maxBytes`: what the rows of one commit may have together. Rejects as the commit does. */
+  async insert(row: Row, maxBytes: number, signal: AbortSignal): Promise<void> {
+    const bytes = rowBytes(row);
+    if (bytes >= ALONE_FROM_BYTES) {
+      await this.#commit([row], signal);
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      this.#waiting.push({ row, bytes, signal, resolve, reject });
+      if (!this.#running) this.#run(maxBytes);
+    });
+  }
+
+  async #run(maxBytes: number): Promise<void> {
+    this.#running = true;
+    // Who was told by the commit before that it is done may store the next one at once: it is in this commit then, also where
+    // a commit ends before anything else can run.
+    for (let turn = 0; turn < TURNS; turn++) await null;
+    while (this.#waiting.length > 0) {
+      await this.#send(this.#take(maxBytes));
+      for (let turn = 0; turn < TURNS; turn++) await null;
+    }
+    this.#running = false;
+  }
+
+  #take(maxBytes: number): Waiting[] {
+    let bytes = 0;
+    let count = 0;
+    for (const { bytes: more } of this.#waiting) {
+      if (count > 0 && (count === MAX_ROWS || bytes + more > maxBytes)) break;
+      bytes += more;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  async #send(batch: readonly Waiting[]): Promise<void> {
+    const wanted = batch.filter(({ signal, reject }) => {
+      if (signal.aborted) reject(signal.reason);
+      return !signal.aborted;
+    });
+    const [first] = wanted;
+    if (first === undefined) return;
+    const { signal, release } = wanted.length === 1 ? alone(first) : together(wanted);
+    try {
+      await this.#commit(
+        wanted.map(({ row }) => row),
+        signal,
+      );
+      for (const { resolve } of wanted) resolve();
+    } catch (error) {
+      if (wanted.length > 1 && this.#mayBeOneRowsFault(error)) {
+        await Promise.all(wanted.map((one) => this.#send([one])));
+      } else {
+        for (const { reject } of wanted) reject(error);
+      }
+    } finally {
+      release();
+    }
+  }
+}
+
+/** How many steps of promises lie between a commit's end and the next store of whoever waited for it, and some more. */
+const TURNS = 24;
+
+function alone({ signal }: Waiting): { signal: AbortSignal; release: () => void } {
+  return { signal, release: () => {} };
+}
+
+/** A signal that aborts when nobody waits any more. */
+function together(batch: readonly Waiting[]): { signal: AbortSignal; release: () => void } {
+  const all = new AbortController();
+  let left = batch.length;
+  const leave = ({ target }: Event) => {
+    left -= 1;
+    if (left === 0) all.abort((target as AbortSignal).reason);
+  };
+  for (const { signal } of batch) signal.addEventListener("abort", leave, { once: true });
+  return {
+    signal: all.signal,
+    release: () => {
+      for (const { signal } of batch) signal.removeEventListener("abort", leave);
+    },
+  };
+}
