@@ -8,22 +8,24 @@ import type { Piece } from "./pieces.ts";
  * its identity, and then compared with a copy of our own, member by member. (A frozen Date, Map, Set or byte array can
  * still be changed, and a getter may answer anything: what holds one is never taken for frozen.)
  */
-export interface Known {
+export class Known {
   /** See {@link NOT_JSON}. */
   readonly traits: number;
   /** How many levels are below it. */
   readonly height: number;
   /** What it was; `null`: it is frozen all the way down. */
   readonly copy: Copy | null;
-  /** A frozen array that this one continues, until its pieces are made of that one's. */
-  continues: Known | null;
   /** The value in the tagged form, where that is another. */
-  tagged: object | null;
+  tagged: object | null = null;
   /** Its size as pieces.ts counts it; -1 if it was not counted yet. */
-  size: number;
-  pieces: readonly Piece[] | null;
-  /** Of an array: how many elements, and how many pieces they make, stay the same when more elements follow. */
-  settled: { readonly elements: number; readonly pieces: number };
+  size = -1;
+  pieces: readonly Piece[] | null = null;
+
+  constructor(traits: number, height: number, copy: Copy | null) {
+    this.traits = traits;
+    this.height = height;
+    this.copy = copy;
+  }
 }
 
 /** Traits of a value, any part of it included. JSON cannot say all of it. */
@@ -48,17 +50,19 @@ export function recognised(value: object): Known | undefined {
   return known.get(value);
 }
 
-/** To be called of a frozen value whose members are primitives or frozen too. `false`: it may answer differently. */
-export function learnFrozen(value: object, traits: number, height: number, continued: Continued | null): boolean {
-  if (isProxy(value) || hasAccessor(value, continued?.length ?? 0)) return false;
-  known.set(value, { ...NOTHING, traits, height, continues: continued?.known ?? null });
-  if (Array.isArray(value) && isObject(value[0])) growing.set(value[0], value);
+/**
+ * To be called of a frozen value whose members are primitives or frozen too; of an array, those before `fromElement` are
+ * known already. `false`: it may answer differently.
+ */
+export function learnFrozen(value: object, traits: number, height: number, fromElement: number): boolean {
+  if (isProxy(value) || hasAccessor(value, fromElement)) return false;
+  known.set(value, new Known(traits, height, null));
   return true;
 }
 
 /** For plain JSON that this codec has made itself, and gives to nobody. */
 export function learnOwn(value: object): void {
-  known.set(value, { ...NOTHING, traits: 0, height: 0 });
+  known.set(value, new Known(0, 0, null));
 }
 
 /**
@@ -73,39 +77,65 @@ export function learnOnSecondSight(value: object): Known | undefined {
   const copying = { traits: LOOSE, deepest: 0 };
   const copy = copyOf(value, 0, copying);
   if (!(copy instanceof Copy)) return undefined;
-  const found = { ...NOTHING, traits: copying.traits, height: copying.deepest, copy };
+  const found = new Known(copying.traits, copying.deepest, copy);
   known.set(value, found);
   return found;
 }
 
 const seen = new WeakSet<object>();
 
-const NOTHING: Omit<Known, "traits" | "height"> = {
-  copy: null,
-  continues: null,
-  tagged: null,
-  size: -1,
-  pieces: null,
-  settled: { elements: 0, pieces: 0 },
-};
-
-/** A frozen array, and how many elements it has. */
-export interface Continued {
-  readonly length: number;
-  readonly known: Known;
+/** A long array as it was cut: a history that the next state most often continues. */
+export interface CutArray {
+  readonly elements: readonly unknown[];
+  /** What is known of each element; `null` of a primitive that is the same in both forms; `undefined`: nothing. */
+  readonly known: readonly (Known | null | undefined)[];
+  /** How many pieces there are up to each element, and with it; -1 where that is not the end of one. */
+  readonly ends: readonly number[];
+  /** `null`: they were not made. */
+  pieces: readonly Piece[] | null;
 }
 
-/** The frozen array that was seen last, by its first element. */
-const growing = new WeakMap<object, readonly unknown[]>();
+/** The beginning of an array that is as it was: so many elements, which have these traits and levels. */
+export interface Beginning {
+  readonly cut: CutArray;
+  readonly length: number;
+  readonly traits: number;
+  readonly height: number;
+}
 
-/** The frozen array that this one continues: a history that was copied and added to, as immutable states are made. */
-export function continuedBy(array: readonly unknown[]): Continued | null {
-  if (!isObject(array[0])) return null;
-  const earlier = growing.get(array[0]);
-  if (earlier === undefined || earlier.length > array.length) return null;
-  for (let at = 0; at < earlier.length; at++) if (!isSame(earlier[at], array[at])) return null;
-  const found = known.get(earlier);
-  return found === undefined || !hasElementsOnly(array) ? null : { length: earlier.length, known: found };
+/** What was cut last, by its first element: an array that was copied and added to is found by it too. */
+const histories = new WeakMap<object, CutArray>();
+
+export function learnHistory(cut: CutArray): void {
+  const [first] = cut.elements;
+  if (isObject(first)) histories.set(first, cut);
+}
+
+/** How much of an array is as it was when it, or the one that it continues, was cut. */
+export function beginningOf(array: readonly unknown[], frozenOnly: boolean): Beginning | null {
+  const [first] = array;
+  const cut = isObject(first) ? histories.get(first) : undefined;
+  if (cut === undefined || cut.pieces === null || !hasElementsOnly(array)) return null;
+  const most = Math.min(array.length, cut.elements.length);
+  let traits = 0;
+  let height = 0;
+  let length = 0;
+  for (; length < most; length++) {
+    const element = array[length];
+    const found = cut.known[length];
+    if (element !== cut.elements[length] || found === undefined) break;
+    if (found === null) continue;
+    if (found.copy !== null && (frozenOnly || !matches(element as object, found.copy))) break;
+    traits |= found.traits;
+    if (found.height >= height) height = found.height + 1;
+  }
+  return length === 0 ? null : { cut, length, traits, height };
+}
+
+/** What {@link CutArray.known} says of an element, after it was recognised or learned. */
+export function knownElement(element: unknown): Known | null | undefined {
+  if (isObject(element)) return known.get(element);
+  return isJson(element) ? null : undefined;
 }
 
 /**

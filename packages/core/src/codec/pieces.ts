@@ -1,5 +1,13 @@
 import { hash } from "node:crypto";
-import { type Known, learnOnSecondSight, recognised } from "./known.ts";
+import {
+  type Beginning,
+  type CutArray,
+  type Known,
+  knownElement,
+  learnHistory,
+  learnOnSecondSight,
+  recognised,
+} from "./known.ts";
 
 /**
  * A state's text in pieces, which joined are exactly the text. It is cut where its structure is, so that what did not
@@ -46,17 +54,31 @@ export type Part = string | Piece;
 
 export interface CutText {
   readonly parts: readonly Part[];
-  /** Values that are to be known by these parts, once they are pieces. */
-  readonly claims: readonly { readonly known: Known; readonly from: number; readonly to: number }[];
+  /** What is to be known by these parts, once they are pieces. */
+  readonly claims: readonly Claim[];
 }
 
-/** The text of plain JSON data in parts. */
-export function cutTree(tree: unknown): CutText {
+interface Claim {
+  readonly by: { pieces: readonly Piece[] | null };
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The text of plain JSON data in parts. `beginnings`: of arrays in it, what is as it was when it was cut last. */
+export function cutTree(tree: unknown, beginnings: ReadonlyMap<object, Beginning>): CutText {
+  const cutter = new Cutter(beginnings);
   const known = isObject(tree) ? recognised(tree) : undefined;
-  if (known !== undefined) return { parts: piecesOf(tree as object, known), claims: [] };
-  const cutter = new Cutter();
-  cutter.fresh(tree, sizeOf(tree), null);
+  if (known === undefined || !cutter.known(tree as object, known)) cutter.fresh(tree, sizeOf(tree, known));
   return cutter;
+}
+
+export function asPiece(part: Part): Piece {
+  return typeof part === "string" ? makePiece(part) : part;
+}
+
+/** To be called when the parts are pieces. */
+export function claimPieces(claims: readonly Claim[], pieces: readonly Piece[]): void {
+  for (const { by, from, to } of claims) by.pieces = pieces.slice(from, to);
 }
 
 /** Whether the value, as an element or member of a larger one, is a piece of its own. */
@@ -65,65 +87,86 @@ export function isOnePiece(value: unknown): boolean {
   return size >= SMALL_BELOW && size <= OPEN_ABOVE;
 }
 
-function piecesOf(value: object, known: Known): readonly Piece[] {
-  if (known.pieces === null) {
-    const cutter = new Cutter();
-    cutter.fresh(value, sizeOf(value, known), known);
-    known.pieces = cutter.parts.map((part) => (typeof part === "string" ? makePiece(part) : part));
-    known.continues = null;
-  }
-  return known.pieces;
-}
-
-const NOTHING_SETTLED = { elements: 0, pieces: 0 };
+/** Arrays of fewer elements are cut again each time. */
+const HISTORY_FROM_ELEMENTS = 16;
 
 class Cutter implements CutText {
   readonly parts: Part[] = [];
-  readonly claims: { known: Known; from: number; to: number }[] = [];
+  readonly claims: Claim[] = [];
+  readonly #beginnings: ReadonlyMap<object, Beginning>;
+
+  constructor(beginnings: ReadonlyMap<object, Beginning>) {
+    this.#beginnings = beginnings;
+  }
 
   /** Returns whether nothing in the value is a piece of its own. */
-  fresh(value: unknown, size: number, known: Known | null): boolean {
-    if (size > OPEN_ABOVE && Array.isArray(value)) return this.#array(value, known);
+  fresh(value: unknown, size: number): boolean {
+    if (size > OPEN_ABOVE && Array.isArray(value)) return this.#array(value);
     if (size > OPEN_ABOVE && isObject(value)) return this.#object(value as Readonly<Record<string, unknown>>);
     this.#text(textOf(value));
     return true;
   }
 
-  #value(value: unknown, size: number, known: Known | undefined): void {
-    if (known !== undefined && (known.pieces !== null || known.copy === null)) {
-      for (const piece of piecesOf(value as object, known)) this.parts.push(piece);
-      return;
+  /** `false`: its pieces are not known. */
+  known(value: object, known: Known): boolean {
+    if (known.pieces === null) {
+      if (known.copy !== null) return false;
+      const cutter = new Cutter(this.#beginnings);
+      cutter.fresh(value, sizeOf(value, known));
+      known.pieces = cutter.parts.map(asPiece);
+      claimPieces(cutter.claims, known.pieces);
     }
+    for (const piece of known.pieces) this.parts.push(piece);
+    return true;
+  }
+
+  #value(value: unknown, size: number, known: Known | undefined): void {
+    if (known !== undefined && this.known(value as object, known)) return;
     const from = this.parts.length;
-    const flat = this.fresh(value, size, null);
+    const flat = this.fresh(value, size);
     if (!isObject(value) || !flat) return; // a copy of one that has pieces inside would be a copy of them too
     const learned = known ?? learnOnSecondSight(value);
-    if (learned !== undefined) this.claims.push({ known: learned, from, to: this.parts.length });
+    if (learned !== undefined) this.claims.push({ by: learned, from, to: this.parts.length });
   }
 
   /** Each element is a piece, and each run of small ones. */
-  #array(array: readonly unknown[], frozen: Known | null): boolean {
-    const earlier = frozen?.continues?.pieces ?? [];
-    const { elements, pieces } = earlier.length > 0 && frozen?.continues ? frozen.continues.settled : NOTHING_SETTLED;
-    for (let at = 0; at < pieces; at++) this.parts.push(earlier[at] as Piece);
-    let from = elements;
-    let settled = pieces;
+  #array(array: readonly unknown[]): boolean {
+    const start = this.parts.length;
+    const beginning = this.#beginnings.get(array);
+    const ends: number[] = beginning?.cut.ends.slice(0, beginning.length) ?? [];
+    while (ends.length > 0 && ends.at(-1) === -1) ends.pop();
+    let from = ends.length;
+    for (let at = 0; at < (ends.at(-1) ?? 0); at++) this.parts.push(beginning?.cut.pieces?.[at] as Piece);
     let pending = from === 0 ? "[" : from < array.length ? "," : "";
     for (let at = from; at < array.length; at++) {
       const element = array[at];
       const known = isObject(element) ? recognised(element) : undefined;
       const size = sizeOf(element, known);
+      ends.push(-1);
       if (size < SMALL_BELOW) continue;
       if (from < at) pending += `${textBetween(array, from, at)},`;
       this.#text(pending);
       this.#value(element, size, known);
+      ends[at] = this.parts.length - start;
       pending = at + 1 < array.length ? "," : "";
       from = at + 1;
-      settled = this.parts.length;
     }
-    if (frozen !== null) frozen.settled = { elements: from, pieces: settled };
     this.#text(`${pending}${textBetween(array, from, array.length)}]`);
+    if (array.length >= HISTORY_FROM_ELEMENTS && from > 0) this.#learn(array, ends, start, beginning);
     return from === 0;
+  }
+
+  #learn(array: readonly unknown[], ends: readonly number[], start: number, beginning: Beginning | undefined): void {
+    const learned = beginning?.cut.known.slice(0, beginning.length) ?? [];
+    const mixed = array.length <= 4 * (this.parts.length - start); // else copies of small ones take more than they save
+    for (let at = learned.length; at < array.length; at++) {
+      const element = array[at];
+      const small = mixed && ends[at] === -1 && isObject(element) && recognised(element) === undefined;
+      learned.push(small ? learnOnSecondSight(element) : knownElement(element));
+    }
+    const cut: CutArray = { elements: [...array], known: learned, ends, pieces: null };
+    this.claims.push({ by: cut, from: start, to: this.parts.length });
+    learnHistory(cut);
   }
 
   /** Each member that is not small is a piece; the keys and small members between two of them are one. */

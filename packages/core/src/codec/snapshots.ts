@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import { promisify } from "node:util";
 import { crc32, deflateRaw, deflateRawSync, inflateRaw, inflateRawSync, type ZlibOptions } from "node:zlib";
 import { alignPieces, difference, isCopy, notCopied, PieceList, type Run, type Step } from "./delta.ts";
-import { type CutText, cutTree, makePiece, type Part, type Piece, pieceOf } from "./pieces.ts";
+import { asPiece, claimPieces, cutTree, type Part, type Piece, pieceOf } from "./pieces.ts";
 import { decodeValue, encodeValue, type TextForm } from "./values.ts";
 import { DamagedBytes, readVarint, writeVarint } from "./varint.ts";
 
@@ -77,25 +77,17 @@ export interface SnapshotOptions {
 
 /** @throws UnsupportedValue, or a `RangeError` if a text is longer than the longest string. */
 export function takeSnapshot(value: unknown, { like, freeze = false }: SnapshotOptions = {}): Snapshot {
-  const { form, tree } = encodeValue(value, freeze);
-  const { parts, claims } = cutTree(tree);
+  const { form, tree, beginnings } = encodeValue(value, freeze);
+  const { parts, claims } = cutTree(tree, beginnings);
   if (like === undefined) {
     const pieces = parts.map(asPiece);
-    claim(claims, pieces);
+    claimPieces(claims, pieces);
     return snapshotOf(form, pieces, []);
   }
   const runs = alignPieces(parts, like.pieces);
   const pieces = sharePieces(parts, like.pieces, runs);
-  claim(claims, pieces);
+  claimPieces(claims, pieces);
   return snapshotOf(form, pieces, sharedBlocks(like, runs));
-}
-
-function claim(claims: CutText["claims"], pieces: readonly Piece[]): void {
-  for (const { known, from, to } of claims) known.pieces = pieces.slice(from, to);
-}
-
-function asPiece(part: Part): Piece {
-  return typeof part === "string" ? makePiece(part) : part;
 }
 
 /** The parts as pieces: those of `base` where the runs say so. */

@@ -9,7 +9,17 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { isDate, isMap, isSet, isUint8Array } from "node:util/types";
-import { continuedBy, DOLLAR, LOOSE, learnFrozen, learnOnSecondSight, learnOwn, NOT_JSON, recognise } from "./known.ts";
+import {
+  type Beginning,
+  beginningOf,
+  DOLLAR,
+  LOOSE,
+  learnFrozen,
+  learnOnSecondSight,
+  learnOwn,
+  NOT_JSON,
+  recognise,
+} from "./known.ts";
 import { isOnePiece } from "./pieces.ts";
 
 export type TextForm = "json" | "tagged";
@@ -23,6 +33,8 @@ export interface EncodedText {
 export interface EncodedValue {
   readonly form: TextForm;
   readonly tree: unknown;
+  /** Of long arrays in it, what is as it was in the last state. */
+  readonly beginnings: ReadonlyMap<object, Beginning>;
 }
 
 /** How deep values may be nested. Twice as deep a text would come near to what `JSON.parse` can take. */
@@ -41,7 +53,9 @@ export class MalformedText extends Error {}
 export function encodeValue(value: unknown, freeze = false): EncodedValue {
   const walk = new Walk(freeze);
   const traits = walk.inspect(value, 0);
-  return (traits & NOT_JSON) === 0 ? { form: "json", tree: value } : { form: "tagged", tree: walk.tag(value, 0) };
+  const { beginnings } = walk;
+  if ((traits & NOT_JSON) === 0) return { form: "json", tree: value, beginnings };
+  return { form: "tagged", tree: walk.tag(value, 0), beginnings };
 }
 
 /** @throws MalformedText */
@@ -57,8 +71,6 @@ export function decodeValue({ form, text }: EncodedText): unknown {
 
 type PlainObject = Record<string, unknown>;
 
-const NOTHING_CONTINUED = { length: 0, known: { traits: 0, height: 0 } };
-
 /** One pass over a value, which knows where it is. */
 class Walk {
   readonly #freeze: boolean;
@@ -67,6 +79,8 @@ class Walk {
   readonly #ancestors: object[] = [];
   /** The deepest level that was seen, for the height of what is frozen. */
   #deepest = 0;
+  /** Of long arrays, the elements that were not looked at again. */
+  readonly beginnings = new Map<object, Beginning>();
 
   constructor(freeze: boolean) {
     this.#freeze = freeze;
@@ -90,7 +104,7 @@ class Walk {
         throw this.#unsupported(depth, `is a ${typeof value}`);
     }
     const known = recognise(value);
-    if (known !== undefined && depth + known.height < MAX_DEPTH) {
+    if (known !== undefined && depth + known.height < MAX_DEPTH && !(this.#freeze && known.copy !== null)) {
       this.#deepest = Math.max(this.#deepest, depth + known.height);
       return known.traits;
     }
@@ -99,28 +113,32 @@ class Walk {
     this.#enter(value, depth);
     if (kind !== "array" && kind !== "object") return NOT_JSON | LOOSE; // `tag` looks inside
     if (this.#freeze) Object.freeze(value);
-    return Object.isFrozen(value) ? this.#inspectFrozen(value, depth) : this.#inspectMembers(value, depth, 0) | LOOSE;
-  }
-
-  #inspectFrozen(value: object, depth: number): number {
-    const continued = Array.isArray(value) ? continuedBy(value) : null;
-    const { length, known } = continued ?? NOTHING_CONTINUED;
+    const beginning = Array.isArray(value) ? this.#beginningOf(value, depth) : null;
+    if (!Object.isFrozen(value)) return this.#inspectMembers(value, depth, beginning) | LOOSE;
     const outside = this.#deepest;
-    this.#deepest = depth + known.height;
-    const traits = known.traits | this.#inspectMembers(value, depth, length);
+    this.#deepest = depth;
+    const traits = this.#inspectMembers(value, depth, beginning);
     const height = this.#deepest - depth;
     this.#deepest = Math.max(outside, this.#deepest);
-    const learned = (traits & LOOSE) === 0 && learnFrozen(value, traits, height, continued);
+    const learned = (traits & LOOSE) === 0 && learnFrozen(value, traits, height, beginning?.length ?? 0);
     return learned ? traits : traits | LOOSE;
   }
 
-  #inspectMembers(value: object, depth: number, fromElement: number): number {
-    let traits = 0;
+  #beginningOf(array: unknown[], depth: number): Beginning | null {
+    const beginning = beginningOf(array, this.#freeze);
+    if (beginning === null || depth + beginning.height >= MAX_DEPTH) return null;
+    this.beginnings.set(array, beginning);
+    return beginning;
+  }
+
+  #inspectMembers(value: object, depth: number, beginning: Beginning | null): number {
+    let traits = beginning?.traits ?? 0;
     if (Array.isArray(value)) {
       const array: unknown[] = value;
       // `tag` looks inside of one with holes: by its keys, since its length may be four billion.
-      if (fromElement === 0 && this.#isSparse(array, depth)) return NOT_JSON | LOOSE;
-      for (let index = fromElement; index < array.length; index++) {
+      if (beginning === null && this.#isSparse(array, depth)) return NOT_JSON | LOOSE;
+      if (beginning !== null) this.#deepest = Math.max(this.#deepest, depth + beginning.height);
+      for (let index = beginning?.length ?? 0; index < array.length; index++) {
         this.#path[depth] = index;
         traits |= this.inspect(array[index], depth + 1);
       }
