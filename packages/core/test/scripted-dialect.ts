@@ -30,14 +30,20 @@ export function scriptedDialect(script: Partial<Dialect> = {}): ScriptedDialect 
     open: async () => ({ maxStatementBytes: 1_000_000 }),
     migrate: async () => [],
     commit: async (change) => commit(rows, change),
-    readChain: async (id) => [...rows.values()].filter((row) => row.id === id),
+    readChain: async (id) => chain(rows, id),
     list: async (query) => list(rows, query),
     dependents: async () => [],
     agents: async (after, limit) => {
       const agents = [...new Set([...rows.values()].map((row) => row.agentId))].sort();
       return agents.filter((agent) => after === null || agent > after).slice(0, limit);
     },
-    stats: async () => ({ rows: rows.size, storedBytes: 0, stateBytes: 0 }),
+    stats: async () => ({
+      rows: rows.size,
+      storedBytes: 0,
+      stateBytes: 0,
+      longestChain: Math.max(0, ...Array.from(rows.keys(), (id) => chain(rows, id).length)),
+    }),
+    reclaim: async () => false,
     ping: async () => {},
     classify: (error) => (error instanceof ScriptedError ? error.fault : "other"),
     close: async () => {},
@@ -81,6 +87,11 @@ function commit(rows: Map<string, Row>, { insert = [], remove = [] }: Change): b
   for (const row of insert) rows.set(row.id, row);
   for (const id of remove) rows.delete(id);
   return true;
+}
+
+function chain(rows: Map<string, Row>, id: string): Row[] {
+  const row = rows.get(id);
+  return row === undefined ? [] : [row, ...(row.baseId === null ? [] : chain(rows, row.baseId))];
 }
 
 function list(rows: Map<string, Row>, query: RowQuery): RowHead[] {

@@ -8,6 +8,7 @@ import {
   learnOnSecondSight,
   recognised,
 } from "./known.ts";
+import type { EncodedValue } from "./values.ts";
 
 /**
  * A state's text in pieces, which joined are exactly the text. It is cut where its structure is, so that what did not
@@ -24,6 +25,10 @@ export interface Piece {
 
 /** Containers up to this size are one piece, in characters as {@link sizeOf} estimates them. */
 const OPEN_ABOVE = 4_096;
+/** How deep containers are opened: what is below has pieces cut by content. */
+const MAX_OPEN = 12;
+/** A state with more levels is not opened at all: `JSON.stringify` needs all of the stack. */
+const MAX_LEVELS = 200;
 /** Smaller neighbours are put together. */
 const SMALL_BELOW = 128;
 /** Pieces cut by content: none is shorter but the last, none longer. Without structure 3,000 characters on average. */
@@ -64,9 +69,9 @@ interface Claim {
   readonly to: number;
 }
 
-/** The text of plain JSON data in parts. `beginnings`: of arrays in it, what is as it was when it was cut last. */
-export function cutTree(tree: unknown, beginnings: ReadonlyMap<object, Beginning>): CutText {
-  const cutter = new Cutter(beginnings);
+/** The text of plain JSON data in parts. */
+export function cutTree({ tree, beginnings, levels }: Omit<EncodedValue, "form">): CutText {
+  const cutter = new Cutter(beginnings, levels > MAX_LEVELS ? MAX_OPEN : 0);
   const known = isObject(tree) ? recognised(tree) : undefined;
   if (known === undefined || !cutter.known(tree as object, known)) cutter.fresh(tree, sizeOf(tree, known));
   return cutter;
@@ -94,24 +99,31 @@ class Cutter implements CutText {
   readonly parts: Part[] = [];
   readonly claims: Claim[] = [];
   readonly #beginnings: ReadonlyMap<object, Beginning>;
+  /** How many containers are open. */
+  #depth: number;
 
-  constructor(beginnings: ReadonlyMap<object, Beginning>) {
+  constructor(beginnings: ReadonlyMap<object, Beginning>, depth: number) {
     this.#beginnings = beginnings;
+    this.#depth = depth;
   }
 
   /** Returns whether nothing in the value is a piece of its own. */
   fresh(value: unknown, size: number): boolean {
-    if (size > OPEN_ABOVE && Array.isArray(value)) return this.#array(value);
-    if (size > OPEN_ABOVE && isObject(value)) return this.#object(value as Readonly<Record<string, unknown>>);
-    this.#text(textOf(value));
-    return true;
+    if (size <= OPEN_ABOVE || !isObject(value) || this.#depth >= MAX_OPEN) {
+      this.#text(textOf(value));
+      return true;
+    }
+    this.#depth += 1;
+    const flat = Array.isArray(value) ? this.#array(value) : this.#object(value as Readonly<Record<string, unknown>>);
+    this.#depth -= 1;
+    return flat;
   }
 
   /** `false`: its pieces are not known. */
   known(value: object, known: Known): boolean {
     if (known.pieces === null) {
       if (known.copy !== null) return false;
-      const cutter = new Cutter(this.#beginnings);
+      const cutter = new Cutter(this.#beginnings, this.#depth);
       cutter.fresh(value, sizeOf(value, known));
       known.pieces = cutter.parts.map(asPiece);
       claimPieces(cutter.claims, known.pieces);

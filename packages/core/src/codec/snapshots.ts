@@ -77,8 +77,8 @@ export interface SnapshotOptions {
 
 /** @throws UnsupportedValue, or a `RangeError` if a text is longer than the longest string. */
 export function takeSnapshot(value: unknown, { like, freeze = false }: SnapshotOptions = {}): Snapshot {
-  const { form, tree, beginnings } = encodeValue(value, freeze);
-  const { parts, claims } = cutTree(tree, beginnings);
+  const { form, ...tree } = encodeValue(value, freeze);
+  const { parts, claims } = cutTree(tree);
   if (like === undefined) {
     const pieces = parts.map(asPiece);
     claimPieces(claims, pieces);

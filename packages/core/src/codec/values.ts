@@ -53,9 +53,9 @@ export class MalformedText extends Error {}
 export function encodeValue(value: unknown, freeze = false): EncodedValue {
   const walk = new Walk(freeze);
   const traits = walk.inspect(value, 0);
-  const { beginnings } = walk;
-  if ((traits & NOT_JSON) === 0) return { form: "json", tree: value, beginnings };
-  return { form: "tagged", tree: walk.tag(value, 0), beginnings };
+  const json = (traits & NOT_JSON) === 0;
+  const tree = json ? value : walk.tag(value, 0);
+  return { form: json ? "json" : "tagged", tree, beginnings: walk.beginnings, levels: walk.deepest };
 }
 
 /** @throws MalformedText */
@@ -78,7 +78,7 @@ class Walk {
   readonly #path: (string | number)[] = [];
   readonly #ancestors: object[] = [];
   /** The deepest level that was seen, for the height of what is frozen. */
-  #deepest = 0;
+  deepest = 0;
   /** Of long arrays, the elements that were not looked at again. */
   readonly beginnings = new Map<object, Beginning>();
 
@@ -105,7 +105,7 @@ class Walk {
     }
     const known = recognise(value);
     if (known !== undefined && depth + known.height < MAX_DEPTH && !(this.#freeze && known.copy !== null)) {
-      this.#deepest = Math.max(this.#deepest, depth + known.height);
+      this.deepest = Math.max(this.deepest, depth + known.height);
       return known.traits;
     }
     const kind = kindOf(value);
@@ -115,11 +115,11 @@ class Walk {
     if (this.#freeze) Object.freeze(value);
     const beginning = Array.isArray(value) ? this.#beginningOf(value, depth) : null;
     if (!Object.isFrozen(value)) return this.#inspectMembers(value, depth, beginning) | LOOSE;
-    const outside = this.#deepest;
-    this.#deepest = depth;
+    const outside = this.deepest;
+    this.deepest = depth;
     const traits = this.#inspectMembers(value, depth, beginning);
-    const height = this.#deepest - depth;
-    this.#deepest = Math.max(outside, this.#deepest);
+    const height = this.deepest - depth;
+    this.deepest = Math.max(outside, this.deepest);
     const learned = (traits & LOOSE) === 0 && learnFrozen(value, traits, height, beginning?.length ?? 0);
     return learned ? traits : traits | LOOSE;
   }
@@ -137,7 +137,7 @@ class Walk {
       const array: unknown[] = value;
       // `tag` looks inside of one with holes: by its keys, since its length may be four billion.
       if (beginning === null && this.#isSparse(array, depth)) return NOT_JSON | LOOSE;
-      if (beginning !== null) this.#deepest = Math.max(this.#deepest, depth + beginning.height);
+      if (beginning !== null) this.deepest = Math.max(this.deepest, depth + beginning.height);
       for (let index = beginning?.length ?? 0; index < array.length; index++) {
         this.#path[depth] = index;
         traits |= this.inspect(array[index], depth + 1);
@@ -244,13 +244,14 @@ class Walk {
   #tagObject(object: PlainObject, depth: number): object {
     const keys = this.#keys(object, depth);
     let changed = Object.getPrototypeOf(object) === null;
-    const members = keys.map((key) => {
+    const members: unknown[] = [];
+    for (const key of keys) {
       this.#path[depth] = key;
       const member = object[key];
       const tagged = this.tag(member, depth + 1);
       if (tagged !== member || key.startsWith("$")) changed = true;
-      return tagged;
-    });
+      members.push(tagged);
+    }
     if (!changed) return object;
     const tagged: PlainObject = {};
     keys.forEach((key, index) => {
@@ -261,18 +262,19 @@ class Walk {
 
   #tagEach(values: unknown[], depth: number): unknown[] {
     let changed = false;
-    const tagged = values.map((value, index) => {
-      this.#path[depth] = index;
+    const tagged: unknown[] = [];
+    for (const value of values) {
+      this.#path[depth] = tagged.length;
       const one = this.tag(value, depth + 1);
       if (one !== value) changed = true;
-      return one;
-    });
+      tagged.push(one);
+    }
     return changed ? tagged : values;
   }
 
   #enter(value: object, depth: number): void {
     this.#ancestors[depth] = value;
-    if (depth > this.#deepest) this.#deepest = depth;
+    if (depth > this.deepest) this.deepest = depth;
     if (depth < MAX_DEPTH) return;
     // Too deep, and most likely for ever: look whether some object contains itself.
     const firstSeen = new Map<object, number>();
