@@ -35,6 +35,8 @@ export interface EncodedValue {
   readonly tree: unknown;
   /** Of long arrays in it, what is as it was in the last state. */
   readonly beginnings: ReadonlyMap<object, Beginning>;
+  /** How many levels were walked through. */
+  readonly levels: number;
 }
 
 /** How deep values may be nested. Twice as deep a text would come near to what `JSON.parse` can take. */
