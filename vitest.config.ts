@@ -8,6 +8,7 @@ export default defineConfig({
       "examples/*/vitest.config.ts",
       "test/*/vitest.config.ts",
       "scripts/vitest.config.ts",
+      "benchmarks/vitest.config.ts",
     ],
     pool: "forks",
     maxWorkers: 2,

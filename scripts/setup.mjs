@@ -75,7 +75,8 @@ function checkNode() {
 function installationKey() {
   const members = ["packages", "examples", "test"]
     .filter((folder) => existsSync(join(root, folder)))
-    .flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}/package.json`));
+    .flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}/package.json`))
+    .concat("benchmarks/package.json");
   const hash = createHash("sha256");
   hash.update(JSON.stringify([process.versions.modules, process.platform, process.arch]));
   for (const file of ["package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", ...members.sort()]) {

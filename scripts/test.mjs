@@ -59,6 +59,7 @@ function findSuites() {
     ...Object.fromEntries(folders),
     mariadb: { folder: "packages/mysql", servers: ["mariadb"] },
     scripts: { folder: "scripts", servers: [] },
+    benchmarks: { folder: "benchmarks", servers: [] },
   };
 }
 

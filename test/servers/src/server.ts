@@ -44,6 +44,8 @@ export interface StartOptions {
   readonly from?: readonly Origin[];
   /** Default: `process.env`. */
   readonly env?: NodeJS.ProcessEnv;
+  /** Sync every commit to the disk, as it must be to measure. Default: `false`, which is faster. Another's server is as it is. */
+  readonly durable?: boolean;
 }
 
 /** Why an origin has no server, as the end of a sentence. */
@@ -67,8 +69,8 @@ const origins: readonly [Origin, (engine: Engine, env: NodeJS.ProcessEnv) => Pro
  * @throws if no origin has one, with the reason of each; or if the one found does not start, with the end of its log
  */
 export async function startServer(kind: ServerKind, options: StartOptions = {}): Promise<Server> {
-  const { from = origins.map(([origin]) => origin), env = process.env } = options;
-  const engine = engines[kind];
+  const { from = origins.map(([origin]) => origin), env = process.env, durable = false } = options;
+  const engine = durable ? { ...engines[kind], settings: engines[kind].durableSettings } : engines[kind];
   const reasons: string[] = [];
   for (const [origin, find] of origins) {
     if (!from.includes(origin)) continue;

@@ -224,9 +224,32 @@ function textBetween(array: readonly unknown[], from: number, to: number): strin
 
 /** A getter or proxy may turn into something else after it was looked at. */
 function textOf(value: unknown): string {
-  const text: unknown = JSON.stringify(value);
+  const text: unknown = stringify(value);
   if (typeof text !== "string") throw new TypeError("a value that has changed");
   return text;
+}
+
+function stringify(value: unknown): unknown {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    // At some 2,700 levels it may take more stack than there is, where the same written in JavaScript does not.
+    if (error instanceof RangeError && /call stack/i.test(error.message)) return deepText(value);
+    throw error;
+  }
+}
+
+function deepText(value: unknown): string {
+  if (!isObject(value)) return textOf(value);
+  let text = "";
+  if (Array.isArray(value)) {
+    for (const element of value) text += `${text === "" ? "" : ","}${deepText(element)}`;
+    return `[${text}]`;
+  }
+  for (const key of Object.keys(value)) {
+    text += `${text === "" ? "" : ","}${JSON.stringify(key)}:${deepText((value as Record<string, unknown>)[key])}`;
+  }
+  return `{${text}}`;
 }
 
 /** How long the text is, about, and more than {@link OPEN_ABOVE} if it is longer than that. */

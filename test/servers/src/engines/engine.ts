@@ -18,6 +18,8 @@ export interface Engine {
   };
   /** Arguments of the server wherever we run it: fast, SIGKILL loses nothing that was committed, many connections. */
   readonly settings: readonly string[];
+  /** Instead of `settings`, where a commit must be on the disk when it is acknowledged. */
+  readonly durableSettings: readonly string[];
   /** A shell command that removes what a killed server leaves elsewhere; $0/data is its data folder. */
   readonly tidyUp: string;
   /** Making a data folder is slow enough to keep a fresh one in the cache. */

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Engine } from "./engine.ts";
-import { listen, places, settings } from "./mysqld.ts";
+import { durableSettings, listen, places, settings } from "./mysqld.ts";
 
 export const mariadb: Engine = {
   kind: "mariadb",
@@ -19,6 +19,7 @@ export const mariadb: Engine = {
   container: { image: "mariadb:11.8", port: 3306, environment: { MARIADB_ALLOW_EMPTY_ROOT_PASSWORD: "yes" } },
   // The character set is what every package of MariaDB configures: the program's own was latin1 until 11.6.
   settings: [...settings, "--character-set-server=utf8mb4"],
+  durableSettings: [...durableSettings, "--character-set-server=utf8mb4"],
   tidyUp: "",
   keepsDataFolder: false,
   adminUrl: (host, port) => `mysql://root@${host}:${port}/mysql`,

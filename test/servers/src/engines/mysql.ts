@@ -1,5 +1,5 @@
 import type { Engine } from "./engine.ts";
-import { listen, places, settings } from "./mysqld.ts";
+import { durableSettings, listen, places, settings } from "./mysqld.ts";
 
 export const mysql: Engine = {
   kind: "mysql",
@@ -17,6 +17,7 @@ export const mysql: Engine = {
   },
   container: { image: "mysql:8.4", port: 3306, environment: { MYSQL_ALLOW_EMPTY_PASSWORD: "yes" } },
   settings: [...settings, "--skip-log-bin", "--mysqlx=OFF"],
+  durableSettings: [...durableSettings, "--skip-log-bin", "--mysqlx=OFF"],
   tidyUp: "",
   keepsDataFolder: true,
   adminUrl: (host, port) => `mysql://root@${host}:${port}/mysql`,

@@ -11,6 +11,14 @@ export const settings = [
   "--max-connections=400",
 ];
 
+/** The same with every commit synced. */
+export const durableSettings = [
+  "--innodb-flush-log-at-trx-commit=1",
+  "--innodb-buffer-pool-size=1G",
+  "--performance-schema=OFF",
+  "--max-connections=400",
+];
+
 /** Where the server finds its files; these arguments come before all others. */
 export function places(program: Program, dataFolder: string): string[] {
   const args = ["--no-defaults", `--datadir=${dataFolder}`, `--tmpdir=${dirname(dataFolder)}`];

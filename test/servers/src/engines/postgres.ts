@@ -18,6 +18,7 @@ export const postgres: Engine = {
   },
   // Without fsync the system still has every commit after a SIGKILL: only a power cut loses them.
   settings: ["-c", "fsync=off", "-c", "max_connections=400"],
+  durableSettings: ["-c", "max_connections=400"],
   // A segment of System V shared memory, of which a system has few. Line 7 of the file is its key and its id.
   tidyUp: `ipcrm -m $(awk 'NR == 7 { print $2 }' "$0/data/postmaster.pid")`,
   keepsDataFolder: false,

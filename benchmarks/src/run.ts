@@ -1,0 +1,42 @@
+import { type Database, openDatabase } from "./databases.ts";
+import type { Options } from "./options.ts";
+import { type Chart, type Context, type Report, reportOf, type Workload } from "./report.ts";
+import { systemsOn } from "./systems/index.ts";
+import { conversation } from "./workloads/conversation.ts";
+import { edits } from "./workloads/edits.ts";
+import { memory } from "./workloads/memory.ts";
+import { rows } from "./workloads/rows.ts";
+import { smallStates } from "./workloads/small-states.ts";
+
+const ALL: readonly Workload[] = [conversation, smallStates, rows, edits, memory];
+
+/** Measures what was chosen, database by database, and yields a report for each workload on each. */
+export async function* measure(
+  options: Options,
+  progress: (line: string) => void,
+): AsyncGenerator<{ report: Report; charts: readonly Chart[] }> {
+  const workloads = ALL.filter(({ id }) => options.workloads.includes(id));
+  for (const name of options.databases) {
+    const due = workloads.filter((workload) => workload.runsOn(name));
+    if (due.length === 0) continue;
+    let database: Database;
+    try {
+      database = await openDatabase(name);
+    } catch (error) {
+      progress(`! ${name} is left out: ${error instanceof Error ? error.message : error}`);
+      continue;
+    }
+    try {
+      if (!database.isDurable && name !== "sqlite-normal")
+        progress(`! ${database.title} is not durable: ${database.durability}`);
+      for (const workload of due) {
+        progress(`${workload.id}: ${workload.title}, ${database.title}`);
+        const context: Context = { database, options, progress, ...systemsOn(name, options.systems) };
+        const outcome = await workload.run(context);
+        yield { report: reportOf(workload, context, outcome), charts: outcome.charts };
+      }
+    } finally {
+      await database.stop();
+    }
+  }
+}

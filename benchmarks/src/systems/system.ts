@@ -1,0 +1,57 @@
+import type { Place } from "../databases.ts";
+
+/** What is stored: an agent's state after one of its turns. */
+export interface Step {
+  readonly agentId: string;
+  readonly turn: number;
+  readonly state: Readonly<Record<string, unknown>>;
+  /** What the turn has changed, for the systems whose framework is handed it. Absent: everything. */
+  readonly change?: {
+    /** Members of the state, which the turn has given new values. */
+    readonly members: readonly string[];
+    /** What the turn has added to the member `messages`. */
+    readonly added: readonly unknown[];
+  };
+}
+
+/** A system that is opened on a database, connected and with its tables made. */
+export interface Session {
+  /** Resolves when the database has it durably, to what `retrieve` wants. */
+  store(step: Step): Promise<string>;
+  retrieve(agentId: string, id: string): Promise<unknown>;
+  retrieveLatest(agentId: string): Promise<unknown>;
+  /** Lists the newest checkpoints as the system's users do it, and says how many there were. */
+  list(agentId: string, limit: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** A way to keep checkpoints, measured beside others. */
+export interface System {
+  readonly id: string;
+  /** As the tables say it. */
+  readonly title: string;
+  /** Whether the agent that it is measured with changes one live state, or makes deeply frozen ones. */
+  readonly states: "live" | "frozen";
+  /** It only measures what a store costs at least: it keeps nothing that could be read. */
+  readonly isFloor?: boolean;
+  /** It is handed the change by its framework, and does not find it out. */
+  readonly isHandedTheChange?: boolean;
+  /** @param fresh whether the place is empty, so that tables are to be made */
+  open(place: Place, fresh: boolean): Promise<Session>;
+}
+
+/** A system that does not run here. */
+export interface Absent {
+  readonly id: string;
+  readonly title: string;
+  readonly absent: string;
+}
+
+/** Connections of those that let us say how many; as many as the workloads have writers. */
+export const POOL_SIZE = 32;
+
+/** @throws if it is undefined: a benchmark of something wrong is worthless */
+export function present<T>(value: T | undefined | null, what: string): T {
+  if (value === undefined || value === null) throw new Error(`expected ${what}, got none`);
+  return value;
+}
