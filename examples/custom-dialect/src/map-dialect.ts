@@ -36,8 +36,10 @@ export function createMapDialect(rows: Rows): Dialect {
         rows: counted.length,
         storedBytes: counted.reduce((sum, row) => sum + row.state.byteLength, 0),
         stateBytes: counted.reduce((sum, row) => sum + row.stateBytes, 0),
+        longestChain: counted.reduce((longest, row) => Math.max(longest, chain(rows, row.id).length), 0),
       };
     },
+    reclaim: async () => false, // JavaScript does it
     ping: async () => {},
     classify: (error) => (error instanceof Refusal ? error.fault : "other"),
     close: async () => {}, // the Map is the caller's

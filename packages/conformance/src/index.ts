@@ -1,2 +1,2 @@
 export { describeCheckpointStorage } from "./suite.ts";
-export type { ConformanceStore, ConformanceTarget, Remote, RowDamage, StoredRow } from "./target.ts";
+export type { ConformanceStore, ConformanceTarget, ModelOptions, Remote, RowDamage, StoredRow } from "./target.ts";

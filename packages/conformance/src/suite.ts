@@ -1,24 +1,32 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { Bench } from "./bench.ts";
+import { describeAncestors } from "./specs/ancestors.ts";
 import { describeDelete } from "./specs/delete.ts";
 import { describeDeleteAgent } from "./specs/delete-agent.ts";
 import { describeErrors } from "./specs/errors.ts";
 import { describeFidelity } from "./specs/fidelity.ts";
+import { describeFreeze } from "./specs/freeze.ts";
 import { describeIdentity } from "./specs/identity.ts";
 import { describeIfLatest } from "./specs/if-latest.ts";
 import { describeInjection } from "./specs/injection.ts";
 import { describeIntegrity } from "./specs/integrity.ts";
+import { describeIntegrityChains } from "./specs/integrity-chains.ts";
 import { describeIterate } from "./specs/iterate.ts";
 import { describeLifecycle } from "./specs/lifecycle.ts";
 import { describeList } from "./specs/list.ts";
 import { describeListAgents } from "./specs/list-agents.ts";
 import { describeMetadata } from "./specs/metadata.ts";
 import { describeMigrate } from "./specs/migrate.ts";
+import { describeModel } from "./specs/model.ts";
 import { describeOrder } from "./specs/order.ts";
 import { describeProcesses } from "./specs/processes.ts";
+import { describeProcessesKilled } from "./specs/processes-killed.ts";
+import { describeProcessesPrune } from "./specs/processes-prune.ts";
 import { describePrune } from "./specs/prune.ts";
+import { describeRetention } from "./specs/retention.ts";
 import { describeRetrieve } from "./specs/retrieve.ts";
 import { describeRetrieveLatest } from "./specs/retrieve-latest.ts";
+import { describeSameObject } from "./specs/same-object.ts";
 import { describeSignal } from "./specs/signal.ts";
 import { describeSize } from "./specs/size.ts";
 import { describeStats } from "./specs/stats.ts";
@@ -47,10 +55,12 @@ const TOPICS: readonly ((bench: Bench) => void)[] = [
   describeRetrieveLatest,
   describeList,
   describeIterate,
+  describeAncestors,
   describeListAgents,
   describeDelete,
   describeDeleteAgent,
   describePrune,
+  describeRetention,
   describeStats,
   describeMigrate,
   describeIfLatest,
@@ -59,10 +69,16 @@ const TOPICS: readonly ((bench: Bench) => void)[] = [
   describeMetadata,
   describeInjection,
   describeFidelity,
+  describeFreeze,
+  describeSameObject,
   describeSize,
   describeIntegrity,
+  describeIntegrityChains,
   describeErrors,
   describeSignal,
   describeLifecycle,
+  describeModel,
   describeProcesses,
+  describeProcessesPrune,
+  describeProcessesKilled,
 ];

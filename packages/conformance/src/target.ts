@@ -9,6 +9,17 @@ export interface ConformanceTarget {
    * whole, and again for each test that needs a store to itself.
    */
   create(): Promise<ConformanceStore>;
+  /** How much is tried of what can be done in whatever order. Default: 400 sequences from a new seed. */
+  readonly model?: ModelOptions;
+}
+
+export interface ModelOptions {
+  /** How many sequences of operations: as many short ones, and a fortieth of it of long ones. Default 400. */
+  readonly runs?: number;
+  /** The seed that a failure told, to try the same sequences again. Default: a new one each time. */
+  readonly seed?: number;
+  /** The path that a failure told beside its seed, to begin with the sequence that failed. Default: from the first one. */
+  readonly path?: string;
 }
 
 /** One store, and a way around the storages that are open on it: a mistake made twice, there and back, shows here. */

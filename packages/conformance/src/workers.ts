@@ -39,6 +39,7 @@ export type RemoteMethod =
   | "retrieveLatestCheckpoint"
   | "listCheckpoints"
   | "deleteCheckpoint"
+  | "pruneCheckpoints"
   | "close";
 
 /** A storage in a process of its own. */
@@ -47,6 +48,12 @@ export interface Worker extends Pick<CheckpointStorage, RemoteMethod> {
   leave(): Promise<number | null>;
   /** SIGKILL: no chance to finish anything. */
   kill(): Promise<void>;
+}
+
+/** Ends the processes, which nobody kills: each closes its storage and has nothing left to wait for. */
+export async function closeAll(workers: readonly Worker[]): Promise<(number | null)[]> {
+  await Promise.all(workers.map((worker) => worker.close()));
+  return await Promise.all(workers.map((worker) => worker.leave()));
 }
 
 /** Beside this module's build: Node cannot run TypeScript everywhere, so workers always run from `dist`. */
@@ -67,6 +74,7 @@ export async function startWorker(order: WorkerOrder): Promise<Worker> {
       call.send("retrieveLatestCheckpoint", args) as ReturnType<Worker["retrieveLatestCheckpoint"]>,
     listCheckpoints: (...args) => call.send("listCheckpoints", args) as ReturnType<Worker["listCheckpoints"]>,
     deleteCheckpoint: (...args) => call.send("deleteCheckpoint", args) as ReturnType<Worker["deleteCheckpoint"]>,
+    pruneCheckpoints: (...args) => call.send("pruneCheckpoints", args) as ReturnType<Worker["pruneCheckpoints"]>,
     close: () => call.send("close", []) as Promise<void>,
     leave: async () => {
       child.disconnect();

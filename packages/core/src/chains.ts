@@ -15,10 +15,10 @@ import type { Row } from "./dialect.ts";
  * How states are stored: whole, or as the difference to an earlier one of the same line, which may be a difference itself.
  * A chain is a row and its bases.
  *
- * A line of 10,000 turns is one whole state, then differences. So that no chain grows long, every {@link STRIDE}th row is an
+ * A line of thousands of turns is one whole state, then differences. So that no chain grows long, every 32nd row is an
  * anchor: the difference to the anchor before, not to the row before. Together the anchors hold the history once more, so
- * a line takes about twice the bytes of its changes, and a chain has at most {@link MAX_ROWS} rows: the anchors, and the
- * rows since the last one.
+ * a line takes about twice the bytes of its changes; and a chain is the anchors, and the rows since the last one. With
+ * many anchors they come less often, so that there are about as many rows of either kind.
  *
  * A state is whole again when reading it would take more than twice the bytes of a whole one (a state that is rewritten
  * rather than added to), or when there are too many anchors.
@@ -30,8 +30,10 @@ export interface StoredChain {
   readonly snapshot: Snapshot;
   /** The rows of its chain. */
   readonly rows: number;
-  /** How many of them came after the last anchor. */
+  /** How many of them came after the last anchor; a whole one is an anchor too. */
   readonly sinceAnchor: number;
+  /** The last anchor before it; `null`: it is one itself. */
+  readonly anchor: StoredChain | null;
   /** The bytes of all of them as stored. */
   readonly storedBytes: number;
   /** Of the whole one at its end: how many stored bytes a byte of text takes. */
@@ -39,14 +41,15 @@ export interface StoredChain {
 }
 
 export interface PackedChain {
-  readonly baseId: string | null;
+  /** `null`: it is whole. */
+  readonly base: StoredChain | null;
   readonly packed: PackedState;
   /** As it will be when stored. */
   readonly chain: StoredChain;
 }
 
-/** Rows from one anchor to the next. */
-const STRIDE = 128;
+/** Rows from one anchor to the next, at least. */
+const STRIDE = 32;
 /** MariaDB silently ends a recursion after 1,000 steps, MySQL with an error. */
 const MAX_ROWS = 256;
 /** A whole state is smaller than its difference's overhead, and quicker to read than two rows. */
@@ -54,18 +57,15 @@ const WHOLE_UP_TO_BYTES = 4_096;
 /** What a chain may take beyond twice the bytes of a whole state: less than a page. */
 const SLACK_BYTES = 4_096;
 
-/** Whether the next row after this one is to be the difference to its last anchor. */
-export function wantsAnchor(chain: StoredChain): boolean {
-  return chain.sinceAnchor + 1 >= STRIDE && chain.rows + 1 - chain.sinceAnchor <= MAX_ROWS - STRIDE;
+/** What the next state is to be a difference to: this one, or its last anchor. */
+function nextBase(chain: StoredChain): { base: StoredChain; anchor: boolean } {
+  const anchors = chain.rows - chain.sinceAnchor;
+  const due = chain.sinceAnchor + 1 >= Math.max(STRIDE, anchors);
+  return due ? { base: chain.anchor ?? chain, anchor: true } : { base: chain, anchor: false };
 }
 
-/** The part of a chain that begins with its last anchor. */
-export function fromAnchor(rows: readonly Row[]): readonly Row[] {
-  return rows.slice(rows.findIndex((row) => row.baseId === null || isAnchor(row)));
-}
-
-function isAnchor({ encoding }: Row): boolean {
-  return parseEncoding(encoding).anchor;
+function isAnchor({ baseId, encoding }: Row): boolean {
+  return baseId === null || parseEncoding(encoding).anchor;
 }
 
 /** Whether a difference is worth it at all. */
@@ -73,33 +73,43 @@ export function isSmall({ stateBytes }: Snapshot): boolean {
   return stateBytes <= WHOLE_UP_TO_BYTES;
 }
 
-/** Packs a state as a difference to `base`, or whole if there is none, or if that is better. */
-export async function packChain(
-  id: string,
-  snapshot: Snapshot,
-  base: StoredChain | null,
-  anchor: boolean,
-): Promise<PackedChain> {
-  if (base !== null && base.id < id && !isSmall(snapshot) && base.rows < MAX_ROWS) {
-    const packed = await packSnapshot(snapshot, base.snapshot, anchor);
-    const storedBytes = base.storedBytes + packed.state.byteLength;
-    if (storedBytes <= 2 * base.compression * snapshot.stateBytes + SLACK_BYTES) {
-      const sinceAnchor = anchor ? 0 : base.sinceAnchor + 1;
-      const { rows, compression } = base;
-      return {
-        baseId: base.id,
-        packed,
-        chain: { id, snapshot, rows: rows + 1, sinceAnchor, storedBytes, compression },
-      };
-    }
-  }
-  const packed = await packSnapshot(snapshot, null);
-  return { baseId: null, packed, chain: wholeChain(id, snapshot, packed) };
+/** Packs a state as a difference to `after` or its anchor; whole if there is none, or if that is better. */
+export async function packNext(id: string, snapshot: Snapshot, after: StoredChain | null): Promise<PackedChain> {
+  if (after === null || isSmall(snapshot)) return await packWhole(id, snapshot);
+  const { base, anchor } = nextBase(after);
+  return (await packDifference(id, snapshot, base, anchor)) ?? (await packWhole(id, snapshot));
 }
 
-function wholeChain(id: string, snapshot: Snapshot, { state }: PackedState): StoredChain {
-  const compression = state.byteLength / Math.max(1, snapshot.stateBytes);
-  return { id, snapshot, rows: 1, sinceAnchor: 0, storedBytes: state.byteLength, compression };
+export async function packWhole(id: string, snapshot: Snapshot): Promise<PackedChain> {
+  const packed = await packSnapshot(snapshot, null);
+  const storedBytes = packed.state.byteLength;
+  const compression = storedBytes / Math.max(1, snapshot.stateBytes);
+  return {
+    base: null,
+    packed,
+    chain: { id, snapshot, rows: 1, sinceAnchor: 0, anchor: null, storedBytes, compression },
+  };
+}
+
+/** `null`: a whole one is better. */
+export async function packDifference(
+  id: string,
+  snapshot: Snapshot,
+  base: StoredChain,
+  anchor: boolean,
+): Promise<PackedChain | null> {
+  if (base.id >= id || base.rows >= MAX_ROWS) return null;
+  const packed = await packSnapshot(snapshot, base.snapshot, anchor);
+  const storedBytes = base.storedBytes + packed.state.byteLength;
+  if (storedBytes > 2 * base.compression * snapshot.stateBytes + SLACK_BYTES) return null;
+  const { rows, sinceAnchor, compression } = base;
+  const since = anchor ? { sinceAnchor: 0, anchor: null } : { sinceAnchor: sinceAnchor + 1, anchor: anchorOf(base) };
+  return { base, packed, chain: { id, snapshot, rows: rows + 1, ...since, storedBytes, compression } };
+}
+
+/** The anchor of what comes after this one; without its own, so that no line of them is held in memory. */
+function anchorOf(chain: StoredChain): StoredChain {
+  return chain.anchor ?? chain;
 }
 
 /** A row whose state cannot be read, of the chain of one that was asked for. */
@@ -134,8 +144,10 @@ export async function readChain(
 
 async function readRows(rows: readonly Row[], also: (row: Row) => boolean): Promise<StoredChain[]> {
   const found: StoredChain[] = [];
+  const lastAnchor = rows.findIndex(isAnchor);
   let pieces: PieceList | null = null;
   let chain = { rows: 0, sinceAnchor: 0, storedBytes: 0, compression: 1 };
+  let anchor: StoredChain | null = null;
   for (let index = rows.length - 1; index >= 0; index--) {
     const row = rows[index] as Row;
     const { id, baseId, state, stateBytes } = row;
@@ -144,11 +156,19 @@ async function readRows(rows: readonly Row[], also: (row: Row) => boolean): Prom
       pieces = await unpackState(row, pieces);
       chain = {
         rows: chain.rows + 1,
-        sinceAnchor: baseId === null || isAnchor(row) ? 0 : chain.sinceAnchor + 1,
+        sinceAnchor: isAnchor(row) ? 0 : chain.sinceAnchor + 1,
         storedBytes: chain.storedBytes + state.byteLength,
         compression: baseId === null ? state.byteLength / Math.max(1, stateBytes) : chain.compression,
       };
-      if (index === 0 || also(row)) found.push({ id, snapshot: verifySnapshot(pieces, row), ...chain });
+      if (index !== 0 && index !== lastAnchor && !also(row)) continue;
+      const read: StoredChain = {
+        id,
+        snapshot: verifySnapshot(pieces, row),
+        ...chain,
+        anchor: index < lastAnchor ? anchor : null,
+      };
+      if (index === lastAnchor) anchor = read;
+      if (index === 0 || also(row)) found.push(read);
     } catch (error) {
       if (!(error instanceof DamagedState || error instanceof UnknownEncoding)) throw error;
       throw new UnreadableRow(id, error);

@@ -45,6 +45,11 @@ export const NIL_ID = "00000000-0000-0000-0000-000000000000";
  * Rows to change together, in this order: insert, rewrite, remove.
  */
 export interface Change {
+  /**
+   * Guard: each of these rows is there, with this digest, when the change takes place, and until it has. What others
+   * are differences to may have been removed, and its id used again.
+   */
+  readonly bases?: readonly Base[];
   /** Bases before the rows that depend on them. */
   readonly insert?: readonly Row[];
   /** Guarded: a row is rewritten only if its base is still `fromBaseId`. */
@@ -52,6 +57,8 @@ export interface Change {
   /** Highest id first; ids that are not there are passed over. */
   readonly remove?: readonly string[];
 }
+
+export type Base = Pick<RowHead, "id" | "digest">;
 
 export interface Rewrite {
   readonly id: string;
@@ -133,7 +140,7 @@ export interface Dialect {
   /** Connects if it must. Returns names of migrations that were missing, or in mode `"sql"` statements. */
   migrate(mode: "apply" | "verify" | "sql", signal: AbortSignal): Promise<string[]>;
   /**
-   * All or nothing. `false`: a guard (`afterId`, `fromBaseId`) missed, and nothing changed; where a unique index notices
+   * All or nothing. `false`: a guard (`bases`, `afterId`, `fromBaseId`) missed, and nothing changed; where a unique index notices
    * it first, the driver's own error (`duplicate`) says the same.
    */
   commit(change: Change, signal: AbortSignal): Promise<boolean>;

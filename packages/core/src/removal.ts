@@ -1,5 +1,5 @@
-import { packChain, readChain, type StoredChain, UnreadableRow } from "./chains.ts";
-import type { Dialect, Rewrite, Row } from "./dialect.ts";
+import { type PackedChain, packDifference, packWhole, readChain, type StoredChain, UnreadableRow } from "./chains.ts";
+import type { Change, Dialect, Rewrite, Row } from "./dialect.ts";
 
 /** What one commit rewrites, in bytes, about: a removal that takes more is planned in parts. */
 const MAX_REWRITTEN_BYTES = 16_000_000;
@@ -15,9 +15,8 @@ export interface RemovalRequest {
 export interface Removal {
   /** The first ones of those that were asked for, or all. */
   readonly ids: readonly string[];
-  /** Of these, what can be removed. A row that stays needs the others: it is damaged, or too large to be sent whole. */
-  readonly remove: readonly string[];
-  readonly rewrite: readonly Rewrite[];
+  /** Removes what of these can be. A row that stays needs the others: it is damaged, or too large to be sent whole. */
+  readonly change: Change & { readonly remove: readonly string[] };
 }
 
 /**
@@ -31,6 +30,7 @@ export async function planRemoval(dialect: Dialect, request: RemovalRequest, sig
   const left = new Set(dependents.sort().reverse());
   const needed = new Set<string>();
   const rewrite: Rewrite[] = [];
+  const bases = new Map<string, Uint8Array>();
   let bytes = 0;
   let whole: StoredChain | null = null;
   for (const id of left) {
@@ -41,13 +41,18 @@ export async function planRemoval(dialect: Dialect, request: RemovalRequest, sig
     for (const { row, state, base } of states ?? []) {
       left.delete(row.id);
       // Without a base that stays: the first one that was made whole is much like it.
-      const { baseId, packed, chain } = await packChain(row.id, state.snapshot, base ?? whole, false);
+      const like: StoredChain | null = base ?? whole;
+      const difference: PackedChain | null =
+        like === null ? null : await packDifference(row.id, state.snapshot, like, false);
+      const { base: packedBase, packed, chain } = difference ?? (await packWhole(row.id, state.snapshot));
+      const baseId = packedBase?.id ?? null;
       if (packed.state.byteLength > maxRowBytes) {
-        for (const { id: base } of rows.slice(rows.indexOf(row))) needed.add(base);
+        for (const { id: kept } of rows.slice(rows.indexOf(row))) needed.add(kept);
         continue;
       }
       if (baseId === null) whole ??= chain;
       rewrite.push({ id: row.id, fromBaseId: row.baseId, baseId, ...packed });
+      for (const { id, snapshot } of [state, packedBase ?? state]) bases.set(id, snapshot.digest);
       bytes += packed.state.byteLength;
       if (bytes > MAX_REWRITTEN_BYTES && ids.length > 1) {
         const half = ids.slice(0, Math.ceil(ids.length / 2));
@@ -55,7 +60,8 @@ export async function planRemoval(dialect: Dialect, request: RemovalRequest, sig
       }
     }
   }
-  return { ids, remove: ids.filter((id) => !needed.has(id)), rewrite };
+  const remove = ids.filter((id) => !needed.has(id));
+  return { ids, change: { bases: [...bases].map(([id, digest]) => ({ id, digest })), rewrite, remove } };
 }
 
 /** The states of a chain's rows that are wanted, oldest first, and what they may be differences to. `null`: damaged. */

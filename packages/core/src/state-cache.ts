@@ -84,7 +84,9 @@ interface Cached {
   readonly bytes: number;
 }
 
-/** What a state holds in memory, about: its text, in one byte a character if it is ASCII, and an object for each piece. */
-function bytesOf({ snapshot }: StoredChain): number {
-  return snapshot.stateBytes * 2 + snapshot.pieces.length * 100;
+/** What a state holds in memory, about: its text, an object for each piece, and what of its anchor it does not share. */
+function bytesOf({ snapshot, anchor, storedBytes, compression }: StoredChain): number {
+  const own = snapshot.memoryBytes;
+  if (anchor === null) return own;
+  return own + Math.min(anchor.snapshot.memoryBytes, (storedBytes - anchor.storedBytes) / compression);
 }

@@ -16,14 +16,13 @@ import {
   MAX_LIMIT,
 } from "./arguments.ts";
 import {
-  fromAnchor,
   isSmall,
   type PackedChain,
-  packChain,
+  packNext,
+  packWhole,
   readChain,
   type StoredChain,
   UnreadableRow,
-  wantsAnchor,
 } from "./chains.ts";
 import { oneOf } from "./checks.ts";
 import { DamagedState, type Snapshot, sameState, stateOf, takeSnapshot, UnknownEncoding } from "./codec/snapshots.ts";
@@ -84,7 +83,7 @@ class DialectStorage implements CheckpointStorage {
     this.#freeze = freeze;
     this.#cache = new StateCache(cacheBytes);
     this.#queue = new StoreQueue(
-      (insert, signal) => dialect.commit({ insert }, signal),
+      (insert, bases, signal) => dialect.commit({ insert, bases }, signal),
       (error) => this.#session.mayBeOneRows(error),
     );
   }
@@ -114,45 +113,22 @@ class DialectStorage implements CheckpointStorage {
     maxBytes: number,
     signal: AbortSignal,
   ): Promise<void> {
-    let packed = await this.#pack(head, snapshot, cachedBase, signal);
-    let row = toRow(head, packed);
-    try {
-      if (!(await this.#insert(row, maxBytes, signal))) {
-        await this.#explainRefusal(row, snapshot, signal);
-        return;
-      }
-    } catch (error) {
-      if (packed.baseId === null || !this.#session.isForeignKey(error)) throw error;
-      // Somebody has removed what it is the difference to.
-      this.#cache.forget(packed.baseId);
-      packed = await packChain(head.id, snapshot, null, false);
-      row = toRow(head, packed);
-      if (!(await this.#insert(row, maxBytes, signal))) {
-        await this.#explainRefusal(row, snapshot, signal);
-        return;
-      }
+    const base = cachedBase ?? (await this.#readBase(head, snapshot, signal));
+    const next = await packNext(head.id, snapshot, base);
+    let stored = (await this.#insert(head, next, maxBytes, signal)) ? next : null;
+    if (stored === null && next.base !== null) {
+      // Somebody has removed what it is the difference to; or the row is there, which the second attempt tells.
+      this.#cache.forget(next.base.id);
+      const whole = await packWhole(head.id, snapshot);
+      if (await this.#insert(head, whole, maxBytes, signal)) stored = whole;
     }
-    if (!isSmall(snapshot)) this.#cache.put(lineOf(head), packed.chain, packed.baseId);
+    if (stored === null) await this.#explainRefusal(toRow(head, next), snapshot, signal);
+    else if (!isSmall(snapshot)) this.#cache.put(lineOf(head), stored.chain, stored.base?.id ?? null);
   }
 
   #cachedBase({ parentId, ...head }: Pick<CheckedCheckpoint, "agentId" | "namespace" | "parentId">) {
     const line = lineOf(head);
     return (parentId === null ? undefined : this.#cache.get(line, parentId)) ?? this.#cache.latest(line);
-  }
-
-  async #pack(
-    head: Identity,
-    snapshot: Snapshot,
-    cachedBase: StoredChain | undefined,
-    signal: AbortSignal,
-  ): Promise<PackedChain> {
-    if (isSmall(snapshot)) return await packChain(head.id, snapshot, null, false);
-    const base = cachedBase ?? (await this.#readBase(head, snapshot, signal));
-    if (base === null || !wantsAnchor(base)) return await packChain(head.id, snapshot, base, false);
-    const anchor = await this.#readOrNothing(async () => {
-      return await readChain(fromAnchor(await this.#dialect.readChain(base.id, signal)));
-    });
-    return await packChain(head.id, snapshot, anchor, true);
   }
 
   /** What the state may be a difference to, if it is worth to be read. */
@@ -174,16 +150,17 @@ class DialectStorage implements CheckpointStorage {
     }
   }
 
-  /** `false`: the row, or another one after the same row, is there. */
-  async #insert(row: Row, maxBytes: number, signal: AbortSignal): Promise<boolean> {
+  /** `false`: the row, or another one after the same row, is there; or its base is not. */
+  async #insert(head: Identity, packed: PackedChain, maxBytes: number, signal: AbortSignal): Promise<boolean> {
+    const row = toRow(head, packed);
     const bytes = rowBytes(row);
     if (bytes > maxBytes) throw tooLarge(bytes, maxBytes);
+    const base = packed.base === null ? null : { id: packed.base.id, digest: packed.base.snapshot.digest };
     try {
-      if (row.afterId !== null) return await this.#dialect.commit({ insert: [row] }, signal);
-      await this.#queue.insert(row, maxBytes, signal);
-      return true;
+      if (row.afterId === null) return await this.#queue.insert({ row, base }, maxBytes, signal);
+      return await this.#dialect.commit({ insert: [row], bases: base === null ? [] : [base] }, signal);
     } catch (error) {
-      if (this.#session.isDuplicate(error)) return false;
+      if (this.#session.isDuplicate(error) || this.#session.isForeignKey(error)) return false;
       throw error;
     }
   }
@@ -474,10 +451,10 @@ class DialectStorage implements CheckpointStorage {
   /** Removes the first ones of these rows, or all. */
   async #removeSome(request: RemovalRequest, signal: AbortSignal): Promise<{ done: number; removed: number }> {
     for (let plan = 1; ; plan++) {
-      const { ids, remove, rewrite } = await planRemoval(this.#dialect, request, signal);
-      if (remove.length === 0 || (await this.#commitRemoval({ remove, rewrite }, plan, signal))) {
-        for (const id of remove) this.#cache.forget(id);
-        return { done: ids.length, removed: remove.length };
+      const { ids, change } = await planRemoval(this.#dialect, request, signal);
+      if (change.remove.length === 0 || (await this.#commitRemoval(change, plan, signal))) {
+        for (const id of change.remove) this.#cache.forget(id);
+        return { done: ids.length, removed: change.remove.length };
       }
     }
   }
@@ -560,9 +537,9 @@ function snapshotOf(state: unknown, like: Snapshot | undefined, freeze: boolean)
 /** All of a row but its state. */
 type Identity = CheckedCheckpoint & { readonly id: string; readonly afterId: string | null };
 
-function toRow(head: Identity, { baseId, packed, chain: { snapshot } }: PackedChain): Row {
+function toRow(head: Identity, { base, packed, chain: { snapshot } }: PackedChain): Row {
   const { stateBytes, digest } = snapshot;
-  return { ...head, ...packed, stateBytes, digest, baseId, pending: null };
+  return { ...head, ...packed, stateBytes, digest, baseId: base?.id ?? null, pending: null };
 }
 
 /** What an agent's namespace is called in the cache. */

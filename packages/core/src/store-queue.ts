@@ -1,14 +1,22 @@
-import { type Row, rowBytes } from "./dialect.ts";
+import { type Base, type Row, rowBytes } from "./dialect.ts";
 
 /** Larger rows gain nothing from company, and would hold it up. */
 const ALONE_FROM_BYTES = 256 * 1_024;
 const MAX_ROWS = 128;
 
-interface Waiting {
+/** A row, and what it is a difference to. */
+export interface QueuedRow {
   readonly row: Row;
+  readonly base: Base | null;
+}
+
+/** Commits rows all or none, see `Dialect.commit`. */
+type Commit = (rows: readonly Row[], bases: readonly Base[], signal: AbortSignal) => Promise<boolean>;
+
+interface Waiting extends QueuedRow {
   readonly bytes: number;
   readonly signal: AbortSignal;
-  readonly resolve: () => void;
+  readonly resolve: (stored: boolean) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -17,7 +25,7 @@ interface Waiting {
  * alone waits for nothing.
  */
 export class StoreQueue {
-  readonly #commit: (rows: readonly Row[], signal: AbortSignal) => Promise<unknown>;
+  readonly #commit: Commit;
   readonly #mayBeOneRowsFault: (error: unknown) => boolean;
   readonly #waiting: Waiting[] = [];
   #running = false;
@@ -26,23 +34,17 @@ export class StoreQueue {
    * `mayBeOneRowsFault`: whether a commit may have failed because of one of its rows. Each is then sent by itself, so that
    * only that one fails.
    */
-  constructor(
-    commit: (rows: readonly Row[], signal: AbortSignal) => Promise<unknown>,
-    mayBeOneRowsFault: (error: unknown) => boolean,
-  ) {
+  constructor(commit: Commit, mayBeOneRowsFault: (error: unknown) => boolean) {
     this.#commit = commit;
     this.#mayBeOneRowsFault = mayBeOneRowsFault;
   }
 
-  /** `maxBytes`: what the rows of one commit may have together. Rejects as the commit does. */
-  async insert(row: Row, maxBytes: number, signal: AbortSignal): Promise<void> {
+  /** `maxBytes`: what the rows of one commit may have together. Resolves and rejects as a commit of the row alone does. */
+  async insert({ row, base }: QueuedRow, maxBytes: number, signal: AbortSignal): Promise<boolean> {
     const bytes = rowBytes(row);
-    if (bytes >= ALONE_FROM_BYTES) {
-      await this.#commit([row], signal);
-      return;
-    }
-    await new Promise<void>((resolve, reject) => {
-      this.#waiting.push({ row, bytes, signal, resolve, reject });
+    if (bytes >= ALONE_FROM_BYTES) return await this.#commit([row], base === null ? [] : [base], signal);
+    return await new Promise((resolve, reject) => {
+      this.#waiting.push({ row, base, bytes, signal, resolve, reject });
       if (!this.#running) this.#run(maxBytes);
     });
   }
@@ -79,11 +81,11 @@ export class StoreQueue {
     if (first === undefined) return;
     const { signal, release } = wanted.length === 1 ? alone(first) : together(wanted);
     try {
-      await this.#commit(
-        wanted.map(({ row }) => row),
-        signal,
-      );
-      for (const { resolve } of wanted) resolve();
+      const bases = new Map(wanted.flatMap(({ base }) => (base === null ? [] : [[base.id, base]])));
+      const rows = wanted.map(({ row }) => row);
+      const stored = await this.#commit(rows, [...bases.values()], signal);
+      if (!stored && wanted.length > 1) await Promise.all(wanted.map((one) => this.#send([one])));
+      else for (const { resolve } of wanted) resolve(stored);
     } catch (error) {
       if (wanted.length > 1 && this.#mayBeOneRowsFault(error)) {
         await Promise.all(wanted.map((one) => this.#send([one])));

@@ -20,9 +20,19 @@ export function createMySQLDialect(options: ResolvedOptions): Dialect {
   const connection = new Opening(() => connect(options));
 
   type Statements = ReturnType<typeof createStatements>;
+  const known = new WeakMap<object, Statements>();
+  const statementsOn = (one: PoolConnection): Statements => {
+    const session: object = one.connection; // `one` is another object each time
+    let statements = known.get(session);
+    if (statements === undefined) {
+      statements = createStatements(drizzleOn(one), table, NIL_ID);
+      known.set(session, statements);
+    }
+    return statements;
+  };
   const use = async <Result>(signal: AbortSignal, work: (statements: Statements) => Promise<Result>) => {
     const { use: useOne } = await connection.get(signal);
-    return await useOne(signal, (one) => work(createStatements(drizzleOn(one), table, NIL_ID)));
+    return await useOne(signal, (one) => work(statementsOn(one)));
   };
   const migrateIn = async (mode: "apply" | "verify" | "sql", signal: AbortSignal) => {
     const { use: useOne } = await connection.get(signal);
@@ -62,6 +72,7 @@ export function createMySQLDialect(options: ResolvedOptions): Dialect {
     dependents: (ids, signal) => use(signal, (statements) => statements.dependents(ids)),
     agents: (after, limit, signal) => use(signal, (statements) => statements.agents(after, limit)),
     stats: (agentId, signal) => use(signal, (statements) => statements.stats(agentId)),
+    reclaim: async () => false, // InnoDB fills the room with new rows
     ping: (signal) => use(signal, (statements) => statements.ping()),
     classify,
     async close() {

@@ -1,13 +1,24 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
+import { type Row, rowBytes } from "@waymark/core/dialect-kit";
 import { createPool } from "mysql2/promise";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { killable, type Server, startProxy, startServer } from "waymark-test-servers";
+import { createMySQLDialect } from "../src/dialect.ts";
+import { resolveOptions } from "../src/options.ts";
 import { checkpoint, emptyDatabase, open, rejection, run, servers } from "./on-server.ts";
 
 const LIMIT = 1024 * 1024;
 
 /** A state that compression can not make small, of about so many bytes. */
 const stateOf = (bytes: number) => randomBytes(Math.ceil((bytes * 3) / 4)).toString("base64");
+
+const { signal } = new AbortController();
+
+function rowOf(more: Pick<Row, "agentId" | "name" | "metadata" | "state">): Row {
+  const ids = { id: randomUUID(), parentId: randomUUID(), baseId: null, afterId: null };
+  const numbers = { createdAt: -8_640_000_000_000_000, stateBytes: Number.MAX_SAFE_INTEGER, pending: null };
+  return { ...ids, ...numbers, namespace: "", encoding: "e".repeat(64), digest: randomBytes(32), ...more };
+}
 
 /** What a server takes in one packet is a setting of the whole server: it is our own here. */
 describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) => {
@@ -66,6 +77,32 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
     }
     expect(stored).toBeGreaterThan(300_000);
     expect(await storage.health()).toMatchObject({ ok: true });
+  });
+
+  it("takes rows together up to the limit, whatever their text is", async () => {
+    const { url } = await emptyDatabase(server.url);
+    const dialect = createMySQLDialect(resolveOptions({ connectionString: url }));
+    onTestFinished(() => dialect.close());
+    const { maxStatementBytes } = await dialect.open(signal);
+    for (const [name, bytes] of [
+      ["", 0],
+      ["'\\\0\n\"".repeat(40), 400],
+      ["\u{10ffff}\uffff".repeat(3_000), 0],
+    ] as const) {
+      const insert: Row[] = [];
+      for (let left = maxStatementBytes; ; ) {
+        const row = rowOf({ agentId: "é".repeat(100), name, metadata: name || null, state: randomBytes(bytes) });
+        left -= rowBytes(row);
+        if (left < 0) break;
+        insert.push(row);
+      }
+      expect(insert.length).toBeGreaterThan(5);
+      expect(await dialect.commit({ insert }, signal)).toBe(true);
+      const last = insert.at(-1) as Row;
+      const [read] = await dialect.readChain(last.id, signal);
+      expect({ ...read, state: Buffer.from(read?.state ?? []) }).toEqual(last);
+      expect(await dialect.commit({ remove: insert.map(({ id }) => id).reverse() }, signal)).toBe(true);
+    }
   });
 
   it("says so clearly if the limit was lowered since it was read, and the next calls work", async () => {

@@ -1,7 +1,10 @@
+import type { Dialect } from "@waymark/core/dialect-kit";
 import { createPool, type Pool } from "mysql2/promise";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDatabase, type TestDatabase } from "waymark-test-servers";
+import { createMySQLDialect } from "../src/dialect.ts";
 import { type CheckpointStorage, createMySQLStorage } from "../src/index.ts";
+import { resolveOptions } from "../src/options.ts";
 import { checkpoint, servers } from "./on-server.ts";
 
 /**
@@ -20,6 +23,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
   let database: TestDatabase;
   let pool: Pool;
   let storage: CheckpointStorage;
+  let dialect: Dialect;
   /** What the storage has sent, with its parameters. */
   let sent: [text: string, parameters: unknown[]][] = [];
 
@@ -44,6 +48,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
       end: pool.end.bind(pool),
     };
     storage = createMySQLStorage({ pool: listening });
+    dialect = createMySQLDialect(resolveOptions({ pool: listening }));
     const id = await storage.storeCheckpoint(checkpoint({ agentId: "to be copied" }));
     const digits =
       "(select 0 as d union select 1 union select 2 union select 3 union select 4 union select 5 union select 6 union select 7 union select 8 union select 9)";
@@ -114,6 +119,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     expect(read).toBeLessThanOrEqual(rows + 10);
   }
 
+  const { signal } = new AbortController();
   const BY_AGENT = ["agent_checkpoints_by_agent"];
   const BY_NAMESPACE = ["agent_checkpoints_by_namespace"];
   const BY_ID = ["PRIMARY"];
@@ -173,9 +179,16 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     expect(sent[0]?.[0]).toBe(list?.[0]); // it is the same statement
   });
 
-  it("reads a checkpoint and its bases by the primary key", async () => {
-    const call = () => storage.retrieveCheckpoint(idOf(ROWS)).catch(() => "a delta, which is not read yet");
-    const { steps, read } = await planOf(call);
+  it("filters within an agent by its index, and within one namespace by that one's", async () => {
+    for (const filter of [{ name: "none" }, { metadata: { none: true } }, { parentId: idOf(1) }]) {
+      await expectIndexed(() => storage.listCheckpoints({ agentId: "agent 1", ...filter }), ROWS / 100, BY_AGENT);
+      const within = { agentId: "big", namespace: "namespace 2", ...filter };
+      await expectIndexed(() => storage.listCheckpoints(within), ROWS / 8, BY_NAMESPACE);
+    }
+  });
+
+  it("reads a row and its bases by the primary key", async () => {
+    const { steps, read } = await planOf(() => dialect.readChain(idOf(ROWS), signal));
     const ours = steps.filter(({ table }) => table === "agent_checkpoints");
     expect(ours.length).toBeGreaterThan(0);
     expect(new Set(ours.map(({ key }) => key))).toEqual(new Set(BY_ID));
@@ -183,8 +196,32 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     expect(read).toBeLessThanOrEqual(10 * 65);
   });
 
+  it("finds what builds on one row, and on hundreds, by the index of bases", async () => {
+    for (const count of [1, 1_000]) {
+      const ids = Array.from({ length: count }, (_, at) => idOf(ROWS - at));
+      const { steps, read } = await planOf(() => dialect.dependents(ids, signal));
+      expect(new Set(steps.map(({ key }) => key))).toEqual(new Set(["agent_checkpoints_base"]));
+      expect(read).toBeLessThanOrEqual(2 * count + 3 * 64);
+    }
+  });
+
+  it("counts an agent's rows by its index, and the longest chain by that of bases", async () => {
+    expect(await dialect.stats("big", signal)).toMatchObject({ rows: ROWS * 0.45, longestChain: 65 });
+    const { steps, read } = await planOf(() => dialect.stats("agent 1", signal));
+    const keys = new Set(steps.filter(({ table }) => table === "agent_checkpoints").map(({ key }) => key));
+    expect(keys).toContain("agent_checkpoints_base");
+    for (const key of keys) expect(key).toMatch(/_(by_agent|by_namespace|after|base)$/);
+    expect(read).toBeLessThanOrEqual((8 * ROWS) / 100);
+  });
+
+  it("counts the longest chain of all by the index of bases, with no scan for each length", async () => {
+    const { read } = await planOf(() => dialect.stats(null, signal));
+    expect(read).toBeLessThanOrEqual(8 * ROWS);
+  });
+
   it("lists agents by one step of an index for each", async () => {
     expect(await storage.listAgents()).toHaveLength(53);
+    expect(await storage.listAgents({ after: "agent 5", limit: 3 })).toEqual(["agent 51", "agent 53", "agent 55"]);
     const { read } = await planOf(() => storage.listAgents());
     expect(read).toBeLessThanOrEqual(10 * 54);
   });

@@ -1,4 +1,5 @@
 import { type Dialect, NIL_ID, Opening } from "@waymark/core/dialect-kit";
+import type { Sql } from "postgres";
 import { connect, drizzleOn } from "./connection.ts";
 import { classify } from "./errors.ts";
 import { migrateSchema } from "./migrate.ts";
@@ -15,11 +16,18 @@ export function createPostgresDialect(options: ResolvedOptions): Dialect {
   const connection = new Opening(() => connect(options));
 
   type Statements = ReturnType<typeof createStatements>;
+  const known = new WeakMap<Sql, Statements>();
+  const statementsOn = (client: Sql): Statements => {
+    let statements = known.get(client);
+    if (statements === undefined) {
+      statements = createStatements(drizzleOn(client, options.prepare), table, NIL_ID);
+      known.set(client, statements);
+    }
+    return statements;
+  };
   const use = async <Result>(signal: AbortSignal, work: (statements: Statements) => Promise<Result>) => {
     const { use: useClient } = await connection.get(signal);
-    return await useClient(signal, (client) =>
-      work(createStatements(drizzleOn(client, options.prepare), table, NIL_ID)),
-    );
+    return await useClient(signal, (client) => work(statementsOn(client)));
   };
   const migrateIn = async (mode: "apply" | "verify" | "sql", signal: AbortSignal) => {
     const { use: useClient } = await connection.get(signal);
@@ -41,6 +49,7 @@ export function createPostgresDialect(options: ResolvedOptions): Dialect {
     dependents: (ids, signal) => use(signal, (statements) => statements.dependents(ids)),
     agents: (after, limit, signal) => use(signal, (statements) => statements.agents(after, limit)),
     stats: (agentId, signal) => use(signal, (statements) => statements.stats(agentId)),
+    reclaim: async () => false, // autovacuum makes room for new rows
     ping: (signal) => use(signal, (statements) => statements.ping()),
     classify,
     async close() {

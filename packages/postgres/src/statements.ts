@@ -1,6 +1,6 @@
 import type { Change, Rewrite, Row, RowHead, RowQuery, RowStats } from "@waymark/core/dialect-kit";
-import { and, desc, eq, getTableColumns, inArray, isNull, type SQL, sql } from "drizzle-orm";
-import type { AnyPgColumn } from "drizzle-orm/pg-core";
+import { and, desc, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
+import type { AnyPgColumn, PgInsertValue } from "drizzle-orm/pg-core";
 import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import type { CheckpointsTable } from "./schema.ts";
 
@@ -14,12 +14,15 @@ type Runner = Pick<PostgresJsDatabase, "select" | "insert" | "update" | "delete"
 export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable, nilId: string) {
   const { state: _, afterId: __, pending: ___, ...head } = getTableColumns(table);
   const columns = getTableColumns(table);
+  // Built once: building their text takes longer than running them.
+  const insertOne = db.insert(table).values(placeholders(columns)).prepare("insert_one");
+  const insertMany = db.insert(table).select(rowsOfJson(columns)).prepare("insert_many");
 
   async function commit(change: Change): Promise<boolean> {
     const { insert = [], rewrite = [], remove = [] } = change;
     // One statement is all or nothing by itself, and saves two round trips.
     if (rewrite.length + remove.length === 0 && insert.every((row) => row.afterId === null)) {
-      if (insert.length > 0) await db.insert(table).values([...insert]);
+      await insertRows(insert);
       return true;
     }
     if (insert.length + rewrite.length === 0) {
@@ -33,6 +36,12 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
       if (error instanceof GuardMissed) return false;
       throw error;
     }
+  }
+
+  async function insertRows(rows: readonly Row[]): Promise<void> {
+    const [only] = rows;
+    if (rows.length > 1) await insertMany.execute(parametersOf(rows));
+    else if (only !== undefined) await insertOne.execute({ ...only });
   }
 
   async function commitAll(
@@ -59,7 +68,7 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
 
   /** Foreign keys are checked when the statement is done, so the order of the rows does not matter here. */
   async function removeRows(runner: Runner, ids: readonly string[]): Promise<void> {
-    await runner.delete(table).where(inArray(table.id, [...ids]));
+    await runner.delete(table).where(isOneOf(table.id, ids));
   }
 
   /**
@@ -129,11 +138,7 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
   }
 
   async function dependents(ids: readonly string[]): Promise<RowHead[]> {
-    return await db
-      .select(head)
-      .from(table)
-      .where(inArray(table.baseId, [...ids]))
-      .orderBy(desc(table.id));
+    return await db.select(head).from(table).where(isOneOf(table.baseId, ids)).orderBy(desc(table.id));
   }
 
   /** A loose index scan: one step of the index per agent, however many rows each has. */
@@ -148,12 +153,22 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
   }
 
   async function stats(agentId: string | null): Promise<RowStats> {
+    const where = agentId === null ? undefined : eq(table.agentId, agentId);
+    // From whole rows to what builds on them. OFFSET 0 keeps PostgreSQL to the index of bases: it would rather join the
+    // whole table for every length.
+    const chain = sql`(with recursive chain (base, length) as (
+      select ${table.id}, 1 from ${table} where ${and(isNull(table.baseId), where)}
+      union all
+      select dependent.id, chain.length + 1 from chain cross join lateral (
+        select ${table.id} from ${table} where ${table.baseId} = chain.base offset 0
+      ) as dependent
+    ) select coalesce(max(length), 0) from chain)`;
     const counts = {
       rows: sql`count(*)`.mapWith(Number),
       storedBytes: sql`coalesce(sum(length(${table.state})), 0)`.mapWith(Number),
       stateBytes: sql`coalesce(sum(${table.stateBytes}), 0)`.mapWith(Number),
+      longestChain: chain.mapWith(Number),
     };
-    const where = agentId === null ? undefined : eq(table.agentId, agentId);
     const [result] = await db.select(counts).from(table).where(where);
     return result as RowStats;
   }
@@ -163,4 +178,41 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
   }
 
   return { commit, readChain, list, dependents, agents, stats, ping };
+}
+
+/** As one parameter: a text for each number of ids would be a prepared statement each. */
+function isOneOf(column: AnyPgColumn, ids: readonly string[]): SQL {
+  return sql`${column} = any(${`{${ids.join(",")}}`}::uuid[])`;
+}
+
+type Columns = CheckpointsTable["_"]["columns"];
+
+function placeholders(columns: Columns): PgInsertValue<CheckpointsTable> {
+  const values = Object.keys(columns).map((name) => [name, sql.placeholder(name)]);
+  return Object.fromEntries(values) as PgInsertValue<CheckpointsTable>;
+}
+
+/**
+ * One text for any number of rows, with two parameters: their states end to end, since large ones would take long as JSON,
+ * and the JSON of all else, with the place of each state. `state` is the last column.
+ */
+function rowsOfJson({ state: _, ...columns }: Columns): SQL {
+  const names = Object.keys(columns).map((name) => sql.identifier(name));
+  const types = Object.entries(columns).map(
+    ([name, column]) => sql`${sql.identifier(name)} ${sql.raw(column.getSQLType())}`,
+  );
+  // As text first: a parameter of type json the driver would write as JSON itself.
+  return sql`select ${sql.join(names, sql`, `)}, substring(${sql.placeholder("states")}::bytea from start for length)
+    from json_to_recordset(${sql.placeholder("rows")}::text::json) as row (${sql.join(types, sql`, `)}, start int, length int)`;
+}
+
+function parametersOf(rows: readonly Row[]): { rows: string; states: Uint8Array } {
+  const states = Buffer.concat(rows.map(({ state }) => state));
+  let start = 1;
+  const heads = rows.map(({ state, digest, ...head }) => {
+    const place = { start, length: state.byteLength };
+    start += state.byteLength;
+    return { ...head, digest: `\\x${Buffer.from(digest).toString("hex")}`, ...place };
+  });
+  return { rows: JSON.stringify(heads), states };
 }

@@ -1,7 +1,10 @@
+import type { Dialect } from "@waymark/core/dialect-kit";
 import postgres, { type Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createDatabase, type TestDatabase } from "waymark-test-servers";
+import { createPostgresDialect } from "../src/dialect.ts";
 import { type CheckpointStorage, createPostgresStorage } from "../src/index.ts";
+import { resolveOptions } from "../src/options.ts";
 import { checkpoint, sharedServer } from "./on-server.ts";
 
 /**
@@ -13,6 +16,7 @@ const ROWS = 100_000;
 let database: TestDatabase;
 let client: Sql;
 let storage: CheckpointStorage;
+let dialect: Dialect;
 /** What the storage has sent, with its parameters. */
 let sent: [text: string, parameters: never[]][] = [];
 
@@ -33,6 +37,7 @@ beforeAll(async () => {
     },
   });
   storage = createPostgresStorage({ client: listening });
+  dialect = createPostgresDialect(resolveOptions({ client: listening }));
   const id = await storage.storeCheckpoint(checkpoint({ agentId: "to be copied" }));
   await client`
     insert into agent_checkpoints
@@ -92,12 +97,18 @@ async function expectIndexed(call: () => Promise<unknown>, rows: number, indexes
   expect(types.filter((type) => /sort|bitmap/i.test(type))).toEqual([]);
   const used = nodes.flatMap((node) => node["Index Name"] ?? []);
   expect([...new Set(used)].sort()).toEqual([...indexes].sort());
-  const touched = nodes
-    .filter((node) => node["Index Name"] !== undefined)
-    .map((node) => (node["Actual Rows"] + (node["Rows Removed by Filter"] ?? 0)) * node["Actual Loops"]);
-  expect(touched.reduce((sum, count) => sum + count)).toBeLessThanOrEqual(rows);
+  expect(touchedBy(nodes)).toBeLessThanOrEqual(rows);
 }
 
+/** How many rows were reached by an index. */
+function touchedBy(nodes: readonly Node[]): number {
+  return nodes
+    .filter((node) => node["Index Name"] !== undefined)
+    .map((node) => (node["Actual Rows"] + (node["Rows Removed by Filter"] ?? 0)) * node["Actual Loops"])
+    .reduce((sum, count) => sum + count, 0);
+}
+
+const { signal } = new AbortController();
 const BY_AGENT = ["agent_checkpoints_by_agent"];
 const BY_NAMESPACE = ["agent_checkpoints_by_namespace"];
 const BY_ID = ["agent_checkpoints_pkey"];
@@ -145,20 +156,57 @@ it("finds the latest checkpoint of an agent by two index lookups", async () => {
   expect(sent[0]?.[0]).toBe(list?.[0]); // it is the same statement
 });
 
-it("reads a checkpoint and its bases by the primary key", async () => {
-  const nodes = await nodesOf(() =>
-    storage.retrieveCheckpoint(idOf(ROWS)).catch(() => "a delta, which is not read yet"),
-  );
+it("filters within an agent, and within one namespace, by an index, and reads that agent's rows alone", async () => {
+  for (const filter of [{ name: "none" }, { metadata: { none: true } }, { parentId: idOf(1) }]) {
+    for (const agent of [{ agentId: "agent 1" }, { agentId: "agent 1", namespace: "" }]) {
+      const nodes = await nodesOf(() => storage.listCheckpoints({ ...agent, ...filter }));
+      expect(nodes.map((node) => node["Node Type"])).not.toContain("Seq Scan");
+      expect(nodes.flatMap((node) => node["Index Name"] ?? [])).toEqual([
+        expect.stringMatching(/_by_(agent|namespace)$/),
+      ]);
+      expect(touchedBy(nodes)).toBeLessThanOrEqual(ROWS / 100);
+    }
+  }
+});
+
+it("reads a row and its bases by the primary key", async () => {
+  const nodes = await nodesOf(() => dialect.readChain(idOf(ROWS), signal));
   expect(nodes.map((node) => node["Node Type"])).not.toContain("Seq Scan");
   expect(new Set(nodes.flatMap((node) => node["Index Name"] ?? []))).toEqual(new Set(BY_ID));
-  const touched = nodes
-    .filter((node) => node["Index Name"] !== undefined)
-    .map((node) => node["Actual Rows"] * node["Actual Loops"]);
-  expect(touched.reduce((sum, count) => sum + count)).toBeLessThanOrEqual(3 * 65);
+  expect(touchedBy(nodes)).toBeLessThanOrEqual(3 * 65);
+});
+
+it("finds what builds on one row, and on hundreds, by the index of bases", async () => {
+  for (const count of [1, 1_000]) {
+    const ids = Array.from({ length: count }, (_, at) => idOf(ROWS - at));
+    const nodes = await nodesOf(() => dialect.dependents(ids, signal));
+    expect(nodes.map((node) => node["Node Type"])).not.toContain("Seq Scan");
+    expect(nodes.flatMap((node) => node["Index Name"] ?? [])).toEqual(["agent_checkpoints_base"]);
+    expect(touchedBy(nodes)).toBeLessThanOrEqual(64);
+  }
+});
+
+it("counts an agent's rows by its index, and the longest chain by that of bases", async () => {
+  expect(await dialect.stats("big", signal)).toMatchObject({ rows: ROWS * 0.45, longestChain: 65 });
+  const nodes = await nodesOf(() => dialect.stats("agent 1", signal));
+  expect(nodes.map((node) => node["Node Type"])).not.toContain("Seq Scan");
+  const used = new Set(nodes.flatMap((node) => node["Index Name"] ?? []));
+  expect(used).toContain("agent_checkpoints_base");
+  for (const index of used) expect(index).toMatch(/_(by_agent|by_namespace|after|base)$/);
+  expect(touchedBy(nodes)).toBeLessThanOrEqual((3 * ROWS) / 100);
+});
+
+it("counts the longest chain of all by the index of bases, with no scan for each length", async () => {
+  const nodes = await nodesOf(() => dialect.stats(null, signal));
+  const scans = nodes.filter((node) => node["Node Type"] === "Seq Scan");
+  expect(scans.map((node) => node["Actual Loops"]).every((loops) => loops <= 3)).toBe(true); // one by parallel workers
+  expect(nodes.flatMap((node) => node["Index Name"] ?? [])).toContain("agent_checkpoints_base");
+  expect(nodes.map((node) => node["Node Type"])).not.toContain("Hash Join");
 });
 
 it("lists agents by one step of an index for each", async () => {
   expect(await storage.listAgents()).toHaveLength(53);
+  expect(await storage.listAgents({ after: "agent 5", limit: 3 })).toEqual(["agent 51", "agent 53", "agent 55"]);
   const nodes = await nodesOf(() => storage.listAgents());
   expect(nodes.map((node) => node["Node Type"])).not.toContain("Seq Scan");
   const scans = nodes.filter((node) => node["Index Name"] !== undefined);

@@ -2,7 +2,7 @@ import { CheckpointError } from "@waymark/core";
 import { type Dialect, NIL_ID, Opening } from "@waymark/core/dialect-kit";
 import { connect } from "./connection.ts";
 import { classify } from "./errors.ts";
-import { drizzleOn } from "./handle.ts";
+import { drizzleOn, reclaim } from "./handle.ts";
 import { migrateSchema } from "./migrate.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { checkpointsTable } from "./schema.ts";
@@ -41,6 +41,10 @@ export function createSQLiteDialect(options: ResolvedOptions): Dialect {
     dependents: async (ids, signal) => (await opening.get(signal)).dependents(ids),
     agents: async (after, limit, signal) => (await opening.get(signal)).agents(after, limit),
     stats: async (agentId, signal) => (await opening.get(signal)).stats(agentId),
+    async reclaim(signal) {
+      await opening.get(signal);
+      return reclaim(await connection.get(signal));
+    },
     ping: async (signal) => (await opening.get(signal)).ping(),
     classify,
     async close() {

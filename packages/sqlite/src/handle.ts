@@ -43,3 +43,23 @@ export function handleOn(database: Database): Handle {
 export function drizzleOn({ prepare, transaction }: Handle): BetterSQLite3Database {
   return drizzle({ client: { prepare, transaction } as unknown as Database });
 }
+
+/** Pages of one step. */
+const RECLAIM_PAGES = 500;
+
+/** The `auto_vacuum` of a file that gives free pages back when it is asked to, as ours do; few of a user's own do. */
+const INCREMENTAL = 2;
+
+/** Gives free pages back to the file system, a few at a time. `true` if there are more. */
+export function reclaim(handle: Handle): boolean {
+  const freePages = () => Number(handle.value("pragma freelist_count"));
+  // Within a transaction of the handle's owner it would be undone with that.
+  if (handle.database.inTransaction || Number(handle.value("pragma auto_vacuum")) !== INCREMENTAL) return false;
+  if (freePages() === 0) return false;
+  // By `exec`, which runs it to its end: a prepared one stops after its first page.
+  handle.exec(`pragma incremental_vacuum(${RECLAIM_PAGES})`);
+  if (freePages() > 0) return true;
+  // In WAL mode a file gets shorter at a checkpoint, which comes by itself only after so many more pages.
+  handle.exec("pragma wal_checkpoint");
+  return false;
+}

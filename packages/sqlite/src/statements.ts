@@ -122,12 +122,19 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
   }
 
   function stats(agentId: string | null): RowStats {
+    const where = agentId === null ? undefined : eq(table.agentId, agentId);
+    // From whole rows to what builds on them, by the index of bases. CROSS JOIN, or SQLite may read the whole table each time.
+    const chain = sql`(with recursive chain (base, length) as (
+      select ${table.id}, 1 from ${table} where ${and(isNull(table.baseId), where)}
+      union all
+      select ${table.id}, chain.length + 1 from chain cross join ${table} on ${table.baseId} = chain.base
+    ) select coalesce(max(length), 0) from chain)`;
     const counts = {
       rows: sql`count(*)`.mapWith(Number),
       storedBytes: sql`coalesce(sum(length(${table.state})), 0)`.mapWith(Number),
       stateBytes: sql`coalesce(sum(${table.stateBytes}), 0)`.mapWith(Number),
+      longestChain: chain.mapWith(Number),
     };
-    const where = agentId === null ? undefined : eq(table.agentId, agentId);
     return db.select(counts).from(table).where(where).get() as RowStats;
   }
 

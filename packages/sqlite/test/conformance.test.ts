@@ -5,7 +5,7 @@ import { type ConformanceStore, describeCheckpointStorage, type RowDamage, type 
 import { createSQLiteStorage } from "@waymark/sqlite";
 import Database from "better-sqlite3";
 
-describeCheckpointStorage({ name: "SQLite", create: async () => createStore() });
+describeCheckpointStorage({ name: "SQLite", model: { runs: 2_000 }, create: async () => createStore() });
 
 function createStore(): ConformanceStore {
   const folder = mkdtempSync(join(tmpdir(), "waymark-sqlite-"));

@@ -1,5 +1,5 @@
-import type { CheckpointErrorCode } from "@waymark/core";
-import { describe, expect, it } from "vitest";
+import type { CheckpointErrorCode, CheckpointStorage } from "@waymark/core";
+import { beforeEach, describe, expect, it } from "vitest";
 import { type Bench, checkpointOf, collect, newAgent, storeLine } from "../bench.ts";
 import { refusal } from "../errors.ts";
 import type { RowDamage, StoredRow } from "../target.ts";
@@ -57,6 +57,12 @@ export function describeIntegrity(bench: Bench): void {
   ];
 
   describe("a damaged row", () => {
+    let reader: CheckpointStorage; // which remembers nothing of what it has read
+    beforeEach(() => {
+      reader = bench.open({ cacheBytes: 0 });
+      return () => reader.close();
+    });
+
     it.each(damages)(
       "is told when it is retrieved, and breaks no list: %s",
       async (_, state, damage, code = "CORRUPT_CHECKPOINT") => {
@@ -69,14 +75,16 @@ export function describeIntegrity(bench: Bench): void {
         await bench.store.damageRow(id, changed);
         expect(await bench.store.readRow(id)).not.toEqual(row);
 
-        const error = await refusal(bench.storage.retrieveCheckpoint(id), code);
+        const error = await refusal(reader.retrieveCheckpoint(id), code);
         expect(error.message).toContain(id);
         expect(error.retryable).toBe(false);
-        await refusal(bench.storage.retrieveLatestCheckpoint(agentId), code);
+        await refusal(reader.retrieveLatestCheckpoint(agentId), code);
         await refusal(bench.open().retrieveCheckpoint(id), code);
-        expect(await bench.storage.listCheckpoints({ agentId })).toStrictEqual(listed);
-        expect(await collect(bench.storage.iterateCheckpoints({ agentId }))).toStrictEqual(listed);
-        expect(await bench.storage.retrieveCheckpoint(before)).toMatchObject({ id: before });
+        expect(await reader.listCheckpoints({ agentId })).toStrictEqual(listed);
+        expect(await collect(reader.iterateCheckpoints({ agentId }))).toStrictEqual(listed);
+        expect(await collect(reader.iterateAncestors(id))).toStrictEqual(listed.slice(0, 1));
+        expect(await reader.stats({ agentId })).toMatchObject({ checkpoints: 2 });
+        expect(await reader.retrieveCheckpoint(before)).toMatchObject({ id: before });
 
         await bench.store.damageRow(id, {
           encoding: row.encoding,
@@ -84,9 +92,27 @@ export function describeIntegrity(bench: Bench): void {
           stateBytes: row.stateBytes,
           digest: row.digest,
         });
-        expect(await bench.storage.retrieveCheckpoint(id)).toMatchObject({ id, state });
+        for (const storage of [reader, bench.storage]) {
+          expect(await storage.retrieveCheckpoint(id)).toMatchObject({ id, state });
+        }
       },
     );
+
+    it("is either told or not looked at by a storage that has the state at hand, and never changes it", async () => {
+      const state = { text: "at hand" };
+      const agentId = newAgent();
+      const id = await bench.storage.storeCheckpoint(checkpointOf(agentId, { state }));
+      const row = (await bench.store.readRow(id)) as StoredRow;
+      await bench.store.damageRow(id, { state: replaced(row.state, "hand", "hook") });
+      const outcomes = await Promise.allSettled([
+        bench.storage.retrieveCheckpoint(id),
+        bench.storage.retrieveLatestCheckpoint(agentId),
+      ]);
+      for (const outcome of outcomes) {
+        if (outcome.status === "fulfilled") expect(outcome.value).toMatchObject({ id, state });
+        else expect(outcome.reason).toMatchObject({ code: "CORRUPT_CHECKPOINT" });
+      }
+    });
 
     it("is told at whichever byte of the state the damage is", async () => {
       const id = await bench.storage.storeCheckpoint(
@@ -95,7 +121,7 @@ export function describeIntegrity(bench: Bench): void {
       const { state } = (await bench.store.readRow(id)) as StoredRow;
       for (let at = 0; at < state.length; at++) {
         await bench.store.damageRow(id, { state: withByte(state, at) });
-        await refusal(bench.storage.retrieveCheckpoint(id), "CORRUPT_CHECKPOINT");
+        await refusal(reader.retrieveCheckpoint(id), "CORRUPT_CHECKPOINT");
       }
     });
 
@@ -103,7 +129,7 @@ export function describeIntegrity(bench: Bench): void {
       const state = { $: ["undefined"] }; // plain JSON that looks like our own encoding of undefined
       const id = await bench.storage.storeCheckpoint(checkpointOf(newAgent(), { state }));
       await bench.store.damageRow(id, { encoding: "tagged" });
-      await refusal(bench.storage.retrieveCheckpoint(id), "CORRUPT_CHECKPOINT");
+      await refusal(reader.retrieveCheckpoint(id), "CORRUPT_CHECKPOINT");
     });
 
     it("does not stop what goes on beside it: stores, deletes, prunes", async () => {

@@ -1,6 +1,7 @@
 import type { CheckpointStorage } from "@waymark/core";
 import { describe, expect, it } from "vitest";
 import { type Bench, checkpointOf, collect, newAgent, storeLine } from "../bench.ts";
+import { conversation } from "../conversations.ts";
 import { refusal } from "../errors.ts";
 import { idAt } from "../ids.ts";
 
@@ -10,6 +11,7 @@ const CALLS: Readonly<Record<string, (storage: CheckpointStorage) => Promise<unk
   retrieveLatestCheckpoint: (storage) => storage.retrieveLatestCheckpoint(newAgent()),
   listCheckpoints: (storage) => storage.listCheckpoints(),
   iterateCheckpoints: (storage) => collect(storage.iterateCheckpoints()),
+  iterateAncestors: (storage) => collect(storage.iterateAncestors(idAt(Date.now()))),
   listAgents: (storage) => storage.listAgents(),
   deleteCheckpoint: (storage) => storage.deleteCheckpoint(idAt(Date.now())),
   deleteAgent: (storage) => storage.deleteAgent(newAgent()),
@@ -130,9 +132,34 @@ export function describeLifecycle(bench: Bench): void {
       { operationTimeoutMs: "1s" },
       { migrate: "never" },
       { tablePrefix: 7 },
+      { cacheBytes: -1 },
+      { cacheBytes: 0.5 },
+      { cacheBytes: Number.NaN },
+      { cacheBytes: Number.POSITIVE_INFINITY },
+      { cacheBytes: "1" },
+      { cacheBytes: null },
+      { freeze: "yes" },
+      { freeze: 1 },
+      { freeze: null },
       { databasepath: "x" },
-    ])("does not begin with the options %j", async (options) => {
-      await refusal(async () => bench.open(options as object).listAgents(), "INVALID_ARGUMENT");
+    ])("does not begin with the options %o, and names the one that is wrong", async (options) => {
+      const error = await refusal(async () => bench.open(options as object).listAgents(), "INVALID_ARGUMENT");
+      expect(error.message).toContain(Object.keys(options)[0]);
     });
+
+    it.each([{ cacheBytes: 0 }, { cacheBytes: 1 }, { cacheBytes: 10_000, freeze: true }, { freeze: false }])(
+      "gives back what was stored with the options %o",
+      async (options) => {
+        const storage = bench.open(options);
+        const agentId = newAgent();
+        const ids: string[] = [];
+        for (let turn = 1; turn <= 12; turn++) {
+          ids.push(await storage.storeCheckpoint(checkpointOf(agentId, { state: conversation(1, turn) })));
+        }
+        for (const [index, id] of ids.entries()) {
+          expect(await storage.retrieveCheckpoint(id)).toMatchObject({ state: conversation(1, index + 1) });
+        }
+      },
+    );
   });
 }

@@ -1,8 +1,10 @@
 import type { CheckpointStorage } from "@waymark/core";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Bench, checkpointOf, collect, newAgent, storeLine } from "../bench.ts";
+import { conversation } from "../conversations.ts";
 import { timeOf } from "../ids.ts";
-import type { Worker } from "../workers.ts";
+import { difference } from "../sameness.ts";
+import { closeAll, type Worker } from "../workers.ts";
 
 const HAND_OVERS = 2_000;
 
@@ -128,6 +130,35 @@ export function describeProcesses(bench: Bench): void {
       expect(await closeAll(workers)).toStrictEqual([0, 0, 0]);
     });
 
+    it("compare and store: exactly one of nine wins each round, with large states of which most is the same", async () => {
+      const agentId = newAgent();
+      const workers = await Promise.all(Array.from({ length: 9 }, () => bench.startWorker()));
+      const winners: [id: string, state: unknown][] = [];
+      for (let round = 0; round < 8; round++) {
+        const ifLatest = winners.at(-1)?.[0] ?? null;
+        const states = workers.map((_, writer) => ({ writer, ...conversation(1, 40 + round, { forkedAt: 40 }) }));
+        const outcomes = await Promise.allSettled(
+          workers.map((worker, writer) =>
+            worker.storeCheckpoint(checkpointOf(agentId, { state: states[writer] }), { ifLatest }),
+          ),
+        );
+        const won = outcomes.flatMap((outcome, writer): [string, unknown][] => {
+          if (outcome.status === "fulfilled") return [[outcome.value, states[writer]]];
+          expect(outcome.reason.code, outcome.reason.message).toBe("CONFLICT");
+          return [];
+        });
+        expect(won).toHaveLength(1);
+        winners.push(...won);
+      }
+      const reader = bench.open({ cacheBytes: 0 });
+      const listed = await reader.listCheckpoints({ agentId });
+      expect(listed.map(({ id }) => id)).toStrictEqual(winners.map(([id]) => id).reverse());
+      for (const [id, state] of winners) {
+        expect(difference((await reader.retrieveCheckpoint(id))?.state, state)).toBeNull();
+      }
+      expect(await closeAll(workers)).toStrictEqual(workers.map(() => 0));
+    });
+
     it("write side by side: all stores of all of them are there, each process's in its order", async () => {
       const agentId = newAgent();
       const workers = await Promise.all([0, 1, 2].map(() => bench.startWorker()));
@@ -178,10 +209,4 @@ export function describeProcesses(bench: Bench): void {
       expect([await used.leave(), await unused.leave()]).toStrictEqual([0, 0]);
     });
   });
-}
-
-/** Ends the processes, which nobody kills: each closes its storage and has nothing left to wait for. */
-async function closeAll(workers: readonly Worker[]): Promise<(number | null)[]> {
-  await Promise.all(workers.map((worker) => worker.close()));
-  return await Promise.all(workers.map((worker) => worker.leave()));
 }

@@ -12,6 +12,7 @@ const CALLS: Readonly<Record<string, Call>> = {
   retrieveLatestCheckpoint: (storage, agentId, signal) => storage.retrieveLatestCheckpoint(agentId, { signal }),
   listCheckpoints: (storage, agentId, signal) => storage.listCheckpoints({ agentId, signal }),
   iterateCheckpoints: (storage, agentId, signal) => collect(storage.iterateCheckpoints({ agentId, signal })),
+  iterateAncestors: (storage, _, signal) => collect(storage.iterateAncestors(idAt(Date.now()), { signal })),
   listAgents: (storage, _, signal) => storage.listAgents({ signal }),
   deleteCheckpoint: (storage, _, signal) => storage.deleteCheckpoint(idAt(Date.now()), { signal }),
   deleteAgent: (storage, agentId, signal) => storage.deleteAgent(agentId, { signal }),
@@ -99,6 +100,30 @@ export function describeSignal(bench: Bench): void {
       };
       await refusal(iterate, "ABORTED");
       expect(seen).toHaveLength(1_000);
+    });
+
+    it("that is aborted meanwhile ends an iteration over ancestors before its end", async () => {
+      const agentId = newAgent();
+      const ids = Array.from({ length: 1_200 }, (_, index) => idAt(1_000_000 + index));
+      await Promise.all(
+        ids.map((id, index) => {
+          const parent = index === 0 ? {} : { parentId: ids[index - 1] as string };
+          return bench.storage.storeCheckpoint(checkpointOf(agentId, { id, ...parent }));
+        }),
+      );
+      const controller = new AbortController();
+      const seen: string[] = [];
+      const iterate = async () => {
+        for await (const { id } of bench.storage.iterateAncestors(ids.at(-1) as string, {
+          signal: controller.signal,
+        })) {
+          seen.push(id);
+          controller.abort();
+        }
+      };
+      await refusal(iterate, "ABORTED");
+      expect(seen).toStrictEqual(ids.toReversed().slice(0, seen.length));
+      expect(seen.length).toBeLessThan(ids.length);
     });
 
     it.each([null, {}, "abort", { aborted: false }])("is refused if it is none: %j", async (signal) => {

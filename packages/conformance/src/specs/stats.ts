@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type Bench, checkpointOf, newAgent } from "../bench.ts";
+import { conversation } from "../conversations.ts";
 import { refusal } from "../errors.ts";
 
 export function describeStats(bench: Bench): void {
@@ -15,7 +16,29 @@ export function describeStats(bench: Bench): void {
         checkpoints: 3,
         stateBytes: sum(states.map((state) => Buffer.byteLength(JSON.stringify(state)))),
         storedBytes: sum(rows.map((row) => row?.state.byteLength ?? Number.NaN)),
+        longestChain: 1,
       });
+    });
+
+    it("says how many rows the state takes that takes most of them: one at least, and as many as there are at most", async () => {
+      const agentId = newAgent();
+      for (let turn = 1; turn <= 12; turn++) {
+        const state = conversation(1, turn);
+        await bench.storage.storeCheckpoint(checkpointOf(agentId, { state }));
+        const { longestChain } = await bench.storage.stats({ agentId });
+        expect(longestChain).toBeGreaterThanOrEqual(1);
+        expect(longestChain).toBeLessThanOrEqual(turn);
+        expect((await bench.storage.stats()).longestChain).toBeGreaterThanOrEqual(longestChain);
+      }
+    });
+
+    it("says of each agent its own longest chain", async () => {
+      const [one, other] = [newAgent(), newAgent()];
+      for (let turn = 1; turn <= 6; turn++) {
+        await bench.storage.storeCheckpoint(checkpointOf(one, { state: conversation(1, turn) }));
+      }
+      await bench.storage.storeCheckpoint(checkpointOf(other, { state: conversation(1, 6) }));
+      expect(await bench.storage.stats({ agentId: other })).toMatchObject({ checkpoints: 1, longestChain: 1 });
     });
 
     it("counts all agents if none is named", async () => {
@@ -24,8 +47,23 @@ export function describeStats(bench: Bench): void {
       expect(checkpoints).toBeGreaterThan(0);
     });
 
+    it("counts no more of an agent that was deleted, and says no chain", async () => {
+      const agentId = newAgent();
+      for (let turn = 1; turn <= 6; turn++) {
+        await bench.storage.storeCheckpoint(checkpointOf(agentId, { state: conversation(1, turn) }));
+      }
+      await bench.storage.deleteAgent(agentId);
+      expect(await bench.storage.stats({ agentId })).toMatchObject({ checkpoints: 0, storedBytes: 0, longestChain: 0 });
+    });
+
+    it("says zeros of a store where nothing is", async () => {
+      const storage = bench.open({}, await bench.createStore());
+      const nothing = { checkpoints: 0, storedBytes: 0, stateBytes: 0, longestChain: 0 };
+      expect(await storage.stats()).toStrictEqual(nothing);
+    });
+
     it("says zeros for an agent that has nothing", async () => {
-      const nothing = { checkpoints: 0, storedBytes: 0, stateBytes: 0 };
+      const nothing = { checkpoints: 0, storedBytes: 0, stateBytes: 0, longestChain: 0 };
       expect(await bench.storage.stats({ agentId: newAgent() })).toStrictEqual(nothing);
     });
 

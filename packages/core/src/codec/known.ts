@@ -40,14 +40,16 @@ const known = new WeakMap<object, Known>();
 /** What is known of the value as it is now. What has changed is forgotten. */
 export function recognise(value: object): Known | undefined {
   const found = known.get(value);
-  if (found === undefined || found.copy === null || matches(value, found.copy)) return found;
+  if (found === undefined || found === SEEN) return undefined;
+  if (found.copy === null || matches(value, found.copy)) return found;
   known.delete(value);
   return undefined;
 }
 
 /** What is known of a value that {@link recognise} was asked about just now. */
 export function recognised(value: object): Known | undefined {
-  return known.get(value);
+  const found = known.get(value);
+  return found === SEEN ? undefined : found;
 }
 
 /**
@@ -70,19 +72,19 @@ export function learnOwn(value: object): void {
  * objects twice. `undefined` if there is no copy.
  */
 export function learnOnSecondSight(value: object): Known | undefined {
-  if (!seen.has(value)) {
-    seen.add(value);
+  if (!known.has(value)) {
+    known.set(value, SEEN);
     return undefined;
   }
-  const copying = { traits: LOOSE, deepest: 0 };
-  const copy = copyOf(value, 0, copying);
-  if (!(copy instanceof Copy)) return undefined;
-  const found = new Known(copying.traits, copying.deepest, copy);
+  const copying = new Copying();
+  if (!copying.add(value, 0)) return undefined;
+  const found = new Known(copying.traits, copying.deepest, copying.copy);
   known.set(value, found);
   return found;
 }
 
-const seen = new WeakSet<object>();
+/** Stands for values that were seen once. */
+const SEEN = new Known(LOOSE, 0, null);
 
 /** A long array as it was cut: a history that the next state most often continues. */
 export interface CutArray {
@@ -134,7 +136,7 @@ export function beginningOf(array: readonly unknown[], frozenOnly: boolean): Beg
 
 /** What {@link CutArray.known} says of an element, after it was recognised or learned. */
 export function knownElement(element: unknown): Known | null | undefined {
-  if (isObject(element)) return known.get(element);
+  if (isObject(element)) return recognised(element);
   return isJson(element) ? null : undefined;
 }
 
@@ -162,57 +164,77 @@ function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
 
-function isSame(one: unknown, other: unknown): boolean {
-  return one === other ? one !== 0 || Object.is(one, other) : Number.isNaN(one) && Number.isNaN(other);
-}
+/**
+ * What a value was, in one list: of a primitive itself, of a container its shape and then its members. Text is shared with
+ * the value, and shapes are shared between copies, so a copy is small; and what is compared lies side by side.
+ */
+type Copy = readonly unknown[];
 
-/** What an object, array or date was. Text is shared with it, so a copy is small. */
-class Copy {
+class Shape {
   readonly prototype: object | null;
   /** `null`: of an array or a date. */
   readonly keys: readonly string[] | null;
-  /** Primitives, and copies. `null`: of a date. */
-  readonly members: readonly unknown[] | null;
-  /** Of a date; else 0. */
-  readonly time: number;
+  /** How many members follow; of a date its time does. */
+  readonly members: number;
+  readonly isDate: boolean;
 
-  constructor(value: object, keys: readonly string[] | null, members: readonly unknown[] | null, time = 0) {
+  constructor(value: object, keys: readonly string[] | null, members: number, isDate = false) {
     this.prototype = Object.getPrototypeOf(value) as object | null;
     this.keys = keys;
     this.members = members;
-    this.time = time;
+    this.isDate = isDate;
   }
 }
 
-/** Instead of a copy, where there is none: byte arrays, maps, sets. */
-const NO_COPY = Symbol("no copy");
+/** So many shapes are shared; those of objects with more members, or of more kinds, are not worth it. */
+const MAX_SHAPES = 4_096;
+const MAX_SHARED_MEMBERS = 32;
+const shapes = new Map<string, Shape>();
 
-/** A primitive, a copy, or {@link NO_COPY}. To be called of values that were found to be data. */
-function copyOf(value: unknown, depth: number, copying: { traits: number; deepest: number }): unknown {
-  if (!isObject(value)) {
-    const json = typeof value === "number" ? Number.isFinite(value) && !Object.is(value, -0) : isJson(value);
-    if (!json) copying.traits |= NOT_JSON;
-    return value;
+function shapeOf(value: object, keys: readonly string[] | null, members: number): Shape {
+  const shape = new Shape(value, keys, members);
+  const common = shape.prototype === Object.prototype || shape.prototype === Array.prototype;
+  if (members > MAX_SHARED_MEMBERS || !common) return shape;
+  const name = keys === null ? `${members}` : `{${keys.join("\0")}`;
+  const shared = shapes.get(name);
+  if (shared === undefined && shapes.size < MAX_SHAPES) shapes.set(name, shape);
+  return shared ?? shape;
+}
+
+/** Makes a copy, and looks at what is copied. To be used for values that were found to be data. */
+class Copying {
+  readonly copy: unknown[] = [];
+  traits = LOOSE;
+  deepest = 0;
+
+  /** `false`: there is no copy of it (byte arrays, maps, sets, proxies). */
+  add(value: unknown, depth: number): boolean {
+    if (!isObject(value)) {
+      const json = typeof value === "number" ? Number.isFinite(value) && !Object.is(value, -0) : isJson(value);
+      if (!json) this.traits |= NOT_JSON;
+      this.copy.push(value);
+      return true;
+    }
+    if (isProxy(value)) return false;
+    this.deepest = Math.max(this.deepest, depth);
+    if (isDate(value)) {
+      this.traits |= NOT_JSON;
+      this.copy.push(new Shape(value, null, 1, true), value.getTime());
+      return true;
+    }
+    if (Array.isArray(value)) {
+      if (!hasElementsOnly(value)) return false;
+      this.copy.push(shapeOf(value, null, value.length));
+      return value.every((element) => this.add(element, depth + 1));
+    }
+    const prototype: unknown = Object.getPrototypeOf(value);
+    if (prototype !== Object.prototype && prototype !== null) return false;
+    const keys = Object.keys(value);
+    if (prototype === null) this.traits |= NOT_JSON;
+    if (keys.some((key) => key.startsWith("$"))) this.traits |= DOLLAR;
+    this.copy.push(shapeOf(value, keys, keys.length));
+    return keys.every((key) => this.add((value as Record<string, unknown>)[key], depth + 1));
   }
-  if (isProxy(value)) return NO_COPY;
-  copying.deepest = Math.max(copying.deepest, depth);
-  if (isDate(value)) {
-    copying.traits |= NOT_JSON;
-    return new Copy(value, null, null, value.getTime());
-  }
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (Array.isArray(value) ? !hasElementsOnly(value) : prototype !== Object.prototype && prototype !== null) {
-    return NO_COPY;
-  }
-  if (prototype === null) copying.traits |= NOT_JSON;
-  const keys = Array.isArray(value) ? null : Object.keys(value);
-  if (keys?.some((key) => key.startsWith("$"))) copying.traits |= DOLLAR;
-  const members: unknown[] = keys === null ? [...(value as unknown[])] : keys.map((key) => Reflect.get(value, key));
-  for (let at = 0; at < members.length; at++) {
-    members[at] = copyOf(members[at], depth + 1, copying);
-    if (members[at] === NO_COPY) return NO_COPY;
-  }
-  return new Copy(value, keys, members);
 }
 
 function isJson(value: unknown): boolean {
@@ -221,32 +243,45 @@ function isJson(value: unknown): boolean {
 
 /** Whether the value is what the copy was made of, to the last detail that is stored or refused. */
 function matches(value: object, copy: Copy): boolean {
-  const { keys, members } = copy;
-  if (Object.getPrototypeOf(value) !== copy.prototype) return false;
-  if (members === null) return isDate(value) && Object.is(value.getTime(), copy.time) && hasNoMembers(value);
-  if (keys === null) {
-    if (!Array.isArray(value) || value.length !== members.length || !hasElementsOnly(value)) return false;
-    for (let at = 0; at < members.length; at++) if (!isAsCopied(value[at], members[at])) return false;
-    return true;
+  return matchedTo(value, copy, 0) === copy.length;
+}
+
+/** Where in the copy the members of a container end that begins at `at`; -1 if the value is another one. */
+function matchedTo(value: object, copy: Copy, at: number): number {
+  const shape = copy[at] as Shape;
+  if (Object.getPrototypeOf(value) !== shape.prototype) return -1;
+  let next = at + 1;
+  if (shape.isDate) {
+    const same = isDate(value) && Object.is(value.getTime(), copy[next]) && hasOnly(value, 0);
+    return same ? next + 1 : -1;
+  }
+  if (shape.keys === null) {
+    if (!Array.isArray(value) || value.length !== shape.members || !hasElementsOnly(value)) return -1;
+    for (let index = 0; index < value.length; index++) {
+      next = memberTo(value[index], copy, next);
+      if (next < 0) return -1;
+    }
+    return next;
   }
   // In this order: what differs most often first, and no list of keys is made for it.
-  let at = 0;
+  let member = 0;
   for (const key in value) {
-    if (key !== keys[at] || !isAsCopied((value as Record<string, unknown>)[key], members[at])) return false;
-    at += 1;
+    if (key !== shape.keys[member]) return -1;
+    next = memberTo((value as Record<string, unknown>)[key], copy, next);
+    if (next < 0) return -1;
+    member += 1;
   }
-  return (
-    at === keys.length &&
-    Object.getOwnPropertyNames(value).length === at &&
-    Object.getOwnPropertySymbols(value).length === 0 &&
-    !Array.isArray(value)
-  );
+  return member === shape.members && hasOnly(value, member) && !Array.isArray(value) ? next : -1;
 }
 
-function isAsCopied(value: unknown, copied: unknown): boolean {
-  return copied instanceof Copy ? isObject(value) && matches(value, copied) : isSame(value, copied);
+function memberTo(value: unknown, copy: Copy, at: number): number {
+  const copied = copy[at];
+  if (value === copied) return value !== 0 || Object.is(value, copied) ? at + 1 : -1;
+  if (copied instanceof Shape) return isObject(value) ? matchedTo(value, copy, at) : -1;
+  return Object.is(value, copied) ? at + 1 : -1;
 }
 
-function hasNoMembers(value: object): boolean {
-  return Object.getOwnPropertyNames(value).length === 0 && Object.getOwnPropertySymbols(value).length === 0;
+/** Whether there are no more members than these that can be enumerated. */
+function hasOnly(value: object, members: number): boolean {
+  return Object.getOwnPropertyNames(value).length === members && Object.getOwnPropertySymbols(value).length === 0;
 }

@@ -19,6 +19,8 @@ export interface Piece {
   readonly text: string;
   /** The length as UTF-8. */
   readonly bytes: number;
+  /** What it takes in memory, about: ASCII text is one byte a character, else two; and this object, and its name. */
+  readonly memoryBytes: number;
   /** Stands for the content: the same for the same text, and for no other. */
   readonly name: string;
 }
@@ -40,18 +42,23 @@ const CUT_MASK = 0xffe0_0000;
 const WINDOW = 32;
 /** Shorter texts are their own name: a hash would be longer. */
 const NAMED_BY_HASH_FROM = 32;
+const PIECE_MEMORY_BYTES = 100;
 
 /** `text` may be a part of a longer one: the piece does not hold on to that. */
 export function makePiece(text: string): Piece {
-  if (text.length < NAMED_BY_HASH_FROM) return { text, bytes: Buffer.byteLength(text), name: `${text.length}:${text}` };
-  return pieceOf(Buffer.from(text, "utf8"));
+  if (text.length >= NAMED_BY_HASH_FROM) return pieceOf(Buffer.from(text, "utf8"));
+  return newPiece(text, Buffer.byteLength(text), `${text.length}:${text}`);
 }
 
-/** @throws nothing: bytes that are no UTF-8 become another text, and so another name */
+/** Bytes that are no UTF-8 become another text, and so another name. */
 export function pieceOf(utf8: Buffer): Piece {
   const text = utf8.toString("utf8");
   if (text.length < NAMED_BY_HASH_FROM) return makePiece(text);
-  return { text, bytes: utf8.byteLength, name: `#${hash("sha256", utf8, "base64")}` };
+  return newPiece(text, utf8.byteLength, `#${hash("sha256", utf8, "base64")}`);
+}
+
+function newPiece(text: string, bytes: number, name: string): Piece {
+  return { text, bytes, name, memoryBytes: text.length * (bytes === text.length ? 1 : 2) + PIECE_MEMORY_BYTES };
 }
 
 /** Fresh text, or pieces that are known already. */

@@ -30,11 +30,14 @@ export interface Snapshot {
   /** The length of the text as UTF-8. */
   readonly stateBytes: number;
   readonly digest: Uint8Array;
+  /** What it takes in memory, about, if it shares no pieces. */
+  readonly memoryBytes: number;
 }
 
 /** Pieces that follow each other. */
 interface Block {
   readonly bytes: number;
+  readonly memoryBytes: number;
   /** The SHA-256 of the pieces' names, in base64. */
   readonly name: string;
 }
@@ -121,12 +124,18 @@ function snapshotOf(form: TextForm, pieces: readonly Piece[], shared: readonly B
     return shared[block] ?? blockOf(pieces.slice(block * BLOCK, (block + 1) * BLOCK));
   });
   const stateBytes = blocks.reduce((sum, { bytes }) => sum + bytes, 0);
-  return { form, pieces, blocks, stateBytes, digest: digestOf(form, pieces, blocks) };
+  const memoryBytes = blocks.reduce((sum, block) => sum + block.memoryBytes, 0);
+  return { form, pieces, blocks, stateBytes, digest: digestOf(form, pieces, blocks), memoryBytes };
 }
 
 function blockOf(pieces: readonly Piece[]): Block {
-  const bytes = pieces.reduce((sum, piece) => sum + piece.bytes, 0);
-  return { bytes, name: hash("sha256", pieces.map(({ name }) => name).join(""), "base64") };
+  let bytes = 0;
+  let memoryBytes = 0;
+  for (const piece of pieces) {
+    bytes += piece.bytes;
+    memoryBytes += piece.memoryBytes;
+  }
+  return { bytes, memoryBytes, name: hash("sha256", pieces.map(({ name }) => name).join(""), "base64") };
 }
 
 /** Writes a state, as the difference to `base` if there is one. `anchor` marks the row, see `chains.ts`. */
