@@ -44,15 +44,16 @@ export async function planRemoval(dialect: Dialect, request: RemovalRequest, sig
       const like: StoredChain | null = base ?? whole;
       const difference: PackedChain | null =
         like === null ? null : await packDifference(row.id, state.snapshot, like, false);
-      const { base: packedBase, packed, chain } = difference ?? (await packWhole(row.id, state.snapshot));
-      const baseId = packedBase?.id ?? null;
+      const next: PackedChain = difference ?? (await packWhole(row.id, state.snapshot));
+      const { packed } = next;
+      const baseId = next.base?.id ?? null;
       if (packed.state.byteLength > maxRowBytes) {
         for (const { id: kept } of rows.slice(rows.indexOf(row))) needed.add(kept);
         continue;
       }
-      if (baseId === null) whole ??= chain;
+      if (baseId === null) whole ??= next.chain;
       rewrite.push({ id: row.id, fromBaseId: row.baseId, baseId, ...packed });
-      for (const { id, snapshot } of [state, packedBase ?? state]) bases.set(id, snapshot.digest);
+      for (const { id, snapshot } of [state, next.base ?? state]) bases.set(id, snapshot.digest);
       bytes += packed.state.byteLength;
       if (bytes > MAX_REWRITTEN_BYTES && ids.length > 1) {
         const half = ids.slice(0, Math.ceil(ids.length / 2));
