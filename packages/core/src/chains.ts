@@ -1,12 +1,13 @@
 import type { PieceList } from "./codec/delta.ts";
 import {
   DamagedState,
+  type OpenedState,
+  openState,
   type PackedState,
   packSnapshot,
   parseEncoding,
   type Snapshot,
   UnknownEncoding,
-  unpackState,
   verifySnapshot,
 } from "./codec/snapshots.ts";
 import type { Row } from "./dialect.ts";
@@ -148,12 +149,15 @@ async function readRows(rows: readonly Row[], also: (row: Row) => boolean): Prom
   let pieces: PieceList | null = null;
   let chain = { rows: 0, sinceAnchor: 0, storedBytes: 0, compression: 1 };
   let anchor: StoredChain | null = null;
+  const opening = rows.map((row) => openState(row, row.baseId === null));
+  for (const one of opening) one.catch(() => {}); // told below, when it is its turn
   for (let index = rows.length - 1; index >= 0; index--) {
     const row = rows[index] as Row;
     const { id, baseId, state, stateBytes } = row;
     try {
       if (pieces === null && baseId !== null) throw new DamagedState("what it is a difference to is not there");
-      pieces = await unpackState(row, pieces);
+      const opened = (await opening[index]) as OpenedState;
+      pieces = await opened.on(pieces);
       chain = {
         rows: chain.rows + 1,
         sinceAnchor: isAnchor(row) ? 0 : chain.sinceAnchor + 1,

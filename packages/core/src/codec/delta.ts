@@ -1,4 +1,4 @@
-import type { Part, Piece } from "./pieces.ts";
+import { type Part, type Piece, utf8OfPieces } from "./pieces.ts";
 
 /** Where two lists of pieces are the same: `count` pieces from `at` in the one, from `from` in the other. */
 export interface Run {
@@ -9,8 +9,7 @@ export interface Run {
 
 /** How far around a difference its end is looked for first. */
 const NEARBY = 12;
-/** Shorter pieces (a comma, a key) are everywhere: a run does not begin with one, except where both lists begin. */
-const DISTINCT_FROM_CHARACTERS = 32;
+const DISTINCT_FROM_BYTES = 32;
 
 /**
  * Runs of pieces that are the same in both lists, in the order of `target`. Most often the lists are the same but for a
@@ -18,6 +17,7 @@ const DISTINCT_FROM_CHARACTERS = 32;
  */
 export function alignPieces(target: readonly Part[], base: readonly Piece[]): Run[] {
   const runs: Run[] = [];
+  const byName = !target.some((part) => typeof part === "string");
   let places: Map<string, number> | null = null;
   let at = 0;
   let from = 0;
@@ -33,9 +33,9 @@ export function alignPieces(target: readonly Part[], base: readonly Piece[]): Ru
       [at, from] = near;
       continue;
     }
-    places ??= placesOf(base, from);
+    places ??= placesOf(base, from, byName);
     while (at < target.length) {
-      const place = placeOf(target[at] as Part, places);
+      const place = placeOf(target[at] as Part, places, byName);
       if (place !== undefined) {
         from = place;
         break;
@@ -57,24 +57,33 @@ function nearby(
     for (let ahead = 0; ahead <= distance; ahead++) {
       const part = target[at + ahead];
       const piece = base[from + distance - ahead];
-      if (part === undefined || piece === undefined || piece.text.length < DISTINCT_FROM_CHARACTERS) continue;
+      if (part === undefined || piece === undefined || !isDistinct(piece)) continue;
       if (isSame(part, piece)) return [at + ahead, from + distance - ahead];
     }
   }
   return null;
 }
 
-function placesOf(base: readonly Piece[], from: number): Map<string, number> {
+/** By name, or by text where the other list may have fresh text. */
+function placesOf(base: readonly Piece[], from: number, byName: boolean): Map<string, number> {
   const places = new Map<string, number>();
   for (let at = from; at < base.length; at++) {
-    const { text } = base[at] as Piece;
-    if (text.length >= DISTINCT_FROM_CHARACTERS && !places.has(text)) places.set(text, at);
+    const piece = base[at] as Piece;
+    if (!isDistinct(piece)) continue;
+    const key = byName ? piece.name : piece.text;
+    if (!places.has(key)) places.set(key, at);
   }
   return places;
 }
 
-function placeOf(part: Part, places: Map<string, number>): number | undefined {
-  return places.size === 0 ? undefined : places.get(typeof part === "string" ? part : part.text);
+function placeOf(part: Part, places: Map<string, number>, byName: boolean): number | undefined {
+  if (places.size === 0) return undefined;
+  return places.get(typeof part === "string" ? part : byName ? part.name : part.text);
+}
+
+/** Shorter pieces (a comma, a key) are everywhere: a run does not begin with one, except where both lists begin. */
+function isDistinct({ bytes }: Piece): boolean {
+  return bytes >= DISTINCT_FROM_BYTES;
 }
 
 /** Most often it is the very same object, since states that follow each other share their pieces. */
@@ -173,17 +182,17 @@ interface PieceRun {
  */
 export function notCopied(steps: readonly Step[], base: PieceList, maxBytes: number): Buffer {
   const copies = steps.filter(isCopy).sort((one, other) => other.from - one.from);
-  const texts: string[] = [];
+  const left: Piece[] = [];
   let bytes = 0;
   let end = base.length;
   for (const { from, count } of [...copies, { from: 0, count: 0 }]) {
     if (bytes >= maxBytes) break;
     for (const piece of base.slice(from + count, end).reverse()) {
       if (bytes >= maxBytes) break;
-      texts.push(piece.text);
+      left.push(piece);
       bytes += piece.bytes;
     }
     end = Math.min(end, from);
   }
-  return Buffer.from(texts.reverse().join(""), "utf8").subarray(-maxBytes);
+  return utf8OfPieces(left.reverse()).subarray(-maxBytes);
 }

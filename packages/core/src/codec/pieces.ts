@@ -15,14 +15,38 @@ import type { EncodedValue } from "./values.ts";
  * change from one turn to the next is a piece that did not change: an element of a long array, a member of a large object.
  * What is long and has no structure (strings, lists of numbers, byte arrays) is cut by its content.
  */
-export interface Piece {
-  readonly text: string;
+export class Piece {
   /** The length as UTF-8. */
   readonly bytes: number;
-  /** What it takes in memory, about: ASCII text is one byte a character, else two; and this object, and its name. */
-  readonly memoryBytes: number;
   /** Stands for the content: the same for the same text, and for no other. */
   readonly name: string;
+  /** What was read is decoded when somebody asks for it: most of a state never is, piece by piece. */
+  #utf8: Buffer | null;
+  #text: string | null;
+
+  constructor(name: string, bytes: number, text: string | null, utf8: Buffer | null) {
+    this.name = name;
+    this.bytes = bytes;
+    this.#text = text;
+    this.#utf8 = utf8;
+  }
+
+  get text(): string {
+    this.#text ??= (this.#utf8 as Buffer).toString("utf8");
+    this.#utf8 = null;
+    return this.#text;
+  }
+
+  /** `null`: it was not read, or was decoded. */
+  get utf8(): Buffer | null {
+    return this.#utf8;
+  }
+
+  /** What it takes in memory, about: ASCII text is one byte a character, else two; and this object, and its name. */
+  get memoryBytes(): number {
+    const wide = this.#text !== null && this.#text.length < this.bytes;
+    return (wide ? 2 * (this.#text as string).length : this.bytes) + PIECE_MEMORY_BYTES;
+  }
 }
 
 /** Containers up to this size are one piece, in characters as {@link sizeOf} estimates them. */
@@ -46,19 +70,41 @@ const PIECE_MEMORY_BYTES = 100;
 
 /** `text` may be a part of a longer one: the piece does not hold on to that. */
 export function makePiece(text: string): Piece {
-  if (text.length >= NAMED_BY_HASH_FROM) return pieceOf(Buffer.from(text, "utf8"));
-  return newPiece(text, Buffer.byteLength(text), `${text.length}:${text}`);
+  if (text.length < NAMED_BY_HASH_FROM) {
+    return new Piece(`${text.length}:${text}`, Buffer.byteLength(text), text, null);
+  }
+  const utf8 = Buffer.from(text, "utf8");
+  return new Piece(hashName(utf8), utf8.byteLength, utf8.toString("utf8"), null);
 }
 
-/** Bytes that are no UTF-8 become another text, and so another name. */
+/** A piece that was read. Bytes that are no UTF-8 have another name than the text that they become. */
 export function pieceOf(utf8: Buffer): Piece {
+  // Of so many bytes there are characters enough, whatever they are.
+  if (utf8.byteLength >= NAMED_BY_HASH_FROM * 3) return new Piece(hashName(utf8), utf8.byteLength, null, utf8);
   const text = utf8.toString("utf8");
   if (text.length < NAMED_BY_HASH_FROM) return makePiece(text);
-  return newPiece(text, utf8.byteLength, `#${hash("sha256", utf8, "base64")}`);
+  return new Piece(hashName(utf8), utf8.byteLength, text, utf8);
 }
 
-function newPiece(text: string, bytes: number, name: string): Piece {
-  return { text, bytes, name, memoryBytes: text.length * (bytes === text.length ? 1 : 2) + PIECE_MEMORY_BYTES };
+function hashName(utf8: Buffer): string {
+  return `#${hash("sha256", utf8, "base64")}`;
+}
+
+export function textOfPieces(pieces: readonly Piece[]): string {
+  return utf8Known(pieces)?.toString("utf8") ?? pieces.map(({ text }) => text).join("");
+}
+
+export function utf8OfPieces(pieces: readonly Piece[]): Buffer {
+  return utf8Known(pieces) ?? Buffer.from(pieces.map(({ text }) => text).join(""), "utf8");
+}
+
+function utf8Known(pieces: readonly Piece[]): Buffer | null {
+  const parts: Buffer[] = [];
+  for (const { utf8 } of pieces) {
+    if (utf8 === null) return null;
+    parts.push(utf8);
+  }
+  return Buffer.concat(parts);
 }
 
 /** Fresh text, or pieces that are known already. */
@@ -99,19 +145,31 @@ export function isOnePiece(value: unknown): boolean {
   return size >= SMALL_BELOW && size <= OPEN_ABOVE;
 }
 
+/** Shorter lists of parts are copied one by one. */
+const LIST_FROM_PARTS = 32;
 /** Arrays of fewer elements are cut again each time. */
 const HISTORY_FROM_ELEMENTS = 16;
 
 class Cutter implements CutText {
-  readonly parts: Part[] = [];
   readonly claims: Claim[] = [];
   readonly #beginnings: ReadonlyMap<object, Beginning>;
   /** How many containers are open. */
   #depth: number;
+  /** Whether texts are made pieces at once: what is frozen keeps them. */
+  readonly #frozen: boolean;
+  /** Finished parts in lists, so that long ones are not copied one by one; and those after them. */
+  readonly #lists: (readonly Part[])[] = [];
+  #inLists = 0;
+  #last: Part[] = [];
 
-  constructor(beginnings: ReadonlyMap<object, Beginning>, depth: number) {
+  constructor(beginnings: ReadonlyMap<object, Beginning>, depth: number, frozen = false) {
     this.#beginnings = beginnings;
     this.#depth = depth;
+    this.#frozen = frozen;
+  }
+
+  get parts(): readonly Part[] {
+    return ([] as Part[]).concat(...this.#lists, this.#last);
   }
 
   /** Returns whether nothing in the value is a piece of its own. */
@@ -130,32 +188,46 @@ class Cutter implements CutText {
   known(value: object, known: Known): boolean {
     if (known.pieces === null) {
       if (known.copy !== null) return false;
-      const cutter = new Cutter(this.#beginnings, this.#depth);
+      const cutter = new Cutter(this.#beginnings, this.#depth, true);
       cutter.fresh(value, sizeOf(value, known));
-      known.pieces = cutter.parts.map(asPiece);
+      known.pieces = cutter.parts as readonly Piece[];
       claimPieces(cutter.claims, known.pieces);
     }
-    for (const piece of known.pieces) this.parts.push(piece);
+    this.#add(known.pieces);
     return true;
+  }
+
+  get #count(): number {
+    return this.#inLists + this.#last.length;
+  }
+
+  #add(pieces: readonly Piece[]): void {
+    if (pieces.length < LIST_FROM_PARTS) {
+      for (const piece of pieces) this.#last.push(piece);
+      return;
+    }
+    this.#lists.push(this.#last, pieces);
+    this.#inLists += this.#last.length + pieces.length;
+    this.#last = [];
   }
 
   #value(value: unknown, size: number, known: Known | undefined): void {
     if (known !== undefined && this.known(value as object, known)) return;
-    const from = this.parts.length;
+    const from = this.#count;
     const flat = this.fresh(value, size);
     if (!isObject(value) || !flat) return; // a copy of one that has pieces inside would be a copy of them too
     const learned = known ?? learnOnSecondSight(value);
-    if (learned !== undefined) this.claims.push({ by: learned, from, to: this.parts.length });
+    if (learned !== undefined) this.claims.push({ by: learned, from, to: this.#count });
   }
 
   /** Each element is a piece, and each run of small ones. */
   #array(array: readonly unknown[]): boolean {
-    const start = this.parts.length;
+    const start = this.#count;
     const beginning = this.#beginnings.get(array);
     const ends: number[] = beginning?.cut.ends.slice(0, beginning.length) ?? [];
     while (ends.length > 0 && ends.at(-1) === -1) ends.pop();
     let from = ends.length;
-    for (let at = 0; at < (ends.at(-1) ?? 0); at++) this.parts.push(beginning?.cut.pieces?.[at] as Piece);
+    this.#add(beginning?.cut.pieces?.slice(0, ends.at(-1) ?? 0) ?? []);
     let pending = from === 0 ? "[" : from < array.length ? "," : "";
     for (let at = from; at < array.length; at++) {
       const element = array[at];
@@ -166,7 +238,7 @@ class Cutter implements CutText {
       if (from < at) pending += `${textBetween(array, from, at)},`;
       this.#text(pending);
       this.#value(element, size, known);
-      ends[at] = this.parts.length - start;
+      ends[at] = this.#count - start;
       pending = at + 1 < array.length ? "," : "";
       from = at + 1;
     }
@@ -177,14 +249,15 @@ class Cutter implements CutText {
 
   #learn(array: readonly unknown[], ends: readonly number[], start: number, beginning: Beginning | undefined): void {
     const learned = beginning?.cut.known.slice(0, beginning.length) ?? [];
-    const mixed = array.length <= 4 * (this.parts.length - start); // else copies of small ones take more than they save
+    const mixed = array.length <= 4 * (this.#count - start); // else copies of small ones take more than they save
     for (let at = learned.length; at < array.length; at++) {
       const element = array[at];
       const small = mixed && ends[at] === -1 && isObject(element) && recognised(element) === undefined;
       learned.push(small ? learnOnSecondSight(element) : knownElement(element));
     }
-    const cut: CutArray = { elements: [...array], known: learned, ends, pieces: null };
-    this.claims.push({ by: cut, from: start, to: this.parts.length });
+    const elements = Object.isFrozen(array) ? array : [...array];
+    const cut: CutArray = { elements, known: learned, ends, pieces: null };
+    this.claims.push({ by: cut, from: start, to: this.#count });
     learnHistory(cut);
   }
 
@@ -213,13 +286,15 @@ class Cutter implements CutText {
   }
 
   #text(text: string): void {
+    if (text === "") return;
     if (text.length <= CUT_AT_LATEST) {
-      if (text !== "") this.parts.push(text);
+      this.#last.push(this.#frozen ? makePiece(text) : text);
       return;
     }
     for (let from = 0; from < text.length; ) {
       const to = cutAfter(text, from);
-      this.parts.push(text.slice(from, to));
+      const part = text.slice(from, to);
+      this.#last.push(this.#frozen ? makePiece(part) : part);
       from = to;
     }
   }

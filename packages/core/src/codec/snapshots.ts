@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
 import { promisify } from "node:util";
 import { crc32, deflateRaw, deflateRawSync, inflateRaw, inflateRawSync, type ZlibOptions } from "node:zlib";
-import { alignPieces, difference, isCopy, notCopied, PieceList, type Run, type Step } from "./delta.ts";
-import { asPiece, claimPieces, cutTree, type Part, type Piece, pieceOf } from "./pieces.ts";
+import { alignPieces, type Copy, difference, isCopy, notCopied, PieceList, type Run, type Step } from "./delta.ts";
+import { asPiece, claimPieces, cutTree, type Part, type Piece, pieceOf, textOfPieces, utf8OfPieces } from "./pieces.ts";
 import { decodeValue, encodeValue, type TextForm } from "./values.ts";
 import { DamagedBytes, readVarint, writeVarint } from "./varint.ts";
 
@@ -60,8 +60,10 @@ export class UnknownEncoding extends Error {}
 
 /** Below this, compression gains less than it costs. */
 const COMPRESS_FROM_BYTES = 256;
-/** Above this, compression would hold up the event loop: another thread does it. */
-const COMPRESS_ASIDE_FROM_BYTES = 32 * 1024;
+/** Above this, compression would hold up the event loop for more than two milliseconds: another thread does it. */
+const COMPRESS_ASIDE_FROM_BYTES = 128 * 1024;
+/** Of the rows of a chain, which several threads decompress at once. */
+const INFLATE_AHEAD_FROM_BYTES = 16 * 1024;
 /** All that deflate can look back. */
 const MAX_DICTIONARY_BYTES = 32 * 1024;
 const CHECKSUM_BYTES = 4;
@@ -150,7 +152,7 @@ export async function packSnapshot(
   }
   const steps = base === null ? [{ pieces }] : difference(pieces, base.pieces);
   const inserted = insertedBytes(steps);
-  const dictionary = base === null ? null : notCopied(steps, PieceList.of(base.pieces), MAX_DICTIONARY_BYTES);
+  const dictionary = base === null || anchor ? null : notCopied(steps, PieceList.of(base.pieces), MAX_DICTIONARY_BYTES);
   const deflated = inserted.byteLength < COMPRESS_FROM_BYTES ? null : await deflate(inserted, dictionary);
   const compressed = deflated !== null && deflated.byteLength < inserted.byteLength;
   const encoding = `${form}+pieces${compressed ? "+deflate" : ""}${anchor ? "+anchor" : ""}`;
@@ -184,63 +186,88 @@ function writeBody(steps: readonly Step[], insertedLength: number, inserted: Uin
 
 function insertedBytes(steps: readonly Step[]): Buffer {
   const lengths: number[] = [];
-  const texts: string[] = [];
-  for (const step of steps) {
-    if (isCopy(step)) continue;
-    for (const { bytes, text } of step.pieces) {
-      writeVarint(lengths, bytes);
-      texts.push(text);
-    }
-  }
-  return Buffer.concat([
-    Uint8Array.from(lengths),
-    ...(texts.length === 0 ? [] : [Buffer.from(texts.join(""), "utf8")]),
-  ]);
+  const pieces = steps.flatMap((step) => (isCopy(step) ? [] : step.pieces));
+  for (const { bytes } of pieces) writeVarint(lengths, bytes);
+  return Buffer.concat([Uint8Array.from(lengths), utf8OfPieces(pieces)]);
 }
 
-/** The pieces of a stored state. Not compared with its digest yet. @throws DamagedState, UnknownEncoding */
-export async function unpackState(
-  { encoding, state, stateBytes }: StoredState,
-  base: PieceList | null,
-): Promise<PieceList> {
-  const { pieces, deflated } = parseEncoding(encoding);
-  if (!pieces) {
-    if (base !== null) throw new DamagedState("the state is whole, and should be a difference");
-    return PieceList.of([pieceOf(asBuffer(deflated ? await inflate(state, stateBytes, null) : state))]);
-  }
+/** A stored state, as far as it can be read without its base. */
+export interface OpenedState {
+  /** Its pieces. Not compared with its digest yet. `base`: the pieces of its base; `null`: it has none. */
+  on(base: PieceList | null): Promise<PieceList>;
+}
+
+/**
+ * Begins to read a state. What needs no dictionary is decompressed right away, by other threads if it is long, so that a
+ * chain is opened before it is put together. @throws DamagedState, UnknownEncoding
+ */
+export async function openState(stored: StoredState, whole: boolean): Promise<OpenedState> {
+  const { encoding, state, stateBytes } = stored;
+  const { pieces, deflated, anchor } = parseEncoding(encoding);
   try {
-    return await readBody(asBuffer(state), deflated, base);
+    if (pieces) return await openBody(asBuffer(state), deflated, whole || anchor);
+    const utf8 = asBuffer(deflated ? await inflate(state, stateBytes, null) : state);
+    const text = PieceList.of([pieceOf(utf8)]);
+    return {
+      async on(base) {
+        if (base !== null) throw new DamagedState("the state is whole, and should be a difference");
+        return text;
+      },
+    };
   } catch (error) {
-    if (error instanceof DamagedBytes || error instanceof RangeError) throw new DamagedState("the state is damaged");
-    throw error;
+    throw damaged(error);
   }
 }
 
-async function readBody(body: Buffer, deflated: boolean, base: PieceList | null): Promise<PieceList> {
+async function openBody(body: Buffer, deflated: boolean, independent: boolean): Promise<OpenedState> {
+  const { counts, length, written } = readHeader(body);
+  const ahead = deflated && independent ? await inflate(written, length, null, INFLATE_AHEAD_FROM_BYTES) : null;
+  return {
+    async on(base) {
+      try {
+        const copies = counts.filter((step) => typeof step !== "number");
+        const dictionary = base === null || ahead !== null ? null : notCopied(copies, base, MAX_DICTIONARY_BYTES);
+        const inserted = ahead ?? (deflated ? await inflate(written, length, dictionary) : written);
+        return (base ?? PieceList.of([])).apply(readSteps(counts, asBuffer(inserted)));
+      } catch (error) {
+        throw damaged(error);
+      }
+    },
+  };
+}
+
+function damaged(error: unknown): unknown {
+  const malformed = error instanceof DamagedBytes || error instanceof RangeError;
+  return malformed ? new DamagedState("the state is damaged") : error;
+}
+
+/** Copies, and how many pieces are inserted between them. */
+type StepCounts = readonly (Copy | number)[];
+
+function readHeader(body: Buffer): { counts: StepCounts; length: number; written: Buffer } {
   const end = body.byteLength - CHECKSUM_BYTES;
   if (end < 0 || crc32(body.subarray(0, end)) !== body.readUInt32LE(end)) throw new DamagedBytes("checksum");
   const at = { position: 0 };
-  const counts: (Step | number)[] = Array.from({ length: readVarint(body, at) }, () => {
+  const counts = Array.from({ length: readVarint(body, at) }, () => {
     const kind = readVarint(body, at);
     const count = Math.floor(kind / 2);
     return kind % 2 === 1 ? count : { from: readVarint(body, at), count };
   });
-  const copies = counts.filter((step) => typeof step !== "number");
   const length = readVarint(body, at);
-  const written = body.subarray(at.position, end);
-  const dictionary = base === null ? null : notCopied(copies, base, MAX_DICTIONARY_BYTES);
-  const inserted = deflated ? asBuffer(await inflate(written, length, dictionary)) : written;
+  return { counts, length, written: body.subarray(at.position, end) };
+}
+
+function readSteps(counts: StepCounts, inserted: Buffer): Step[] {
   const pieces = readInserted(
     inserted,
     counts.reduce<number>((sum, step) => sum + (typeof step === "number" ? step : 0), 0),
   );
   let taken = 0;
-  const steps = counts.map((step) => {
+  return counts.map((step) => {
     if (typeof step !== "number") return step;
     taken += step;
     return { pieces: pieces.slice(taken - step, taken) };
   });
-  return (base ?? PieceList.of([])).apply(steps);
 }
 
 function readInserted(bytes: Buffer, count: number): Piece[] {
@@ -266,16 +293,12 @@ export function verifySnapshot(pieces: PieceList, { encoding, stateBytes, digest
 
 /** @throws MalformedText */
 export function stateOf({ form, pieces }: Snapshot): unknown {
-  return decodeValue({ form, text: textOf(pieces) });
+  return decodeValue({ form, text: textOfPieces(pieces) });
 }
 
 /** Whether two states are the same, however they are cut. */
 export function sameState(one: Snapshot, other: Snapshot): boolean {
-  return one.form === other.form && textOf(one.pieces) === textOf(other.pieces);
-}
-
-function textOf(pieces: readonly Piece[]): string {
-  return pieces.map(({ text }) => text).join("");
+  return one.form === other.form && textOfPieces(one.pieces) === textOfPieces(other.pieces);
 }
 
 /** @throws UnknownEncoding */
@@ -314,13 +337,17 @@ async function deflate(bytes: Uint8Array, dictionary: Uint8Array | null): Promis
     : deflateRawSync(bytes, options);
 }
 
-async function inflate(bytes: Uint8Array, length: number, dictionary: Uint8Array | null): Promise<Uint8Array> {
+async function inflate(
+  bytes: Uint8Array,
+  length: number,
+  dictionary: Uint8Array | null,
+  asideFromBytes = COMPRESS_ASIDE_FROM_BYTES,
+): Promise<Uint8Array> {
   let inflated: Uint8Array;
   try {
     // One byte more than there should be, so that a longer one is told from a damaged one.
     const options = { maxOutputLength: Math.max(1, length + 1), ...dictionaryOf(dictionary) };
-    inflated =
-      length >= COMPRESS_ASIDE_FROM_BYTES ? await inflateAside(bytes, options) : inflateRawSync(bytes, options);
+    inflated = length >= asideFromBytes ? await inflateAside(bytes, options) : inflateRawSync(bytes, options);
   } catch {
     throw new DamagedState("the compressed state is damaged");
   }
@@ -333,13 +360,15 @@ function dictionaryOf(dictionary: Uint8Array | null): ZlibOptions {
 }
 
 function digestOf(form: TextForm, pieces: readonly Piece[], blocks: readonly Block[]): Buffer {
-  const [only] = pieces;
-  if (pieces.length === 1) return sha256(form === "json" ? (only as Piece).text : `${form}\0${(only as Piece).text}`);
+  if (pieces.length === 1) {
+    const utf8 = utf8OfPieces(pieces);
+    return sha256(form === "json" ? utf8 : Buffer.concat([Buffer.from(`${form}\0`), utf8]));
+  }
   return sha256(`${form}+pieces\0${blocks.map(({ name }) => name).join("")}`);
 }
 
-function sha256(text: string): Buffer {
-  return hash("sha256", text, "buffer");
+function sha256(content: string | Buffer): Buffer {
+  return hash("sha256", content, "buffer");
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
