@@ -14,13 +14,13 @@ export const waymarkFrozen: System = {
   open,
 };
 
-/** With its defaults, but for what the database says. */
+/** With its defaults, but for what the database says; and prepared statements on PostgreSQL, as the raw driver has them. */
 export function openWaymark(place: Place): CheckpointStorage {
   switch (place.kind) {
     case "sqlite":
       return createSQLiteStorage({ databasePath: place.path, synchronous: place.synchronous });
     case "postgres":
-      return createPostgresStorage({ connectionString: place.url });
+      return createPostgresStorage({ connectionString: place.url, prepare: true });
     case "mysql":
       return createMySQLStorage({ connectionString: place.url });
   }

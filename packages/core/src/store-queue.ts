@@ -51,12 +51,12 @@ export class StoreQueue {
 
   async #run(maxBytes: number): Promise<void> {
     this.#running = true;
-    // Who was told by the commit before that it is done may store the next one at once: it is in this commit then, also where
-    // a commit ends before anything else can run.
-    for (let turn = 0; turn < TURNS; turn++) await null;
     while (this.#waiting.length > 0) {
-      await this.#send(this.#take(maxBytes));
-      for (let turn = 0; turn < TURNS; turn++) await null;
+      const batch = this.#take(maxBytes);
+      await this.#send(batch);
+      // Who was told just now may store the next one at once. They come together, also where a commit ends before anything
+      // else has its turn, if they are waited for until they have come.
+      if (batch.length > 1 || this.#waiting.length > 0) for (let turn = 0; turn < TURNS; turn++) await null;
     }
     this.#running = false;
   }

@@ -37,6 +37,11 @@ export class Piece {
     return this.#text;
   }
 
+  /** The SHA-256 of the UTF-8, in base64; `null` of a short one. */
+  get hash(): string | null {
+    return this.name.startsWith("#") ? this.name.slice(1) : null;
+  }
+
   /** `null`: it was not read, or was decoded. */
   get utf8(): Buffer | null {
     return this.#utf8;

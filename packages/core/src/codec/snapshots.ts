@@ -38,7 +38,7 @@ export interface Snapshot {
 interface Block {
   readonly bytes: number;
   readonly memoryBytes: number;
-  /** The SHA-256 of the pieces' names, in base64. */
+  /** The SHA-256 of the pieces' names, in base64; "" of a state that is one piece. */
   readonly name: string;
 }
 
@@ -58,8 +58,9 @@ export class DamagedState extends Error {}
 /** A newer version has written it. */
 export class UnknownEncoding extends Error {}
 
-/** Below this, compression gains less than it costs. */
-const COMPRESS_FROM_BYTES = 256;
+/** Below this, compression gains less than it costs: a difference has something like it to be compressed with. */
+const COMPRESS_WHOLE_FROM_BYTES = 1_024;
+const COMPRESS_DIFFERENCE_FROM_BYTES = 256;
 /** Above this, compression would hold up the event loop for more than two milliseconds: another thread does it. */
 const COMPRESS_ASIDE_FROM_BYTES = 128 * 1024;
 /** Of the rows of a chain, which several threads decompress at once. */
@@ -123,21 +124,22 @@ function sharedBlocks({ blocks }: Snapshot, runs: readonly Run[]): Block[] {
 function snapshotOf(form: TextForm, pieces: readonly Piece[], shared: readonly Block[]): Snapshot {
   const count = Math.ceil(pieces.length / BLOCK);
   const blocks = Array.from({ length: count }, (_, block) => {
-    return shared[block] ?? blockOf(pieces.slice(block * BLOCK, (block + 1) * BLOCK));
+    return shared[block] ?? blockOf(pieces.slice(block * BLOCK, (block + 1) * BLOCK), pieces.length > 1);
   });
   const stateBytes = blocks.reduce((sum, { bytes }) => sum + bytes, 0);
   const memoryBytes = blocks.reduce((sum, block) => sum + block.memoryBytes, 0);
   return { form, pieces, blocks, stateBytes, digest: digestOf(form, pieces, blocks), memoryBytes };
 }
 
-function blockOf(pieces: readonly Piece[]): Block {
+function blockOf(pieces: readonly Piece[], named: boolean): Block {
   let bytes = 0;
   let memoryBytes = 0;
   for (const piece of pieces) {
     bytes += piece.bytes;
     memoryBytes += piece.memoryBytes;
   }
-  return { bytes, memoryBytes, name: hash("sha256", pieces.map(({ name }) => name).join(""), "base64") };
+  const names = named ? pieces.map(({ name }) => name).join("") : "";
+  return { bytes, memoryBytes, name: named ? hash("sha256", names, "base64") : "" };
 }
 
 /** Writes a state, as the difference to `base` if there is one. `anchor` marks the row, see `chains.ts`. */
@@ -147,13 +149,13 @@ export async function packSnapshot(
   anchor = false,
 ): Promise<PackedState> {
   const [only] = pieces;
-  if (base === null && pieces.length === 1 && stateBytes < COMPRESS_FROM_BYTES) {
+  if (base === null && pieces.length === 1 && stateBytes < COMPRESS_WHOLE_FROM_BYTES) {
     return { encoding: form, state: Buffer.from((only as Piece).text, "utf8") };
   }
   const steps = base === null ? [{ pieces }] : difference(pieces, base.pieces);
   const inserted = insertedBytes(steps);
   const dictionary = base === null || anchor ? null : notCopied(steps, PieceList.of(base.pieces), MAX_DICTIONARY_BYTES);
-  const deflated = inserted.byteLength < COMPRESS_FROM_BYTES ? null : await deflate(inserted, dictionary);
+  const deflated = inserted.byteLength < COMPRESS_DIFFERENCE_FROM_BYTES ? null : await deflate(inserted, dictionary);
   const compressed = deflated !== null && deflated.byteLength < inserted.byteLength;
   const encoding = `${form}+pieces${compressed ? "+deflate" : ""}${anchor ? "+anchor" : ""}`;
   return { encoding, state: writeBody(steps, inserted.byteLength, compressed ? deflated : inserted) };
@@ -360,7 +362,9 @@ function dictionaryOf(dictionary: Uint8Array | null): ZlibOptions {
 }
 
 function digestOf(form: TextForm, pieces: readonly Piece[], blocks: readonly Block[]): Buffer {
+  const [only] = pieces;
   if (pieces.length === 1) {
+    if (form === "json" && only?.hash) return Buffer.from(only.hash, "base64"); // of the same bytes
     const utf8 = utf8OfPieces(pieces);
     return sha256(form === "json" ? utf8 : Buffer.concat([Buffer.from(`${form}\0`), utf8]));
   }
