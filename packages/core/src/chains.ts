@@ -1,11 +1,11 @@
 import type { PieceList } from "./codec/delta.ts";
 import {
+  ANCHOR,
   DamagedState,
   type OpenedState,
   openState,
   type PackedState,
   packSnapshot,
-  parseEncoding,
   type Snapshot,
   UnknownEncoding,
   verifySnapshot,
@@ -66,7 +66,7 @@ function nextBase(chain: StoredChain): { base: StoredChain; anchor: boolean } {
 }
 
 function isAnchor({ baseId, encoding }: Row): boolean {
-  return baseId === null || parseEncoding(encoding).anchor;
+  return baseId === null || encoding.endsWith(ANCHOR); // also of an encoding that is not known
 }
 
 /** Whether a difference is worth it at all. */

@@ -86,38 +86,50 @@ export function learnOnSecondSight(value: object): Known | undefined {
 /** Stands for values that were seen once. */
 const SEEN = new Known(LOOSE, 0, null);
 
-/** A long array as it was cut: a history that the next state most often continues. */
+/**
+ * A long array as it was cut: a history that the next state most often continues. It is brought up to date in place, since
+ * new lists for each state would be more garbage than all else.
+ */
 export interface CutArray {
-  readonly elements: readonly unknown[];
+  /** Counts how often it was brought up to date. */
+  version: number;
+  elements: unknown[];
   /** What is known of each element; `null` of a primitive that is the same in both forms; `undefined`: nothing. */
-  readonly known: readonly (Known | null | undefined)[];
+  readonly known: (Known | null | undefined)[];
   /** How many pieces there are up to each element, and with it; -1 where that is not the end of one. */
-  readonly ends: readonly number[];
-  /** `null`: they were not made. */
+  readonly ends: number[];
+  /** Pieces that hold those of the array, from `first` on. `null`: they were not made. */
   pieces: readonly Piece[] | null;
+  first: number;
 }
 
 /** The beginning of an array that is as it was: so many elements, which have these traits and levels. */
 export interface Beginning {
   readonly cut: CutArray;
+  readonly version: number;
   readonly length: number;
   readonly traits: number;
   readonly height: number;
 }
 
-/** What was cut last, by its first element: an array that was copied and added to is found by it too. */
+/** What was cut last, by the array, and by its first element: one that was copied and added to is found by that. */
 const histories = new WeakMap<object, CutArray>();
 
-export function learnHistory(cut: CutArray): void {
-  const [first] = cut.elements;
+export function historyOf(array: readonly unknown[]): CutArray | undefined {
+  const [first] = array;
+  return histories.get(array) ?? (isObject(first) ? histories.get(first) : undefined);
+}
+
+export function learnHistory(array: readonly unknown[], cut: CutArray): void {
+  const [first] = array;
+  histories.set(array, cut);
   if (isObject(first)) histories.set(first, cut);
 }
 
 /** How much of an array is as it was when it, or the one that it continues, was cut. */
 export function beginningOf(array: readonly unknown[], frozenOnly: boolean): Beginning | null {
-  const [first] = array;
-  const cut = isObject(first) ? histories.get(first) : undefined;
-  if (cut === undefined || cut.pieces === null || !hasElementsOnly(array)) return null;
+  const cut = historyOf(array);
+  if (cut === undefined || cut.pieces === null || array[0] !== cut.elements[0] || !hasElementsOnly(array)) return null;
   const most = Math.min(array.length, cut.elements.length);
   let traits = 0;
   let height = 0;
@@ -131,7 +143,7 @@ export function beginningOf(array: readonly unknown[], frozenOnly: boolean): Beg
     traits |= found.traits;
     if (found.height >= height) height = found.height + 1;
   }
-  return length === 0 ? null : { cut, length, traits, height };
+  return length === 0 ? null : { cut, version: cut.version, length, traits, height };
 }
 
 /** What {@link CutArray.known} says of an element, after it was recognised or learned. */

@@ -49,6 +49,7 @@ export class Piece {
 
   /** What it takes in memory, about: ASCII text is one byte a character, else two; and this object, and its name. */
   get memoryBytes(): number {
+    if (this === COMMA) return 0;
     const wide = this.#text !== null && this.#text.length < this.bytes;
     return (wide ? 2 * (this.#text as string).length : this.bytes) + PIECE_MEMORY_BYTES;
   }
@@ -71,16 +72,20 @@ const CUT_MASK = 0xffe0_0000;
 const WINDOW = 32;
 /** Shorter texts are their own name: a hash would be longer. */
 const NAMED_BY_HASH_FROM = 32;
-const PIECE_MEMORY_BYTES = 100;
+const PIECE_MEMORY_BYTES = 120;
 
 /** `text` may be a part of a longer one: the piece does not hold on to that. */
 export function makePiece(text: string): Piece {
+  if (text === ",") return COMMA;
   if (text.length < NAMED_BY_HASH_FROM) {
     return new Piece(`${text.length}:${text}`, Buffer.byteLength(text), text, null);
   }
   const utf8 = Buffer.from(text, "utf8");
   return new Piece(hashName(utf8), utf8.byteLength, utf8.toString("utf8"), null);
 }
+
+/** Between any two elements: one object for all of them. */
+const COMMA = new Piece("1:,", 1, ",", null);
 
 /** A piece that was read. Bytes that are no UTF-8 have another name than the text that they become. */
 export function pieceOf(utf8: Buffer): Piece {
@@ -121,11 +126,8 @@ export interface CutText {
   readonly claims: readonly Claim[];
 }
 
-interface Claim {
-  readonly by: { pieces: readonly Piece[] | null };
-  readonly from: number;
-  readonly to: number;
-}
+/** Told the pieces of all parts. */
+type Claim = (pieces: readonly Piece[]) => void;
 
 /** The text of plain JSON data in parts. */
 export function cutTree({ tree, beginnings, levels }: Omit<EncodedValue, "form">): CutText {
@@ -137,11 +139,6 @@ export function cutTree({ tree, beginnings, levels }: Omit<EncodedValue, "form">
 
 export function asPiece(part: Part): Piece {
   return typeof part === "string" ? makePiece(part) : part;
-}
-
-/** To be called when the parts are pieces. */
-export function claimPieces(claims: readonly Claim[], pieces: readonly Piece[]): void {
-  for (const { by, from, to } of claims) by.pieces = pieces.slice(from, to);
 }
 
 /** Whether the value, as an element or member of a larger one, is a piece of its own. */
@@ -196,7 +193,7 @@ class Cutter implements CutText {
       const cutter = new Cutter(this.#beginnings, this.#depth, true);
       cutter.fresh(value, sizeOf(value, known));
       known.pieces = cutter.parts as readonly Piece[];
-      claimPieces(cutter.claims, known.pieces);
+      for (const claim of cutter.claims) claim(known.pieces);
     }
     this.#add(known.pieces);
     return true;
@@ -222,17 +219,29 @@ class Cutter implements CutText {
     const flat = this.fresh(value, size);
     if (!isObject(value) || !flat) return; // a copy of one that has pieces inside would be a copy of them too
     const learned = known ?? learnOnSecondSight(value);
-    if (learned !== undefined) this.claims.push({ by: learned, from, to: this.#count });
+    if (learned === undefined) return;
+    const to = this.#count;
+    this.claims.push((pieces) => {
+      learned.pieces = pieces.slice(from, to);
+    });
   }
 
   /** Each element is a piece, and each run of small ones. */
   #array(array: readonly unknown[]): boolean {
     const start = this.#count;
-    const beginning = this.#beginnings.get(array);
-    const ends: number[] = beginning?.cut.ends.slice(0, beginning.length) ?? [];
+    const found = this.#beginnings.get(array);
+    const beginning = found !== undefined && found.version === found.cut.version ? found : undefined;
+    const { pieces, first } = beginning?.cut ?? { pieces: null, first: 0 };
+    const ends: number[] = beginning?.cut.ends ?? [];
+    if (beginning !== undefined) {
+      // From here on it is changed: nobody else uses it, unless it is finished.
+      beginning.cut.version += 1;
+      beginning.cut.pieces = null;
+      ends.length = beginning.length;
+    }
     while (ends.length > 0 && ends.at(-1) === -1) ends.pop();
     let from = ends.length;
-    this.#add(beginning?.cut.pieces?.slice(0, ends.at(-1) ?? 0) ?? []);
+    this.#add(pieces?.slice(first, first + (ends.at(-1) ?? 0)) ?? []);
     let pending = from === 0 ? "[" : from < array.length ? "," : "";
     for (let at = from; at < array.length; at++) {
       const element = array[at];
@@ -252,18 +261,27 @@ class Cutter implements CutText {
     return from === 0;
   }
 
-  #learn(array: readonly unknown[], ends: readonly number[], start: number, beginning: Beginning | undefined): void {
-    const learned = beginning?.cut.known.slice(0, beginning.length) ?? [];
+  #learn(array: readonly unknown[], ends: number[], start: number, beginning: Beginning | undefined): void {
+    const known = beginning?.cut.known ?? [];
+    known.length = beginning?.length ?? 0;
     const mixed = array.length <= 4 * (this.#count - start); // else copies of small ones take more than they save
-    for (let at = learned.length; at < array.length; at++) {
+    for (let at = known.length; at < array.length; at++) {
       const element = array[at];
       const small = mixed && ends[at] === -1 && isObject(element) && recognised(element) === undefined;
-      learned.push(small ? learnOnSecondSight(element) : knownElement(element));
+      known.push(small ? learnOnSecondSight(element) : knownElement(element));
     }
-    const elements = Object.isFrozen(array) ? array : [...array];
-    const cut: CutArray = { elements, known: learned, ends, pieces: null };
-    this.claims.push({ by: cut, from: start, to: this.#count });
-    learnHistory(cut);
+    const cut: CutArray = beginning?.cut ?? { version: 0, elements: [], known, ends, pieces: null, first: 0 };
+    cut.version += 1;
+    cut.pieces = null;
+    cut.elements.length = beginning?.length ?? 0;
+    for (let at = cut.elements.length; at < array.length; at++) cut.elements.push(array[at]);
+    learnHistory(array, cut);
+    const { version } = cut;
+    this.claims.push((pieces) => {
+      if (cut.version !== version) return;
+      cut.pieces = pieces;
+      cut.first = start;
+    });
   }
 
   /** Each member that is not small is a piece; the keys and small members between two of them are one. */

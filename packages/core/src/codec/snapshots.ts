@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import { promisify } from "node:util";
 import { crc32, deflateRaw, deflateRawSync, inflateRaw, inflateRawSync, type ZlibOptions } from "node:zlib";
 import { alignPieces, type Copy, difference, isCopy, notCopied, PieceList, type Run, type Step } from "./delta.ts";
-import { asPiece, claimPieces, cutTree, type Part, type Piece, pieceOf, textOfPieces, utf8OfPieces } from "./pieces.ts";
+import { asPiece, cutTree, type Part, type Piece, pieceOf, textOfPieces, utf8OfPieces } from "./pieces.ts";
 import { decodeValue, encodeValue, type TextForm } from "./values.ts";
 import { DamagedBytes, readVarint, writeVarint } from "./varint.ts";
 
@@ -14,7 +14,7 @@ import { DamagedBytes, readVarint, writeVarint } from "./varint.ts";
  * - the form of the text, `json` or `tagged`. Nothing more: the bytes are the text.
  * - `+pieces`: the bytes are steps, which copy pieces of the base and insert others (see `writeBody`), and a checksum.
  * - `+deflate`: what is inserted is compressed; or, without `+pieces`, as version 0.1 wrote it, the text is.
- * - `+anchor`: at the end, see `chains.ts`; for those who read the rows, it says nothing about the bytes.
+ * - `+anchor`: at the end, see `chains.ts`. It is compressed without a dictionary, so that it can be read ahead.
  *
  * The digest names the content, not the encoding. Of a state in one piece it is the SHA-256 of the text (`json`), or of
  * `tagged`, a NUL and the text; of one in several pieces that of the form, `+pieces`, a NUL, and for every 64 pieces the
@@ -58,6 +58,8 @@ export class DamagedState extends Error {}
 /** A newer version has written it. */
 export class UnknownEncoding extends Error {}
 
+/** How the encoding of an anchor ends. */
+export const ANCHOR = "+anchor";
 /** Below this, compression gains less than it costs: a difference has something like it to be compressed with. */
 const COMPRESS_WHOLE_FROM_BYTES = 1_024;
 const COMPRESS_DIFFERENCE_FROM_BYTES = 256;
@@ -87,12 +89,12 @@ export function takeSnapshot(value: unknown, { like, freeze = false }: SnapshotO
   const { parts, claims } = cutTree(tree);
   if (like === undefined) {
     const pieces = parts.map(asPiece);
-    claimPieces(claims, pieces);
+    for (const claim of claims) claim(pieces);
     return snapshotOf(form, pieces, []);
   }
   const runs = alignPieces(parts, like.pieces);
   const pieces = sharePieces(parts, like.pieces, runs);
-  claimPieces(claims, pieces);
+  for (const claim of claims) claim(pieces);
   return snapshotOf(form, pieces, sharedBlocks(like, runs));
 }
 
@@ -157,7 +159,7 @@ export async function packSnapshot(
   const dictionary = base === null || anchor ? null : notCopied(steps, PieceList.of(base.pieces), MAX_DICTIONARY_BYTES);
   const deflated = inserted.byteLength < COMPRESS_DIFFERENCE_FROM_BYTES ? null : await deflate(inserted, dictionary);
   const compressed = deflated !== null && deflated.byteLength < inserted.byteLength;
-  const encoding = `${form}+pieces${compressed ? "+deflate" : ""}${anchor ? "+anchor" : ""}`;
+  const encoding = `${form}+pieces${compressed ? "+deflate" : ""}${anchor ? ANCHOR : ""}`;
   return { encoding, state: writeBody(steps, inserted.byteLength, compressed ? deflated : inserted) };
 }
 
