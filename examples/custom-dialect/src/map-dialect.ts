@@ -74,6 +74,10 @@ function commit(rows: Rows, change: Change): boolean {
 }
 
 function apply(rows: Rows, change: Change, put: (id: string, row: Row | undefined) => void): boolean {
+  for (const { id, digest } of change.bases ?? []) {
+    const base = rows.get(id);
+    if (base === undefined || Buffer.compare(base.digest, digest) !== 0) return false;
+  }
   for (const row of change.insert ?? []) {
     if (rows.has(row.id)) throw new Refusal("duplicate");
     if (row.baseId !== null && !rows.has(row.baseId)) throw new Refusal("foreign-key");

@@ -149,6 +149,138 @@ export function describeDialect(newDatabase: () => Promise<DialectDatabase>, lit
     });
   });
 
+  describe("rows that others are differences to", () => {
+    /** 1 to 5, of which 2 is stored anew: its id is there, its content is another one. */
+    const withBases = async () => {
+      const dialect = await emptyDialect();
+      const fresh = row(2, { digest: Buffer.alloc(32, 200) });
+      const insert = [row(1), row(2), row(3), row(4, { baseId: id(3) }), row(5, { namespace: "other" })];
+      await dialect.commit({ insert }, signal);
+      await dialect.commit({ remove: [id(2)] }, signal);
+      await dialect.commit({ insert: [fresh] }, signal);
+      return dialect;
+    };
+    const before = { 1: null, 2: null, 3: null, 4: 3, 5: null };
+    const base = (number: number) => ({ id: id(number), digest: Buffer.alloc(32, number) });
+
+    it("let rows in while they are there with their content", async () => {
+      const dialect = await withBases();
+      const extremes = row(11, {
+        baseId: id(3),
+        agentId: "é",
+        namespace: "漢",
+        name: "",
+        metadata: null,
+        parentId: id(9),
+        pending: 7,
+        createdAt: -1,
+        stateBytes: Number.MAX_SAFE_INTEGER,
+        state: Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)),
+      });
+      const others = [
+        row(12, { baseId: id(4), metadata: "\nlabel\n", name: "x".repeat(4_000), state: Buffer.alloc(100_000, 1) }),
+        row(13, { agentId: "a longer one", namespace: "n".repeat(300), encoding: "x".repeat(64) }),
+        row(14, { baseId: id(13), state: new Uint8Array(0) }),
+      ];
+      for (const [insert, bases] of [
+        [[extremes], [base(3)]],
+        [others, [base(4)]],
+        [[row(15, { baseId: id(1) })], [base(1), base(3), base(4)]],
+        [[row(16)], [base(1)]], // whatever it builds on
+      ] as const) {
+        expect(await dialect.commit({ insert, bases }, signal)).toBe(true);
+      }
+      expect(plain(await dialect.readChain(id(11), signal))).toEqual(plain([extremes, row(3)]));
+      expect(plain(await dialect.readChain(id(12), signal)).slice(0, 1)).toEqual(plain(others.slice(0, 1)));
+      expect(plain(await dialect.readChain(id(14), signal))).toEqual(plain(others.slice(1).reverse()));
+      expect(await dialect.commit({ bases: [base(1), base(3)] }, signal)).toBe(true);
+      expect(await dialect.commit({ bases: [base(1), base(2)] }, signal)).toBe(false);
+    });
+
+    it("let in none, of one and of many, if one has other content or is gone", async () => {
+      const dialect = await withBases();
+      const one = [row(11, { baseId: id(2) })];
+      const many = [row(11, { baseId: id(1) }), row(12), row(13, { baseId: id(2) })];
+      for (const insert of [one, many, [row(11, { afterId: id(4) })], [row(11, { afterId: id(4) }), row(12)]]) {
+        for (const bases of [[base(2)], [base(1), base(2), base(3)], [base(9)], [base(3), base(9), base(1)]]) {
+          expect(await dialect.commit({ insert, bases }, signal)).toBe(false);
+        }
+      }
+      // Not even with a foreign key's fault.
+      expect(await dialect.commit({ insert: [row(11, { baseId: id(9) })], bases: [base(9)] }, signal)).toBe(false);
+      expect(await bases(dialect)).toEqual(before);
+      expect(await faultOf(dialect, { insert: [row(11, { baseId: id(9) })], bases: [base(1)] })).toMatch(
+        /^(foreign-key|guard missed)$/,
+      );
+      expect(await faultOf(dialect, { insert: [row(1), row(11)], bases: [base(1)] })).toBe("duplicate");
+      expect(await faultOf(dialect, { insert: [row(1)], bases: [base(3)] })).toBe("duplicate");
+    });
+
+    it("are a guard beside that of the latest row", async () => {
+      const dialect = await withBases();
+      const insert = [row(11, { baseId: id(3), afterId: id(4) }), row(12, { afterId: id(11) })];
+      expect(await dialect.commit({ insert: [row(11, { afterId: id(3) })], bases: [base(3)] }, signal)).toBe(false);
+      expect(await dialect.commit({ insert, bases: [base(3), base(4)] }, signal)).toBe(true);
+      expect(await dialect.commit({ insert: [row(13, { afterId: id(12) })], bases: [base(3)] }, signal)).toBe(true);
+      expect(await bases(dialect)).toEqual({ ...before, 11: 3, 12: null, 13: null });
+    });
+
+    it("are a guard of what is rewritten and removed", async () => {
+      const dialect = await withBases();
+      const rewrite = [{ id: id(4), fromBaseId: id(3), baseId: id(1), encoding: "other", state: Buffer.from("4") }];
+      const remove = [id(3)];
+      for (const miss of [[base(2)], [base(4), base(2)], [base(9)]]) {
+        expect(await dialect.commit({ rewrite, remove, bases: miss }, signal)).toBe(false);
+        expect(await dialect.commit({ remove: [id(5)], bases: miss }, signal)).toBe(false);
+        expect(await dialect.commit({ insert: [row(11)], rewrite, remove, bases: miss }, signal)).toBe(false);
+      }
+      expect(await bases(dialect)).toEqual(before);
+      expect(await dialect.commit({ rewrite, remove, bases: [base(4), base(1)] }, signal)).toBe(true);
+      expect(await dialect.commit({ remove: [id(5)], bases: [base(1)] }, signal)).toBe(true);
+      expect(await bases(dialect)).toEqual({ 1: null, 2: null, 4: 1 });
+    });
+
+    it("may be many", async () => {
+      const dialect = await emptyDialect();
+      const all = numbers(1, 1_200);
+      await dialect.commit({ insert: all.map((number) => row(number)) }, signal);
+      const insert = all.slice(0, 128).map((number) => row(number + 2_000, { baseId: id(number) }));
+      const guard = all.map(base);
+      expect(await dialect.commit({ insert, bases: [...guard, base(1_300)] }, signal)).toBe(false);
+      expect(await dialect.commit({ insert: insert.slice(0, 64), bases: guard.slice(0, 128) }, signal)).toBe(true);
+      expect(await dialect.commit({ insert: insert.slice(64), bases: guard }, signal)).toBe(true);
+      expect(await dialect.stats(null, signal)).toMatchObject({ rows: 1_328, longestChain: 2 });
+    });
+
+    if (literal === undefined) return;
+    it("are waited for while another client stores them anew, and then have other content", async () => {
+      const { open, begin } = (await newDatabase()) as Required<DialectDatabase>;
+      const dialect = await open();
+      const columns = "agent_id, namespace, name, created_at, encoding, state_bytes, state";
+      const other = row(8, { digest: Buffer.alloc(32, 250) });
+      const changes: Change[] = [
+        { insert: [row(11, { baseId: id(1) })] },
+        { insert: [row(11, { baseId: id(1) }), row(12)] },
+        { insert: [row(11, { baseId: id(1), afterId: id(8) })] },
+        { remove: [id(7)] },
+      ];
+      for (const change of changes) {
+        await dialect.commit({ insert: [row(1), row(7), other] }, signal);
+        const anew = await begin();
+        await anew.run(`delete from agent_checkpoints where id = ${literal(id(1))}`);
+        await anew.run(
+          `insert into agent_checkpoints (id, digest, ${columns}) select ${literal(id(1))}, digest, ${columns} from agent_checkpoints where id = ${literal(id(8))}`,
+        );
+        const outcome = outcomeOf(dialect, { ...change, bases: [base(1)] });
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        await anew.commit();
+        expect(await outcome).toBe("guard missed");
+        expect(await bases(dialect)).toEqual({ 1: null, 7: null, 8: null });
+        await dialect.commit({ remove: [id(8), id(7), id(1)] }, signal);
+      }
+    });
+  });
+
   describe("of the removal of a base and the insert of what builds on it", () => {
     it("exactly one succeeds, whichever comes first", async () => {
       const { open } = await newDatabase();

@@ -78,7 +78,11 @@ export function never(): Promise<never> {
   return new Promise(() => {});
 }
 
-function commit(rows: Map<string, Row>, { insert = [], remove = [] }: Change): boolean {
+function commit(rows: Map<string, Row>, { bases = [], insert = [], remove = [] }: Change): boolean {
+  for (const { id, digest } of bases) {
+    const base = rows.get(id);
+    if (base === undefined || Buffer.compare(base.digest, digest) !== 0) return false;
+  }
   for (const row of insert) {
     if (rows.has(row.id)) throw new ScriptedError("duplicate");
     const [latest] = list(rows, { agentId: row.agentId, namespace: row.namespace, limit: 1 });

@@ -25,7 +25,7 @@ export function createMySQLDialect(options: ResolvedOptions): Dialect {
     const session: object = one.connection; // `one` is another object each time
     let statements = known.get(session);
     if (statements === undefined) {
-      statements = createStatements(drizzleOn(one), table, NIL_ID);
+      statements = createStatements(drizzleOn(one), table, NIL_ID, isForeignKeyFault);
       known.set(session, statements);
     }
     return statements;
@@ -79,6 +79,10 @@ export function createMySQLDialect(options: ResolvedOptions): Dialect {
       await (await connection.current())?.close();
     },
   };
+}
+
+function isForeignKeyFault(error: unknown): boolean {
+  return classify(error) === "foreign-key";
 }
 
 /** How many bytes the rows of a statement may have, by the limit that the server has for new connections. */

@@ -1,5 +1,19 @@
-import type { Change, Rewrite, Row, RowHead, RowQuery, RowStats } from "@waymark/core/dialect-kit";
-import { and, desc, eq, getTableColumns, getTableName, gt, inArray, isNull, lt, type SQL, sql } from "drizzle-orm";
+import type { Base, Change, Row, RowHead, RowQuery, RowStats } from "@waymark/core/dialect-kit";
+import {
+  and,
+  desc,
+  eq,
+  getTableColumns,
+  getTableName,
+  gt,
+  inArray,
+  isNull,
+  type Placeholder,
+  type SQL,
+  type SQLWrapper,
+  sql,
+} from "drizzle-orm";
+import type { AnyMySqlColumn } from "drizzle-orm/mysql-core";
 import type { MySql2Database } from "drizzle-orm/mysql2";
 import type { CheckpointsTable } from "./schema.ts";
 
@@ -9,35 +23,63 @@ class GuardMissed extends Error {}
 /** From 1,000 values on MariaDB makes a table of them, and reads all of ours to join it. */
 const MAX_VALUES = 999;
 
+/** As both servers write it. */
+const IN_SHARE_MODE = sql`lock in share mode`;
+const FOR_UPDATE = sql`for update`;
+
 /** What runs statements: the pool, or a transaction on one of its connections. */
-type Runner = Pick<MySql2Database, "select" | "insert" | "update" | "delete">;
+type Runner = Pick<MySql2Database, "select" | "insert" | "update" | "delete" | "execute">;
+
+interface GuardedInsert {
+  execute(parameters: Record<string, unknown>): Promise<unknown>;
+}
+
+/** A query's members, or what stands for them in a kept statement. */
+type Asked = { readonly [Name in Exclude<keyof RowQuery, "limit" | "metadataLines">]?: string | Placeholder } & {
+  readonly metadataLines?: readonly string[];
+  readonly limit: number | Placeholder;
+};
 
 /** The statements of one database and table. */
-export function createStatements(db: MySql2Database, table: CheckpointsTable, nilId: string) {
+export function createStatements(
+  db: MySql2Database,
+  table: CheckpointsTable,
+  nilId: string,
+  isForeignKeyFault: (error: unknown) => boolean,
+) {
   const { state: _, afterId: __, pending: ___, ...head } = getTableColumns(table);
   const columns = getTableColumns(table);
-  // Built once: building its text takes longer than running it. mysql2 writes a list of lists as tuples.
+  // Built once: building their text takes longer than running them. mysql2 writes a list of lists as tuples.
   const insertMany = db
     .insert(table)
     .select(sql`values ${sql.placeholder("rows")}`)
     .prepare();
+  const insertOneGuarded = db
+    .insert(table)
+    .select(
+      sql`select ${sql.placeholder("row")} from ${table} where ${is(table.id, sql.placeholder("guardId"))} and ${is(table.digest, sql.placeholder("guardDigest"))} ${IN_SHARE_MODE}`,
+    )
+    .prepare();
+  const insertManyGuarded = insertGuardedOn(db, sql`, ${sql.placeholder("others")}`);
+  const chainOf = selectChain().prepare();
+  const lists = new Map<string, { execute(query: Record<string, unknown>): Promise<RowHead[]> }>();
   const byAgent = `${getTableName(table)}_by_agent`;
   const byBase = `${getTableName(table)}_base`;
   const byNamespace = `${getTableName(table)}_by_namespace`;
 
   async function commit(change: Change): Promise<boolean> {
-    const { insert = [], rewrite = [], remove = [] } = change;
+    const { bases = [], insert = [], rewrite = [], remove = [] } = change;
     // One statement is all or nothing by itself, and saves two round trips.
     if (rewrite.length + remove.length === 0 && insert.every((row) => row.afterId === null)) {
-      if (insert.length > 0) await insertMany.execute({ rows: insert.map(tupleOf) });
-      return true;
+      if (insert.length === 0) return await areThere(db, bases, IN_SHARE_MODE);
+      if (bases.length <= MAX_VALUES) return await insertRows(insert, bases);
     }
-    if (insert.length + rewrite.length === 0 && remove.length <= MAX_VALUES) {
+    if (bases.length + insert.length + rewrite.length === 0 && remove.length <= MAX_VALUES) {
       await removeRows(db, remove);
       return true;
     }
     try {
-      await db.transaction((transaction) => commitAll(transaction, insert, rewrite, remove));
+      await db.transaction((transaction) => commitAll(transaction, change));
       return true;
     } catch (error) {
       if (error instanceof GuardMissed) return false;
@@ -52,14 +94,89 @@ export function createStatements(db: MySql2Database, table: CheckpointsTable, ni
     });
   }
 
-  async function commitAll(
-    runner: Runner,
-    insert: readonly Row[],
-    rewrite: readonly Rewrite[],
-    remove: readonly string[],
-  ): Promise<void> {
+  async function insertRows(rows: readonly Row[], bases: readonly Base[]): Promise<boolean> {
+    const tuples = rows.map(tupleOf);
+    const [base] = bases;
+    if (base === undefined) {
+      await insertMany.execute({ rows: tuples });
+      return true;
+    }
+    if (rows.length > 1 || bases.length > 1) {
+      return await insertGuarded(rows.length > 1 ? insertManyGuarded : insertGuardedOn(db), rows, bases);
+    }
+    const [{ affectedRows }] = await insertOneGuarded.execute({
+      row: tuples[0],
+      guardId: base.id,
+      guardDigest: base.digest,
+    });
+    return affectedRows === 1;
+  }
+
+  /**
+   * Rows that are inserted if all bases are there: else the first one's base is made one that never is, and the foreign key
+   * refuses them all. An `insert … select` of many would copy them to temporary tables first, on disk, which takes as
+   * long as inserting them.
+   */
+  function insertGuardedOn(runner: Runner, others = sql``): GuardedInsert {
+    const base = sql`if((${countOf(sql.placeholder("ids"), sql.placeholder("pairs"), IN_SHARE_MODE)}) = ${sql.placeholder("count")}, ${sql.placeholder("baseId")}, ${table.id.mapToDriverValue(nilId)})`;
+    return runner
+      .insert(table)
+      .select(sql`values (${sql.placeholder("before")}, ${base}, ${sql.placeholder("after")})${others}`)
+      .prepare();
+  }
+
+  function guardedParameters(rows: readonly Row[], bases: readonly Base[]) {
+    const [first, ...others] = rows.map(tupleOf);
+    const at = Object.keys(columns).indexOf("baseId");
+    const parts = { before: first?.slice(0, at), baseId: first?.[at], after: first?.slice(at + 1), others };
+    return { ...parts, ...pairsOf(bases), count: bases.length };
+  }
+
+  async function insertGuarded(statement: GuardedInsert, rows: readonly Row[], bases: readonly Base[]) {
+    try {
+      await statement.execute(guardedParameters(rows, bases));
+      return true;
+    } catch (error) {
+      if (isForeignKeyFault(error)) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * How many of these are there, now and until the transaction is over. Reached by the primary key whatever the servers
+   * think of it: what is only looked at would be locked too. As a derived table, since an insert may not read its own.
+   */
+  function countOf(ids: SQLWrapper, pairs: SQLWrapper, lock: SQL): SQL {
+    return sql`select there from (select count(*) as there from ${table} force index (primary)
+      where ${table.id} in (${ids}) and (${table.id}, ${table.digest}) in (${pairs}) ${lock}) as guard`;
+  }
+
+  function pairsOf(bases: readonly Base[]) {
+    const pairs = bases.map(({ id, digest }) => [table.id.mapToDriverValue(id), table.digest.mapToDriverValue(digest)]);
+    return { ids: pairs.map(([id]) => id), pairs };
+  }
+
+  async function areThere(runner: Runner, bases: readonly Base[], lock: SQL): Promise<boolean> {
+    for (const part of partsOf(bases)) {
+      const { ids, pairs } = pairsOf(part);
+      const [rows] = await runner.execute(countOf(sql.param(ids), sql.param(pairs), lock));
+      const [first] = rows as unknown as { there: number | string }[];
+      if (Number(first?.there) !== part.length) return false;
+    }
+    return true;
+  }
+
+  async function commitAll(runner: Runner, change: Change): Promise<void> {
+    const { bases = [], insert = [], rewrite = [], remove = [] } = change;
+    const [first] = insert;
+    // With the first row, which saves a round trip.
+    const withFirst = first !== undefined && bases.length > 0 && bases.length <= MAX_VALUES;
+    // What is to be written is locked for that at once: two who share a lock, and then both want to write, are a deadlock.
+    const lock = rewrite.length > 0 ? FOR_UPDATE : IN_SHARE_MODE;
+    if (!withFirst && !(await areThere(runner, bases, lock))) throw new GuardMissed();
     for (const row of insert) {
-      await runner.insert(table).values(row);
+      if (row !== first || !withFirst) await runner.insert(table).values(row);
+      else if (!(await insertGuarded(insertGuardedOn(runner), [row], bases))) throw new GuardMissed();
       if (row.afterId !== null && (await latestBeside(runner, row)) !== row.afterId) throw new GuardMissed();
     }
     for (const { id, fromBaseId, ...change } of rewrite) {
@@ -92,19 +209,34 @@ export function createStatements(db: MySql2Database, table: CheckpointsTable, ni
   }
 
   async function readChain(id: string): Promise<Row[]> {
+    return await chainOf.execute({ id });
+  }
+
+  function selectChain() {
     const chain = sql`(with recursive chain (id, base_id, depth) as (
-      select ${table.id}, ${table.baseId}, 0 from ${table} where ${eq(table.id, id)}
+      select ${table.id}, ${table.baseId}, 0 from ${table} where ${is(table.id, sql.placeholder("id"))}
       union all
       select ${table.id}, ${table.baseId}, chain.depth + 1 from chain join ${table} on ${table.id} = chain.base_id
     ) select id, depth from chain) as chain`;
-    return await db.select(columns).from(table).innerJoin(chain, sql`chain.id = ${table.id}`).orderBy(sql`chain.depth`);
+    return db.select(columns).from(table).innerJoin(chain, sql`chain.id = ${table.id}`).orderBy(sql`chain.depth`);
   }
 
   async function list(query: RowQuery): Promise<RowHead[]> {
-    return await select(db, query);
+    const { metadataLines = [], ...members } = query;
+    if (metadataLines.length > 0) return await select(db, query);
+    // One for each set of members.
+    const given = Object.entries(members).flatMap(([name, value]) => (value === undefined ? [] : name));
+    const key = given.sort().join(" ");
+    let known = lists.get(key);
+    if (known === undefined) {
+      const asked = Object.fromEntries(given.map((name) => [name, sql.placeholder(name)]));
+      known = select(db, asked as unknown as Asked).prepare();
+      lists.set(key, known);
+    }
+    return await known.execute(members);
   }
 
-  function select(runner: Runner, query: RowQuery) {
+  function select(runner: Runner, query: Asked) {
     const from = runner.select(head).from(table, { forceIndex: indexFor(query) });
     return from
       .where(and(...conditions(query)))
@@ -116,21 +248,21 @@ export function createStatements(db: MySql2Database, table: CheckpointsTable, ni
    * The index in whose order an agent's rows are read. Left to themselves, MySQL may walk the primary key and filter, and
    * MariaDB intersect two indexes and sort, or start at the agent's newest row for a page far from it.
    */
-  function indexFor({ agentId, namespace }: RowQuery): string[] {
+  function indexFor({ agentId, namespace }: Asked): string[] {
     if (agentId === undefined) return [];
     return [namespace === undefined ? byAgent : byNamespace];
   }
 
-  function conditions(query: RowQuery): SQL[] {
+  function conditions(query: Asked): SQL[] {
     const { id, agentId, namespace, name, parentId, metadataLines = [], before, since } = query;
     const all: SQL[] = metadataLines.map((line) => sql`locate(${Buffer.from(line)}, ${table.metadata}) > 0`);
-    if (id !== undefined) all.push(eq(table.id, id));
-    if (agentId !== undefined) all.push(eq(table.agentId, agentId));
-    if (namespace !== undefined) all.push(eq(table.namespace, namespace));
-    if (name !== undefined) all.push(eq(table.name, name));
-    if (parentId !== undefined) all.push(eq(table.parentId, parentId));
-    if (before !== undefined) all.push(lt(table.id, before));
-    if (since !== undefined) all.push(gt(table.id, since));
+    if (id !== undefined) all.push(is(table.id, id));
+    if (agentId !== undefined) all.push(is(table.agentId, agentId));
+    if (namespace !== undefined) all.push(is(table.namespace, namespace));
+    if (name !== undefined) all.push(is(table.name, name));
+    if (parentId !== undefined) all.push(is(table.parentId, parentId));
+    if (before !== undefined) all.push(sql`${table.id} < ${sql.param(before, table.id)}`);
+    if (since !== undefined) all.push(sql`${table.id} > ${sql.param(since, table.id)}`);
     return all;
   }
 
@@ -183,7 +315,11 @@ export function createStatements(db: MySql2Database, table: CheckpointsTable, ni
   return { commit, readChain, list, dependents, agents, stats, ping };
 }
 
-function partsOf(ids: readonly string[]): string[][] {
-  const count = Math.ceil(ids.length / MAX_VALUES);
-  return Array.from({ length: count }, (_, at) => ids.slice(at * MAX_VALUES, (at + 1) * MAX_VALUES));
+function is(column: AnyMySqlColumn, value: string | Placeholder): SQL {
+  return sql`${column} = ${sql.param(value, column)}`;
+}
+
+function partsOf<Item>(all: readonly Item[]): Item[][] {
+  const count = Math.ceil(all.length / MAX_VALUES);
+  return Array.from({ length: count }, (_, at) => all.slice(at * MAX_VALUES, (at + 1) * MAX_VALUES));
 }

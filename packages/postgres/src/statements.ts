@@ -1,5 +1,5 @@
-import type { Change, Rewrite, Row, RowHead, RowQuery, RowStats } from "@waymark/core/dialect-kit";
-import { and, desc, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
+import type { Base, Change, Row, RowHead, RowQuery, RowStats } from "@waymark/core/dialect-kit";
+import { and, desc, eq, getTableColumns, isNull, type Placeholder, type SQL, sql } from "drizzle-orm";
 import type { AnyPgColumn, PgInsertValue } from "drizzle-orm/pg-core";
 import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import type { CheckpointsTable } from "./schema.ts";
@@ -8,7 +8,15 @@ import type { CheckpointsTable } from "./schema.ts";
 class GuardMissed extends Error {}
 
 /** What runs statements: the pool, or a transaction on one of its connections. */
-type Runner = Pick<PostgresJsDatabase, "select" | "insert" | "update" | "delete">;
+type Runner = Pick<PostgresJsDatabase, "select" | "insert" | "update" | "delete" | "execute">;
+
+type Term = readonly [column: AnyPgColumn, value: string | Placeholder];
+
+/** A query's members, or what stands for them in a kept statement. */
+type Asked = { readonly [Name in Exclude<keyof RowQuery, "limit" | "metadataLines">]?: string | Placeholder } & {
+  readonly metadataLines?: readonly string[];
+  readonly limit: number | Placeholder;
+};
 
 /** The statements of one database and table. */
 export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable, nilId: string) {
@@ -17,20 +25,24 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
   // Built once: building their text takes longer than running them.
   const insertOne = db.insert(table).values(placeholders(columns)).prepare("insert_one");
   const insertMany = db.insert(table).select(rowsOfJson(columns)).prepare("insert_many");
+  const insertOneGuarded = insertOneOn(db).prepare("insert_one_guarded");
+  const insertManyGuarded = insertManyOn(db).prepare("insert_many_guarded");
+  const chainOf = selectChain(sql.placeholder("id")).prepare("read_chain");
+  const lists = new Map<string, { execute(query: Record<string, unknown>): Promise<RowHead[]> }>();
 
   async function commit(change: Change): Promise<boolean> {
-    const { insert = [], rewrite = [], remove = [] } = change;
+    const { bases = [], insert = [], rewrite = [], remove = [] } = change;
     // One statement is all or nothing by itself, and saves two round trips.
     if (rewrite.length + remove.length === 0 && insert.every((row) => row.afterId === null)) {
-      await insertRows(insert);
-      return true;
+      if (insert.length > 0) return await insertRows(insert, bases);
+      return bases.length === 0 || (await areThere(db, bases));
     }
-    if (insert.length + rewrite.length === 0) {
+    if (bases.length + insert.length + rewrite.length === 0) {
       await removeRows(db, remove);
       return true;
     }
     try {
-      await db.transaction((transaction) => commitAll(transaction, insert, rewrite, remove));
+      await db.transaction((transaction) => commitAll(transaction, change));
       return true;
     } catch (error) {
       if (error instanceof GuardMissed) return false;
@@ -38,20 +50,60 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
     }
   }
 
-  async function insertRows(rows: readonly Row[]): Promise<void> {
-    const [only] = rows;
-    if (rows.length > 1) await insertMany.execute(parametersOf(rows));
-    else if (only !== undefined) await insertOne.execute({ ...only });
+  async function insertRows(rows: readonly Row[], bases: readonly Base[]): Promise<boolean> {
+    const [[only], [base]] = [rows as [Row], bases];
+    if (base === undefined) {
+      if (rows.length > 1) await insertMany.execute(parametersOf(rows));
+      else await insertOne.execute({ ...only });
+      return true;
+    }
+    const { count } =
+      rows.length === 1 && bases.length === 1
+        ? await insertOneGuarded.execute({ ...only, guardId: base.id, guardDigest: base.digest })
+        : await insertManyGuarded.execute({ ...parametersOf(rows), bases: jsonOf(bases) });
+    return count === rows.length;
   }
 
-  async function commitAll(
-    runner: Runner,
-    insert: readonly Row[],
-    rewrite: readonly Rewrite[],
-    remove: readonly string[],
-  ): Promise<void> {
+  /** The row, if its base is there: locked until the insert is done, as its foreign key locks it too. */
+  function insertOneOn(runner: Runner) {
+    const values = Object.entries(columns).map(
+      ([name, column]) => sql`${sql.placeholder(name)}::${sql.raw(column.getSQLType())}`,
+    );
+    return runner.insert(table).select(sql`select ${sql.join(values, sql`, `)} from ${table}
+      where ${table.id} = ${sql.placeholder("guardId")} and ${table.digest} = ${sql.placeholder("guardDigest")} for key share`);
+  }
+
+  /** All rows, if all bases are there. */
+  function insertManyOn(runner: Runner) {
+    return runner.insert(table).select(sql`with guard as (${basesOfJson(sql.placeholder("bases"))})
+      ${rowsOfJson(columns)} where (select count(*) from guard) = json_array_length(${sql.placeholder("bases")}::text::json)`);
+  }
+
+  /** Those that are there. LATERAL with its own lock keeps PostgreSQL to the primary key: it might scan a small table. */
+  function basesOfJson(bases: Placeholder | string): SQL {
+    return sql`select 1 from json_to_recordset(${bases}::text::json) as expected (id uuid, digest bytea)
+      cross join lateral (
+        select 1 from ${table} where ${table.id} = expected.id and ${table.digest} = expected.digest for key share
+      ) as base`;
+  }
+
+  async function insertAfterGuard(runner: Runner, row: Row, bases: readonly Base[]): Promise<boolean> {
+    const statement = insertManyOn(runner).prepare("insert_after_guard");
+    return (await statement.execute({ ...parametersOf([row]), bases: jsonOf(bases) })).count === 1;
+  }
+
+  async function areThere(runner: Runner, bases: readonly Base[]): Promise<boolean> {
+    return (await runner.execute(basesOfJson(jsonOf(bases)))).length === bases.length;
+  }
+
+  async function commitAll(runner: Runner, change: Change): Promise<void> {
+    const { bases = [], insert = [], rewrite = [], remove = [] } = change;
+    const [first] = insert;
+    // With the first row, which saves a round trip.
+    if (bases.length > 0 && first === undefined && !(await areThere(runner, bases))) throw new GuardMissed();
     for (const row of insert) {
-      await runner.insert(table).values(row);
+      if (row !== first || bases.length === 0) await runner.insert(table).values(row);
+      else if (!(await insertAfterGuard(runner, row, bases))) throw new GuardMissed();
       if (row.afterId !== null && (await latestBeside(runner, row)) !== row.afterId) throw new GuardMissed();
     }
     for (const { id, fromBaseId, ...change } of rewrite) {
@@ -81,16 +133,34 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
   }
 
   async function readChain(id: string): Promise<Row[]> {
+    return await chainOf.execute({ id });
+  }
+
+  function selectChain(id: Placeholder) {
     const chain = sql`(with recursive chain (id, base_id, depth) as (
-      select ${table.id}, ${table.baseId}, 0 from ${table} where ${eq(table.id, id)}
+      select ${table.id}, ${table.baseId}, 0 from ${table} where ${table.id} = ${id}
       union all
       select ${table.id}, ${table.baseId}, chain.depth + 1 from chain join ${table} on ${table.id} = chain.base_id
     ) select id, depth from chain) as chain`;
-    return await db.select(columns).from(table).innerJoin(chain, sql`chain.id = ${table.id}`).orderBy(sql`chain.depth`);
+    return db.select(columns).from(table).innerJoin(chain, sql`chain.id = ${table.id}`).orderBy(sql`chain.depth`);
   }
 
   async function list(query: RowQuery): Promise<RowHead[]> {
-    return await select(db, query);
+    const { metadataLines = [], ...members } = query;
+    if (metadataLines.length > 0) return await select(db, query);
+    // One for each set of members.
+    const given = Object.entries(members).filter(([, value]) => value !== undefined);
+    const key = given
+      .map(([name]) => name)
+      .sort()
+      .join(" ");
+    let known = lists.get(key);
+    if (known === undefined) {
+      const asked = Object.fromEntries(given.map(([name]) => [name, sql.placeholder(name)])) as unknown as Asked;
+      known = select(db, asked).prepare("list");
+      lists.set(key, known);
+    }
+    return await known.execute(members);
   }
 
   /**
@@ -98,9 +168,9 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
    * one index serves. Asked for by `agent_id = …` and ordered by id, PostgreSQL may walk the primary key instead and
    * filter: through the whole table, if the agent's rows are old.
    */
-  function select(runner: Runner, query: RowQuery) {
+  function select(runner: Runner, query: Asked) {
     const { agentId, namespace, before, since, limit } = query;
-    const within: [column: AnyPgColumn, value: string][] = [];
+    const within: Term[] = [];
     if (agentId !== undefined) within.push([table.agentId, agentId]);
     if (namespace !== undefined) within.push([table.namespace, namespace]);
     const range: SQL[] = [];
@@ -117,7 +187,7 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
       .limit(limit);
   }
 
-  function compare(operator: ">" | ">=" | "<" | "<=", row: readonly [column: AnyPgColumn, value: string][]): SQL {
+  function compare(operator: ">" | ">=" | "<" | "<=", row: readonly Term[]): SQL {
     const columns = sql.join(
       row.map(([column]) => sql`${column}`),
       sql`, `,
@@ -129,7 +199,7 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
     return sql`(${columns}) ${sql.raw(operator)} (${values})`;
   }
 
-  function filters({ id, name, parentId, metadataLines = [] }: RowQuery): SQL[] {
+  function filters({ id, name, parentId, metadataLines = [] }: Asked): SQL[] {
     const all: SQL[] = metadataLines.map((line) => sql`strpos(${table.metadata}, ${line}) > 0`);
     if (id !== undefined) all.push(eq(table.id, id));
     if (name !== undefined) all.push(eq(table.name, name));
@@ -212,7 +282,15 @@ function parametersOf(rows: readonly Row[]): { rows: string; states: Uint8Array 
   const heads = rows.map(({ state, digest, ...head }) => {
     const place = { start, length: state.byteLength };
     start += state.byteLength;
-    return { ...head, digest: `\\x${Buffer.from(digest).toString("hex")}`, ...place };
+    return { ...head, digest: hex(digest), ...place };
   });
   return { rows: JSON.stringify(heads), states };
+}
+
+function jsonOf(bases: readonly Base[]): string {
+  return JSON.stringify(bases.map(({ id, digest }) => ({ id, digest: hex(digest) })));
+}
+
+function hex(bytes: Uint8Array): string {
+  return `\\x${Buffer.from(bytes).toString("hex")}`;
 }

@@ -11,11 +11,11 @@ import {
 } from "drizzle-orm/sqlite-core";
 
 /** A UUID as its 16 bytes, which order as the UUID's text does. Kept in a prepared statement, so `null` passes too. */
-const uuid = customType<{ data: string; driverData: Uint8Array | null }>({
+const uuid = customType<{ data: string; driverData: Buffer | null }>({
   dataType: () => "blob",
   toDriver: (id: string | null) => (id === null ? null : Buffer.from(id.replaceAll("-", ""), "hex")),
   fromDriver: (bytes) => {
-    const hex = Buffer.from(bytes as Uint8Array).toString("hex");
+    const hex = (bytes as Buffer).toString("hex");
     return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
   },
 });

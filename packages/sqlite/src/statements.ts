@@ -1,37 +1,54 @@
-import type { Change, Rewrite, Row, RowHead, RowQuery, RowStats } from "@waymark/core/dialect-kit";
-import { and, desc, eq, getTableColumns, gt, isNull, lt, type SQL, sql } from "drizzle-orm";
+import type { Base, Change, Row, RowHead, RowQuery, RowStats } from "@waymark/core/dialect-kit";
+import { and, desc, eq, getTableColumns, isNull, type Placeholder, type SQL, sql } from "drizzle-orm";
 import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
-import type { SQLiteInsertValue } from "drizzle-orm/sqlite-core";
+import type { AnySQLiteColumn, SQLiteInsertValue } from "drizzle-orm/sqlite-core";
 import type { CheckpointsTable } from "./schema.ts";
 
 /** Ends a transaction whose guard missed. */
 class GuardMissed extends Error {}
 
+/** A query's members, or what stands for them in a kept statement. */
+type Asked = { readonly [Name in Exclude<keyof RowQuery, "limit" | "metadataLines">]?: string | Placeholder } & {
+  readonly metadataLines?: readonly string[];
+  readonly limit: number | Placeholder;
+};
+
 /** The statements of one database and table. Synchronous, as the driver is. */
 export function createStatements(db: BetterSQLite3Database, table: CheckpointsTable, nilId: string) {
   const { state: _, afterId: __, pending: ___, ...head } = getTableColumns(table);
   const columns = getTableColumns(table);
-  // The hot one is prepared once: building its text would cost more than running it.
+  // Built once: building their text costs more than running them.
   const values = Object.fromEntries(Object.keys(columns).map((name) => [name, sql.placeholder(name)]));
   const insertOne = db
     .insert(table)
     .values(values as SQLiteInsertValue<CheckpointsTable>)
     .prepare();
+  const entries = Object.entries(columns);
+  const row = entries.map(([name, column]) => sql`${sql.param(sql.placeholder(name), column)}`);
+  const insertOneGuarded = db
+    .insert(table)
+    .select(sql`select ${sql.join(row, sql`, `)} from ${table} where ${isBase()}`)
+    .prepare();
+  const findBase = db.select({ id: table.id }).from(table).where(isBase()).prepare();
   const removeOne = db
     .delete(table)
-    .where(sql`${table.id} = ${sql.param(sql.placeholder("id"), table.id)}`)
+    .where(is(table.id, sql.placeholder("id")))
     .prepare();
+  const chainOf = selectChain().prepare();
+  const lists = new Map<string, { all(query: Record<string, unknown>): RowHead[] }>();
 
   function commit(change: Change): boolean {
-    const { insert = [], rewrite = [], remove = [] } = change;
-    const [only] = insert;
-    if (only !== undefined && only.afterId === null && insert.length + rewrite.length + remove.length === 1) {
+    const { bases = [], insert = [], rewrite = [], remove = [] } = change;
+    const [[only], [base]] = [insert, bases];
+    const others = insert.length + rewrite.length + remove.length - 1;
+    if (only !== undefined && only.afterId === null && others === 0 && bases.length <= 1) {
+      if (base !== undefined) return insertGuarded(only, base);
       insertRow(only);
       return true;
     }
     try {
       // Immediate: a transaction that reads first and then writes would be refused at once, without the busy timeout.
-      db.transaction(() => commitAll(insert, rewrite, remove), { behavior: "immediate" });
+      db.transaction(() => commitAll(change), { behavior: "immediate" });
       return true;
     } catch (error) {
       if (error instanceof GuardMissed) return false;
@@ -39,7 +56,8 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
     }
   }
 
-  function commitAll(insert: readonly Row[], rewrite: readonly Rewrite[], remove: readonly string[]): void {
+  function commitAll({ bases = [], insert = [], rewrite = [], remove = [] }: Change): void {
+    for (const base of bases) if (findBase.get(guardOf(base)) === undefined) throw new GuardMissed();
     for (const row of insert) {
       if (row.afterId !== null && latestId(row) !== row.afterId) throw new GuardMissed();
       insertRow(row);
@@ -61,47 +79,82 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
     insertOne.run({ ...row });
   }
 
+  /** The row, if its base is there. */
+  function insertGuarded(row: Row, base: Base): boolean {
+    return insertOneGuarded.run({ ...row, ...guardOf(base) }).changes === 1;
+  }
+
+  function guardOf({ id, digest }: Base) {
+    return { guardId: id, guardDigest: digest };
+  }
+
+  function isBase(): SQL {
+    return sql`${is(table.id, sql.placeholder("guardId"))} and ${is(table.digest, sql.placeholder("guardDigest"))}`;
+  }
+
   function latestId({ agentId, namespace }: Row): string {
     const [latest] = list({ agentId, namespace, limit: 1 });
     return latest?.id ?? nilId;
   }
 
   function readChain(id: string): Row[] {
+    return chainOf.values({ id }).map(rowOf);
+  }
+
+  /** As Drizzle does it, which takes longer than reading them: it looks at each value for what may be there but is not. */
+  function rowOf(values: unknown[]): Row {
+    const row: Record<string, unknown> = {};
+    entries.forEach(([name, column], at) => {
+      const value = values[at];
+      row[name] = value === null ? null : column.mapFromDriverValue(value);
+    });
+    return row as unknown as Row;
+  }
+
+  function selectChain() {
     const chain = sql`(with recursive chain (id, base_id, depth) as (
-      select ${table.id}, ${table.baseId}, 0 from ${table} where ${eq(table.id, id)}
+      select ${table.id}, ${table.baseId}, 0 from ${table} where ${is(table.id, sql.placeholder("id"))}
       union all
       select ${table.id}, ${table.baseId}, chain.depth + 1 from chain join ${table} on ${table.id} = chain.base_id
     ) select id, depth from chain) as chain`;
     // CROSS JOIN keeps SQLite from reading the whole table and looking each row up in the chain.
-    return db
-      .select(columns)
-      .from(chain)
-      .crossJoin(table)
-      .where(sql`chain.id = ${table.id}`)
-      .orderBy(sql`chain.depth`)
-      .all();
+    return db.select(columns).from(chain).crossJoin(table).where(sql`chain.id = ${table.id}`).orderBy(sql`chain.depth`);
   }
 
   function list(query: RowQuery): RowHead[] {
+    const { metadataLines = [], ...members } = query;
+    if (metadataLines.length > 0) return select(query).all();
+    // One for each set of members.
+    const given = Object.entries(members).flatMap(([name, value]) => (value === undefined ? [] : name));
+    const key = given.sort().join(" ");
+    let known = lists.get(key);
+    if (known === undefined) {
+      const asked = Object.fromEntries(given.map((name) => [name, sql.placeholder(name)]));
+      known = select(asked as unknown as Asked).prepare();
+      lists.set(key, known);
+    }
+    return known.all(members);
+  }
+
+  function select(query: Asked) {
     return db
       .select(head)
       .from(table)
       .where(and(...conditions(query)))
       .orderBy(desc(table.id))
-      .limit(query.limit)
-      .all();
+      .limit(query.limit);
   }
 
-  function conditions(query: RowQuery): SQL[] {
+  function conditions(query: Asked): SQL[] {
     const { id, agentId, namespace, name, parentId, metadataLines = [], before, since } = query;
     const all: SQL[] = metadataLines.map((line) => sql`instr(${table.metadata}, ${line}) > 0`);
-    if (id !== undefined) all.push(eq(table.id, id));
-    if (agentId !== undefined) all.push(eq(table.agentId, agentId));
-    if (namespace !== undefined) all.push(eq(table.namespace, namespace));
-    if (name !== undefined) all.push(eq(table.name, name));
-    if (parentId !== undefined) all.push(eq(table.parentId, parentId));
-    if (before !== undefined) all.push(lt(table.id, before));
-    if (since !== undefined) all.push(gt(table.id, since));
+    if (id !== undefined) all.push(is(table.id, id));
+    if (agentId !== undefined) all.push(is(table.agentId, agentId));
+    if (namespace !== undefined) all.push(is(table.namespace, namespace));
+    if (name !== undefined) all.push(is(table.name, name));
+    if (parentId !== undefined) all.push(is(table.parentId, parentId));
+    if (before !== undefined) all.push(sql`${table.id} < ${sql.param(before, table.id)}`);
+    if (since !== undefined) all.push(sql`${table.id} > ${sql.param(since, table.id)}`);
     return all;
   }
 
@@ -143,4 +196,8 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
   }
 
   return { commit, readChain, list, dependents, agents, stats, ping };
+}
+
+function is(column: AnySQLiteColumn, value: string | Placeholder): SQL {
+  return sql`${column} = ${sql.param(value, column)}`;
 }
