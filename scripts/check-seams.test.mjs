@@ -20,6 +20,25 @@ describe("a module", () => {
     ["core/src/storage.ts", 'import { openCheckpointStorage } from "./open.ts";', "must not import ./open.ts"],
     ["core/src/open.ts", 'import { createStorage } from "./storage.ts";', "must not import ./storage.ts"],
     ["core/src/index.ts", 'export { retry } from "cockatiel";', "must not import cockatiel"],
+    ["core/src/chains.ts", 'import { StateCache } from "./state-cache.ts";', "must not import ./state-cache.ts"],
+    ["core/src/chains.ts", 'import { rowBytes } from "./dialect.ts";', "must not import ./dialect.ts"],
+    ["core/src/state-cache.ts", 'import { readChain } from "./chains.ts";', "must not import ./chains.ts"],
+    [
+      "core/src/state-cache.ts",
+      'import type { Row } from "./dialect.ts";',
+      "must not import the types of ./dialect.ts",
+    ],
+    [
+      "core/src/store-queue.ts",
+      'import { DialectSession } from "./dialect-session.ts";',
+      "must not import ./dialect-session.ts",
+    ],
+    ["core/src/removal.ts", 'import { StateCache } from "./state-cache.ts";', "must not import ./state-cache.ts"],
+    [
+      "core/src/removal.ts",
+      'import { packSnapshot } from "./codec/snapshots.ts";',
+      "must not import ./codec/snapshots.ts",
+    ],
     [
       "sqlite/src/schema.ts",
       'import { NIL_ID } from "@waymark/core/dialect-kit";',
@@ -52,6 +71,8 @@ describe("a module", () => {
 
   it.each([
     ["core/src/storage.ts", 'import { encode } from "./codec/snapshots.ts";'],
+    ["core/src/storage.ts", 'import { StoreQueue } from "./store-queue.ts"; import { readChain } from "./chains.ts";'],
+    ["core/src/removal.ts", 'import { readChain } from "./chains.ts"; import type { Row } from "./dialect.ts";'],
     [
       "core/src/open.ts",
       'import { loadConfig } from "c12"; import { parse } from "./config.ts"; process.env.DATABASE_URL;',

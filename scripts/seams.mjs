@@ -22,12 +22,24 @@ export const IMPORTS = [
   { module: "core/src/{registry,config}.ts", may: [...contract, ...configuration] },
   { module: "core/src/open.ts", may: [...contract, ...configuration, "c12", "node:**"] },
   { module: "core/src/{index,dialect-kit}.ts", may: ["core/src/*.ts"] },
+  // The parts of storage.ts that know rows and states, and nothing of each other but what they are made of.
   {
-    module: "core/src/*.ts", // storage.ts and its parts
+    module: "core/src/chains.ts",
+    may: ["core/src/codec/snapshots.ts", "type:core/src/codec/delta.ts", "type:core/src/dialect.ts"],
+  },
+  { module: "core/src/state-cache.ts", may: ["type:core/src/chains.ts"] },
+  { module: "core/src/store-queue.ts", may: ["core/src/dialect.ts"] },
+  {
+    module: "core/src/removal.ts",
+    may: ["core/src/chains.ts", "type:core/src/codec/snapshots.ts", "type:core/src/dialect.ts"],
+  },
+  {
+    module: "core/src/*.ts", // storage.ts and its other parts
     may: [
       ...contract,
       "core/src/{dialect,dialect-session,opening,migrations}.ts",
       "core/src/{storage,arguments,ids,options,prune}.ts",
+      "core/src/{chains,removal,state-cache,store-queue}.ts",
       "core/src/codec/**",
       "cockatiel",
       "node:**",

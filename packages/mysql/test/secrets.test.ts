@@ -136,7 +136,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     await storage.storeCheckpoint(telling());
     const bytes = `x'${id.replaceAll("-", "")}'`;
     await run(database.url, `update agent_checkpoints set base_id = ${bytes} where id <> ${bytes}`);
-    await expectNoSecret(storage.deleteCheckpoint(id), "CONTENTION");
+    await expectNoSecret(storage.deleteCheckpoint(id), "CORRUPT_CHECKPOINT");
   });
 
   it("shows no secret when the database itself objects to a value", async () => {

@@ -125,7 +125,7 @@ it("shows no secret when rows conflict", async () => {
 
   await storage.storeCheckpoint(telling());
   await connect(url)`update agent_checkpoints set base_id = ${id} where id <> ${id}`;
-  await expectNoSecret(storage.deleteCheckpoint(id), "CONTENTION");
+  await expectNoSecret(storage.deleteCheckpoint(id), "CORRUPT_CHECKPOINT");
 });
 
 it("shows no secret when the database itself objects to a value", async () => {
