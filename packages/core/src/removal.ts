@@ -22,6 +22,8 @@ export interface Removal {
   readonly ids: readonly string[];
   /** Removes what of these can be. A row that stays needs the others: it is damaged, or too large to be sent whole. */
   readonly change: Change & { readonly remove: readonly string[] };
+  /** Why some are not removed; `null`: all are. */
+  readonly kept: "damaged" | "too large" | null;
 }
 
 /**
@@ -40,6 +42,7 @@ export async function planRemoval(dialect: Dialect, request: RemovalRequest, sig
   const rewrite: Rewrite[] = [];
   const bases = new Map<string, Uint8Array>();
   const before = new Map<string, StoredChain | null>(); // the last one of each line
+  let kept: Removal["kept"] = needed.size > 0 ? "damaged" : null;
   let bytes = 0;
   for (const { rows, state, base } of survivors) {
     const row = rows[0] as Row;
@@ -48,6 +51,7 @@ export async function planRemoval(dialect: Dialect, request: RemovalRequest, sig
     const next = await packAfter(row.id, state.snapshot, later(base, before.get(line) ?? null));
     if (next.packed.state.byteLength > maxRowBytes) {
       for (const { id } of rows) needed.add(id);
+      kept = "too large";
       continue;
     }
     before.set(line, next.chain);
@@ -57,7 +61,8 @@ export async function planRemoval(dialect: Dialect, request: RemovalRequest, sig
     if (bytes > MAX_REWRITTEN_BYTES && ids.length > 1) return await inParts();
   }
   const remove = ids.filter((id) => !needed.has(id));
-  return { ids, change: { bases: [...bases].map(([id, digest]) => ({ id, digest })), rewrite, remove } };
+  const change = { bases: [...bases].map(([id, digest]) => ({ id, digest })), rewrite, remove };
+  return { ids, change, kept: remove.length === ids.length ? null : kept };
 }
 
 function later(one: StoredChain | null, other: StoredChain | null): StoredChain | null {

@@ -50,7 +50,7 @@ import { CheckpointError, invalidArgument, property } from "./errors.ts";
 import { idClock } from "./ids.ts";
 import { type ResolvedCommonOptions, resolveCommonOptions } from "./options.ts";
 import { keeper } from "./prune.ts";
-import { planRemoval, type RemovalRequest } from "./removal.ts";
+import { planRemoval, type Removal, type RemovalRequest } from "./removal.ts";
 import { StateCache } from "./state-cache.ts";
 import { StoreQueue } from "./store-queue.ts";
 
@@ -336,10 +336,14 @@ class DialectStorage implements CheckpointStorage {
       const [row] = await this.#dialect.list({ id: known, limit: 1 }, limit);
       if (row === undefined) return false;
       const isDoomed = (one: string) => one === known;
-      const { removed } = await this.#removeSome({ ids: [known], isDoomed, maxRowBytes: maxStatementBytes }, limit);
-      if (removed === 0) {
-        const message = `delete checkpoint: others that cannot be read are differences to ${known}: delete these first`;
+      const { kept } = await this.#removeSome({ ids: [known], isDoomed, maxRowBytes: maxStatementBytes }, limit);
+      if (kept === "damaged") {
+        const message = `delete checkpoint: a later one that cannot be read builds on ${known}: delete that first`;
         throw new CheckpointError("CORRUPT_CHECKPOINT", message);
+      }
+      if (kept === "too large") {
+        const message = `delete checkpoint: a later one builds on ${known}, and is too large to be written without it`;
+        throw new CheckpointError("STATE_TOO_LARGE", message);
       }
       await this.#dialect.reclaim(limit);
       return true;
@@ -449,12 +453,15 @@ class DialectStorage implements CheckpointStorage {
   }
 
   /** Removes the first ones of these rows, or all. */
-  async #removeSome(request: RemovalRequest, signal: AbortSignal): Promise<{ done: number; removed: number }> {
+  async #removeSome(
+    request: RemovalRequest,
+    signal: AbortSignal,
+  ): Promise<{ done: number; removed: number; kept: Removal["kept"] }> {
     for (let plan = 1; ; plan++) {
-      const { ids, change } = await planRemoval(this.#dialect, request, signal);
+      const { ids, change, kept } = await planRemoval(this.#dialect, request, signal);
       if (change.remove.length === 0 || (await this.#commitRemoval(change, plan, signal))) {
         for (const id of change.remove) this.#cache.forget(id);
-        return { done: ids.length, removed: change.remove.length };
+        return { done: ids.length, removed: change.remove.length, kept };
       }
     }
   }
