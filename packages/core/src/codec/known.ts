@@ -52,12 +52,9 @@ export function recognised(value: object): Known | undefined {
   return found === SEEN ? undefined : found;
 }
 
-/**
- * To be called of a frozen value whose members are primitives or frozen too; of an array, those before `fromElement` are
- * known already. `false`: it may answer differently.
- */
-export function learnFrozen(value: object, traits: number, height: number, fromElement: number): boolean {
-  if (isProxy(value) || hasAccessor(value, fromElement)) return false;
+/** To be called of a frozen value whose members are primitives or known too. `false`: it may answer differently. */
+export function learnFrozen(value: object, traits: number, height: number): boolean {
+  if (isProxy(value) || hasAccessor(value)) return false;
   known.set(value, new Known(traits, height, null));
   return true;
 }
@@ -152,21 +149,22 @@ export function knownElement(element: unknown): Known | null | undefined {
   return isJson(element) ? null : undefined;
 }
 
+/** Arrays of more elements are looked at more quickly. */
+const MAX_LISTED = 64;
+
 /**
- * Whether an array has neither holes nor members beside its elements. Quick: it does not see members that cannot be
- * enumerated, so it is for arrays that are like one that was looked at more closely.
+ * Whether an array has neither holes nor members beside its elements. Of a long one, members that cannot be enumerated
+ * are not seen: listing all names of it takes longer than all else.
  */
 function hasElementsOnly(array: readonly unknown[]): boolean {
   const keys = Object.keys(array);
   if (keys.length !== array.length || Object.getOwnPropertySymbols(array).length > 0) return false;
+  if (array.length <= MAX_LISTED && Object.getOwnPropertyNames(array).length !== array.length + 1) return false;
   return array.length === 0 || keys.at(-1) === String(array.length - 1);
 }
 
-function hasAccessor(value: object, fromElement: number): boolean {
-  const keys: readonly PropertyKey[] = Array.isArray(value)
-    ? Array.from({ length: value.length - fromElement }, (_, at) => at + fromElement)
-    : Object.keys(value);
-  return keys.some((key) => {
+function hasAccessor(value: object): boolean {
+  return Object.keys(value).some((key) => {
     const property = Object.getOwnPropertyDescriptor(value, key);
     return property === undefined || !("value" in property);
   });

@@ -243,7 +243,9 @@ class Cutter implements CutText {
     let from = ends.length;
     this.#add(pieces?.slice(first, first + (ends.at(-1) ?? 0)) ?? []);
     let pending = from === 0 ? "[" : from < array.length ? "," : "";
-    for (let at = from; at < array.length; at++) {
+    // What is as it was, after the last one that is a piece, is small.
+    while (ends.length < (beginning?.length ?? 0)) ends.push(-1);
+    for (let at = ends.length; at < array.length; at++) {
       const element = array[at];
       const known = isObject(element) ? recognised(element) : undefined;
       const size = sizeOf(element, known);

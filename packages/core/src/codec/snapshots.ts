@@ -252,13 +252,20 @@ function readHeader(body: Buffer): { counts: StepCounts; length: number; written
   const end = body.byteLength - CHECKSUM_BYTES;
   if (end < 0 || crc32(body.subarray(0, end)) !== body.readUInt32LE(end)) throw new DamagedBytes("checksum");
   const at = { position: 0 };
-  const counts = Array.from({ length: readVarint(body, at) }, () => {
+  const counts = Array.from({ length: countIn(body, at) }, () => {
     const kind = readVarint(body, at);
     const count = Math.floor(kind / 2);
     return kind % 2 === 1 ? count : { from: readVarint(body, at), count };
   });
   const length = readVarint(body, at);
   return { counts, length, written: body.subarray(at.position, end) };
+}
+
+/** How many follow, none of which takes less than a byte. */
+function countIn(bytes: Buffer, at: { position: number }): number {
+  const count = readVarint(bytes, at);
+  if (count > bytes.byteLength) throw new DamagedBytes("more than there is");
+  return count;
 }
 
 function readSteps(counts: StepCounts, inserted: Buffer): Step[] {
@@ -276,6 +283,7 @@ function readSteps(counts: StepCounts, inserted: Buffer): Step[] {
 
 function readInserted(bytes: Buffer, count: number): Piece[] {
   const at = { position: 0 };
+  if (count > bytes.byteLength) throw new DamagedBytes("more than there is");
   const lengths = Array.from({ length: count }, () => readVarint(bytes, at));
   let from = at.position;
   return lengths.map((length) => {

@@ -122,7 +122,8 @@ class Walk {
     const traits = this.#inspectMembers(value, depth, beginning);
     const height = this.deepest - depth;
     this.deepest = Math.max(outside, this.deepest);
-    const learned = (traits & LOOSE) === 0 && learnFrozen(value, traits, height, beginning?.length ?? 0);
+    // One that continues another is found by that again; the elements that were passed over may be getters.
+    const learned = (traits & LOOSE) === 0 && beginning === null && learnFrozen(value, traits, height);
     return learned ? traits : traits | LOOSE;
   }
 
