@@ -36,6 +36,8 @@ it("opens no more connections than poolSize, and needs no more than one", async 
     const database = await emptyDatabase();
     const storage = open({ connectionString: database.url, poolSize });
     await Promise.all(fifty.map((one) => storage.storeCheckpoint(one)));
+    // Stores that come at once share a commit; reads do not.
+    await Promise.all(fifty.map(() => storage.listCheckpoints({ limit: 1 })));
     const rows = await connect(database.url)`
       select count(*)::int as connections from pg_stat_activity
       where datname = ${database.name} and application_name = 'waymark'`;
