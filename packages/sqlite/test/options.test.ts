@@ -44,7 +44,7 @@ describe("options of SQLite", () => {
     const storage = createSQLiteStorage({ database });
     const id = await storage.storeCheckpoint({ ...checkpoint(1), createdAt: 1_700_000_000_123 });
     expect(await storage.retrieveCheckpoint(id)).toEqual({ id, ...checkpoint(1), createdAt: 1_700_000_000_123 });
-    expect(await storage.stats()).toEqual({ checkpoints: 1, storedBytes: 1, stateBytes: 1 });
+    expect(await storage.stats()).toEqual({ checkpoints: 1, storedBytes: 1, stateBytes: 1, longestChain: 1 });
     await storage.close();
     expect(database.open).toBe(true);
     database.close();
