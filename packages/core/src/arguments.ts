@@ -194,8 +194,8 @@ export function checkPrunePolicy(value: PrunePolicy): CheckedPrunePolicy {
   if (onProgress !== undefined && typeof onProgress !== "function") {
     throw invalidArgument("policy.onProgress", "a function", onProgress);
   }
-  if (keepEvery !== undefined && !Array.isArray(keepEvery)) {
-    throw invalidArgument("policy.keepEvery", "an array of { everyMs, forMs }", keepEvery);
+  if (keepEvery !== undefined && !(Array.isArray(keepEvery) && keepEvery.length > 0)) {
+    throw invalidArgument("policy.keepEvery", "an array of at least one { everyMs, forMs }", keepEvery);
   }
   return {
     agentId: policy.agentId === undefined ? null : agentId("policy.agentId", policy.agentId),

@@ -59,7 +59,7 @@ const WHOLE_UP_TO_BYTES = 4_096;
 const SLACK_BYTES = 4_096;
 
 /** What the next state is to be a difference to: this one, or its last anchor. */
-function nextBase(chain: StoredChain): { base: StoredChain; anchor: boolean } {
+export function nextBase(chain: StoredChain): { base: StoredChain; anchor: boolean } {
   const anchors = chain.rows - chain.sinceAnchor;
   const due = chain.sinceAnchor + 1 >= Math.max(STRIDE, anchors);
   return due ? { base: chain.anchor ?? chain, anchor: true } : { base: chain, anchor: false };

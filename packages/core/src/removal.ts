@@ -1,5 +1,12 @@
-import { type PackedChain, packDifference, packWhole, readChain, type StoredChain, UnreadableRow } from "./chains.ts";
-import type { Snapshot } from "./codec/snapshots.ts";
+import {
+  nextBase,
+  type PackedChain,
+  packDifference,
+  packWhole,
+  readChain,
+  type StoredChain,
+  UnreadableRow,
+} from "./chains.ts";
 import type { Change, Dialect, Rewrite, Row } from "./dialect.ts";
 
 /** What one commit rewrites, and the states that are needed for it, in bytes, about: else it is planned in parts. */
@@ -9,8 +16,14 @@ const MAX_STATES_BYTES = 128_000_000;
 /** How far back a row that stays is looked for. */
 const MAX_LOOKED_BACK = 1_000;
 
+/**
+ * How many rows a chain may have where it was not one before. What builds on a row gets longer with it, so there is room
+ * left to what a recursion of the database takes.
+ */
+const MAX_REBASED_ROWS = 128;
+
 export interface RemovalRequest {
-  /** Highest first. */
+  /** Rows to remove, highest first; or rows to make independent of what goes, lowest first. */
   readonly ids: readonly string[];
   /** Whether a row is to go, now or later: no row that stays is made a difference to it. */
   isDoomed(id: string): boolean;
@@ -26,51 +39,85 @@ export interface Removal {
   readonly kept: "damaged" | "too large" | null;
 }
 
-/**
- * Plans the removal of rows. The rows that are differences to them, and stay, become differences to the nearest older row
- * of their line that stays: one of their own bases, or the one that was rewritten before. If there is none they become
- * whole. Other clients may change the rows meanwhile: the commit is guarded against that.
- */
+/** Plans the removal of rows: what of the rows that stay builds on them is rewritten, see {@link planRebasing}. */
 export async function planRemoval(dialect: Dialect, request: RemovalRequest, signal: AbortSignal): Promise<Removal> {
-  const { ids, isDoomed, maxRowBytes } = request;
-  const inParts = () => planRemoval(dialect, { ...request, ids: ids.slice(0, Math.ceil(ids.length / 2)) }, signal);
+  const { ids } = request;
   const removing = new Set(ids);
   const dependents = (await dialect.dependents(ids, signal)).map(({ id }) => id).filter((id) => !removing.has(id));
-  const { survivors, needed } = await readSurvivors(dialect, dependents, isDoomed, signal);
-  if (survivors === null) return await inParts();
+  const rebasing = await planRebasing(dialect, { ...request, ids: dependents.sort() }, signal);
+  if (rebasing.ids.length < dependents.length && ids.length > 1) {
+    return await planRemoval(dialect, { ...request, ids: ids.slice(0, Math.ceil(ids.length / 2)) }, signal);
+  }
+  const { change, needed, kept } = rebasing;
+  const remove = ids.filter((id) => !needed.has(id));
+  return { ids, change: { ...change, remove }, kept: remove.length === ids.length ? null : kept };
+}
 
+export interface Rebasing {
+  /** The first ones of those that were asked for, at least one, or all. */
+  readonly ids: readonly string[];
+  readonly change: Change;
+  /** What cannot be removed, since a row that stays needs it, and why. */
+  readonly needed: ReadonlySet<string>;
+  readonly kept: Removal["kept"];
+}
+
+/**
+ * Plans to make rows that stay independent of rows that go: each becomes a difference to the nearest older row of its line
+ * that stays, one of its own bases or the one that was rewritten before; if there is none, or the chain grew long, it
+ * becomes whole. Other clients may change the rows meanwhile: the commit is guarded against that.
+ */
+export async function planRebasing(dialect: Dialect, request: RemovalRequest, signal: AbortSignal): Promise<Rebasing> {
+  const { isDoomed, maxRowBytes } = request;
+  const { ids, survivors, needed } = await readSurvivors(dialect, request.ids, isDoomed, signal);
   const rewrite: Rewrite[] = [];
   const bases = new Map<string, Uint8Array>();
+  const rewritten = new Map<string, StoredChain>();
   const before = new Map<string, StoredChain | null>(); // the last one of each line
   let kept: Removal["kept"] = needed.size > 0 ? "damaged" : null;
   let bytes = 0;
-  for (const { rows, state, base } of survivors) {
+  for (const [index, { rows, state, base: ownBase }] of survivors.entries()) {
     const row = rows[0] as Row;
     const line = `${row.agentId}\0${row.namespace}`;
-    if (!before.has(line)) before.set(line, (await readOlder(dialect, row, base?.id ?? "", isDoomed, signal)) ?? base);
-    const next = await packAfter(row.id, state.snapshot, later(base, before.get(line) ?? null));
+    const own = rewritten.get(ownBase?.id ?? "") ?? ownBase;
+    if (!before.has(line)) before.set(line, await readOlder(dialect, row, own?.id ?? "", isDoomed, signal));
+    const next = await packAfter(state, own, before.get(line) ?? null, isDoomed);
     if (next.packed.state.byteLength > maxRowBytes) {
       for (const { id } of rows) needed.add(id);
       kept = "too large";
       continue;
     }
     before.set(line, next.chain);
+    rewritten.set(row.id, next.chain);
     rewrite.push({ id: row.id, fromBaseId: row.baseId, baseId: next.base?.id ?? null, ...next.packed });
     for (const { id, snapshot } of [state, next.base ?? state]) bases.set(id, snapshot.digest);
     bytes += next.packed.state.byteLength;
-    if (bytes > MAX_REWRITTEN_BYTES && ids.length > 1) return await inParts();
+    if (bytes <= MAX_REWRITTEN_BYTES || index === survivors.length - 1) continue;
+    const done = ids.filter((id) => id <= row.id);
+    return { ids: done, change: changeOf(rewrite, bases), needed, kept };
   }
-  const remove = ids.filter((id) => !needed.has(id));
-  const change = { bases: [...bases].map(([id, digest]) => ({ id, digest })), rewrite, remove };
-  return { ids, change, kept: remove.length === ids.length ? null : kept };
+  return { ids, change: changeOf(rewrite, bases), needed, kept };
 }
 
-function later(one: StoredChain | null, other: StoredChain | null): StoredChain | null {
-  return (one?.id ?? "") > (other?.id ?? "") ? one : other;
+function changeOf(rewrite: readonly Rewrite[], bases: ReadonlyMap<string, Uint8Array>): Change {
+  return { bases: [...bases].map(([id, digest]) => ({ id, digest })), rewrite };
 }
 
-async function packAfter(id: string, snapshot: Snapshot, base: StoredChain | null): Promise<PackedChain> {
-  const difference = base === null ? null : await packDifference(id, snapshot, base, false);
+/** A difference to one of its own bases never makes a chain longer; to another row, only where that leaves it short. */
+async function packAfter(
+  { id, snapshot }: StoredChain,
+  own: StoredChain | null,
+  other: StoredChain | null,
+  isDoomed: (id: string) => boolean,
+): Promise<PackedChain> {
+  if (other !== null && other.id > (own?.id ?? "")) {
+    const next = nextBase(other);
+    const { base, anchor } = isDoomed(next.base.id) ? { base: other, anchor: false } : next;
+    const short = base.rows < MAX_REBASED_ROWS;
+    const difference = short ? await packDifference(id, snapshot, base, anchor) : null;
+    if (difference !== null) return difference;
+  }
+  const difference = own === null ? null : await packDifference(id, snapshot, own, false);
   return difference ?? (await packWhole(id, snapshot));
 }
 
@@ -81,14 +128,14 @@ interface Survivor {
   readonly base: StoredChain | null;
 }
 
-/** Those that can be read, oldest first (`null`: they are too much), and the rows that the others need. */
+/** The first ones of these rows, at least one: those that can be read, oldest first, and what the others need. */
 async function readSurvivors(
   dialect: Dialect,
-  ids: readonly string[],
+  lowestFirst: readonly string[],
   isDoomed: (id: string) => boolean,
   signal: AbortSignal,
-): Promise<{ survivors: Survivor[] | null; needed: Set<string> }> {
-  const left = new Set([...ids].sort().reverse());
+): Promise<{ ids: readonly string[]; survivors: Survivor[]; needed: Set<string> }> {
+  const left = new Set([...lowestFirst].reverse());
   const needed = new Set<string>();
   const survivors: Survivor[] = [];
   let bytes = 0;
@@ -102,9 +149,13 @@ async function readSurvivors(
       survivors.push(survivor);
     }
     bytes += found?.at(-1)?.state.snapshot.memoryBytes ?? 0;
-    if (bytes > MAX_STATES_BYTES && left.size > 1) return { survivors: null, needed };
+    if (bytes > MAX_STATES_BYTES && lowestFirst.length > 1) {
+      const half = lowestFirst.slice(0, Math.ceil(lowestFirst.length / 2));
+      return await readSurvivors(dialect, half, isDoomed, signal);
+    }
   }
-  return { survivors: survivors.sort((one, other) => (one.state.id < other.state.id ? -1 : 1)), needed };
+  survivors.sort((one, other) => (one.state.id < other.state.id ? -1 : 1));
+  return { ids: lowestFirst, survivors, needed };
 }
 
 /** Of a chain's rows those that are wanted. `null`: the first one cannot be read. */

@@ -61,11 +61,10 @@ export class StateCache {
     if (this.#lines.get(found.line) === id) this.#lines.delete(found.line);
   }
 
-  clear(): void {
-    this.#lines.clear();
-    this.#recent.clear();
-    this.#superseded.clear();
-    this.#bytes = 0;
+  /** The last state of a line, which somebody has removed rows of. */
+  forgetLine(line: string): void {
+    const id = this.#lines.get(line);
+    if (id !== undefined) this.forget(id);
   }
 
   #evict(): void {

@@ -50,7 +50,7 @@ import { CheckpointError, invalidArgument, property } from "./errors.ts";
 import { idClock } from "./ids.ts";
 import { type ResolvedCommonOptions, resolveCommonOptions } from "./options.ts";
 import { keeper } from "./prune.ts";
-import { planRemoval, type Removal, type RemovalRequest } from "./removal.ts";
+import { planRebasing, planRemoval, type Removal, type RemovalRequest } from "./removal.ts";
 import { StateCache } from "./state-cache.ts";
 import { StoreQueue } from "./store-queue.ts";
 
@@ -59,6 +59,9 @@ const PAGE = 1_000;
 
 /** States without a base at hand are stored whole up to this length: reading one would cost more than it saves. */
 const READ_BASE_FROM_BYTES = 16_384;
+
+/** How many rows that stay are rewritten by one commit. */
+const REBASED_AT_ONCE = 64;
 
 /** How often a removal is planned again because other clients have changed the rows. */
 const MAX_PLANS = 20;
@@ -114,16 +117,20 @@ class DialectStorage implements CheckpointStorage {
     signal: AbortSignal,
   ): Promise<void> {
     const base = cachedBase ?? (await this.#readBase(head, snapshot, signal));
-    const next = await packNext(head.id, snapshot, base);
-    let stored = (await this.#insert(head, next, maxBytes, signal)) ? next : null;
-    if (stored === null && next.base !== null) {
-      // Somebody has removed what it is the difference to; or the row is there, which the second attempt tells.
-      this.#cache.forget(next.base.id);
-      const whole = await packWhole(head.id, snapshot);
-      if (await this.#insert(head, whole, maxBytes, signal)) stored = whole;
+    let next = await packNext(head.id, snapshot, base);
+    let stored = await this.#insert(head, next, maxBytes, signal);
+    if (!stored && next.base !== null) {
+      // Somebody has removed what it is the difference to; or the row is there, which the last attempt tells.
+      this.#cache.forgetLine(lineOf(head));
+      next = await packNext(head.id, snapshot, await this.#readBase(head, snapshot, signal));
+      stored = await this.#insert(head, next, maxBytes, signal);
     }
-    if (stored === null) await this.#explainRefusal(toRow(head, next), snapshot, signal);
-    else if (!isSmall(snapshot)) this.#cache.put(lineOf(head), stored.chain, stored.base?.id ?? null);
+    if (!stored && next.base !== null) {
+      next = await packWhole(head.id, snapshot);
+      stored = await this.#insert(head, next, maxBytes, signal);
+    }
+    if (!stored) await this.#explainRefusal(toRow(head, next), snapshot, signal);
+    else if (!isSmall(snapshot)) this.#cache.put(lineOf(head), next.chain, next.base?.id ?? null);
   }
 
   #cachedBase({ parentId, ...head }: Pick<CheckedCheckpoint, "agentId" | "namespace" | "parentId">) {
@@ -396,20 +403,27 @@ class DialectStorage implements CheckpointStorage {
   ): Promise<void> {
     const keepers = new Map<string, (row: RowHead) => boolean>();
     const doomed = new Set<string>(); // highest first
+    const kept: Pick<RowHead, "id" | "baseId">[] = []; // too
     for await (const rows of this.#heads("prune checkpoints", agent, policy.namespace, policy.signal)) {
       for (const row of rows) {
         const keep = keepers.get(row.namespace) ?? keeper(policy, nowMs);
         keepers.set(row.namespace, keep);
         progress.examined += 1;
-        if (!keep(row)) doomed.add(row.id);
+        if (keep(row)) kept.push({ id: row.id, baseId: row.baseId });
+        else doomed.add(row.id);
       }
+    }
+    const isDoomed = (id: string) => doomed.has(id);
+    if (!policy.dryRun) {
+      const dependent = kept.filter(({ baseId }) => baseId !== null && doomed.has(baseId)).map(({ id }) => id);
+      await this.#rebase("prune checkpoints", dependent.reverse(), isDoomed, policy.signal);
     }
     const ids = [...doomed];
     for (let at = 0; at < ids.length; at += policy.batchSize) {
       const batch = ids.slice(at, at + policy.batchSize);
       progress.removed += policy.dryRun
         ? batch.length
-        : await this.#remove("prune checkpoints", batch, (id) => doomed.has(id), policy.signal);
+        : await this.#remove("prune checkpoints", batch, isDoomed, policy.signal);
       policy.onProgress?.({ ...progress });
     }
   }
@@ -450,6 +464,28 @@ class DialectStorage implements CheckpointStorage {
       await setImmediate(); // some databases answer before anything else has its turn
     }
     return removed;
+  }
+
+  /**
+   * Makes rows independent of those that are to go, lowest first: so each builds on what has its place already, however
+   * many there are, and no chain gets long. What cannot be done now, the removal tells.
+   */
+  async #rebase(
+    operation: string,
+    ids: readonly string[],
+    isDoomed: (id: string) => boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    for (let left = ids; left.length > 0; ) {
+      const some = left.slice(0, REBASED_AT_ONCE);
+      const done = await this.#session.run(operation, signal, async (limit, { maxStatementBytes: maxRowBytes }) => {
+        const rebasing = await planRebasing(this.#dialect, { ids: some, isDoomed, maxRowBytes }, limit);
+        await this.#commitRemoval(rebasing.change, 1, limit); // who was in the way is met again when the rows are removed
+        return rebasing.ids.length;
+      });
+      left = left.slice(done);
+      await setImmediate();
+    }
   }
 
   /** Removes the first ones of these rows, or all. */

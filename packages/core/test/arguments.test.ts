@@ -276,7 +276,8 @@ describe("a prune policy", () => {
     [{ keepLast: 0 }, "expected policy.keepLast to be a whole number from 1"],
     [{ keepLast: 1, keeplast: 1 }, 'got "keeplast"'],
     [{ keepWithinMs: -1 }, "expected policy.keepWithinMs to be a whole number from 1"],
-    [{ keepEvery: {} }, "expected policy.keepEvery to be an array of { everyMs, forMs }, got an object"],
+    [{ keepEvery: [] }, "expected policy.keepEvery to be an array of at least one { everyMs, forMs }"],
+    [{ keepEvery: {} }, "expected policy.keepEvery to be an array of at least one { everyMs, forMs }, got an object"],
     [
       {
         keepEvery: [

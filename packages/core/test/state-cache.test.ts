@@ -95,14 +95,13 @@ describe("a cache of states", () => {
     expect([cache.get("line", a.id), cache.get("other", a.id), cache.latest("line")]).toEqual([undefined, a, b]);
   });
 
-  test("it is empty after it was cleared, and goes on", () => {
+  test("it forgets the last state of a line, and no other", () => {
     const cache = new StateCache(2 * size);
     cache.put("line", a, null);
-    cache.put("line", b, a.id);
-    cache.clear();
-    expect([kept(cache), cache.latest("line")]).toEqual([[], undefined]);
-    for (const chain of [c, d]) cache.put("line", chain, null);
-    expect(kept(cache)).toEqual([c.id, d.id]);
+    cache.put("line", b, null);
+    cache.forgetLine("line");
+    cache.forgetLine("nobody's");
+    expect([cache.latest("line"), kept(cache)]).toEqual([undefined, [a.id]]);
   });
 
   test("it counts of a state's anchor what the two do not share", async () => {
