@@ -16,12 +16,6 @@ const MAX_STATES_BYTES = 128_000_000;
 /** How far back a row that stays is looked for. */
 const MAX_LOOKED_BACK = 1_000;
 
-/**
- * How many rows a chain may have where it was not one before. What builds on a row gets longer with it, so there is room
- * left to what a recursion of the database takes.
- */
-const MAX_REBASED_ROWS = 128;
-
 export interface RemovalRequest {
   /** Rows to remove, highest first; or rows to make independent of what goes, lowest first. */
   readonly ids: readonly string[];
@@ -64,8 +58,8 @@ export interface Rebasing {
 
 /**
  * Plans to make rows that stay independent of rows that go: each becomes a difference to the nearest older row of its line
- * that stays, one of its own bases or the one that was rewritten before; if there is none, or the chain grew long, it
- * becomes whole. Other clients may change the rows meanwhile: the commit is guarded against that.
+ * that stays, one of its own bases or the one that was rewritten before; if there is none, or its chain would be longer
+ * than it was, it becomes whole. Other clients may change the rows meanwhile: the commit is guarded against that.
  */
 export async function planRebasing(dialect: Dialect, request: RemovalRequest, signal: AbortSignal): Promise<Rebasing> {
   const { isDoomed, maxRowBytes } = request;
@@ -103,22 +97,25 @@ function changeOf(rewrite: readonly Rewrite[], bases: ReadonlyMap<string, Uint8A
   return { bases: [...bases].map(([id, digest]) => ({ id, digest })), rewrite };
 }
 
-/** A difference to one of its own bases never makes a chain longer; to another row, only where that leaves it short. */
+/**
+ * As the difference to the nearest row that leaves its chain no longer than it was: what builds on it would get longer too.
+ * One of its own bases always does, another row where its chain is short enough, or that of its anchor.
+ */
 async function packAfter(
-  { id, snapshot }: StoredChain,
+  { id, snapshot, rows }: StoredChain,
   own: StoredChain | null,
   other: StoredChain | null,
   isDoomed: (id: string) => boolean,
 ): Promise<PackedChain> {
-  if (other !== null && other.id > (own?.id ?? "")) {
-    const next = nextBase(other);
-    const { base, anchor } = isDoomed(next.base.id) ? { base: other, anchor: false } : next;
-    const short = base.rows < MAX_REBASED_ROWS;
-    const difference = short ? await packDifference(id, snapshot, base, anchor) : null;
+  const candidates: { base: StoredChain; anchor: boolean }[] = [];
+  if (other !== null) candidates.push(nextBase(other), { base: other.anchor ?? other, anchor: true });
+  if (own !== null) candidates.push({ base: own, anchor: false });
+  const allowed = candidates.filter(({ base }) => base.rows < rows && base.id < id && !isDoomed(base.id));
+  for (const { base, anchor } of allowed.sort((one, two) => (one.base.id < two.base.id ? 1 : -1))) {
+    const difference = await packDifference(id, snapshot, base, anchor);
     if (difference !== null) return difference;
   }
-  const difference = own === null ? null : await packDifference(id, snapshot, own, false);
-  return difference ?? (await packWhole(id, snapshot));
+  return await packWhole(id, snapshot);
 }
 
 /** A row that stays, with its bases; its state, and that of the nearest of these which stays. */

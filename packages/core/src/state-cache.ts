@@ -47,7 +47,8 @@ export class StateCache {
       this.#superseded.set(superseded.chain.id, superseded);
     }
     this.#recent.set(chain.id, { line, chain, bytes });
-    this.#lines.set(line, chain.id);
+    // One that was read to look back is not what the line goes on from.
+    if (chain.id > (this.#lines.get(line) ?? "")) this.#lines.set(line, chain.id);
     this.#bytes += bytes;
     this.#evict();
   }

@@ -3,6 +3,9 @@ import { type Base, type Row, rowBytes } from "./dialect.ts";
 /** Larger rows gain nothing from company, and would hold it up. */
 const ALONE_FROM_BYTES = 256 * 1_024;
 const MAX_ROWS = 128;
+/** A commit under way for longer does not hold up the others any more; so many may be under way then. */
+const SLOW_AFTER_MS = 100;
+const MAX_RUNNING = 8;
 
 /** A row, and what it is a difference to. */
 export interface QueuedRow {
@@ -28,7 +31,8 @@ export class StoreQueue {
   readonly #commit: Commit;
   readonly #mayBeOneRowsFault: (error: unknown) => boolean;
   readonly #waiting: Waiting[] = [];
-  #running = false;
+  /** How many commits may be under way. */
+  #running = 0;
 
   /**
    * `mayBeOneRowsFault`: whether a commit may have failed because of one of its rows. Each is then sent by itself, so that
@@ -45,27 +49,38 @@ export class StoreQueue {
     if (bytes >= ALONE_FROM_BYTES) return await this.#commit([row], base === null ? [] : [base], signal);
     return await new Promise((resolve, reject) => {
       this.#waiting.push({ row, base, bytes, signal, resolve, reject });
-      if (!this.#running) this.#run(maxBytes);
+      if (this.#running === 0) this.#run(maxBytes);
     });
   }
 
   async #run(maxBytes: number): Promise<void> {
-    this.#running = true;
+    this.#running += 1;
     while (this.#waiting.length > 0) {
       const batch = this.#take(maxBytes);
+      // A commit that waits for a lock, or for a connection that was lost, holds up its own rows only.
+      const slow = setTimeout(() => {
+        if (this.#waiting.length > 0 && this.#running < MAX_RUNNING) this.#run(maxBytes);
+      }, SLOW_AFTER_MS);
       await this.#send(batch);
+      clearTimeout(slow);
       // Who was told just now may store the next one at once. They come together, also where a commit ends before anything
       // else has its turn, if they are waited for until they have come.
       if (batch.length > 1 || this.#waiting.length > 0) for (let turn = 0; turn < TURNS; turn++) await null;
     }
-    this.#running = false;
+    this.#running -= 1;
   }
 
   #take(maxBytes: number): Waiting[] {
+    const bases = new Map<string, Uint8Array>();
     let bytes = 0;
     let count = 0;
-    for (const { bytes: more } of this.#waiting) {
+    for (const { bytes: more, base } of this.#waiting) {
       if (count > 0 && (count === MAX_ROWS || bytes + more > maxBytes)) break;
+      if (base !== null) {
+        const digest = bases.get(base.id) ?? base.digest;
+        if (Buffer.compare(digest, base.digest) !== 0) break; // its id was used again: both cannot be right
+        bases.set(base.id, digest);
+      }
       bytes += more;
       count += 1;
     }

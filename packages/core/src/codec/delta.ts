@@ -1,4 +1,4 @@
-import { type Part, type Piece, utf8OfPieces } from "./pieces.ts";
+import { joinLists, type Part, type Piece, utf8OfPieces } from "./pieces.ts";
 
 /** Where two lists of pieces are the same: `count` pieces from `at` in the one, from `from` in the other. */
 export interface Run {
@@ -152,7 +152,7 @@ export class PieceList {
 
   slice(from: number, to: number): Piece[] {
     const runs = this.#part(from, to).map((run) => run.pieces.slice(run.from, run.to));
-    return ([] as Piece[]).concat(...runs);
+    return joinLists(runs);
   }
 
   #part(from: number, to: number): PieceRun[] {
@@ -181,18 +181,22 @@ interface PieceRun {
  * makes a dictionary to compress that with.
  */
 export function notCopied(steps: readonly Step[], base: PieceList, maxBytes: number): Buffer {
-  const copies = steps.filter(isCopy).sort((one, other) => other.from - one.from);
+  const gaps: { from: number; to: number }[] = [];
+  let end = 0;
+  for (const { from, count } of steps.filter(isCopy).sort((one, other) => one.from - other.from)) {
+    if (from > end) gaps.push({ from: end, to: from });
+    end = Math.max(end, from + count);
+  }
+  gaps.push({ from: end, to: base.length });
   const left: Piece[] = [];
   let bytes = 0;
-  let end = base.length;
-  for (const { from, count } of [...copies, { from: 0, count: 0 }]) {
+  for (const { from, to } of gaps.reverse()) {
     if (bytes >= maxBytes) break;
-    for (const piece of base.slice(from + count, end).reverse()) {
+    for (const piece of base.slice(from, to).reverse()) {
       if (bytes >= maxBytes) break;
       left.push(piece);
       bytes += piece.bytes;
     }
-    end = Math.min(end, from);
   }
   return utf8OfPieces(left.reverse()).subarray(-maxBytes);
 }

@@ -109,18 +109,21 @@ export interface Beginning {
   readonly height: number;
 }
 
-/** What was cut last, by the array, and by its first element: one that was copied and added to is found by that. */
+/**
+ * What was cut last, by the array, and by its second element: one that was copied and added to is found by that. (The first
+ * one is often the same for many agents: a system prompt.)
+ */
 const histories = new WeakMap<object, CutArray>();
 
 export function historyOf(array: readonly unknown[]): CutArray | undefined {
-  const [first] = array;
-  return histories.get(array) ?? (isObject(first) ? histories.get(first) : undefined);
+  const [, second] = array;
+  return histories.get(array) ?? (isObject(second) ? histories.get(second) : undefined);
 }
 
 export function learnHistory(array: readonly unknown[], cut: CutArray): void {
-  const [first] = array;
+  const [, second] = array;
   histories.set(array, cut);
-  if (isObject(first)) histories.set(first, cut);
+  if (isObject(second)) histories.set(second, cut);
 }
 
 /** How much of an array is as it was when it, or the one that it continues, was cut. */
@@ -196,16 +199,18 @@ class Shape {
   }
 }
 
-/** So many shapes are shared; those of objects with more members, or of more kinds, are not worth it. */
+/** So many shapes are shared; those of objects with more members, or with longer names, are not worth it. */
 const MAX_SHAPES = 4_096;
 const MAX_SHARED_MEMBERS = 32;
+const MAX_SHARED_CHARACTERS = 512;
 const shapes = new Map<string, Shape>();
 
 function shapeOf(value: object, keys: readonly string[] | null, members: number): Shape {
   const shape = new Shape(value, keys, members);
   const common = shape.prototype === Object.prototype || shape.prototype === Array.prototype;
   if (members > MAX_SHARED_MEMBERS || !common) return shape;
-  const name = keys === null ? `${members}` : `{${keys.join("\0")}`;
+  const name = keys === null ? `${members}` : JSON.stringify(keys);
+  if (name.length > MAX_SHARED_CHARACTERS) return shape;
   const shared = shapes.get(name);
   if (shared === undefined && shapes.size < MAX_SHAPES) shapes.set(name, shape);
   return shared ?? shape;

@@ -147,6 +147,7 @@ export function isOnePiece(value: unknown): boolean {
   return size >= SMALL_BELOW && size <= OPEN_ABOVE;
 }
 
+const MAX_ARGUMENTS = 4_096;
 /** Shorter lists of parts are copied one by one. */
 const LIST_FROM_PARTS = 32;
 /** Arrays of fewer elements are cut again each time. */
@@ -171,7 +172,7 @@ class Cutter implements CutText {
   }
 
   get parts(): readonly Part[] {
-    return ([] as Part[]).concat(...this.#lists, this.#last);
+    return joinLists<Part>([...this.#lists, this.#last]);
   }
 
   /** Returns whether nothing in the value is a piece of its own. */
@@ -327,6 +328,14 @@ class Cutter implements CutText {
 
 function textBetween(array: readonly unknown[], from: number, to: number): string {
   return from === to ? "" : textOf(array.slice(from, to)).slice(1, -1);
+}
+
+/** Lists one after the other. Copies memory, in parts, since a call takes only so many arguments. */
+export function joinLists<Item>(lists: readonly (readonly Item[])[]): Item[] {
+  let joined: Item[] = [];
+  for (let at = 0; at < lists.length; at += MAX_ARGUMENTS)
+    joined = joined.concat(...lists.slice(at, at + MAX_ARGUMENTS));
+  return joined;
 }
 
 /** A getter or proxy may turn into something else after it was looked at. */

@@ -1,8 +1,9 @@
+import { constants } from "node:buffer";
 import { hash } from "node:crypto";
 import { promisify } from "node:util";
 import { crc32, deflateRaw, deflateRawSync, inflateRaw, inflateRawSync, type ZlibOptions } from "node:zlib";
 import { alignPieces, type Copy, difference, isCopy, notCopied, PieceList, type Run, type Step } from "./delta.ts";
-import { asPiece, cutTree, type Part, type Piece, pieceOf, textOfPieces, utf8OfPieces } from "./pieces.ts";
+import { asPiece, cutTree, joinLists, type Part, type Piece, pieceOf, textOfPieces, utf8OfPieces } from "./pieces.ts";
 import { decodeValue, encodeValue, type TextForm } from "./values.ts";
 import { DamagedBytes, readVarint, writeVarint } from "./varint.ts";
 
@@ -108,7 +109,7 @@ function sharePieces(parts: readonly Part[], base: readonly Piece[], runs: reado
     done = at + count;
   }
   lists.push(parts.slice(done).map(asPiece));
-  return ([] as Piece[]).concat(...lists);
+  return joinLists(lists);
 }
 
 /** The blocks that are at the same place in both, by their position. */
@@ -129,8 +130,15 @@ function snapshotOf(form: TextForm, pieces: readonly Piece[], shared: readonly B
     return shared[block] ?? blockOf(pieces.slice(block * BLOCK, (block + 1) * BLOCK), pieces.length > 1);
   });
   const stateBytes = blocks.reduce((sum, { bytes }) => sum + bytes, 0);
+  if (stateBytes > constants.MAX_STRING_LENGTH) checkLength(pieces);
   const memoryBytes = blocks.reduce((sum, block) => sum + block.memoryBytes, 0);
   return { form, pieces, blocks, stateBytes, digest: digestOf(form, pieces, blocks), memoryBytes };
+}
+
+/** No text is longer than a string can be: it could be stored in pieces, but never read as one. */
+function checkLength(pieces: readonly Piece[]): void {
+  const length = pieces.reduce((sum, { text }) => sum + text.length, 0);
+  if (length > constants.MAX_STRING_LENGTH) throw new RangeError("Invalid string length");
 }
 
 function blockOf(pieces: readonly Piece[], named: boolean): Block {

@@ -53,6 +53,7 @@ export class MalformedText extends Error {}
  * @throws UnsupportedValue, or a `RangeError` if the value is nested deeper than the stack reaches
  */
 export function encodeValue(value: unknown, freeze = false): EncodedValue {
+  if (freeze) encodeValue(value); // what is refused is left as it was
   const walk = new Walk(freeze);
   const traits = walk.inspect(value, 0);
   const json = (traits & NOT_JSON) === 0;
