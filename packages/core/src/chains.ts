@@ -10,7 +10,7 @@ import {
   UnknownEncoding,
   verifySnapshot,
 } from "./codec/snapshots.ts";
-import type { Row } from "./dialect.ts";
+import type { Dialect, Row, RowHead } from "./dialect.ts";
 
 /**
  * How states are stored: whole, or as the difference to an earlier one of the same line, which may be a difference itself.
@@ -24,6 +24,11 @@ import type { Row } from "./dialect.ts";
  * A state is whole again when reading it would take more than twice the bytes of a whole one (a state that is rewritten
  * rather than added to), or when there are too many anchors.
  */
+
+/** What an agent's namespace is called where lines are told apart. */
+export function lineOf({ agentId, namespace }: Pick<RowHead, "agentId" | "namespace">): string {
+  return `${agentId}\0${namespace}`;
+}
 
 /** A state, and what it takes to read it. */
 export interface StoredChain {
@@ -139,6 +144,20 @@ export async function readChain(
   } catch (error) {
     // A row that is intact by its checksum, but another than it should be, shows only when each is verified.
     if (error instanceof UnreadableRow) await readRows(rows, () => true);
+    throw error;
+  }
+}
+
+/** The state of a row; `null` if it is not there, or cannot be read. */
+export async function findState(
+  dialect: Pick<Dialect, "readChain">,
+  id: string,
+  signal: AbortSignal,
+): Promise<StoredChain | null> {
+  try {
+    return (await readChain(await dialect.readChain(id, signal)))[0] ?? null;
+  } catch (error) {
+    if (error instanceof UnreadableRow) return null;
     throw error;
   }
 }

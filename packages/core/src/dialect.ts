@@ -46,8 +46,8 @@ export const NIL_ID = "00000000-0000-0000-0000-000000000000";
  */
 export interface Change {
   /**
-   * Guard: each of these rows is there, with this digest, when the change takes place, and until it has. What others
-   * are differences to may have been removed, and its id used again.
+   * Guard: each of these rows, all of them different ones, is there with this digest before the change, and until it has
+   * taken place. What others are differences to may have been removed, and its id used again.
    */
   readonly bases?: readonly Base[];
   /** Bases before the rows that depend on them. */
@@ -58,6 +58,7 @@ export interface Change {
   readonly remove?: readonly string[];
 }
 
+/** A row that others are differences to, and the content that they were made of. */
 export type Base = Pick<RowHead, "id" | "digest">;
 
 export interface Rewrite {
@@ -140,8 +141,8 @@ export interface Dialect {
   /** Connects if it must. Returns names of migrations that were missing, or in mode `"sql"` statements. */
   migrate(mode: "apply" | "verify" | "sql", signal: AbortSignal): Promise<string[]>;
   /**
-   * All or nothing. `false`: a guard (`bases`, `afterId`, `fromBaseId`) missed, and nothing changed; where a unique index notices
-   * it first, the driver's own error (`duplicate`) says the same.
+   * All or nothing. `false`: a guard (`bases`, `afterId`, `fromBaseId`) missed, and nothing changed; where a unique index
+   * or the foreign key notices it first, the driver's own error (`duplicate`, `foreign-key`) says the same.
    */
   commit(change: Change, signal: AbortSignal): Promise<boolean>;
   /** The row with this id, then its base, and so on to a whole one; empty if there is none. One statement. */

@@ -1,4 +1,6 @@
 import {
+  findState,
+  lineOf,
   nextBase,
   type PackedChain,
   packDifference,
@@ -69,12 +71,13 @@ export async function planRebasing(dialect: Dialect, request: RemovalRequest, si
   const rewritten = new Map<string, StoredChain>();
   const before = new Map<string, StoredChain | null>(); // the last one of each line
   let kept: Removal["kept"] = needed.size > 0 ? "damaged" : null;
+  let planned = ids;
   let bytes = 0;
   for (const [index, { rows, state, base: ownBase }] of survivors.entries()) {
     const row = rows[0] as Row;
-    const line = `${row.agentId}\0${row.namespace}`;
+    const line = lineOf(row);
     const own = rewritten.get(ownBase?.id ?? "") ?? ownBase;
-    if (!before.has(line)) before.set(line, await readOlder(dialect, row, own?.id ?? "", isDoomed, signal));
+    if (!before.has(line)) before.set(line, await readOlder(dialect, row, own, isDoomed, signal));
     const next = await packAfter(state, own, before.get(line) ?? null, isDoomed);
     if (next.packed.state.byteLength > maxRowBytes) {
       for (const { id } of rows) needed.add(id);
@@ -86,15 +89,13 @@ export async function planRebasing(dialect: Dialect, request: RemovalRequest, si
     rewrite.push({ id: row.id, fromBaseId: row.baseId, baseId: next.base?.id ?? null, ...next.packed });
     for (const { id, snapshot } of [state, next.base ?? state]) bases.set(id, snapshot.digest);
     bytes += next.packed.state.byteLength;
-    if (bytes <= MAX_REWRITTEN_BYTES || index === survivors.length - 1) continue;
-    const done = ids.filter((id) => id <= row.id);
-    return { ids: done, change: changeOf(rewrite, bases), needed, kept };
+    if (bytes > MAX_REWRITTEN_BYTES && index < survivors.length - 1) {
+      planned = ids.filter((id) => id <= row.id);
+      break;
+    }
   }
-  return { ids, change: changeOf(rewrite, bases), needed, kept };
-}
-
-function changeOf(rewrite: readonly Rewrite[], bases: ReadonlyMap<string, Uint8Array>): Change {
-  return { bases: [...bases].map(([id, digest]) => ({ id, digest })), rewrite };
+  const change = { bases: [...bases].map(([id, digest]) => ({ id, digest })), rewrite };
+  return { ids: planned, change, needed, kept };
 }
 
 /**
@@ -178,21 +179,16 @@ async function readStates(
   }
 }
 
-/** The nearest older row of the line that stays, if it is above `since`, near, and can be read. */
+/** The nearest older row of the line that stays, if it is nearer than `own`, near at all, and can be read. */
 async function readOlder(
   dialect: Dialect,
   { agentId, namespace, id }: Row,
-  since: string,
+  own: StoredChain | null,
   isDoomed: (id: string) => boolean,
   signal: AbortSignal,
 ): Promise<StoredChain | null> {
-  const older = await dialect.list({ agentId, namespace, before: id, limit: MAX_LOOKED_BACK }, signal);
+  const since = own === null ? {} : { since: own.id };
+  const older = await dialect.list({ agentId, namespace, before: id, ...since, limit: MAX_LOOKED_BACK }, signal);
   const nearest = older.find((row) => !isDoomed(row.id));
-  if (nearest === undefined || nearest.id <= since) return null;
-  try {
-    return (await readChain(await dialect.readChain(nearest.id, signal)))[0] ?? null;
-  } catch (error) {
-    if (error instanceof UnreadableRow) return null;
-    throw error;
-  }
+  return nearest === undefined ? null : await findState(dialect, nearest.id, signal);
 }

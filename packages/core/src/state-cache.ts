@@ -30,7 +30,7 @@ export class StateCache {
     return (this.#recent.get(id) ?? this.#superseded.get(id))?.line === line ? this.find(id) : undefined;
   }
 
-  /** The state that was stored or read last in a line. */
+  /** The newest state that was stored or read in a line. */
   latest(line: string): StoredChain | undefined {
     const id = this.#lines.get(line);
     return id === undefined ? undefined : this.find(id);

@@ -16,7 +16,9 @@ import {
   MAX_LIMIT,
 } from "./arguments.ts";
 import {
+  findState,
   isSmall,
+  lineOf,
   type PackedChain,
   packNext,
   packWhole,
@@ -144,17 +146,7 @@ class DialectStorage implements CheckpointStorage {
     const { agentId, namespace, id } = head;
     const [latest] = await this.#dialect.list({ agentId, namespace, before: id, limit: 1 }, signal);
     if (latest === undefined) return null;
-    return await this.#readOrNothing(async () => await readChain(await this.#dialect.readChain(latest.id, signal)));
-  }
-
-  /** A state that a new one would be a difference to. If it is damaged, or gone, the new one is whole. */
-  async #readOrNothing(read: () => Promise<StoredChain[]>): Promise<StoredChain | null> {
-    try {
-      return (await read())[0] ?? null;
-    } catch (error) {
-      if (error instanceof UnreadableRow) return null;
-      throw error;
-    }
+    return await findState(this.#dialect, latest.id, signal);
   }
 
   /** `false`: the row, or another one after the same row, is there; or its base is not. */
@@ -191,9 +183,7 @@ class DialectStorage implements CheckpointStorage {
     if (IDENTITY.some((member) => existing[member] !== row[member])) return false;
     if (Buffer.compare(existing.digest, row.digest) === 0) return true;
     // Another version may have cut the same text into other pieces.
-    const stored = await this.#readOrNothing(
-      async () => await readChain(await this.#dialect.readChain(row.id, signal)),
-    );
+    const stored = await findState(this.#dialect, row.id, signal);
     return stored !== null && sameState(stored.snapshot, snapshot);
   }
 
@@ -446,7 +436,7 @@ class DialectStorage implements CheckpointStorage {
     }
   }
 
-  /** Removes rows, highest first, in bounded steps. Returns how many: see {@link Removal.remove}. */
+  /** Removes rows, highest first, in bounded steps. Returns how many: what a row that stays needs is not. */
   async #remove(
     operation: string,
     ids: readonly string[],
@@ -480,7 +470,7 @@ class DialectStorage implements CheckpointStorage {
       const some = left.slice(0, REBASED_AT_ONCE);
       const done = await this.#session.run(operation, signal, async (limit, { maxStatementBytes: maxRowBytes }) => {
         const rebasing = await planRebasing(this.#dialect, { ids: some, isDoomed, maxRowBytes }, limit);
-        await this.#commitRemoval(rebasing.change, 1, limit); // who was in the way is met again when the rows are removed
+        await this.#commitPlan(rebasing.change, limit); // who was in the way is met again when the rows are removed
         return rebasing.ids.length;
       });
       left = left.slice(done);
@@ -493,25 +483,24 @@ class DialectStorage implements CheckpointStorage {
     request: RemovalRequest,
     signal: AbortSignal,
   ): Promise<{ done: number; removed: number; kept: Removal["kept"] }> {
-    for (let plan = 1; ; plan++) {
+    for (let plan = 1; plan <= MAX_PLANS; plan++) {
       const { ids, change, kept } = await planRemoval(this.#dialect, request, signal);
-      if (change.remove.length === 0 || (await this.#commitRemoval(change, plan, signal))) {
+      if (change.remove.length === 0 || (await this.#commitPlan(change, signal))) {
         for (const id of change.remove) this.#cache.forget(id);
         return { done: ids.length, removed: change.remove.length, kept };
       }
     }
+    throw new CheckpointError("CONTENTION", "remove checkpoints: other clients keep on changing what builds on them");
   }
 
   /** `false`: other clients have changed the rows since it was planned. */
-  async #commitRemoval(change: Change, plan: number, signal: AbortSignal): Promise<boolean> {
+  async #commitPlan(change: Change, signal: AbortSignal): Promise<boolean> {
     try {
-      if (await this.#dialect.commit(change, signal)) return true;
-      if (plan < MAX_PLANS) return false;
+      return await this.#dialect.commit(change, signal);
     } catch (error) {
-      if (plan < MAX_PLANS && this.#session.isForeignKey(error)) return false;
+      if (this.#session.isForeignKey(error)) return false;
       throw error;
     }
-    throw new CheckpointError("CONTENTION", "remove checkpoints: other clients keep on changing what builds on them");
   }
 
   async #reclaim(operation: string, signal: AbortSignal | undefined): Promise<void> {
@@ -583,11 +572,6 @@ type Identity = CheckedCheckpoint & { readonly id: string; readonly afterId: str
 function toRow(head: Identity, { base, packed, chain: { snapshot } }: PackedChain): Row {
   const { stateBytes, digest } = snapshot;
   return { ...head, ...packed, stateBytes, digest, baseId: base?.id ?? null, pending: null };
-}
-
-/** What an agent's namespace is called in the cache. */
-function lineOf({ agentId, namespace }: Pick<RowHead, "agentId" | "namespace">): string {
-  return `${agentId}\0${namespace}`;
 }
 
 /** A list item; members that were not given are absent. */

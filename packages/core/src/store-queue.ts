@@ -31,7 +31,7 @@ export class StoreQueue {
   readonly #commit: Commit;
   readonly #mayBeOneRowsFault: (error: unknown) => boolean;
   readonly #waiting: Waiting[] = [];
-  /** How many commits may be under way. */
+  /** How many commits are under way. */
   #running = 0;
 
   /**

@@ -88,14 +88,12 @@ const SEEN = new Known(LOOSE, 0, null);
  * new lists for each state would be more garbage than all else.
  */
 export interface CutArray {
-  /** Counts how often it was brought up to date. */
-  version: number;
-  elements: unknown[];
+  readonly elements: unknown[];
   /** What is known of each element; `null` of a primitive that is the same in both forms; `undefined`: nothing. */
   readonly known: (Known | null | undefined)[];
   /** How many pieces there are up to each element, and with it; -1 where that is not the end of one. */
   readonly ends: number[];
-  /** Pieces that hold those of the array, from `first` on. `null`: they were not made. */
+  /** Pieces that hold those of the array, from `first` on. `null`: it is being brought up to date. */
   pieces: readonly Piece[] | null;
   first: number;
 }
@@ -103,7 +101,8 @@ export interface CutArray {
 /** The beginning of an array that is as it was: so many elements, which have these traits and levels. */
 export interface Beginning {
   readonly cut: CutArray;
-  readonly version: number;
+  /** The pieces of the cut. Once it has others, it was brought up to date for another array, and this is void. */
+  readonly pieces: readonly Piece[];
   readonly length: number;
   readonly traits: number;
   readonly height: number;
@@ -115,7 +114,7 @@ export interface Beginning {
  */
 const histories = new WeakMap<object, CutArray>();
 
-export function historyOf(array: readonly unknown[]): CutArray | undefined {
+function historyOf(array: readonly unknown[]): CutArray | undefined {
   const [, second] = array;
   return histories.get(array) ?? (isObject(second) ? histories.get(second) : undefined);
 }
@@ -129,7 +128,9 @@ export function learnHistory(array: readonly unknown[], cut: CutArray): void {
 /** How much of an array is as it was when it, or the one that it continues, was cut. */
 export function beginningOf(array: readonly unknown[], frozenOnly: boolean): Beginning | null {
   const cut = historyOf(array);
-  if (cut === undefined || cut.pieces === null || array[0] !== cut.elements[0] || !hasElementsOnly(array)) return null;
+  if (cut === undefined || array[0] !== cut.elements[0] || !hasElementsOnly(array)) return null;
+  const { pieces } = cut;
+  if (pieces === null) return null;
   const most = Math.min(array.length, cut.elements.length);
   let traits = 0;
   let height = 0;
@@ -143,7 +144,7 @@ export function beginningOf(array: readonly unknown[], frozenOnly: boolean): Beg
     traits |= found.traits;
     if (found.height >= height) height = found.height + 1;
   }
-  return length === 0 ? null : { cut, version: cut.version, length, traits, height };
+  return length === 0 ? null : { cut, pieces, length, traits, height };
 }
 
 /** What {@link CutArray.known} says of an element, after it was recognised or learned. */
@@ -173,7 +174,7 @@ function hasAccessor(value: object): boolean {
   });
 }
 
-function isObject(value: unknown): value is object {
+export function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
 
@@ -225,8 +226,7 @@ class Copying {
   /** `false`: there is no copy of it (byte arrays, maps, sets, proxies). */
   add(value: unknown, depth: number): boolean {
     if (!isObject(value)) {
-      const json = typeof value === "number" ? Number.isFinite(value) && !Object.is(value, -0) : isJson(value);
-      if (!json) this.traits |= NOT_JSON;
+      if (!(typeof value === "number" ? isJsonNumber(value) : isJson(value))) this.traits |= NOT_JSON;
       this.copy.push(value);
       return true;
     }
@@ -254,6 +254,10 @@ class Copying {
 
 function isJson(value: unknown): boolean {
   return typeof value === "string" || typeof value === "boolean" || value === null;
+}
+
+export function isJsonNumber(value: number): boolean {
+  return Number.isFinite(value) && !Object.is(value, -0);
 }
 
 /** Whether the value is what the copy was made of, to the last detail that is stored or refused. */

@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import {
   type Beginning,
   type CutArray,
+  isObject,
   type Known,
   knownElement,
   learnHistory,
@@ -231,18 +232,18 @@ class Cutter implements CutText {
   #array(array: readonly unknown[]): boolean {
     const start = this.#count;
     const found = this.#beginnings.get(array);
-    const beginning = found !== undefined && found.version === found.cut.version ? found : undefined;
-    const { pieces, first } = beginning?.cut ?? { pieces: null, first: 0 };
+    const beginning = found?.cut.pieces === found?.pieces ? found : undefined;
     const ends: number[] = beginning?.cut.ends ?? [];
     if (beginning !== undefined) {
-      // From here on it is changed: nobody else uses it, unless it is finished.
-      beginning.cut.version += 1;
-      beginning.cut.pieces = null;
+      beginning.cut.pieces = null; // from here on it is changed
       ends.length = beginning.length;
     }
     while (ends.length > 0 && ends.at(-1) === -1) ends.pop();
     let from = ends.length;
-    this.#add(pieces?.slice(first, first + (ends.at(-1) ?? 0)) ?? []);
+    if (beginning !== undefined) {
+      const { first } = beginning.cut;
+      this.#add(beginning.pieces.slice(first, first + (ends.at(-1) ?? 0)));
+    }
     let pending = from === 0 ? "[" : from < array.length ? "," : "";
     // What is as it was, after the last one that is a piece, is small.
     while (ends.length < (beginning?.length ?? 0)) ends.push(-1);
@@ -273,15 +274,11 @@ class Cutter implements CutText {
       const small = mixed && ends[at] === -1 && isObject(element) && recognised(element) === undefined;
       known.push(small ? learnOnSecondSight(element) : knownElement(element));
     }
-    const cut: CutArray = beginning?.cut ?? { version: 0, elements: [], known, ends, pieces: null, first: 0 };
-    cut.version += 1;
-    cut.pieces = null;
+    const cut: CutArray = beginning?.cut ?? { elements: [], known, ends, pieces: null, first: 0 };
     cut.elements.length = beginning?.length ?? 0;
     for (let at = cut.elements.length; at < array.length; at++) cut.elements.push(array[at]);
     learnHistory(array, cut);
-    const { version } = cut;
     this.claims.push((pieces) => {
-      if (cut.version !== version) return;
       cut.pieces = pieces;
       cut.first = start;
     });
@@ -370,13 +367,10 @@ function deepText(value: unknown): string {
 
 /** How long the text is, about, and more than {@link OPEN_ABOVE} if it is longer than that. */
 function sizeOf(value: unknown, known?: Known): number {
-  if (known === undefined) return OPEN_ABOVE + 1 - rest(value, OPEN_ABOVE + 1);
-  if (known.size < 0) known.size = OPEN_ABOVE + 1 - rest(value, OPEN_ABOVE + 1);
-  return known.size;
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null;
+  if (known !== undefined && known.size >= 0) return known.size;
+  const size = OPEN_ABOVE + 1 - rest(value, OPEN_ABOVE + 1);
+  if (known !== undefined) known.size = size;
+  return size;
 }
 
 /** What is left of `room` characters after the value's text: exact enough where it matters, the same for the same value. */

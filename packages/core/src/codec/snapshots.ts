@@ -88,15 +88,11 @@ export interface SnapshotOptions {
 export function takeSnapshot(value: unknown, { like, freeze = false }: SnapshotOptions = {}): Snapshot {
   const { form, ...tree } = encodeValue(value, freeze);
   const { parts, claims } = cutTree(tree);
-  if (like === undefined) {
-    const pieces = parts.map(asPiece);
-    for (const claim of claims) claim(pieces);
-    return snapshotOf(form, pieces, []);
-  }
-  const runs = alignPieces(parts, like.pieces);
-  const pieces = sharePieces(parts, like.pieces, runs);
+  const base = like?.pieces ?? [];
+  const runs = alignPieces(parts, base);
+  const pieces = sharePieces(parts, base, runs);
   for (const claim of claims) claim(pieces);
-  return snapshotOf(form, pieces, sharedBlocks(like, runs));
+  return snapshotOf(form, pieces, sharedBlocks(like?.blocks ?? [], runs));
 }
 
 /** The parts as pieces: those of `base` where the runs say so. */
@@ -113,7 +109,7 @@ function sharePieces(parts: readonly Part[], base: readonly Piece[], runs: reado
 }
 
 /** The blocks that are at the same place in both, by their position. */
-function sharedBlocks({ blocks }: Snapshot, runs: readonly Run[]): Block[] {
+function sharedBlocks(blocks: readonly Block[], runs: readonly Run[]): Block[] {
   const shared: Block[] = [];
   for (const { at, from, count } of runs) {
     if (at !== from) continue;

@@ -13,6 +13,7 @@ import {
   type Beginning,
   beginningOf,
   DOLLAR,
+  isJsonNumber,
   LOOSE,
   learnFrozen,
   learnOnSecondSight,
@@ -96,7 +97,7 @@ class Walk {
       case "boolean":
         return 0;
       case "number":
-        return Number.isFinite(value) && !Object.is(value, -0) ? 0 : NOT_JSON;
+        return isJsonNumber(value) ? 0 : NOT_JSON;
       case "undefined":
       case "bigint":
         return NOT_JSON;
@@ -164,7 +165,7 @@ class Walk {
       case "boolean":
         return value;
       case "number":
-        if (Number.isFinite(value) && !Object.is(value, -0)) return value;
+        if (isJsonNumber(value)) return value;
         return { $: ["number", Object.is(value, -0) ? "-0" : String(value)] };
       case "undefined":
         return { $: ["undefined"] };
