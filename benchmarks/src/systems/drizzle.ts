@@ -7,7 +7,7 @@ import { drizzle as drizzlePostgres } from "drizzle-orm/postgres-js";
 import * as lite from "drizzle-orm/sqlite-core";
 import { createPool } from "mysql2/promise";
 import postgres from "postgres";
-import { openSqliteHandle } from "./raw.ts";
+import { MYSQL_TABLE, openSqliteHandle, SQLITE_TABLE } from "./raw.ts";
 import { POOL_SIZE, present, type Session, type System } from "./system.ts";
 
 /** A table and queries as Drizzle's documentation writes them: nothing prepared, the state as a JSON column. */
@@ -36,12 +36,7 @@ function openSqlite(place: { path: string; synchronous: string }, fresh: boolean
     state: lite.text("state", { mode: "json" }).notNull(),
   });
   const handle = openSqliteHandle(place);
-  if (fresh) {
-    handle.exec(
-      "create table checkpoints (id integer primary key, agent_id text not null, name text not null, created_at integer not null, state text not null)",
-    );
-    handle.exec("create index checkpoints_by_agent on checkpoints (agent_id, id)");
-  }
+  if (fresh) handle.exec(SQLITE_TABLE);
   const db = drizzleSqlite({ client: handle });
   return {
     async store({ agentId, turn, state }) {
@@ -145,11 +140,7 @@ async function openMysql(url: string, fresh: boolean): Promise<Session> {
     state: json("state").notNull(),
   });
   const pool = createPool({ uri: url, connectionLimit: POOL_SIZE, charset: "utf8mb4" });
-  if (fresh) {
-    await pool.query(
-      "create table checkpoints (id bigint auto_increment primary key, agent_id varchar(255) not null, name text not null, created_at bigint not null, state longtext not null, index checkpoints_by_agent (agent_id, id)) engine=InnoDB charset=utf8mb4",
-    );
-  }
+  if (fresh) await pool.query(MYSQL_TABLE);
   await pool.query("select 1");
   const db = drizzleMysql({ client: pool });
   return {

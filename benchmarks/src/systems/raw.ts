@@ -5,6 +5,13 @@ import postgres from "postgres";
 import type { Place } from "../databases.ts";
 import { POOL_SIZE, present, type Session, type Step, type System } from "./system.ts";
 
+/** The table that the systems without one of their own keep checkpoints in. */
+export const SQLITE_TABLE = `
+  create table checkpoints (id integer primary key, agent_id text not null, name text not null, created_at integer not null, state text not null);
+  create index checkpoints_by_agent on checkpoints (agent_id, id)`;
+export const MYSQL_TABLE = `
+  create table checkpoints (id bigint auto_increment primary key, agent_id varchar(255) not null, name text not null, created_at bigint not null, state longtext not null, index checkpoints_by_agent (agent_id, id)) engine=InnoDB charset=utf8mb4`;
+
 /** What a careful person writes by hand with the driver: prepared statements, the whole state as JSON, one row a store. */
 export const raw: System = { id: "raw", title: "raw driver, whole JSON", states: "live", open: openRaw() };
 
@@ -67,12 +74,7 @@ export function openSqliteHandle({ path, synchronous }: { path: string; synchron
 }
 
 function openSqlite(database: Database, fresh: boolean): RawSession {
-  if (fresh) {
-    database.exec(
-      "create table checkpoints (id integer primary key, agent_id text not null, name text not null, created_at integer not null, state text not null)",
-    );
-    database.exec("create index checkpoints_by_agent on checkpoints (agent_id, id)");
-  }
+  if (fresh) database.exec(SQLITE_TABLE);
   const insert = database.prepare("insert into checkpoints (agent_id, name, created_at, state) values (?, ?, ?, ?)");
   const byId = database.prepare<unknown[], { state: string }>("select state from checkpoints where id = ?");
   const latest = database.prepare<unknown[], { state: string }>(
@@ -130,11 +132,7 @@ async function openPostgres(url: string, fresh: boolean, columnStorage?: string)
 
 async function openMysql(url: string, fresh: boolean): Promise<RawSession> {
   const pool = createPool({ uri: url, connectionLimit: POOL_SIZE, charset: "utf8mb4" });
-  if (fresh) {
-    await pool.query(
-      "create table checkpoints (id bigint auto_increment primary key, agent_id varchar(255) not null, name text not null, created_at bigint not null, state longtext not null, index checkpoints_by_agent (agent_id, id)) engine=InnoDB charset=utf8mb4",
-    );
-  }
+  if (fresh) await pool.query(MYSQL_TABLE);
   await pool.query("select 1");
   const parse = (rows: readonly RowDataPacket[]) => JSON.parse(present(rows[0], "a row")["state"]);
   const select = async (statement: string, parameters: (string | number)[]) => {

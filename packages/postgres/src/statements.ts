@@ -27,7 +27,7 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
   const insertMany = db.insert(table).select(rowsOfJson(columns)).prepare("insert_many");
   const insertOneGuarded = insertOneOn(db).prepare("insert_one_guarded");
   const insertManyGuarded = insertManyOn(db).prepare("insert_many_guarded");
-  const chainOf = selectChain(sql.placeholder("id")).prepare("read_chain");
+  const chainOf = selectChain().prepare("read_chain");
   const lists = new Map<string, { execute(query: Record<string, unknown>): Promise<RowHead[]> }>();
 
   async function commit(change: Change): Promise<boolean> {
@@ -136,9 +136,9 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
     return await chainOf.execute({ id });
   }
 
-  function selectChain(id: Placeholder) {
+  function selectChain() {
     const chain = sql`(with recursive chain (id, base_id, depth) as (
-      select ${table.id}, ${table.baseId}, 0 from ${table} where ${table.id} = ${id}
+      select ${table.id}, ${table.baseId}, 0 from ${table} where ${table.id} = ${sql.placeholder("id")}
       union all
       select ${table.id}, ${table.baseId}, chain.depth + 1 from chain join ${table} on ${table.id} = chain.base_id
     ) select id, depth from chain) as chain`;
@@ -149,15 +149,12 @@ export function createStatements(db: PostgresJsDatabase, table: CheckpointsTable
     const { metadataLines = [], ...members } = query;
     if (metadataLines.length > 0) return await select(db, query);
     // One for each set of members.
-    const given = Object.entries(members).filter(([, value]) => value !== undefined);
-    const key = given
-      .map(([name]) => name)
-      .sort()
-      .join(" ");
+    const given = Object.entries(members).flatMap(([name, value]) => (value === undefined ? [] : name));
+    const key = given.sort().join(" ");
     let known = lists.get(key);
     if (known === undefined) {
-      const asked = Object.fromEntries(given.map(([name]) => [name, sql.placeholder(name)])) as unknown as Asked;
-      known = select(db, asked).prepare("list");
+      const asked = Object.fromEntries(given.map((name) => [name, sql.placeholder(name)]));
+      known = select(db, asked as unknown as Asked).prepare("list");
       lists.set(key, known);
     }
     return await known.execute(members);
