@@ -7,7 +7,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { root } from "./setup.mjs";
 
-const SUITES = ["core", "conformance", "sqlite", "custom-dialect", "resume-after-crash"];
+const SUITES = [
+  ...["core", "conformance", "sqlite"],
+  ...["custom-dialect", "resume-after-crash", "plain-agent", "vercel-ai-chat", "agent-server"],
+];
 
 const versions = process.argv.slice(2);
 if (versions.length === 0 || versions.some((version) => !/^\d+(\.\d+){0,2}$/.test(version))) {

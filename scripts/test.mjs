@@ -9,7 +9,7 @@
 import { spawn } from "node:child_process";
 import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { install, root, runQuietly, setUp } from "./setup.mjs";
@@ -27,6 +27,8 @@ const CHECKS = {
 
 const ci = Boolean(process.env.CI) && process.env.CI !== "false";
 const tally = { passed: 0, failed: 0, skipped: 0 };
+/** What failed, a line each, to be read after thousands of lines about what passed. */
+const failures = [];
 const suites = findSuites();
 const chosen = parseSuites();
 
@@ -51,7 +53,10 @@ report();
 /** What `--only` can name: the folders of the workspace, and which servers their tests need. */
 function findSuites() {
   const all = Object.keys(SERVERS);
-  const needs = { postgres: ["postgres"], mysql: ["mysql"], release: all, servers: all };
+  const needs = {
+    ...{ postgres: ["postgres"], mysql: ["mysql"] },
+    ...{ langgraph: all, "openai-agents": all, release: all, servers: all },
+  };
   const folders = ["packages", "examples", "test"].flatMap((parent) =>
     readdirSync(join(root, parent)).map((name) => [name, { folder: `${parent}/${name}`, servers: needs[name] ?? [] }]),
   );
@@ -82,7 +87,10 @@ async function check() {
     const args = ["run", task, "--continue", "--output-logs=errors-only", "--log-prefix=none"];
     const { ok, output } = await runQuietly(turbo, args, { env });
     console.log(`${ok ? "✓" : "✗"} ${title}`);
-    if (!ok) console.error(output.trim());
+    if (!ok) {
+      console.error(output.trim());
+      failures.push(title);
+    }
     tally[ok ? "passed" : "failed"] += 1;
   }
 }
@@ -116,6 +124,7 @@ async function startServers() {
   for (const [kind, error] of missing) {
     if (required.has(kind)) {
       console.error(`✗ ${SERVERS[kind]} is required: ${error.message}`);
+      failures.push(`${SERVERS[kind]} is required`);
       tally.failed += 1;
       complete = false;
     } else {
@@ -141,11 +150,13 @@ async function runTests(kinds) {
   const code = await new Promise((resolve) => child.on("close", resolve));
   interruption.signal.removeEventListener("abort", stop);
 
-  const counts = existsSync(results)
-    ? count(JSON.parse(readFileSync(results, "utf8")))
-    : { passed: 0, failed: 0, skipped: 0 };
-  // An error outside of any test fails the run without failing a test.
-  if (code !== 0 && counts.failed === 0) counts.failed = 1;
+  const told = existsSync(results) ? JSON.parse(readFileSync(results, "utf8")) : undefined;
+  const counts = told ? count(told) : { passed: 0, failed: 0, skipped: 0 };
+  failures.push(...(told?.testResults ?? []).flatMap(failuresOf));
+  if (code !== 0 && counts.failed === 0) {
+    failures.push(`an error outside of any test: vitest exited with ${code}`);
+    counts.failed = 1;
+  }
   for (const key of Object.keys(tally)) tally[key] += counts[key];
   rmSync(folder, { recursive: true });
 }
@@ -160,6 +171,15 @@ function count({ numTotalTests, numPassedTests, numFailedTests, numPendingTests,
   return { passed: numPassedTests, failed: numFailedTests + broken.length + lost, skipped };
 }
 
+/** The failures of one file of tests: where, which, and the first line of why. */
+function failuresOf({ name, status, message, assertionResults }) {
+  if (status !== "failed") return [];
+  const file = relative(root, name);
+  const failed = assertionResults.filter((test) => test.status === "failed");
+  const told = failed.map((test) => [`${file} > ${test.fullName}`, test.failureMessages?.[0]]);
+  return (told.length > 0 ? told : [[file, message]]).map(([where, why]) => `${where}: ${(why ?? "").split("\n")[0]}`);
+}
+
 function report() {
   const { passed, failed, skipped } = tally;
   const { aborted, reason } = interruption.signal;
@@ -167,7 +187,10 @@ function report() {
   if (chosen) console.log(`\nThis run was narrowed by hand to ${chosen.join(", ")}, without typecheck and lint.`);
   // .ci/run adds several runs up, and prints the only such line itself.
   const tallyFile = process.env.WAYMARK_TEST_TALLY;
-  if (tallyFile) appendFileSync(tallyFile, `${passed} ${failed} ${skipped}\n`);
+  for (const failure of failures) console.log(`✗ ${failure}`);
+  if (tallyFile) {
+    appendFileSync(tallyFile, `${passed} ${failed} ${skipped}\n${failures.map((line) => `✗ ${line}\n`).join("")}`);
+  }
   console.log(
     tallyFile
       ? `\n${passed} + ${failed} + ${skipped} (passed, failed, skipped)`

@@ -2,14 +2,14 @@ import { parseArgs } from "node:util";
 import { DATABASES, type DatabaseName } from "./databases.ts";
 import { SYSTEM_IDS } from "./systems/index.ts";
 
-export const WORKLOADS = ["A", "B", "C", "D", "memory"] as const;
+export const WORKLOADS = ["A", "B", "C", "D", "memory", "backup", "langgraph"] as const;
 export type WorkloadId = (typeof WORKLOADS)[number];
 
 export interface Options {
   readonly workloads: readonly WorkloadId[];
   readonly databases: readonly DatabaseName[];
   readonly systems: readonly string[];
-  /** Lengths of the conversations of workload A, and the turns of the memory check. */
+  /** Lengths of the conversations of workloads A and langgraph, of the first of workload backup, and the turns of the memory check. */
   readonly turns: readonly number[] | undefined;
   readonly repetitions: number;
   /** A folder of JSON files with recorded runs, to be replayed in workloads A and D. */
@@ -22,10 +22,11 @@ export interface Options {
 
 export const USAGE = `npm run bench -- [options]
 
-  --workload A,B,C,D,memory     what to measure (default: all)
+  --workload A,B,C,D,memory,backup,langgraph
+                                what to measure (default: all)
   --database sqlite,postgres    some of ${DATABASES.join(", ")}; "sqlite" is both (default: all)
   --systems raw,waymark         some of ${SYSTEM_IDS.join(", ")} (default: all)
-  --turns 100,300,1000          lengths of the conversations of workload A; turns of the memory check
+  --turns 100,300,1000          lengths of the conversations of workloads A, backup and langgraph; turns of the memory check
   --repetitions 3               how often each is measured, in turns with the others
   --transcripts DIR             recorded runs to replay too: JSON files that hold arrays of messages
   --quick                       small sizes, to see that all works; its figures say little

@@ -82,6 +82,7 @@ const PEERS = [
   "postgres",
   "mysql2",
   "drizzle-orm",
+  "@langchain/langgraph",
   "@langchain/langgraph-checkpoint",
   "@langchain/langgraph-checkpoint-sqlite",
   "@langchain/langgraph-checkpoint-postgres",
@@ -134,7 +135,7 @@ export function writeReport(folder: string, report: Report, charts: readonly Cha
 }
 
 export function readReports(folder: string): Report[] {
-  const files = readdirSync(folder).filter((name) => /^(A|B|C|D|memory)-.*\.json$/.test(name));
+  const files = readdirSync(folder).filter((name) => /^(A|B|C|D|memory|backup)-.*\.json$/.test(name));
   return files.sort().map((name) => JSON.parse(readFileSync(join(folder, name), "utf8")) as Report);
 }
 

@@ -2,13 +2,15 @@ import { type Database, openDatabase } from "./databases.ts";
 import type { Options } from "./options.ts";
 import { type Chart, type Context, type Report, reportOf, type Workload } from "./report.ts";
 import { systemsOn } from "./systems/index.ts";
+import { backup } from "./workloads/backup.ts";
 import { conversation } from "./workloads/conversation.ts";
 import { edits } from "./workloads/edits.ts";
+import { langgraphGraphs } from "./workloads/langgraph.ts";
 import { memory } from "./workloads/memory.ts";
 import { rows } from "./workloads/rows.ts";
 import { smallStates } from "./workloads/small-states.ts";
 
-const ALL: readonly Workload[] = [conversation, smallStates, rows, edits, memory];
+const ALL: readonly Workload[] = [conversation, smallStates, rows, edits, memory, backup, langgraphGraphs];
 
 /** Measures what was chosen, database by database, and yields a report for each workload on each. */
 export async function* measure(

@@ -64,6 +64,20 @@ describe("the benchmark of a growing conversation on SQLite", () => {
   });
 });
 
+describe("the benchmark of a main with a backup on SQLite", () => {
+  it("loses nothing, with the backup there and not there", async () => {
+    const options = parseOptions(["--quick", "--workload", "backup", "--database", "sqlite-full", "--turns", "4"], "");
+    if (options === "help") throw new Error("expected options, got help");
+    const reports: Report[] = [];
+    for await (const { report } of measure(options, () => {})) reports.push(report);
+    // The program of the backlog is there only as it is built.
+    const failures = reports.flatMap((report) => report.failures.filter(({ system }) => system !== "backlog"));
+    expect(failures).toEqual([]);
+    const { stores } = (reports[0] as Report).results as { stores: { id: string }[] };
+    expect(new Set(stores.map(({ id }) => id)).size).toBe(7);
+  }, 120_000);
+});
+
 describe("the generated conversation", () => {
   const conversation = generateConversation(10);
 

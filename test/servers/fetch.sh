@@ -80,6 +80,8 @@ apt_get --error-on=any update
 # Of all that apt would install, a server process needs its own package and shared libraries: no perl, no
 # init system, no compiler for queries (PostgreSQL runs quietly without).
 server='^(postgresql-[0-9]+|mysql-server-core.*|mariadb-server-core.*|pgbouncer)$'
+# A node of a cluster sends its data to another by scripts, which call these.
+[ "$package" != mariadb-server ] || server='^(mariadb-(server|client-core).*|galera-4|rsync|socat|lsof|iproute2|procps)$'
 unneeded='^lib(perl|python|llvm|z3|db[di]-|pam-|.*-perl)'
 apt_get install --print-uris -y "$package" | sed "s/^'[^']*' \([^_]*\)_.*/\1/" |
   grep -E "$server|^(lib|zlib1g)" | grep -Ev "$unneeded" > "$apt/packages"
@@ -88,12 +90,13 @@ apt_get install --print-uris -y "$package" | sed "s/^'[^']*' \([^_]*\)_.*/\1/" |
 mkdir -p "$partial"/usr/{bin,sbin,lib,lib64}
 for folder in bin sbin lib lib64; do ln -s "usr/$folder" "$partial/$folder"; done
 needless=(--exclude=./{bin,sbin,etc,var} --exclude=./usr/bin --exclude=./usr/share/{bug,doc,lintian,locale,man})
+[ "$package" != mariadb-server ] || needless=(--exclude=./{etc,var} --exclude=./usr/share/{bug,doc,lintian,locale,man})
 for deb in "$apt"/archives/*.deb; do
   name=${deb##*/} name=${name%%_*}
   if [[ $name =~ $server ]]; then
     only=(--exclude='./usr/lib/postgresql/*/lib/bitcode')
   else # what lies directly in the folder of libraries; below are plugins, of no use to a server
-    only=(--no-wildcards-match-slash --exclude=./usr/{sbin,share} --exclude={./usr/lib,./lib}/'*/*/*')
+    only=(--no-wildcards-match-slash --exclude=./{bin,sbin} --exclude=./usr/{bin,sbin,share} --exclude={./usr/lib,./lib}/'*/*/*')
   fi
   dpkg-deb --fsys-tarfile "$deb" |
     tar -x -C "$partial" --no-same-owner --keep-directory-symlink "${needless[@]}" "${only[@]}"
@@ -104,7 +107,7 @@ done
 # start is the server. Paths are relative to the script: the cache may be moved.
 libraries=$(dirname "$(find "$partial/usr/lib" -name libc.so.6 | head -n 1)")
 loader=$(find "$libraries" -name 'ld-linux*.so.*' | head -n 1)
-find "$partial/usr" -type f -perm -u+x \( -path '*/usr/sbin/*' -o -path '*/postgresql/*/bin/*' \) |
+find "$partial/usr" -type f -perm -u+x \( -path '*/usr/bin/*' -o -path '*/usr/sbin/*' -o -path '*/postgresql/*/bin/*' \) |
   while read -r program; do
     [ "$(head -c 4 "$program")" = $'\x7fELF' ] || continue
     folder=$(dirname "$program") name=$(basename "$program")

@@ -133,7 +133,7 @@ function configOf(agentId: string, checkpointId?: string) {
   };
 }
 
-async function openSaver(
+export async function openSaver(
   place: Place,
   fresh: boolean,
 ): Promise<{ saver: BaseCheckpointSaver; close: () => Promise<void> }> {

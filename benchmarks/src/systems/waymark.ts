@@ -36,6 +36,8 @@ async function open(place: Place): Promise<Session> {
     retrieve: async (_, id) => present(await storage.retrieveCheckpoint(id), "a checkpoint").state,
     retrieveLatest: async (agentId) => present(await storage.retrieveLatestCheckpoint(agentId), "a checkpoint").state,
     list: async (agentId, limit) => (await storage.listCheckpoints({ agentId, limit })).length,
-    close: () => storage.close(),
+    close: async () => {
+      await storage.close();
+    },
   };
 }

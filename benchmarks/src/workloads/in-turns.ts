@@ -6,17 +6,17 @@ import type { System } from "../systems/system.ts";
  * Measures all systems as often as asked: one after another, then all again, each time from another one on. So what drifts
  * on the machine meanwhile meets all of them. Each run has an empty database. A system that fails is left out from then on.
  */
-export async function inTurns<T>(
-  { systems, database, options, progress }: Context,
+export async function inTurns<T, S extends Pick<System, "id"> = System>(
+  { systems, database, options, progress }: Omit<Context, "systems"> & { readonly systems: readonly S[] },
   failures: Failure[],
   title: string,
-  run: (system: System, place: Place) => Promise<T>,
+  run: (system: S, place: Place) => Promise<T>,
 ): Promise<Map<string, T[]>> {
   const runs = new Map<string, T[]>();
-  const failed = new Set<System>();
+  const failed = new Set<S>();
   for (let repetition = 0; repetition < options.repetitions; repetition += 1) {
     for (const [index] of systems.entries()) {
-      const system = systems[(index + repetition) % systems.length] as System;
+      const system = systems[(index + repetition) % systems.length] as S;
       if (failed.has(system)) continue;
       const place = await database.createPlace();
       try {

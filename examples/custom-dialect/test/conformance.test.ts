@@ -12,6 +12,11 @@ describeCheckpointStorage({
         const row = rows.get(id);
         if (row !== undefined) rows.set(id, { ...row, ...damage });
       },
+      damageWrites: async (id, damage) => {
+        const row = rows.get(id);
+        if (row !== undefined) rows.set(id, { ...row, writes: row.writes.map((write) => ({ ...write, ...damage })) });
+      },
+      countWrites: async () => [...rows.values()].reduce((sum, { writes }) => sum + writes.length, 0),
       countRows: async () => rows.size,
       dispose: async () => rows.clear(),
     };

@@ -33,6 +33,11 @@ export class Bench {
     for (const store of this.#stores) await store.dispose();
   }
 
+  /** How an encoding is called in this target's rows. */
+  encoding(word: string): string {
+    return this.target.encrypted ? `${word}+sealed` : word;
+  }
+
   get store(): ConformanceStore {
     expect(this.#store, "the store, which beforeAll makes").toBeDefined();
     return this.#store as ConformanceStore;

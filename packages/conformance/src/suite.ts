@@ -31,6 +31,7 @@ import { describeSignal } from "./specs/signal.ts";
 import { describeSize } from "./specs/size.ts";
 import { describeStats } from "./specs/stats.ts";
 import { describeStore } from "./specs/store.ts";
+import { describeWrites } from "./specs/writes.ts";
 import type { ConformanceTarget } from "./target.ts";
 
 /** For the slowest tests on a slow machine with a database server beside them. */
@@ -62,6 +63,7 @@ const TOPICS: readonly ((bench: Bench) => void)[] = [
   describePrune,
   describeRetention,
   describeStats,
+  describeWrites,
   describeMigrate,
   describeIfLatest,
   describeOrder,

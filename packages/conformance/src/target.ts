@@ -9,6 +9,16 @@ export interface ConformanceTarget {
    * whole, and again for each test that needs a store to itself.
    */
   create(): Promise<ConformanceStore>;
+  /**
+   * Whether the id of a checkpoint that was deleted stays taken, so that storing it anew is a `CONFLICT`: as it is where there
+   * is a backup, from which a late copy might come. Default `false`.
+   */
+  readonly keepsTombstones?: boolean;
+  /**
+   * Whether the storages that `open` makes have the option `encryption`: what a row holds is then another thing, and what is
+   * not encrypted is refused. Default `false`.
+   */
+  readonly encrypted?: boolean;
   /** How much is tried of what can be done in whatever order. Default: 400 sequences from a new seed. */
   readonly model?: ModelOptions;
 }
@@ -32,6 +42,10 @@ export interface ConformanceStore {
   damageRow(id: string, damage: RowDamage): Promise<void>;
   /** How many checkpoints there are, of all agents. */
   countRows(): Promise<number>;
+  /** Writes over some columns of all writes of a checkpoint. */
+  damageWrites(checkpointId: string, damage: RowDamage): Promise<void>;
+  /** How many writes there are, of all checkpoints. */
+  countWrites(): Promise<number>;
   /** How another process opens this store. Absent where only this process can: the tests of processes are then skipped. */
   readonly remote?: Remote;
   /** Releases the store and what it is kept in. Called last, when all storages are closed. */

@@ -75,7 +75,7 @@ export async function startWorker(order: WorkerOrder): Promise<Worker> {
     listCheckpoints: (...args) => call.send("listCheckpoints", args) as ReturnType<Worker["listCheckpoints"]>,
     deleteCheckpoint: (...args) => call.send("deleteCheckpoint", args) as ReturnType<Worker["deleteCheckpoint"]>,
     pruneCheckpoints: (...args) => call.send("pruneCheckpoints", args) as ReturnType<Worker["pruneCheckpoints"]>,
-    close: () => call.send("close", []) as Promise<void>,
+    close: () => call.send("close", []) as ReturnType<Worker["close"]>,
     leave: async () => {
       child.disconnect();
       return await exited;

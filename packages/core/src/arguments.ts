@@ -1,12 +1,16 @@
-import { integer, members, plainObject, string } from "./checks.ts";
+import { boolean, integer, type Members, members, plainObject, string } from "./checks.ts";
 import type {
   AgentsQuery,
   CheckpointMetadata,
+  CheckpointWrite,
+  CloseOptions,
   LatestQuery,
   ListQuery,
   MetadataValue,
   NamedAgentCheckpoint,
   PrunePolicy,
+  ReadOptions,
+  ReconcileOptions,
   StoreOptions,
 } from "./contract.ts";
 import type { RowQuery } from "./dialect.ts";
@@ -23,6 +27,8 @@ export const MAX_NAMESPACE_BYTES = 1_024;
 export const MAX_NAME_BYTES = 16 * 1_024;
 export const MAX_METADATA_BYTES = 16 * 1_024;
 export const MAX_LIMIT = 10_000;
+const MAX_TASK_ID_BYTES = 255;
+const MAX_CHANNEL_BYTES = 1_024;
 const DEFAULT_LIMIT = 1_000;
 const DEFAULT_BATCH_SIZE = 500;
 /** The range of a JavaScript Date. */
@@ -74,13 +80,65 @@ export function checkStoreOptions(value: StoreOptions): { ifLatest?: string | nu
   };
 }
 
+/** A write's head, checked; the value is not looked at here. */
+export type CheckedWrite = Required<Omit<CheckpointWrite, "value">>;
+
+export function checkWrites(value: readonly CheckpointWrite[]): CheckedWrite[] {
+  if (!Array.isArray(value)) throw invalidArgument("writes", "an array", value);
+  if (value.length > MAX_LIMIT) throw invalidArgument("writes", `at most ${MAX_LIMIT}`, value.length);
+  return Array.from(value, (write: CheckpointWrite, at) => {
+    const field = `writes[${at}]`;
+    const { taskId, index, channel, taskPath } = members(field, write, WRITE_MEMBERS);
+    if (!("value" in write)) throw invalidArgument(`${field}.value`, "given (undefined is a value too)", undefined);
+    return {
+      taskId: text(`${field}.taskId`, taskId, 1, MAX_TASK_ID_BYTES),
+      index: integer(`${field}.index`, index, -(2 ** 31), 2 ** 31 - 1, "writes of a task"),
+      channel: text(`${field}.channel`, channel, 1, MAX_CHANNEL_BYTES),
+      taskPath: taskPath === undefined ? "" : text(`${field}.taskPath`, taskPath, 0, MAX_NAME_BYTES),
+    };
+  });
+}
+
+const WRITE_MEMBERS = ["taskId", "index", "channel", "value", "taskPath"] as const;
+
 /** An id to look up: a string that is no id of ours is simply not there. */
 export function checkLookup(field: string, value: unknown): string | null {
   return parseId(string(field, value));
 }
 
+export function checkCloseOptions(value: CloseOptions): { readonly timeoutMs: number } {
+  const { timeoutMs = 10_000 } = members("options", value, ["timeoutMs"]);
+  return { timeoutMs: integer("options.timeoutMs", timeoutMs, 0, 2_147_483_647, "milliseconds") };
+}
+
+export function checkReconcileOptions(value: ReconcileOptions): ReconcileOptions {
+  const { signal, onProgress } = members("options", value, ["signal", "onProgress"]);
+  if (onProgress !== undefined && typeof onProgress !== "function") {
+    throw invalidArgument("options.onProgress", "a function", onProgress);
+  }
+  const progress = onProgress as ReconcileOptions["onProgress"];
+  return { ...signalOf("options", signal), ...(progress === undefined ? {} : { onProgress: progress }) };
+}
+
 export function checkCallOptions(value: { signal?: AbortSignal }): { signal?: AbortSignal } {
   return signalOf("options", members("options", value, ["signal"]).signal);
+}
+
+export function checkReadOptions(value: ReadOptions): CheckedRead {
+  return readOptions("options", members("options", value, ["signal", "allowStale"]));
+}
+
+/** What all reads may be told. */
+export interface CheckedRead {
+  readonly signal?: AbortSignal;
+  readonly allowStale?: boolean;
+}
+
+function readOptions(field: string, { signal, allowStale }: Members<"signal" | "allowStale">): CheckedRead {
+  return {
+    ...signalOf(field, signal),
+    ...(allowStale === undefined ? {} : { allowStale: boolean(`${field}.allowStale`, allowStale) }),
+  };
 }
 
 export function checkAgentId(value: unknown): string {
@@ -97,14 +155,16 @@ const QUERY_MEMBERS = [
   "since",
   "limit",
   "signal",
+  "allowStale",
 ] as const;
 
-/** The rows to ask for, or `null` where no row can match. */
-export function checkListQuery(value: ListQuery): {
-  rows: RowQuery | null;
-  limit: number | undefined;
-  signal?: AbortSignal;
-} {
+/** A query's rows, or `null` where no row can match. */
+export interface CheckedListQuery extends CheckedRead {
+  readonly rows: RowQuery | null;
+  readonly limit: number | undefined;
+}
+
+export function checkListQuery(value: ListQuery): CheckedListQuery {
   const query = members("query", value, QUERY_MEMBERS);
   for (const field of ["namespace", "name", "parentId", "metadata"] as const) {
     if (query[field] !== undefined && query.agentId === undefined) {
@@ -124,32 +184,33 @@ export function checkListQuery(value: ListQuery): {
     limit: limit ?? DEFAULT_LIMIT,
   };
   const checked = parentId === null ? null : { ...rows, ...(parentId === undefined ? {} : { parentId }) };
-  return { rows: checked, limit, ...signalOf("query", query.signal) };
+  return { rows: checked, limit, ...readOptions("query", query) };
 }
 
-export function checkLatestQuery(value: LatestQuery): { namespace: string | undefined; signal?: AbortSignal } {
-  const query = members("query", value, ["namespace", "signal"]);
+export function checkLatestQuery(value: LatestQuery): CheckedRead & { readonly namespace: string | undefined } {
+  const query = members("query", value, ["namespace", "signal", "allowStale"]);
   const namespace = query.namespace === undefined ? undefined : namespaceOf("query", query.namespace);
-  return { namespace, ...signalOf("query", query.signal) };
+  return { namespace, ...readOptions("query", query) };
 }
 
-export function checkAgentsQuery(value: AgentsQuery): { after: string | null; limit: number; signal?: AbortSignal } {
-  const query = members("query", value, ["after", "limit", "signal"]);
+export function checkAgentsQuery(
+  value: AgentsQuery,
+): CheckedRead & { readonly after: string | null; readonly limit: number } {
+  const query = members("query", value, ["after", "limit", "signal", "allowStale"]);
   return {
     after: query.after === undefined ? null : agentId("query.after", query.after),
     limit: query.limit === undefined ? DEFAULT_LIMIT : integer("query.limit", query.limit, 1, MAX_LIMIT, "agents"),
-    ...signalOf("query", query.signal),
+    ...readOptions("query", query),
   };
 }
 
-export function checkStatsQuery(value: { agentId?: string; signal?: AbortSignal }): {
-  agentId: string | null;
-  signal?: AbortSignal;
-} {
-  const query = members("query", value, ["agentId", "signal"]);
+export function checkStatsQuery(
+  value: { readonly agentId?: string } & ReadOptions,
+): CheckedRead & { readonly agentId: string | null } {
+  const query = members("query", value, ["agentId", "signal", "allowStale"]);
   return {
     agentId: query.agentId === undefined ? null : agentId("query.agentId", query.agentId),
-    ...signalOf("query", query.signal),
+    ...readOptions("query", query),
   };
 }
 

@@ -2,6 +2,12 @@ import { members, plainObject } from "./checks.ts";
 import type { CheckpointStorage } from "./contract.ts";
 import { CheckpointError, describe, invalidArgument, withoutValues } from "./errors.ts";
 import { callFactory, isTypeName, type StorageFactory, TYPE_NAME } from "./registry.ts";
+import {
+  REPLICATION_OPTIONS,
+  type ReplicationOptions,
+  type ReplicationPolicy,
+  resolveReplication,
+} from "./replication/policy.ts";
 
 /**
  * The shape of a config, and what is said of one that has another shape: always by the field's name, what was expected
@@ -12,7 +18,8 @@ export interface WaymarkConfig {
   readonly checkpoint: CheckpointConfig;
 }
 
-export interface CheckpointConfig {
+/** Beside the providers, what is done with main and backup. */
+export interface CheckpointConfig extends ReplicationOptions {
   readonly providers: ProvidersConfig;
 }
 
@@ -20,6 +27,7 @@ export interface CheckpointConfig {
 export interface ProvidersConfig {
   /** The one that is used. */
   readonly main: ProviderConfig;
+  /** Gets all that main gets, and steps in while main is out of reach. */
   readonly backup?: ProviderConfig | undefined;
   readonly [name: string]: ProviderConfig | undefined;
 }
@@ -31,8 +39,30 @@ export interface ProviderConfig {
   readonly [option: string]: unknown;
 }
 
+/**
+ * The options of each type that TypeScript knows of. A dialect's package adds its own, by
+ * `declare module "@waymark/core" { interface ProviderTypes { postgres: PostgresStorageOptions } }`.
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: others add to it
+export interface ProviderTypes {}
+
+/** Of a provider: the options of its type, and no others. A type that is not known has any. */
+type CheckedProvider<Provider> = Provider extends { readonly type: infer Type extends keyof ProviderTypes }
+  ? {
+      readonly [Option in keyof Provider]: Option extends keyof ProviderTypes[Type]
+        ? ProviderTypes[Type][Option]
+        : never;
+    }
+  : Provider;
+
+interface CheckedConfig<Providers> {
+  readonly checkpoint: ReplicationOptions & {
+    readonly providers: Providers & { readonly [Name in keyof Providers]: CheckedProvider<Providers[Name]> };
+  };
+}
+
 /** Returns what it is given, with the types checked: for config files. */
-export function defineConfig(config: WaymarkConfig): WaymarkConfig {
+export function defineConfig<const Providers extends ProvidersConfig>(config: CheckedConfig<Providers>): WaymarkConfig {
   return config;
 }
 
@@ -46,18 +76,27 @@ export interface Provider {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
+export interface ParsedConfig {
+  readonly providers: readonly Provider[];
+  readonly policy: ReplicationPolicy;
+}
+
 /**
  * @param source where the config comes from, as messages begin: "read config /app/waymark.config.ts"
  * @throws CheckpointError `INVALID_CONFIG`
  */
-export function parseConfig(source: string, value: unknown): Provider[] {
+export function parseConfig(source: string, value: unknown): ParsedConfig {
   try {
     const { checkpoint } = members("config", required("config", value, "checkpoint"), ["checkpoint"]);
-    const { providers } = members("checkpoint", required("checkpoint", checkpoint, "providers"), ["providers"]);
+    const known = ["providers", ...REPLICATION_OPTIONS] as const;
+    const { providers, ...replication } = members("checkpoint", required("checkpoint", checkpoint, "providers"), known);
     const given = Object.entries(required("checkpoint.providers", providers, "main"));
-    return given
-      .filter(([, provider]) => provider !== undefined)
-      .map(([name, provider]) => parseProvider(name, provider));
+    return {
+      policy: resolveReplication("checkpoint", replication),
+      providers: given
+        .filter(([, provider]) => provider !== undefined)
+        .map(([name, provider]) => parseProvider(name, provider)),
+    };
   } catch (error) {
     throw invalidConfig(source, error);
   }

@@ -32,6 +32,26 @@ export interface NamedAgentCheckpoint {
   readonly id?: string;
 }
 
+/**
+ * What a task has produced in the step that began from a checkpoint, kept beside that checkpoint until the next one holds it:
+ * so a step that was broken off need not repeat what was done.
+ */
+export interface CheckpointWrite {
+  /** Which task of the step: 1 to 255 bytes of UTF-8. */
+  readonly taskId: string;
+  /**
+   * Which write of the task: a whole number of 32 bits. From 0 on, what was written first stays; below 0, what was written
+   * last does (the task's latest error, or its latest interrupt).
+   */
+  readonly index: number;
+  /** Where the value is to go: 1 to 1,024 bytes of UTF-8. */
+  readonly channel: string;
+  /** As a checkpoint's `state`, and encoded as early. */
+  readonly value: unknown;
+  /** Where the task stands in its step: up to 16 KiB of UTF-8. Default `""`; absent if it is `""`. */
+  readonly taskPath?: string;
+}
+
 /** Labels of a checkpoint. Numbers must be finite. */
 export type CheckpointMetadata = Readonly<Record<string, MetadataValue>>;
 export type MetadataValue = string | number | boolean | null;
@@ -39,7 +59,12 @@ export type MetadataValue = string | number | boolean | null;
 /** A checkpoint as it comes back. Members that were not given are absent; `namespace` is absent if it is `""`. */
 export interface StoredAgentCheckpoint extends NamedAgentCheckpoint {
   readonly id: string;
+  /** With a backup: which provider this came from. Not enumerable: copies and JSON do not have it. */
+  readonly source?: Source;
 }
+
+/** The providers of a storage with a backup. */
+export type Source = "main" | "backup";
 
 /** What a list says of a checkpoint: all but its state. */
 export type AgentCheckpointListItem = Omit<StoredAgentCheckpoint, "state">;
@@ -47,6 +72,14 @@ export type AgentCheckpointListItem = Omit<StoredAgentCheckpoint, "state">;
 /** Ends a call early. The call then rejects with `ABORTED`; a store may or may not have taken place. */
 export interface CallOptions {
   readonly signal?: AbortSignal;
+}
+
+export interface ReadOptions extends CallOptions {
+  /**
+   * With a backup, while main is out of reach: whether this answer may be an old one, since the backup may not have all
+   * that main has. `false`: such a call rejects with `STALE`. Default: as the config says, `false` there.
+   */
+  readonly allowStale?: boolean;
 }
 
 export interface StoreOptions extends CallOptions {
@@ -75,17 +108,17 @@ export interface CheckpointQuery {
   readonly since?: string;
 }
 
-export interface ListQuery extends CheckpointQuery, CallOptions {
+export interface ListQuery extends CheckpointQuery, ReadOptions {
   /** How many at most: 1 to 10,000. Default 1,000. */
   readonly limit?: number;
 }
 
-export interface LatestQuery extends CallOptions {
+export interface LatestQuery extends ReadOptions {
   /** Default: `""`. */
   readonly namespace?: string;
 }
 
-export interface AgentsQuery extends CallOptions {
+export interface AgentsQuery extends ReadOptions {
   /** Only agents after this one, in the order of their ids' bytes: the cursor of the next page. */
   readonly after?: string;
   /** How many at most: 1 to 10,000. Default 1,000. */
@@ -133,6 +166,90 @@ export interface StorageStats {
   readonly longestChain: number;
 }
 
+/** Of a circuit breaker: `open` lets no call through, `half-open` only probes. */
+export type CircuitState = "closed" | "open" | "half-open";
+
+export interface ProviderStatus {
+  readonly circuit: CircuitState;
+  /** The last call that failed for the database's sake; `null`: none did. */
+  readonly lastError: { readonly code: string; readonly at: number } | null;
+  /** Of the last calls that succeeded, the mean with the newer ones weighing more, in milliseconds; `null`: none did. */
+  readonly latencyMs: number | null;
+  /** What is here and not yet in the other provider; `null`: there is no other one, or this one does not answer. */
+  readonly backlog: Backlog | null;
+}
+
+export interface Backlog {
+  /** Checkpoints and deletions. */
+  readonly rows: number;
+  /** The bytes of their states as they are stored. */
+  readonly bytes: number;
+  /** For how long the oldest has waited, in milliseconds. 0 if there is none. */
+  readonly ageMs: number;
+}
+
+export interface StorageStatus {
+  /** A storage that stands alone is `main`, whatever a config calls it. */
+  readonly providers: { readonly main: ProviderStatus; readonly backup?: ProviderStatus };
+  /**
+   * `main`: it has all. `failover`: it is out of reach, and the backup takes stores and answers. `draining`: it is there, and
+   * what the backup has taken meanwhile is on its way to it; reads look into both.
+   */
+  readonly mode: "main" | "failover" | "draining";
+}
+
+/** What a storage tells of itself while it works. No states, and no ids but those of `conflict`. */
+export interface StorageEvents {
+  /** A call is made again, after `delayMs`. */
+  readonly retry: {
+    readonly provider: string;
+    readonly operation: string;
+    readonly code: string;
+    readonly attempt: number;
+    readonly delayMs: number;
+  };
+  readonly circuit: { readonly provider: string; readonly state: CircuitState };
+  readonly mode: { readonly mode: StorageStatus["mode"] };
+  /** A call that main could not take went to the backup. */
+  readonly failover: { readonly operation: string; readonly code: string };
+  readonly replicated: { readonly from: Source; readonly to: Source; readonly rows: number; readonly bytes: number };
+  readonly replicationFailed: { readonly from: Source; readonly to: Source; readonly code: string };
+  /** Both have a checkpoint of this id, with different contents. Both keep their own. */
+  readonly conflict: { readonly id: string };
+  readonly reconciled: ReconcileResult;
+}
+
+export interface ReconcileOptions extends CallOptions {
+  /** Called after each range of ids, with the counts so far. */
+  readonly onProgress?: (progress: ReconcileResult) => void;
+}
+
+/** What a comparison of main and backup has found and done. */
+export interface ReconcileResult {
+  /** Checkpoints that were looked at, in either. */
+  readonly compared: number;
+  readonly copiedToBackup: number;
+  readonly copiedToMain: number;
+  /** Deletions that one had not heard of. */
+  readonly deleted: number;
+  /** Ids under which the two have different contents: left as they are. */
+  readonly conflicts: number;
+  /** Checkpoints that cannot be read where they are, and so were not copied. */
+  readonly damaged: number;
+  /** Checkpoints that the other provider does not take, being too large for it: they stay where they are. */
+  readonly refused: number;
+}
+
+export interface CloseOptions {
+  /** How long it may take to send what the other provider lacks, in milliseconds. Default 10,000. */
+  readonly timeoutMs?: number;
+}
+
+export interface CloseReport {
+  /** What main has and the backup lacks, or the other way round, at the end; `null`: there is no backup. */
+  readonly unsent: { readonly toBackup: number | null; readonly toMain: number | null } | null;
+}
+
 export interface StorageHealth {
   readonly ok: boolean;
   /** How long the probe took, in milliseconds. */
@@ -172,7 +289,7 @@ export interface AgentCheckpointProvider {
  */
 export interface CheckpointStorage extends AgentCheckpointProvider, AsyncDisposable {
   storeCheckpoint(checkpoint: NamedAgentCheckpoint, options?: StoreOptions): Promise<string>;
-  retrieveCheckpoint(id: string, options?: CallOptions): Promise<StoredAgentCheckpoint | null>;
+  retrieveCheckpoint(id: string, options?: ReadOptions): Promise<StoredAgentCheckpoint | null>;
   /** The newest checkpoint of one agent in one namespace, or `null` if it has none: where to go on after a crash. */
   retrieveLatestCheckpoint(agentId: string, query?: LatestQuery): Promise<StoredAgentCheckpoint | null>;
   /** All that match, newest first, fetched page by page. What is stored meanwhile is neither repeated nor skipped. */
@@ -181,7 +298,21 @@ export interface CheckpointStorage extends AgentCheckpointProvider, AsyncDisposa
    * The checkpoint with this id, then its parent, and so on back to a root: a branch as it came about. Ends where a
    * parent is not stored here (any more); empty if there is no such checkpoint.
    */
-  iterateAncestors(id: string, options?: CallOptions): AsyncIterableIterator<AgentCheckpointListItem>;
+  iterateAncestors(id: string, options?: ReadOptions): AsyncIterableIterator<AgentCheckpointListItem>;
+  /**
+   * Keeps what a step has produced so far, all of it or nothing, with the checkpoint that the step began from. It goes with
+   * that checkpoint, whoever deletes or prunes it. To append the same task and index again does no harm, see
+   * {@link CheckpointWrite.index}; within one call the same rule holds.
+   * @throws CheckpointError `NOT_FOUND` if there is no such checkpoint; `INVALID_ARGUMENT`, also for more than 10,000 writes
+   *   at once; `UNSUPPORTED_VALUE`; `STATE_TOO_LARGE` if they are larger together than the server takes at once
+   */
+  appendWrites(checkpointId: string, writes: readonly CheckpointWrite[], options?: CallOptions): Promise<void>;
+  /**
+   * What was appended to a checkpoint, by `taskId` in the order of its bytes, then by `index`. Empty if nothing was, or if
+   * there is no such checkpoint.
+   * @throws CheckpointError `CORRUPT_CHECKPOINT` if what is stored does not match its digest
+   */
+  listWrites(checkpointId: string, options?: ReadOptions): Promise<CheckpointWrite[]>;
   /** The ids of the agents that have checkpoints, in the order of their bytes. */
   listAgents(query?: AgentsQuery): Promise<string[]>;
   /** Deletes one checkpoint. `false` if there was none, or if an attempt whose answer was lost had deleted it. */
@@ -191,7 +322,7 @@ export interface CheckpointStorage extends AgentCheckpointProvider, AsyncDisposa
   /** Deletes what no rule keeps, in bounded batches; stores go on meanwhile. Ended early, it can be called again. */
   pruneCheckpoints(policy: PrunePolicy): Promise<PruneResult>;
   /** Counts, of one agent or of all. Reads every row's head: not for a hot path. */
-  stats(query?: { readonly agentId?: string } & CallOptions): Promise<StorageStats>;
+  stats(query?: { readonly agentId?: string } & ReadOptions): Promise<StorageStats>;
   /** Asks the database for a sign of life. Never rejects for a database that is down: `ok` is then `false`. */
   health(options?: CallOptions): Promise<StorageHealth>;
   /**
@@ -203,7 +334,56 @@ export interface CheckpointStorage extends AgentCheckpointProvider, AsyncDisposa
    * Finishes what was accepted, then releases what the storage has opened itself; a driver instance of the caller's
    * stays open. May be called twice. Later calls of other methods reject with `CLOSED`; `health` says it.
    */
-  close(): Promise<void>;
+  close(options?: CloseOptions): Promise<CloseReport>;
+  /** What is known of the providers. Asks each for its backlog, if there is a backup. Never rejects for one that is down. */
+  status(options?: CallOptions): Promise<StorageStatus>;
+  /** Calls back at each such event; returns what ends that. What a listener throws is dropped. */
+  on<Name extends keyof StorageEvents>(event: Name, listener: (event: StorageEvents[Name]) => void): () => void;
+}
+
+/** How often, and how far apart, a call is made again that failed because the database was out of reach. */
+export interface RetryOptions {
+  /** Default 3. 0: never. */
+  readonly maxRetries?: number;
+  /** Before the first retry, in milliseconds; then twice as long each time. Default 1,000. */
+  readonly baseDelayMs?: number;
+  /** Default 10,000. */
+  readonly maxDelayMs?: number;
+  /** Up to so much more, at random. Default 1,000. */
+  readonly jitterMaxMs?: number;
+}
+
+/** When a database that fails again and again is left alone for a while: calls then end at once. */
+export interface CircuitOptions {
+  /** After so many calls in a row that failed since it was out of reach. Default 5. */
+  readonly failureThreshold?: number;
+  /** For how long it is left alone, before it is probed, in milliseconds. Default 60,000. */
+  readonly resetTimeoutMs?: number;
+  /** How many probes are made before it is left alone again. One that succeeds closes the circuit. Default 3. */
+  readonly halfOpenMaxAttempts?: number;
+}
+
+/** Keys by their names, each of 32 bytes: as they are, in hex (64 digits) or in base64. They come from a good random source. */
+export interface KeyRing {
+  /** The name of the key that is used for what is stored from now on. */
+  readonly current: string;
+  /** This one, and all that something stored was encrypted with. A name is not secret, and stands beside what is encrypted. */
+  readonly keys: Readonly<Record<string, Uint8Array | string>>;
+  /** For the digests of states, so that they do not tell what a state may be. One for good: it is not rotated. */
+  readonly digestKey: Uint8Array | string;
+}
+
+export interface EncryptionOptions {
+  /**
+   * A key ring, or a function that gets it from where keys are kept: called at first use, and again when a checkpoint
+   * names a key that the ring lacks, since another process has taken a new one.
+   */
+  readonly keys: KeyRing | (() => KeyRing | Promise<KeyRing>);
+  /**
+   * Whether checkpoints that are not encrypted are read all the same: while a store that was not encrypted becomes one that
+   * is, see `reencryptCheckpoints`. Default `false`: they are refused with `ENCRYPTION_MISMATCH`.
+   */
+  readonly migrate?: boolean;
 }
 
 /** The options that every dialect takes. */
@@ -226,6 +406,13 @@ export interface CommonStorageOptions {
    * yourself is recognised without it. Default `false`.
    */
   readonly freeze?: boolean;
+  readonly retry?: RetryOptions;
+  readonly circuit?: CircuitOptions;
+  /**
+   * Encrypt states with AES-256-GCM. Ids, agents, namespaces, names, labels and times are not encrypted: lists filter by
+   * them. Default: nothing is.
+   */
+  readonly encryption?: EncryptionOptions | undefined;
   /** Put before the names of our tables: letters, digits and `_`, at most 24, not starting with a digit. Default `""`. */
   readonly tablePrefix?: string;
 }

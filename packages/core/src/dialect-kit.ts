@@ -1,6 +1,7 @@
 /** `@waymark/core/dialect-kit`: what a backend author needs beside the contract. */
 export { boolean, identifier, integer, members, oneOf, string } from "./checks.ts";
 export * from "./dialect.ts";
+export { defaultPoolSize } from "./environment.ts";
 export { invalidArgument, property, rootCause } from "./errors.ts";
 export * from "./migrations.ts";
 export { Opening } from "./opening.ts";

@@ -1,72 +1,163 @@
-import { ExponentialBackoff, handleWhen, type RetryPolicy, retry } from "cockatiel";
+import { setImmediate as turn } from "node:timers/promises";
+import type { Attributes } from "@opentelemetry/api";
+import { Circuit } from "./circuit.ts";
+import type { CircuitState, ProviderStatus } from "./contract.ts";
+import { pause, withDeadline } from "./deadline.ts";
 import type { Dialect, Fault, Opened } from "./dialect.ts";
 import { CheckpointError, type CheckpointErrorCode, property, withoutValues } from "./errors.ts";
+import type { Events } from "./events.ts";
 import { Opening } from "./opening.ts";
+import type { ResolvedResilience } from "./options.ts";
+import { type Retries, RetryPlan } from "./retries.ts";
+import { Telemetry, within } from "./telemetry.ts";
+
+/** A sign of life comes within this time, or not at all. */
+const MAX_PING_MS = 5_000;
+
+/** How much the newest call weighs in the mean latency. */
+const LATENCY_WEIGHT = 0.2;
 
 /**
- * One dialect in use: opens it once, gives each call a deadline, repeats what a repetition cures, and turns every
- * error into a `CheckpointError`.
+ * One dialect in use: opens it once, gives each call a deadline, repeats what a repetition cures, leaves a database alone
+ * that is out of reach, and turns every error into a `CheckpointError`.
  */
 export class DialectSession {
   readonly #dialect: Dialect;
   readonly #timeoutMs: number;
-  readonly #retries: RetryPolicy;
+  readonly #pingMs: number;
+  readonly #retryPlan: RetryPlan;
+  readonly #circuit: Circuit;
+  readonly #events: Events;
   readonly #underWay = new Set<Promise<unknown>>();
   /** Shared by all calls, so no caller's signal ends it. */
   readonly #opening: Opening<Opened>;
+  #provider = "main";
+  #telemetry: Telemetry;
+  #wasOpen = false;
+  #lastError: ProviderStatus["lastError"] = null;
+  #latencyMs: number | null = null;
   #closing: Promise<void> | null = null;
 
-  constructor(dialect: Dialect, timeoutMs: number) {
+  /** `check`: what has to be right of a database before anybody uses it, beside its schema. */
+  constructor(
+    dialect: Dialect,
+    { operationTimeoutMs: timeoutMs, retry, circuit }: ResolvedResilience,
+    events: Events,
+    check: (signal: AbortSignal) => Promise<void> = async () => {},
+  ) {
     this.#dialect = dialect;
     this.#timeoutMs = timeoutMs;
-    this.#opening = new Opening(() =>
-      withDeadline("open database", timeoutMs, undefined, (limit) => dialect.open(limit)),
-    );
-    this.#retries = retry(
-      handleWhen((error) => isTransient(this.#fault(error))),
-      { maxAttempts: MAX_RETRIES, backoff: new ExponentialBackoff({ initialDelay: 20, maxDelay: 1_000 }) },
-    );
+    this.#pingMs = Math.min(timeoutMs, MAX_PING_MS);
+    this.#events = events;
+    this.#retryPlan = new RetryPlan(retry);
+    this.#telemetry = this.#newTelemetry();
+    this.#opening = new Opening(async () => {
+      const opened = await withDeadline("open database", { timeoutMs }, async (limit) => {
+        const result = await dialect.open(limit);
+        await check(limit);
+        return result;
+      });
+      this.#wasOpen = true;
+      return opened;
+    });
+    this.#circuit = new Circuit(circuit, {
+      name: dialect.name,
+      probe: (signal) => this.#probe(signal),
+      changed: (state) => {
+        this.#telemetry.circuitChanged(state);
+        events.emit("circuit", { provider: this.#provider, state });
+      },
+    });
   }
 
-  /** Runs `work` on the opened dialect. `operation` says in messages what was being done: "store checkpoint". */
+  /** What the provider is called, in events and measurements. */
+  get provider(): string {
+    return this.#provider;
+  }
+
+  set provider(name: string) {
+    this.#provider = name;
+    this.#telemetry = this.#newTelemetry();
+  }
+
+  /** The deadline of a call, in milliseconds. */
+  get timeoutMs(): number {
+    return this.#timeoutMs;
+  }
+
+  get circuit(): CircuitState {
+    return this.#circuit.state;
+  }
+
+  /** Whether the database has ever been opened: its address, user and password were right then. */
+  get wasOpen(): boolean {
+    return this.#wasOpen;
+  }
+
+  /** What is known of the database; `backlog` is not our affair. */
+  status(): Omit<ProviderStatus, "backlog"> {
+    return { circuit: this.circuit, lastError: this.#lastError, latencyMs: this.#latencyMs };
+  }
+
+  /**
+   * Runs `work` on the opened dialect. `operation` says in messages what was being done: "store checkpoint". `attributes`
+   * are for its span: numbers and words of ours, nothing of a user's.
+   */
   run<Result>(
     operation: string,
     signal: AbortSignal | undefined,
     work: (signal: AbortSignal, opened: Opened) => Promise<Result>,
+    attributes?: Attributes,
   ): Promise<Result> {
-    return this.runUnopened(operation, signal, async (limit) => {
-      const opened = await this.#opening.get(limit);
-      limit.throwIfAborted();
-      return await work(limit, opened);
-    });
+    return this.runUnopened(operation, signal, (limit) => this.#whenOpen(limit, work), attributes);
   }
 
   /** Runs `work`, which opens what it needs itself. */
-  async runUnopened<Result>(
+  runUnopened<Result>(
     operation: string,
     signal: AbortSignal | undefined,
     work: (signal: AbortSignal) => Promise<Result>,
+    attributes?: Attributes,
   ): Promise<Result> {
-    if (this.#closing !== null) throw new CheckpointError("CLOSED", `${operation}: the storage was closed`);
-    const attempts = (limit: AbortSignal) =>
-      this.#retries.execute(() => {
-        limit.throwIfAborted();
-        return work(limit);
-      });
-    const call = withDeadline(operation, this.#timeoutMs, signal, attempts);
-    this.#underWay.add(call);
-    try {
-      return await call;
-    } catch (error) {
-      throw this.#translate(operation, error);
-    } finally {
-      this.#underWay.delete(call);
-    }
+    const call: Call = { operation, timeoutMs: this.#timeoutMs, signal, attributes, retries: 0 };
+    return this.#call(call, (limit) => this.#attempts(call, limit, work));
+  }
+
+  /**
+   * Asks for a sign of life, once, and not for long; also a database that is left alone, which one that is had brings back.
+   */
+  async ping(signal: AbortSignal | undefined): Promise<void> {
+    const call: Call = {
+      operation: "check health",
+      timeoutMs: this.#pingMs,
+      signal,
+      attributes: undefined,
+      retries: 0,
+    };
+    const work = async (limit: AbortSignal) => {
+      await this.#dialect.ping(limit);
+      this.#circuit.close();
+    };
+    await this.#call(call, (limit) => this.#whenOpen(limit, work));
+  }
+
+  /**
+   * Probes a database that is left alone now, for whoever has reason to believe that it is back. Whether calls go through
+   * then.
+   */
+  probe(): Promise<boolean> {
+    return this.#circuit.probe();
   }
 
   /** Whether a commit failed because a row with this id, or after the same row, is there. */
   isDuplicate(error: unknown): boolean {
     return this.#fault(error) === "duplicate";
+  }
+
+  /** Whether a commit failed so that nobody knows whether it took place. */
+  isUnknown(error: unknown): boolean {
+    const fault = this.#fault(error);
+    return fault === "connection" || fault === "timeout";
   }
 
   /** Whether a commit failed because a row's base is gone, or a row to remove is another one's base. */
@@ -86,13 +177,117 @@ export class DialectSession {
   }
 
   async #close(): Promise<void> {
+    this.#circuit.end();
     await Promise.allSettled(this.#underWay);
     await this.#opening.current(); // nobody waits for one under way any more, but it may hold a connection
     try {
-      await withDeadline("close storage", this.#timeoutMs, undefined, () => this.#dialect.close());
+      await withDeadline("close storage", { timeoutMs: this.#timeoutMs }, () => this.#dialect.close());
     } catch (error) {
       throw this.#translate("close storage", error);
     }
+  }
+
+  async #whenOpen<Result>(
+    limit: AbortSignal,
+    work: (signal: AbortSignal, opened: Opened) => Promise<Result>,
+  ): Promise<Result> {
+    const opened = await this.#opening.get(limit);
+    limit.throwIfAborted();
+    return await work(limit, opened);
+  }
+
+  /** One call with its deadline, and with all that is kept of how it went. */
+  async #call<Result>(call: Call, work: (limit: AbortSignal) => Promise<Result>): Promise<Result> {
+    const { operation } = call;
+    if (this.#closing !== null) throw new CheckpointError("CLOSED", `${operation}: the storage was closed`);
+    const span = this.#telemetry.start(operation, call.attributes);
+    const start = performance.now();
+    const running = within(span, () => withDeadline(operation, call, work));
+    this.#underWay.add(running);
+    let failure: CheckpointError | null = null;
+    try {
+      const result = await running;
+      const elapsedMs = performance.now() - start;
+      this.#latencyMs = this.#latencyMs === null ? elapsedMs : mean(this.#latencyMs, elapsedMs);
+      this.#circuit.succeeded();
+      return result;
+    } catch (error) {
+      failure = this.#translate(operation, error);
+      this.#note(error, failure);
+      throw failure;
+    } finally {
+      this.#underWay.delete(running);
+      const seconds = (performance.now() - start) / 1_000;
+      this.#telemetry.finish(operation, span, { seconds, retries: call.retries, error: failure }, this.circuit);
+    }
+  }
+
+  /** Tries until it succeeds, or until no further try would help in time. */
+  async #attempts<Result>(
+    call: Call,
+    limit: AbortSignal,
+    work: (limit: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
+    const until = performance.now() + call.timeoutMs;
+    let retries: Retries | null = null;
+    let reopened = false;
+    for (;;) {
+      if (this.circuit !== "closed") {
+        // In a turn of its own: a caller who tries again at once would otherwise let nothing else have one, nor us probe.
+        await turn();
+        throw this.#circuit.refusal(call.operation);
+      }
+      limit.throwIfAborted();
+      try {
+        return await work(limit);
+      } catch (error) {
+        if (limit.aborted || this.circuit !== "closed") throw error;
+        if (this.#fault(error) === "schema" && this.#wasOpen && !reopened) {
+          // It was there: the database is another one now, an empty one in place of one that burned down for example.
+          reopened = true;
+          this.#opening.forget();
+          continue;
+        }
+        retries ??= this.#retryPlan.begin();
+        const delayMs = retries.delayAfter(this.#fault(error));
+        if (delayMs === null || performance.now() + delayMs >= until) throw error;
+        call.retries += 1;
+        this.#tellRetry(call, this.#translate(call.operation, error).code, delayMs);
+        await pause(delayMs, limit);
+      }
+    }
+  }
+
+  #tellRetry({ operation, retries: attempt }: Call, code: CheckpointErrorCode, delayMs: number): void {
+    this.#telemetry.retried(operation, code);
+    this.#events.emit("retry", { provider: this.#provider, operation, code, attempt, delayMs });
+  }
+
+  async #probe(signal: AbortSignal): Promise<void> {
+    const limits = { timeoutMs: this.#pingMs, signal, holdsProcess: false };
+    try {
+      await withDeadline("probe database", limits, (limit) => this.#whenOpen(limit, () => this.#dialect.ping(limit)));
+    } catch (error) {
+      const failure = this.#translate("probe database", error);
+      if (this.#isOutOfReach(error)) this.#note(error, failure);
+      // Whatever else is wrong with it, it answers: calls may go through, and tell.
+      else if (failure.code !== "ABORTED") return;
+      throw failure;
+    }
+  }
+
+  /** What a call that failed tells of the database. */
+  #note(error: unknown, failure: CheckpointError): void {
+    if (this.#circuit.hasRefused(error)) return;
+    if (OF_THE_DATABASE.has(failure.code)) this.#lastError = { code: failure.code, at: Date.now() };
+    if (this.#isOutOfReach(error)) this.#circuit.failed(failure);
+  }
+
+  #isOutOfReach(error: unknown): boolean {
+    if (error instanceof CheckpointError) return error.code === "TIMEOUT" || error.code === "UNAVAILABLE";
+    const fault = this.#dialect.classify(error);
+    // A password that was right once is wrong for the time that a server needs to come up, or to be another one.
+    return fault === "connection" || fault === "overload" || (fault === "access" && this.#wasOpen);
   }
 
   #fault(error: unknown): Fault | undefined {
@@ -106,17 +301,40 @@ export class DialectSession {
     const driver = cause.code === undefined ? "" : ` (${cause.code})`;
     return new CheckpointError(code, `${operation}: ${this.#dialect.name}: ${words}${driver}`, { cause });
   }
+
+  #newTelemetry(): Telemetry {
+    const { name, system = name, collection } = this.#dialect;
+    return new Telemetry({ system, collection, provider: this.#provider });
+  }
 }
 
-/** Enough for dozens of writers that deadlock each other, and over within about four seconds for a server that is down. */
-const MAX_RETRIES = 6;
+interface Call {
+  readonly operation: string;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  readonly attributes: Attributes | undefined;
+  retries: number;
+}
 
-/** Everything we send may be sent again: a store's id makes it one, reads and removals repeat as they are. */
-function isTransient(fault: Fault | undefined): boolean {
-  return fault === "serialization" || fault === "connection" || fault === "overload" || fault === "busy";
+function mean(before: number, newest: number): number {
+  return before + (newest - before) * LATENCY_WEIGHT;
 }
 
 const ROW_FAULTS: ReadonlySet<Fault> = new Set(["duplicate", "foreign-key", "too-large", "other"]);
+
+/** Failures that say something of the database, not of what was asked. */
+const OF_THE_DATABASE: ReadonlySet<CheckpointErrorCode> = new Set([
+  "UNAVAILABLE",
+  "TIMEOUT",
+  "CONTENTION",
+  "READ_ONLY",
+  "STORAGE_FULL",
+  "ACCESS_DENIED",
+  "SCHEMA_OUTDATED",
+  "SCHEMA_TOO_NEW",
+  "SCHEMA_MISMATCH",
+  "DATABASE_ERROR",
+]);
 
 const MEANING: Readonly<Record<Fault, readonly [CheckpointErrorCode, string]>> = {
   duplicate: ["CONFLICT", "there is another row with this key"],
@@ -136,61 +354,3 @@ const MEANING: Readonly<Record<Fault, readonly [CheckpointErrorCode, string]>> =
   timeout: ["TIMEOUT", "the server ended the statement for taking too long"],
   other: ["DATABASE_ERROR", "the database refused"],
 };
-
-/**
- * Settles when `work` does, or at the deadline, or when the caller's signal aborts, whichever is first. `work` gets a
- * signal that tells it so.
- */
-function withDeadline<Result>(
-  operation: string,
-  timeoutMs: number,
-  signal: AbortSignal | undefined,
-  work: (signal: AbortSignal) => Promise<Result>,
-): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) {
-      reject(aborted(operation));
-      return;
-    }
-    const limit = new AbortController();
-    const settle = () => {
-      clearTimeout(timer);
-      stopListening();
-    };
-    const giveUp = (error: CheckpointError) => {
-      settle();
-      reject(error);
-      limit.abort(error);
-    };
-    const timer = setTimeout(() => {
-      giveUp(new CheckpointError("TIMEOUT", `${operation}: not done within ${timeoutMs} ms`));
-    }, timeoutMs);
-    const stopListening = signal === undefined ? () => {} : listen(signal, () => giveUp(aborted(operation)));
-    // After a deadline nobody listens any more: the late answer, good or bad, has a listener all the same. What throws at
-    // once is a rejection too, or the timer would go on and hold up the process's end.
-    const running = (async () => await work(limit.signal))();
-    running.then(resolve, reject).finally(settle);
-  });
-}
-
-const callbacksOf = new WeakMap<AbortSignal, Set<() => void>>();
-
-function callBack(this: AbortSignal): void {
-  for (const callback of callbacksOf.get(this) ?? []) callback();
-}
-
-/** Calls back when the signal aborts. One listener for all calls with one signal: Node warns of more than ten. */
-function listen(signal: AbortSignal, callback: () => void): () => void {
-  const callbacks = callbacksOf.get(signal) ?? new Set();
-  callbacksOf.set(signal, callbacks);
-  callbacks.add(callback);
-  signal.addEventListener("abort", callBack); // the same listener again is no other one
-  return () => {
-    callbacks.delete(callback);
-    if (callbacks.size === 0) signal.removeEventListener("abort", callBack);
-  };
-}
-
-function aborted(operation: string): CheckpointError {
-  return new CheckpointError("ABORTED", `${operation}: the caller's signal ended it`);
-}

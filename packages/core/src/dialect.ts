@@ -25,6 +25,11 @@ export interface RowHead {
   readonly stateBytes: number;
   /** 32 bytes that name the state's content. */
   readonly digest: Uint8Array;
+  /**
+   * Not `null`: the other database of a main and its backup has not acknowledged this row yet. A time in milliseconds: from
+   * then on whoever comes by may send it; until then somebody is about to.
+   */
+  readonly pending: number | null;
 }
 
 export interface Row extends RowHead {
@@ -34,15 +39,37 @@ export interface Row extends RowHead {
    * only if there is none). Unique per agent and namespace, so that of several such inserts one succeeds.
    */
   readonly afterId: string | null;
-  /** Not `null`: another database has not acknowledged this row yet. A time in milliseconds. */
-  readonly pending: number | null;
 }
+
+/**
+ * The agent of tombstones, which no other row has. A tombstone keeps the id of a row that was removed, and nothing else of
+ * it, so that the row can come back from nowhere: its primary key is taken.
+ */
+export const NO_AGENT = "";
 
 /** The id that stands for "no row before this one" in {@link Row.afterId}. */
 export const NIL_ID = "00000000-0000-0000-0000-000000000000";
 
+/** Which write of a row it is. */
+export interface WriteKey {
+  /** The row it belongs to, and goes with. */
+  readonly checkpointId: string;
+  readonly taskId: string;
+  /** A whole number of 32 bits. */
+  readonly index: number;
+  /** Of two writes with the same row, task and index the one with the higher rank stays. 16 bytes, written as a UUID. */
+  readonly rank: string;
+}
+
+/** A result of a step that is in no checkpoint yet. `encoding`, `stateBytes`, `digest` and `state`: its value, as of a row. */
+export interface WriteRow extends WriteKey, Pick<Row, "encoding" | "stateBytes" | "digest" | "state"> {
+  readonly channel: string;
+  /** `""` where the caller gave none. */
+  readonly taskPath: string;
+}
+
 /**
- * Rows to change together, in this order: insert, rewrite, remove.
+ * Rows to change together, in this order: insert, rewrite, remove, bury, acknowledge, lease, pend, append.
  */
 export interface Change {
   /**
@@ -52,10 +79,45 @@ export interface Change {
   readonly bases?: readonly Base[];
   /** Bases before the rows that depend on them. */
   readonly insert?: readonly Row[];
-  /** Guarded: a row is rewritten only if its base is still `fromBaseId`. */
+  /**
+   * Guarded: a row is rewritten only if its base is still `fromBaseId`. `bases` names the row itself too, with its digest:
+   * in its place there may be a tombstone.
+   */
   readonly rewrite?: readonly Rewrite[];
   /** Highest id first; ids that are not there are passed over. */
   readonly remove?: readonly string[];
+  /** Tombstones, inserted when `remove` is done: they may have the ids of what it removes. */
+  readonly bury?: readonly Row[];
+  /** Rows that are pending no more, if they have this digest and are pending from this time on; others are passed over. */
+  readonly acknowledge?: readonly Acknowledgement[];
+  /** Guarded: a row becomes pending from another time on only if it still is from the one that was read. */
+  readonly lease?: readonly Lease[];
+  /**
+   * Rows that become pending from this time on; one that is so from then or later, a millisecond later than it was: whoever
+   * is sending it as it was before does not acknowledge this. Rows that are not there are passed over.
+   */
+  readonly pend?: readonly Pend[];
+  /**
+   * Writes, no two of them with the same row, task and index. Guard: each row that they belong to is there, and is no
+   * tombstone. A write takes the place of one that has the same key, unless that one's rank is higher.
+   */
+  readonly append?: readonly WriteRow[];
+}
+
+export interface Acknowledgement extends Base {
+  readonly pending: number;
+}
+
+export interface Pend {
+  readonly id: string;
+  readonly pending: number;
+}
+
+/** Whoever has the lease of a pending row sends it; others leave it alone until it runs out. */
+export interface Lease {
+  readonly id: string;
+  readonly fromPending: number;
+  readonly pending: number;
 }
 
 /** A row that others are differences to, and the content that they were made of. */
@@ -67,9 +129,11 @@ export interface Rewrite {
   readonly baseId: string | null;
   readonly encoding: string;
   readonly state: Uint8Array;
+  /** Absent: it stays. What the state says never changes, but how it is named may (a key that digests are made with). */
+  readonly digest?: Uint8Array;
 }
 
-/** All members narrow; text compares byte for byte. */
+/** All members narrow; text compares byte for byte. Asked for neither an id nor an agent, there are no tombstones. */
 export interface RowQuery {
   /** Only the row with this id. */
   readonly id?: string;
@@ -92,6 +156,24 @@ export interface RowStats {
   readonly stateBytes: number;
   /** The most rows that one state is made of: a row, its base, and so on to a whole one. 0 if there are no rows. */
   readonly longestChain: number;
+}
+
+/** Both ends are left out; absent: there is none. */
+export type IdRange = Pick<RowQuery, "since" | "before">;
+
+/** A row that is pending, and how much it has to be sent. */
+export interface PendingHead extends RowHead {
+  readonly pending: number;
+  /** The length of `state` as it is stored. */
+  readonly storedBytes: number;
+}
+
+/** All that is pending, leased or not; tombstones too. */
+export interface RowBacklog {
+  readonly rows: number;
+  readonly storedBytes: number;
+  /** The lowest {@link RowHead.pending}; `null` if there is none. */
+  readonly oldest: number | null;
 }
 
 /**
@@ -135,7 +217,16 @@ export type Fault =
 export interface Dialect {
   /** For messages: "sqlite". */
   readonly name: string;
+  /** What OpenTelemetry's conventions call the database (`db.system.name`). Default: `name`. */
+  readonly system?: string;
+  /** The table, for the same (`db.collection.name`). */
+  readonly collection?: string;
   readonly apiVersion: 1;
+  /**
+   * Absent in every dialect of a database, which gives back the digests that it was given. Core sets it where it stands in
+   * between, and encrypts: see {@link HeadDigests}.
+   */
+  readonly headDigests?: HeadDigests;
   /** Connects, then applies or verifies the schema as its options say. Called again if it failed. */
   open(signal: AbortSignal): Promise<Opened>;
   /** Connects if it must. Returns names of migrations that were missing, or in mode `"sql"` statements. */
@@ -149,11 +240,22 @@ export interface Dialect {
   readChain(id: string, signal: AbortSignal): Promise<Row[]>;
   /** Newest (highest id) first. Never reads a state. */
   list(query: RowQuery, signal: AbortSignal): Promise<RowHead[]>;
-  /** The rows whose base is one of these. */
+  /** Those of these rows, all of them different ones, that are there, tombstones too, in any order. One statement for each thousand or so. */
+  readRows(ids: readonly string[], signal: AbortSignal): Promise<Row[]>;
+  /** The writes of these rows, in any order. One statement for each thousand rows or so. */
+  readWrites(ids: readonly string[], signal: AbortSignal): Promise<WriteRow[]>;
+  /** Which writes the rows in a range of ids have, in any order. Never reads a value. */
+  writeKeys(range: IdRange, signal: AbortSignal): Promise<WriteKey[]>;
+  /** The rows that are pending from `until` or earlier on, the earliest first. Never reads a state. */
+  pending(until: number, limit: number, signal: AbortSignal): Promise<PendingHead[]>;
+  backlog(signal: AbortSignal): Promise<RowBacklog>;
+  /** How many rows have ids above `since` and below `before`; without tombstones. */
+  count(range: IdRange, signal: AbortSignal): Promise<number>;
+  /** The rows whose base is one of these, newest first. */
   dependents(ids: readonly string[], signal: AbortSignal): Promise<RowHead[]>;
   /** Distinct agent ids above `after`, in the order of their bytes; costs by what it returns, not by what there is. */
   agents(after: string | null, limit: number, signal: AbortSignal): Promise<string[]>;
-  /** Of one agent, or of all (`null`). */
+  /** Of one agent, or of all (`null`); without tombstones. */
   stats(agentId: string | null, signal: AbortSignal): Promise<RowStats>;
   /**
    * Gives space of removed rows back to whoever else needs it, a bounded step of a few dozen milliseconds. `true` if there
@@ -170,12 +272,43 @@ export interface Dialect {
   close(): Promise<void>;
 }
 
+/**
+ * Where states are encrypted, rows that are read with their state have its digest; heads have a digest made with a key, which
+ * only who can read the state can turn back. Asked after `open`. What goes into a change always has the state's own.
+ */
+export interface HeadDigests {
+  /** The digest that the head of a row has which has this content and is written with this encoding. */
+  of(digest: Uint8Array, encoding: string): Uint8Array;
+  /** Heads with this encoding have equal digests for equal contents in any dialect that says the same here; `""`: no key. */
+  space(encoding: string): string;
+}
+
+/** Whether a head is that of a row with this content. */
+export function standsFor(
+  { headDigests }: Pick<Dialect, "headDigests">,
+  head: Pick<RowHead, "digest" | "encoding">,
+  digest: Uint8Array,
+): boolean {
+  const expected = headDigests === undefined ? digest : headDigests.of(digest, head.encoding);
+  return Buffer.compare(head.digest, expected) === 0;
+}
+
+/** To compare before the digests of two heads: where it differs, only their states tell whether they are the same. */
+export function digestSpace({ headDigests }: Pick<Dialect, "headDigests">, head: Pick<RowHead, "encoding">): string {
+  return headDigests === undefined ? "" : headDigests.space(head.encoding);
+}
+
 export interface Opened {
   /**
-   * The most bytes that the rows of one commit may have together, counted by {@link rowBytes}, so that no
-   * statement is longer than what the server takes.
+   * The most bytes that the rows of one commit may have together, counted by {@link rowBytes}, and its writes, counted by
+   * {@link writeBytes}, so that no statement is longer than what the server takes.
    */
   readonly maxStatementBytes: number;
+}
+
+/** What a write adds to a statement, in bytes, in the same way. */
+export function writeBytes(write: WriteRow): number {
+  return write.state.byteLength + (write.taskId.length + write.channel.length + write.taskPath.length) * 3 + 512;
 }
 
 /** What a row adds to a statement, in bytes: its variable parts, and an allowance for all else. */

@@ -8,12 +8,15 @@
  * | `UNSUPPORTED_VALUE` | the state holds what cannot come back as it is; the message names the path | no |
  * | `STATE_TOO_LARGE` | the state, as it would be sent, is over a limit of the server; nothing was sent | no |
  * | `CONFLICT` | another checkpoint has this id, or another writer has stored after `ifLatest` | no |
+ * | `NOT_FOUND` | there is no checkpoint with this id, or it was deleted | no |
  * | `CORRUPT_CHECKPOINT` | what is stored does not match its length or digest | no |
  * | `UNSUPPORTED_FORMAT` | a newer version of Waymark has written this checkpoint | no |
+ * | `ENCRYPTION_MISMATCH` | a checkpoint is encrypted and should not be, or the other way round, or with a key that is not here | no |
  * | `SCHEMA_OUTDATED` | the schema is missing or old and may not be changed here; `sql` holds what to run | no |
  * | `SCHEMA_TOO_NEW` | a newer version has changed the schema so that this one cannot use it | no |
  * | `SCHEMA_MISMATCH` | the tables are not ours, or not as their history says | no |
  * | `UNAVAILABLE` | no connection, or it was lost, or the server takes no more | yes |
+ * | `STALE` | main is out of reach, and the backup may lack the newest; `allowStale` takes what it has | yes |
  * | `TIMEOUT` | the deadline passed; a store may or may not have taken place (storing again is safe) | yes |
  * | `CONTENTION` | a lock, deadlock or serialization failure that retries did not cure | yes |
  * | `READ_ONLY` | the database takes no writes now | yes |
@@ -29,12 +32,15 @@ export type CheckpointErrorCode =
   | "UNSUPPORTED_VALUE"
   | "STATE_TOO_LARGE"
   | "CONFLICT"
+  | "NOT_FOUND"
   | "CORRUPT_CHECKPOINT"
   | "UNSUPPORTED_FORMAT"
+  | "ENCRYPTION_MISMATCH"
   | "SCHEMA_OUTDATED"
   | "SCHEMA_TOO_NEW"
   | "SCHEMA_MISMATCH"
   | "UNAVAILABLE"
+  | "STALE"
   | "TIMEOUT"
   | "CONTENTION"
   | "READ_ONLY"
@@ -46,6 +52,7 @@ export type CheckpointErrorCode =
 
 const RETRYABLE: ReadonlySet<CheckpointErrorCode> = new Set([
   "UNAVAILABLE",
+  "STALE",
   "TIMEOUT",
   "CONTENTION",
   "READ_ONLY",
@@ -79,6 +86,11 @@ export class CheckpointError extends Error {
   static override [Symbol.hasInstance](value: unknown): boolean {
     return typeof value === "object" && value !== null && Reflect.get(value, BRAND) === true;
   }
+}
+
+/** What became of a call, in a word. */
+export function codeOf(error: unknown): CheckpointErrorCode {
+  return error instanceof CheckpointError ? error.code : "DATABASE_ERROR";
 }
 
 /** The driver's error without what may hold state, SQL or a password. */
@@ -127,7 +139,7 @@ export function rootCause(error: unknown): unknown {
 }
 
 /** A property of anything, without trusting that it is an object. */
-export function property(value: unknown, name: string): unknown {
+export function property(value: unknown, name: PropertyKey): unknown {
   return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
 }
 
@@ -157,6 +169,7 @@ export function describe(value: unknown): string {
   if (Array.isArray(value)) return "an array";
   if (typeof value === "object") {
     if (value instanceof Date) return "a Date";
+    if (value instanceof Promise) return "a Promise (is there an await missing?)";
     return "an object";
   }
   return value === undefined ? "undefined" : `a ${typeof value}`;

@@ -32,6 +32,20 @@ export function firstIdAt(timeMs: number): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7000-8000-000000000000`;
 }
 
+/** The id one below, and one above, whether they are a UUIDv7 or not: ranges leave out their ends. */
+export function predecessor(id: string): string {
+  return fromNumber(BigInt(`0x${id.replaceAll("-", "")}`) - 1n);
+}
+
+export function successor(id: string): string {
+  return fromNumber(BigInt(`0x${id.replaceAll("-", "")}`) + 1n);
+}
+
+function fromNumber(number: bigint): string {
+  const hex = number.toString(16).padStart(32, "0");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
 /** The 74 counted bits in parts that a JavaScript number holds exactly. */
 interface Tail {
   /** 12 bits: rand_a. */
@@ -89,6 +103,14 @@ export class IdClock {
 
 /** This process's: all storages share it, so that an agent may move between them. */
 export const idClock = new IdClock();
+
+/**
+ * An id for a checkpoint to store, above all that this process has made or read: for stores that somebody else may repeat.
+ * A repetition brings the same id and the same content, `createdAt` included.
+ */
+export function newCheckpointId(): string {
+  return idClock.next();
+}
 
 let pool: Uint32Array<ArrayBuffer> = new Uint32Array(0);
 let taken = 0;

@@ -5,9 +5,11 @@ import { basename, dirname, extname, join, resolve, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { members, plainObject, string } from "./checks.ts";
 import { createProvider, type Provider, parseConfig, type WaymarkConfig } from "./config.ts";
-import type { CheckpointStorage } from "./contract.ts";
+import type { CheckpointStorage, CloseOptions, CloseReport } from "./contract.ts";
 import { CheckpointError, describe, invalidArgument, property, withoutValues } from "./errors.ts";
 import type { Registry, StorageFactory } from "./registry.ts";
+import { type ReplicationPolicy, resolveReplication } from "./replication/policy.ts";
+import { nameProvider, type ReplicatedStorage, replicate } from "./replication/replicated-storage.ts";
 
 /**
  * From a config file, or from the environment, to storages. The one place of core that reads either, and that knows how
@@ -29,14 +31,14 @@ export interface OpenOptions {
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The provider called main, and a way to the others. */
-export interface ConfiguredStorage extends CheckpointStorage {
+/** The provider called main, with the one called backup behind it if there is one; and a way to each. */
+export interface ConfiguredStorage extends ReplicatedStorage {
   /** The names of all providers, in the order of the config. */
   readonly providers: readonly string[];
   /** @throws CheckpointError `INVALID_ARGUMENT` if there is none of this name. */
   provider(name: string): CheckpointStorage;
   /** Closes all providers, even if one of them fails to; then throws what the first one threw. */
-  close(): Promise<void>;
+  close(options?: CloseOptions): Promise<CloseReport>;
 }
 
 /**
@@ -50,21 +52,30 @@ export async function openCheckpointStorage(options: OpenOptions = {}): Promise<
   const found = config === undefined ? findConfigFile(cwd, configFile) : null;
   const plan =
     config !== undefined
-      ? { source: "read config", folder: cwd, providers: parseConfig("read config", config) }
+      ? { source: "read config", folder: cwd, ...parseConfig("read config", config) }
       : found !== null
         ? await readConfigFile(found)
-        : { source: "read environment", folder: cwd, providers: [providerOfEnvironment(env, cwd)] };
+        : {
+            source: "read environment",
+            folder: cwd,
+            providers: [providerOfEnvironment(env, cwd)],
+            policy: resolveReplication("checkpoint", {}),
+          };
   const storages = new Map<string, CheckpointStorage>();
+  const providers = plan.providers.map((provider) => withPathsFrom(plan.folder, provider));
+  checkBackup(plan.source, providers, plan.policy);
   try {
-    for (const provider of plan.providers) {
+    for (const provider of providers) {
       const factory = await factoryOf(plan.source, provider, registry, placesOfPackages(plan.folder, cwd));
-      storages.set(provider.name, createProvider(plan.source, factory, withPathsFrom(plan.folder, provider)));
+      const storage = createProvider(plan.source, factory, provider);
+      nameProvider(storage, provider.name);
+      storages.set(provider.name, storage);
     }
+    return configuredStorage(plan.source, storages, plan.policy);
   } catch (error) {
-    await closeAll(storages).catch(() => {}); // nothing has used them yet, and the error at hand says what to mend
+    await closeAll(null, storages).catch(() => {}); // nothing has used them yet, and the error at hand says what to mend
     throw error;
   }
-  return configuredStorage(storages);
 }
 
 function checkOptions(value: OpenOptions) {
@@ -121,7 +132,7 @@ async function readConfigFile(file: string) {
     if (error instanceof CheckpointError && error.code === "INVALID_CONFIG") throw error;
     throw new CheckpointError("INVALID_CONFIG", `${source}: ${faultOf(file, error)}`);
   }
-  return { source, folder: dirname(file), providers: parseConfig(source, loaded) };
+  return { source, folder: dirname(file), ...parseConfig(source, loaded) };
 }
 
 /** JavaScript is the running Node's own to load, so that a config shares its modules with the program. */
@@ -281,6 +292,27 @@ function databasePathOf(variable: string, rest: string, cwd: string): string {
   throw new CheckpointError("INVALID_CONFIG", `read environment: expected ${variable} to be ${forms}`);
 }
 
+/** What a second copy is good for depends on its being one. The same database by another name is noticed when it is used. */
+function checkBackup(source: string, providers: readonly Provider[], { replication }: ReplicationPolicy): void {
+  const [main, backup] = ["main", "backup"].map((name) => providers.find((provider) => provider.name === name));
+  if (main === undefined || replication === "off") return;
+  if (backup === undefined) {
+    if (replication !== "required") return;
+    const message = 'checkpoint.replication: expected a provider backup beside "required", got none';
+    throw new CheckpointError("INVALID_CONFIG", `${source}: ${message}`);
+  }
+  const place = ({ type, options }: Provider) => [
+    type,
+    options["connectionString"] ?? options["databasePath"],
+    options["schema"],
+    options["tablePrefix"] ?? "",
+  ];
+  const [one, other] = [place(main), place(backup)];
+  if (one[1] === undefined || one[1] === ":memory:" || one.some((part, index) => part !== other[index])) return;
+  const message = `${backup.field}: expected another database than that of ${main.field}, got the same`;
+  throw new CheckpointError("INVALID_CONFIG", `${source}: ${message}`);
+}
+
 /**
  * A relative `databasePath` is relative to the config's folder: wherever a process is started that uses this config, it
  * finds the same database, and does not make an empty one in silence.
@@ -344,42 +376,80 @@ function findPackage(name: string, places: readonly string[]): string | null {
   return null;
 }
 
-function configuredStorage(storages: ReadonlyMap<string, CheckpointStorage>): ConfiguredStorage {
+function configuredStorage(
+  source: string,
+  storages: ReadonlyMap<string, CheckpointStorage>,
+  policy: ReplicationPolicy,
+): ConfiguredStorage {
   const main = storages.get("main") as CheckpointStorage;
-  let closing: Promise<void> | null = null;
-  const close = () => {
-    closing ??= closeAll(storages);
+  const backup = policy.replication === "off" ? undefined : storages.get("backup");
+  const both = backup === undefined ? null : replicated(source, main, backup, policy);
+  const storage = both ?? main;
+  let closing: Promise<CloseReport> | null = null;
+  const close = (options?: CloseOptions) => {
+    closing ??= closeAll(both, storages, options);
     return closing;
   };
   return {
     providers: Object.freeze([...storages.keys()]),
     provider(name) {
-      const storage = storages.get(name);
-      if (storage !== undefined) return storage;
+      const found = storages.get(name);
+      if (found !== undefined) return found;
       const names = [...storages.keys()].join(", ");
       throw invalidArgument("name", `one of the providers ${names}`, name);
     },
-    storeCheckpoint: (checkpoint, options) => main.storeCheckpoint(checkpoint, options),
-    retrieveCheckpoint: (id, options) => main.retrieveCheckpoint(id, options),
-    retrieveLatestCheckpoint: (agentId, query) => main.retrieveLatestCheckpoint(agentId, query),
-    listCheckpoints: (query) => main.listCheckpoints(query),
-    iterateCheckpoints: (query) => main.iterateCheckpoints(query),
-    iterateAncestors: (id, options) => main.iterateAncestors(id, options),
-    listAgents: (query) => main.listAgents(query),
-    deleteCheckpoint: (id, options) => main.deleteCheckpoint(id, options),
-    deleteAgent: (agentId, query) => main.deleteAgent(agentId, query),
-    pruneCheckpoints: (policy) => main.pruneCheckpoints(policy),
-    stats: (query) => main.stats(query),
-    health: (options) => main.health(options),
-    migrate: (mode) => main.migrate(mode),
+    storeCheckpoint: (checkpoint, options) => storage.storeCheckpoint(checkpoint, options),
+    retrieveCheckpoint: (id, options) => storage.retrieveCheckpoint(id, options),
+    retrieveLatestCheckpoint: (agentId, query) => storage.retrieveLatestCheckpoint(agentId, query),
+    listCheckpoints: (query) => storage.listCheckpoints(query),
+    iterateCheckpoints: (query) => storage.iterateCheckpoints(query),
+    iterateAncestors: (id, options) => storage.iterateAncestors(id, options),
+    appendWrites: (checkpointId, writes, options) => storage.appendWrites(checkpointId, writes, options),
+    listWrites: (checkpointId, options) => storage.listWrites(checkpointId, options),
+    listAgents: (query) => storage.listAgents(query),
+    deleteCheckpoint: (id, options) => storage.deleteCheckpoint(id, options),
+    deleteAgent: (agentId, query) => storage.deleteAgent(agentId, query),
+    pruneCheckpoints: (prunePolicy) => storage.pruneCheckpoints(prunePolicy),
+    stats: (query) => storage.stats(query),
+    health: (options) => storage.health(options),
+    status: (options) => storage.status(options),
+    on: (event, listener) => storage.on(event, listener),
+    migrate: (mode) => storage.migrate(mode),
+    async reconcile(options) {
+      if (both !== null) return await both.reconcile(options);
+      throw new CheckpointError("INVALID_CONFIG", `${source}: there is no backup to reconcile main with`);
+    },
     close,
-    [Symbol.asyncDispose]: close,
+    async [Symbol.asyncDispose]() {
+      await close();
+    },
   };
 }
 
-async function closeAll(storages: ReadonlyMap<string, CheckpointStorage>): Promise<void> {
-  const closings = [...storages.values()].map(async (storage) => await storage.close());
-  for (const outcome of await Promise.allSettled(closings)) {
+function replicated(
+  source: string,
+  main: CheckpointStorage,
+  backup: CheckpointStorage,
+  policy: ReplicationPolicy,
+): ReplicatedStorage {
+  try {
+    return replicate(main, backup, policy);
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error;
+    throw new CheckpointError("INVALID_CONFIG", `${source}: checkpoint.providers: ${error.message}`);
+  }
+}
+
+/** Main and backup together, since they have something to send to each other; then the others. */
+async function closeAll(
+  both: ReplicatedStorage | null,
+  storages: ReadonlyMap<string, CheckpointStorage>,
+  options?: CloseOptions,
+): Promise<CloseReport> {
+  const [together] = await Promise.allSettled([both?.close(options)]);
+  const closings = [...storages.values()].map(async (storage) => await storage.close(options));
+  for (const outcome of [together, ...(await Promise.allSettled(closings))]) {
     if (outcome.status === "rejected") throw outcome.reason;
   }
+  return (together.status === "fulfilled" ? together.value : undefined) ?? { unsent: null };
 }

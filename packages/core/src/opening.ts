@@ -18,6 +18,11 @@ export class Opening<Result> {
     return result;
   }
 
+  /** Opens again at the next `get`: what was open is not there any more. */
+  forget(): void {
+    this.#result = null;
+  }
+
   /** What is open, once an opening under way has settled; `null` if nothing is. */
   async current(): Promise<Result | null> {
     try {

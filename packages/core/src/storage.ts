@@ -6,12 +6,15 @@ import {
   checkAgentsQuery,
   checkCallOptions,
   checkCheckpoint,
+  checkCloseOptions,
   checkLatestQuery,
   checkListQuery,
   checkLookup,
   checkPrunePolicy,
+  checkReadOptions,
   checkStatsQuery,
   checkStoreOptions,
+  checkWrites,
   decodeMetadata,
   MAX_LIMIT,
 } from "./arguments.ts";
@@ -27,13 +30,24 @@ import {
   UnreadableRow,
 } from "./chains.ts";
 import { oneOf } from "./checks.ts";
-import { DamagedState, type Snapshot, sameState, stateOf, takeSnapshot, UnknownEncoding } from "./codec/snapshots.ts";
+import {
+  DamagedState,
+  EncryptionMismatch,
+  type Snapshot,
+  sameState,
+  stateOf,
+  takeSnapshot,
+  UnknownEncoding,
+} from "./codec/snapshots.ts";
 import { MalformedText, UnsupportedValue } from "./codec/values.ts";
 import type {
   AgentCheckpointListItem,
   AgentsQuery,
   CallOptions,
   CheckpointStorage,
+  CheckpointWrite,
+  CloseOptions,
+  CloseReport,
   CommonStorageOptions,
   LatestQuery,
   ListQuery,
@@ -41,23 +55,48 @@ import type {
   NamedAgentCheckpoint,
   PrunePolicy,
   PruneResult,
+  ReadOptions,
+  StorageEvents,
   StorageHealth,
   StorageStats,
+  StorageStatus,
   StoredAgentCheckpoint,
   StoreOptions,
 } from "./contract.ts";
-import { type Change, type Dialect, NIL_ID, type Row, type RowHead, type RowQuery, rowBytes } from "./dialect.ts";
+import {
+  type Base,
+  type Change,
+  type Dialect,
+  NIL_ID,
+  type Row,
+  type RowHead,
+  type RowQuery,
+  rowBytes,
+  standsFor,
+} from "./dialect.ts";
 import { DialectSession } from "./dialect-session.ts";
 import { CheckpointError, invalidArgument, property } from "./errors.ts";
-import { idClock } from "./ids.ts";
-import { type ResolvedCommonOptions, resolveCommonOptions } from "./options.ts";
+import { Events } from "./events.ts";
+import { idClock, predecessor, successor } from "./ids.ts";
+import { type ResolvedStorageOptions, resolveCommonOptions } from "./options.ts";
+import { eachOf, lineage, PAGE } from "./paging.ts";
 import { keeper } from "./prune.ts";
 import { planRebasing, planRemoval, type Removal, type RemovalRequest } from "./removal.ts";
+import { checkNewest, sealedDialect } from "./sealing/sealed-dialect.ts";
 import { StateCache } from "./state-cache.ts";
-import { StoreQueue } from "./store-queue.ts";
-
-/** Rows of one page, where we page ourselves. */
-const PAGE = 1_000;
+import { type QueuedRow, StoreQueue } from "./store-queue.ts";
+import { isTombstone, tombstoneOf } from "./tombstones.ts";
+import {
+  bytesOfWrites,
+  idOfRank,
+  mergeWrites,
+  type PreparedWrite,
+  packWrite,
+  type RankedWrite,
+  readWrite,
+  withoutKnown,
+  withoutRepeated,
+} from "./writes.ts";
 
 /** States without a base at hand are stored whole up to this length: reading one would cost more than it saves. */
 const READ_BASE_FROM_BYTES = 16_384;
@@ -65,59 +104,122 @@ const READ_BASE_FROM_BYTES = 16_384;
 /** How many rows that stay are rewritten by one commit. */
 const REBASED_AT_ONCE = 64;
 
+/** How many tombstones one commit brings. */
+const BURIED_AT_ONCE = 100;
+const ASKED_AT_ONCE = 8;
+
 /** How often a removal is planned again because other clients have changed the rows. */
 const MAX_PLANS = 20;
 
-type StorageOptions = Pick<CommonStorageOptions, "operationTimeoutMs" | "cacheBytes" | "freeze">;
+type StorageOptions = Pick<
+  CommonStorageOptions,
+  "operationTimeoutMs" | "cacheBytes" | "freeze" | "retry" | "circuit" | "encryption"
+>;
 
 /** Makes a checkpoint storage of a dialect. For backend authors; users call a dialect package's own factory. */
 export function createStorage(dialect: Dialect, options: StorageOptions = {}): CheckpointStorage {
-  return new DialectStorage(dialect, resolveCommonOptions(options));
+  const { encryption, ...resolved } = resolveCommonOptions(options);
+  return new DialectStorage(encryption === undefined ? dialect : sealedDialect(dialect, encryption), resolved);
 }
 
-class DialectStorage implements CheckpointStorage {
-  readonly #dialect: Dialect;
-  readonly #session: DialectSession;
+/** A checkpoint that was handed in, as it was then. */
+export interface Prepared {
+  readonly head: Identity;
+  readonly snapshot: Snapshot;
+  readonly base: StoredChain | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Writes that were handed in, as they were then. `checkpointId`: `null` if it is no id of ours. */
+export interface PreparedWrites {
+  readonly checkpointId: string | null;
+  readonly writes: readonly PreparedWrite[];
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Two copies of core in one process know each other's storages by this mark. */
+const ENGINE = Symbol.for("waymark.DialectStorage");
+
+/** What stands behind a storage of `createStorage`; `null`: it is another one. */
+export function engineOf(storage: CheckpointStorage): DialectStorage | null {
+  return (property(storage, ENGINE) as DialectStorage | undefined) ?? null;
+}
+
+/** Beside the contract's, its methods are for who puts two of them together: see `replication/`. */
+export class DialectStorage implements CheckpointStorage {
+  readonly dialect: Dialect;
+  readonly session: DialectSession;
+  readonly events = new Events();
+  /** Whether what is removed leaves a tombstone that is still to be sent. */
+  leavesTombstones = false;
   readonly #freeze: boolean;
   readonly #cache: StateCache;
   readonly #queue: StoreQueue;
 
-  constructor(dialect: Dialect, { operationTimeoutMs, cacheBytes, freeze }: ResolvedCommonOptions) {
-    this.#dialect = dialect;
-    this.#session = new DialectSession(dialect, operationTimeoutMs);
+  constructor(dialect: Dialect, { cacheBytes, freeze, ...resilience }: ResolvedStorageOptions) {
+    this.dialect = dialect;
+    this.session = new DialectSession(dialect, resilience, this.events, (limit) => checkNewest(dialect, limit));
     this.#freeze = freeze;
     this.#cache = new StateCache(cacheBytes);
     this.#queue = new StoreQueue(
       (insert, bases, signal) => dialect.commit({ insert, bases }, signal),
-      (error) => this.#session.mayBeOneRows(error),
+      (error) => this.session.mayBeOneRows(error),
     );
+    Object.defineProperty(this, ENGINE, { value: this });
   }
 
   async storeCheckpoint(checkpoint: NamedAgentCheckpoint, options: StoreOptions = {}): Promise<string> {
-    // All of this comes before the first await: what the caller changes afterwards is not stored.
+    const prepared = this.prepare(checkpoint, options);
+    await this.storePrepared(prepared, null);
+    return prepared.head.id;
+  }
+
+  /** All of it at once: what the caller changes afterwards is not stored. */
+  prepare(checkpoint: NamedAgentCheckpoint, options: StoreOptions): Prepared {
     const head = checkCheckpoint(checkpoint);
     const { ifLatest, signal } = checkStoreOptions(options);
     const base = this.#cachedBase(head);
-    const snapshot = snapshotOf(checkpoint.state, base?.snapshot, this.#freeze);
+    const snapshot = snapshotOf("state", checkpoint.state, base?.snapshot, this.#freeze);
     for (const known of [head.id, head.parentId, ifLatest]) {
       if (typeof known === "string") idClock.observe(known);
     }
     const id = head.id ?? idClock.next();
     const afterId = ifLatest === undefined ? null : (ifLatest ?? NIL_ID);
     if (afterId !== null && id <= afterId) throw invalidArgument("checkpoint.id", "above options.ifLatest", id);
-    await this.#session.run("store checkpoint", signal, (limit, { maxStatementBytes }) =>
-      this.#store({ ...head, id, afterId }, snapshot, base, maxStatementBytes, limit),
+    return { head: { ...head, id, afterId }, snapshot, base, signal };
+  }
+
+  /** `pending`: see `RowHead`. The row as it was inserted, and what it was made the difference to; `null`: it was there. */
+  storePrepared({ head, snapshot, base, signal }: Prepared, pending: number | null): Promise<QueuedRow | null> {
+    const fate: Fate = { unknown: false };
+    return this.session.run(
+      "store checkpoint",
+      signal,
+      async (limit, { maxStatementBytes }) => {
+        try {
+          return await this.#store({ ...head, pending }, snapshot, base, fate, maxStatementBytes, limit);
+        } catch (error) {
+          fate.unknown ||= this.session.isUnknown(error);
+          throw error;
+        }
+      },
+      { "waymark.state.bytes": snapshot.stateBytes },
     );
-    return id;
+  }
+
+  /** One that another storage has prepared: what that has cached may be no base here. */
+  async storeElsewhere(prepared: Prepared, pending: number | null): Promise<QueuedRow | null> {
+    return await this.storePrepared({ ...prepared, base: this.#cachedBase(prepared.head) }, pending);
   }
 
   async #store(
-    head: Identity,
+    head: PendingIdentity,
     snapshot: Snapshot,
     cachedBase: StoredChain | undefined,
+    fate: Fate,
     maxBytes: number,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<QueuedRow | null> {
     const base = cachedBase ?? (await this.#readBase(head, snapshot, signal));
     let next = await packNext(head.id, snapshot, base);
     let stored = await this.#insert(head, next, maxBytes, signal);
@@ -131,8 +233,12 @@ class DialectStorage implements CheckpointStorage {
       next = await packWhole(head.id, snapshot);
       stored = await this.#insert(head, next, maxBytes, signal);
     }
-    if (!stored) await this.#explainRefusal(toRow(head, next), snapshot, signal);
-    else if (!isSmall(snapshot)) this.#cache.put(lineOf(head), next.chain, next.base?.id ?? null);
+    if (!stored) {
+      await this.#explainRefusal(toRow(head, next), snapshot, fate, signal);
+      return null;
+    }
+    if (!isSmall(snapshot)) this.#cache.put(lineOf(head), next.chain, next.base?.id ?? null);
+    return { row: toRow(head, next), base: baseOf(next) };
   }
 
   #cachedBase({ parentId, ...head }: Pick<CheckedCheckpoint, "agentId" | "namespace" | "parentId">) {
@@ -144,53 +250,59 @@ class DialectStorage implements CheckpointStorage {
   async #readBase(head: Identity, { stateBytes }: Snapshot, signal: AbortSignal): Promise<StoredChain | null> {
     if (stateBytes < READ_BASE_FROM_BYTES) return null;
     const { agentId, namespace, id } = head;
-    const [latest] = await this.#dialect.list({ agentId, namespace, before: id, limit: 1 }, signal);
+    const [latest] = await this.dialect.list({ agentId, namespace, before: id, limit: 1 }, signal);
     if (latest === undefined) return null;
-    return await findState(this.#dialect, latest.id, signal);
+    return await findState(this.dialect, latest.id, signal);
   }
 
   /** `false`: the row, or another one after the same row, is there; or its base is not. */
-  async #insert(head: Identity, packed: PackedChain, maxBytes: number, signal: AbortSignal): Promise<boolean> {
+  async #insert(head: PendingIdentity, packed: PackedChain, maxBytes: number, signal: AbortSignal): Promise<boolean> {
     const row = toRow(head, packed);
     const bytes = rowBytes(row);
-    if (bytes > maxBytes) throw tooLarge(bytes, maxBytes);
-    const base = packed.base === null ? null : { id: packed.base.id, digest: packed.base.snapshot.digest };
+    if (bytes > maxBytes) throw tooLarge("store checkpoint", bytes, maxBytes);
+    const base = baseOf(packed);
     try {
       if (row.afterId === null) return await this.#queue.insert({ row, base }, maxBytes, signal);
-      return await this.#dialect.commit({ insert: [row], bases: base === null ? [] : [base] }, signal);
+      return await this.dialect.commit({ insert: [row], bases: base === null ? [] : [base] }, signal);
     } catch (error) {
-      if (this.#session.isDuplicate(error) || this.#session.isForeignKey(error)) return false;
+      if (this.session.isDuplicate(error) || this.session.isForeignKey(error)) return false;
       throw error;
     }
   }
 
   /** Returns if the row is there: an earlier attempt, whose answer was lost, has stored it. */
-  async #explainRefusal(row: Row, snapshot: Snapshot, signal: AbortSignal): Promise<void> {
-    const [existing] = await this.#dialect.list({ id: row.id, limit: 1 }, signal);
+  async #explainRefusal(row: Row, snapshot: Snapshot, fate: Fate, signal: AbortSignal): Promise<void> {
+    const [existing] = await this.dialect.list({ id: row.id, limit: 1 }, signal);
     if (existing === undefined) {
       if (row.afterId === null) {
         throw new CheckpointError("CONTENTION", `store checkpoint: ${row.id} was there, and was deleted meanwhile`);
       }
+      if (fate.unknown) {
+        // That it is not there may mean that it was stored, and removed since: whoever would make it again would do it twice.
+        const message = `store checkpoint: the connection was lost, and whether ${row.id} was stored then nobody can tell now`;
+        throw new CheckpointError("UNAVAILABLE", message);
+      }
       const expected = row.afterId === NIL_ID ? "the agent to have no checkpoint" : `${row.afterId} to be the latest`;
       throw new CheckpointError("CONFLICT", `store checkpoint: expected ${expected}, but another one was stored`);
     }
+    if (isTombstone(existing)) throw new CheckpointError("CONFLICT", `store checkpoint: ${row.id} was deleted`);
     if (!(await this.#isSame(existing, row, snapshot, signal))) {
       throw new CheckpointError("CONFLICT", `store checkpoint: ${row.id} is there with other content`);
     }
   }
 
-  async #isSame(existing: RowHead, row: Row, snapshot: Snapshot, signal: AbortSignal): Promise<boolean> {
-    if (IDENTITY.some((member) => existing[member] !== row[member])) return false;
-    if (Buffer.compare(existing.digest, row.digest) === 0) return true;
+  async #isSame(existing: RowHead, row: RowHead, snapshot: Snapshot, signal: AbortSignal): Promise<boolean> {
+    if (!haveSameHead(existing, row)) return false;
+    if (standsFor(this.dialect, existing, row.digest)) return true;
     // Another version may have cut the same text into other pieces.
-    const stored = await findState(this.#dialect, row.id, signal);
+    const stored = await findState(this.dialect, row.id, signal);
     return stored !== null && sameState(stored.snapshot, snapshot);
   }
 
-  async retrieveCheckpoint(id: string, options: CallOptions = {}): Promise<StoredAgentCheckpoint | null> {
+  async retrieveCheckpoint(id: string, options: ReadOptions = {}): Promise<StoredAgentCheckpoint | null> {
     const known = checkLookup("id", id);
-    const { signal } = checkCallOptions(options);
-    return await this.#session.run("retrieve checkpoint", signal, (limit) =>
+    const { signal } = checkReadOptions(options);
+    return await this.session.run("retrieve checkpoint", signal, (limit) =>
       known === null ? Promise.resolve(null) : this.#read(known, limit),
     );
   }
@@ -198,10 +310,10 @@ class DialectStorage implements CheckpointStorage {
   async retrieveLatestCheckpoint(agentId: string, query: LatestQuery = {}): Promise<StoredAgentCheckpoint | null> {
     const agent = checkAgentId(agentId);
     const { namespace = "", signal } = checkLatestQuery(query);
-    return await this.#session.run("retrieve latest checkpoint", signal, async (limit) => {
+    return await this.session.run("retrieve latest checkpoint", signal, async (limit) => {
       let gone: string | null = null;
       for (;;) {
-        const [head] = await this.#dialect.list({ agentId: agent, namespace, limit: 1 }, limit);
+        const [head] = await this.dialect.list({ agentId: agent, namespace, limit: 1 }, limit);
         if (head === undefined) return null;
         const checkpoint = await this.#read(head.id, limit);
         if (checkpoint !== null) return checkpoint;
@@ -221,21 +333,21 @@ class DialectStorage implements CheckpointStorage {
     const found = this.#cache.find(id);
     if (found !== undefined) {
       // Whether it is still there, and what else belongs to it, only the database knows.
-      const [head] = await this.#dialect.list({ id, limit: 1 }, signal);
-      if (head !== undefined && Buffer.compare(head.digest, found.snapshot.digest) === 0) {
+      const [head] = await this.dialect.list({ id, limit: 1 }, signal);
+      if (head !== undefined && standsFor(this.dialect, head, found.snapshot.digest)) {
         return this.#checkpointOf(head, found);
       }
       this.#cache.forget(id);
     }
-    const rows = await this.#dialect.readChain(id, signal);
+    const rows = await this.dialect.readChain(id, signal);
     const [row] = rows;
-    if (row === undefined) return null;
+    if (row === undefined || isTombstone(row)) return null;
     try {
       const chain = (await readChain(rows))[0] as StoredChain;
       if (!isSmall(chain.snapshot)) this.#cache.put(lineOf(row), chain, null);
       return this.#checkpointOf(row, chain);
     } catch (error) {
-      throw unreadable(id, error);
+      throw unreadable("retrieve checkpoint", id, error);
     }
   }
 
@@ -244,19 +356,19 @@ class DialectStorage implements CheckpointStorage {
     try {
       return { ...toItem(row, decodeMetadataOf(row)), state: stateOf(snapshot) };
     } catch (error) {
-      throw unreadable(row.id, error);
+      throw unreadable("retrieve checkpoint", row.id, error);
     }
   }
 
   async listCheckpoints(query: ListQuery = {}): Promise<AgentCheckpointListItem[]> {
     const { rows, signal } = checkListQuery(query);
-    return await this.#session.run("list checkpoints", signal, async (limit) =>
+    return await this.session.run("list checkpoints", signal, async (limit) =>
       rows === null ? [] : await this.#page(rows, limit),
     );
   }
 
   async #page(query: RowQuery, signal: AbortSignal): Promise<AgentCheckpointListItem[]> {
-    const rows = await this.#dialect.list(query, signal);
+    const rows = await this.dialect.list(query, signal);
     const [newest] = rows;
     if (newest !== undefined) idClock.observe(newest.id);
     return rows.map((row) => toItem(row, metadataOrNothing(row)));
@@ -264,74 +376,98 @@ class DialectStorage implements CheckpointStorage {
 
   iterateCheckpoints(query: ListQuery = {}): AsyncIterableIterator<AgentCheckpointListItem> {
     const { rows, limit = Number.POSITIVE_INFINITY, signal } = checkListQuery(query);
-    return this.#iterate(rows, limit, signal);
+    if (rows === null) return eachOf(0, async () => []);
+    return eachOf(limit, (before, pageSize) => {
+      const page: RowQuery = { ...rows, ...(before === undefined ? {} : { before }), limit: pageSize };
+      return this.session.run("iterate checkpoints", signal, (deadline) => this.#page(page, deadline));
+    });
   }
 
-  async *#iterate(
-    first: RowQuery | null,
-    total: number,
-    signal: AbortSignal | undefined,
-  ): AsyncIterableIterator<AgentCheckpointListItem> {
-    let query = first;
-    let left = total;
-    while (query !== null && left > 0) {
-      const page: RowQuery = { ...query, limit: Math.min(PAGE, left) };
-      const items = await this.#session.run("iterate checkpoints", signal, (limit) => this.#page(page, limit));
-      yield* items;
-      left -= items.length;
-      const last = items.at(-1);
-      query = last === undefined || items.length < page.limit ? null : { ...query, before: last.id };
-    }
-  }
-
-  iterateAncestors(id: string, options: CallOptions = {}): AsyncIterableIterator<AgentCheckpointListItem> {
+  iterateAncestors(id: string, options: ReadOptions = {}): AsyncIterableIterator<AgentCheckpointListItem> {
     const known = checkLookup("id", id);
+    const { signal } = checkReadOptions(options);
+    return lineage(known, (wanted) => this.withOlder(wanted, signal));
+  }
+
+  /** A checkpoint, if it is there, and those before it in its line: its ancestors, most often. */
+  async withOlder(id: string, signal?: AbortSignal): Promise<AgentCheckpointListItem[]> {
+    return await this.session.run("iterate ancestors", signal, async (limit) => {
+      const [row] = await this.dialect.list({ id, limit: 1 }, limit);
+      if (row === undefined || isTombstone(row)) return [];
+      const { agentId, namespace } = row;
+      return [
+        toItem(row, metadataOrNothing(row)),
+        ...(await this.#page({ agentId, namespace, before: row.id, limit: PAGE }, limit)),
+      ];
+    });
+  }
+
+  async appendWrites(checkpointId: string, writes: readonly CheckpointWrite[], options: CallOptions = {}) {
+    await this.appendPrepared(this.prepareWrites(checkpointId, writes, options), null);
+  }
+
+  /** All of it at once, as with {@link DialectStorage.prepare}. */
+  prepareWrites(checkpointId: string, writes: readonly CheckpointWrite[], options: CallOptions): PreparedWrites {
+    const known = checkLookup("checkpointId", checkpointId);
     const { signal } = checkCallOptions(options);
-    return this.#ancestors(known, signal);
+    const prepared = checkWrites(writes).map((head, at) => {
+      const { value } = writes[at] as CheckpointWrite;
+      return { ...head, snapshot: snapshotOf(`writes[${at}].value`, value, undefined, false) };
+    });
+    return { checkpointId: known, writes: withoutRepeated(prepared), signal };
   }
 
-  async *#ancestors(
-    from: string | null,
-    signal: AbortSignal | undefined,
-  ): AsyncIterableIterator<AgentCheckpointListItem> {
-    const shown = new Set<string>(); // ids that callers bring may name each other as parents
-    let rows = new Map<string, RowHead>();
-    let id = from;
-    while (id !== null && !shown.has(id)) {
-      const wanted: string = id;
-      if (!rows.has(wanted)) {
-        rows = await this.#session.run("iterate ancestors", signal, (limit) => this.#withOlder(wanted, limit));
+  /** `pending`: from when on the checkpoint is pending, with what was appended; `null`: nobody is to be sent it. */
+  async appendPrepared({ checkpointId: id, writes, signal }: PreparedWrites, pending: number | null): Promise<void> {
+    await this.session.run("append writes", signal, async (limit, { maxStatementBytes }) => {
+      if (id === null) throw noCheckpoint("append writes", "with such an id");
+      const known = await this.dialect.writeKeys({ since: predecessor(id), before: successor(id) }, limit);
+      // What is there came first, whatever the clocks of those say who wrote it.
+      for (const key of known) idClock.observe(idOfRank(key));
+      const rank = idClock.next();
+      const append = await Promise.all(withoutKnown(writes, known).map((write) => packWrite(id, write, rank)));
+      if (append.length === 0) {
+        const [row] = await this.dialect.list({ id, limit: 1 }, limit);
+        if (row === undefined || isTombstone(row)) throw noCheckpoint("append writes", id);
+        return;
       }
-      const row = rows.get(wanted);
-      if (row === undefined) return;
-      idClock.observe(row.id);
-      yield toItem(row, metadataOrNothing(row));
-      shown.add(row.id);
-      id = row.parentId;
-    }
+      const bytes = bytesOfWrites(append);
+      if (bytes > maxStatementBytes) throw tooLarge("append writes", bytes, maxStatementBytes);
+      const pend = pending === null ? [] : [{ id, pending }];
+      if (!(await this.#commitPlan({ append, pend }, limit))) throw noCheckpoint("append writes", id);
+    });
   }
 
-  /** A row, if it is there, and a page of those before it in its line: its ancestors, most often. */
-  async #withOlder(id: string, signal: AbortSignal): Promise<Map<string, RowHead>> {
-    const [row] = await this.#dialect.list({ id, limit: 1 }, signal);
-    if (row === undefined) return new Map();
-    const { agentId, namespace } = row;
-    const older = await this.#dialect.list({ agentId, namespace, before: row.id, limit: PAGE }, signal);
-    return new Map([row, ...older].map((one) => [one.id, one]));
+  async listWrites(checkpointId: string, options: ReadOptions = {}): Promise<CheckpointWrite[]> {
+    return (await this.rankedWrites(checkpointId, options)).map(({ write }) => write);
+  }
+
+  async rankedWrites(checkpointId: string, options: ReadOptions): Promise<RankedWrite[]> {
+    const id = checkLookup("checkpointId", checkpointId);
+    const { signal } = checkReadOptions(options);
+    return await this.session.run("list writes", signal, async (limit) => {
+      const rows = id === null ? [] : await this.dialect.readWrites([id], limit);
+      for (const row of rows) idClock.observe(idOfRank(row));
+      try {
+        return mergeWrites(await Promise.all(rows.map(readWrite)));
+      } catch (error) {
+        throw unreadable("list writes", id as string, error);
+      }
+    });
   }
 
   async listAgents(query: AgentsQuery = {}): Promise<string[]> {
     const { after, limit, signal } = checkAgentsQuery(query);
-    return await this.#session.run("list agents", signal, (deadline) => this.#dialect.agents(after, limit, deadline));
+    return await this.session.run("list agents", signal, (deadline) => this.dialect.agents(after, limit, deadline));
   }
 
   async deleteCheckpoint(id: string, options: CallOptions = {}): Promise<boolean> {
     const known = checkLookup("id", id);
     const { signal } = checkCallOptions(options);
-    return await this.#session.run("delete checkpoint", signal, async (limit, { maxStatementBytes }) => {
+    return await this.session.run("delete checkpoint", signal, async (limit, { maxStatementBytes }) => {
       if (known === null) return false;
-      const [row] = await this.#dialect.list({ id: known, limit: 1 }, limit);
-      if (row === undefined) return false;
+      const [row] = await this.dialect.list({ id: known, limit: 1 }, limit);
+      if (row === undefined || isTombstone(row)) return false;
       const isDoomed = (one: string) => one === known;
       const { kept } = await this.#removeSome({ ids: [known], isDoomed, maxRowBytes: maxStatementBytes }, limit);
       if (kept === "damaged") {
@@ -342,7 +478,7 @@ class DialectStorage implements CheckpointStorage {
         const message = `delete checkpoint: a later one builds on ${known}, and is too large to be written without it`;
         throw new CheckpointError("STATE_TOO_LARGE", message);
       }
-      await this.#dialect.reclaim(limit);
+      await this.dialect.reclaim(limit);
       return true;
     });
   }
@@ -351,7 +487,7 @@ class DialectStorage implements CheckpointStorage {
     const agent = checkAgentId(agentId);
     const { namespace, signal } = checkLatestQuery(query);
     let removed = 0;
-    for await (const rows of this.#heads("delete agent", agent, namespace ?? null, signal)) {
+    for await (const rows of this.heads("delete agent", within(agent, namespace), signal)) {
       const ids = rows.map((row) => row.id);
       removed += await this.#remove("delete agent", ids, () => true, signal);
     }
@@ -376,8 +512,8 @@ class DialectStorage implements CheckpointStorage {
     let after: string | null = null;
     for (;;) {
       const cursor: string | null = after;
-      const page: string[] = await this.#session.run("prune checkpoints", signal, (limit) =>
-        this.#dialect.agents(cursor, PAGE, limit),
+      const page: string[] = await this.session.run("prune checkpoints", signal, (limit) =>
+        this.dialect.agents(cursor, PAGE, limit),
       );
       yield* page;
       if (page.length < PAGE) return;
@@ -394,7 +530,11 @@ class DialectStorage implements CheckpointStorage {
     const keepers = new Map<string, (row: RowHead) => boolean>();
     const doomed = new Set<string>(); // highest first
     const kept: Pick<RowHead, "id" | "baseId">[] = []; // too
-    for await (const rows of this.#heads("prune checkpoints", agent, policy.namespace, policy.signal)) {
+    for await (const rows of this.heads(
+      "prune checkpoints",
+      within(agent, policy.namespace ?? undefined),
+      policy.signal,
+    )) {
       for (const row of rows) {
         const keep = keepers.get(row.namespace) ?? keeper(policy, nowMs);
         keepers.set(row.namespace, keep);
@@ -418,21 +558,19 @@ class DialectStorage implements CheckpointStorage {
     }
   }
 
-  /** All heads of an agent, newest first, in pages; what is stored meanwhile is not among them. */
-  async *#heads(
+  /** All heads that match, newest first, in pages; what is stored meanwhile is not among them. */
+  async *heads(
     operation: string,
-    agentId: string,
-    namespace: string | null,
+    query: Omit<RowQuery, "limit">,
     signal: AbortSignal | undefined,
   ): AsyncIterableIterator<RowHead[]> {
-    const query: RowQuery = { agentId, ...(namespace === null ? {} : { namespace }), limit: PAGE };
-    let before: string | undefined;
-    for (;;) {
-      const page: RowQuery = before === undefined ? query : { ...query, before };
-      const rows = await this.#session.run(operation, signal, (limit) => this.#dialect.list(page, limit));
+    for (let page: RowQuery = { ...query, limit: PAGE }; ; ) {
+      const rows = await this.session.run(operation, signal, (limit) => this.dialect.list(page, limit));
       if (rows.length > 0) yield rows;
-      if (rows.length < PAGE) return;
-      before = rows.at(-1)?.id;
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < PAGE) return;
+      page = { ...page, before: last.id };
+      await setImmediate(); // some databases answer before anything else has its turn
     }
   }
 
@@ -446,7 +584,7 @@ class DialectStorage implements CheckpointStorage {
     let removed = 0;
     for (let left = ids; left.length > 0; ) {
       const some = left.slice(0, MAX_LIMIT);
-      const step = await this.#session.run(operation, signal, (limit, { maxStatementBytes: maxRowBytes }) =>
+      const step = await this.session.run(operation, signal, (limit, { maxStatementBytes: maxRowBytes }) =>
         this.#removeSome({ ids: some, isDoomed, maxRowBytes }, limit),
       );
       removed += step.removed;
@@ -468,8 +606,8 @@ class DialectStorage implements CheckpointStorage {
   ): Promise<void> {
     for (let left = ids; left.length > 0; ) {
       const some = left.slice(0, REBASED_AT_ONCE);
-      const done = await this.#session.run(operation, signal, async (limit, { maxStatementBytes: maxRowBytes }) => {
-        const rebasing = await planRebasing(this.#dialect, { ids: some, isDoomed, maxRowBytes }, limit);
+      const done = await this.session.run(operation, signal, async (limit, { maxStatementBytes: maxRowBytes }) => {
+        const rebasing = await planRebasing(this.dialect, { ids: some, isDoomed, maxRowBytes }, limit);
         await this.#commitPlan(rebasing.change, limit); // who was in the way is met again when the rows are removed
         return rebasing.ids.length;
       });
@@ -484,8 +622,10 @@ class DialectStorage implements CheckpointStorage {
     signal: AbortSignal,
   ): Promise<{ done: number; removed: number; kept: Removal["kept"] }> {
     for (let plan = 1; plan <= MAX_PLANS; plan++) {
-      const { ids, change, kept } = await planRemoval(this.#dialect, request, signal);
-      if (change.remove.length === 0 || (await this.#commitPlan(change, signal))) {
+      const { ids, change, kept } = await planRemoval(this.dialect, request, signal);
+      const now = Date.now();
+      const bury = this.leavesTombstones ? change.remove.map((id) => tombstoneOf(id, now, now)) : [];
+      if (change.remove.length === 0 || (await this.#commitPlan({ ...change, bury }, signal))) {
         for (const id of change.remove) this.#cache.forget(id);
         return { done: ids.length, removed: change.remove.length, kept };
       }
@@ -496,21 +636,112 @@ class DialectStorage implements CheckpointStorage {
   /** `false`: other clients have changed the rows since it was planned. */
   async #commitPlan(change: Change, signal: AbortSignal): Promise<boolean> {
     try {
-      return await this.#dialect.commit(change, signal);
+      return await this.dialect.commit(change, signal);
     } catch (error) {
-      if (this.#session.isForeignKey(error)) return false;
+      if (this.session.isForeignKey(error) || this.session.isDuplicate(error)) return false;
       throw error;
     }
   }
 
-  async #reclaim(operation: string, signal: AbortSignal | undefined): Promise<void> {
-    while (await this.#session.run(operation, signal, (limit) => this.#dialect.reclaim(limit))) await setImmediate();
+  /** Whether it is known that this checkpoint was deleted. */
+  async isBuried(id: string, signal?: AbortSignal): Promise<boolean> {
+    return await this.session.run("look for a tombstone", signal, async (limit) => {
+      const [head] = await this.dialect.list({ id, limit: 1 }, limit);
+      return head !== undefined && isTombstone(head);
+    });
   }
 
-  async stats(query: { readonly agentId?: string } & CallOptions = {}): Promise<StorageStats> {
+  /** Those of these that are known to have been deleted. */
+  async buriedAmong(ids: readonly string[], signal?: AbortSignal): Promise<ReadonlySet<string>> {
+    const buried = new Set<string>();
+    for (let at = 0; at < ids.length; at += PAGE) {
+      const some = ids.slice(at, at + PAGE);
+      const rows = await this.session.run("look for tombstones", signal, (limit) => this.dialect.readRows(some, limit));
+      for (const row of rows) if (isTombstone(row)) buried.add(row.id);
+    }
+    return buried;
+  }
+
+  /**
+   * Puts tombstones in the place of these checkpoints, whether they are here or not: what is not here cannot come any more.
+   * `pending`: see `RowHead`. Returns how many were here.
+   */
+  async bury(ids: readonly string[], pending: number | null, signal?: AbortSignal): Promise<number> {
+    let removed = 0;
+    for (let left = [...ids].sort().reverse(); left.length > 0; ) {
+      const some = left.slice(0, BURIED_AT_ONCE);
+      const step = await this.session.run("delete checkpoint", signal, (limit, { maxStatementBytes: maxRowBytes }) =>
+        this.#burySome(some, new Set(ids), maxRowBytes, pending, limit),
+      );
+      removed += step.removed;
+      left = left.slice(step.done);
+    }
+    return removed;
+  }
+
+  async #burySome(
+    ids: readonly string[],
+    doomed: ReadonlySet<string>,
+    maxRowBytes: number,
+    pending: number | null,
+    signal: AbortSignal,
+  ): Promise<{ done: number; removed: number }> {
+    const isDoomed = (id: string) => doomed.has(id);
+    // A new backup has none of them.
+    const all = ids.map((id) => tombstoneOf(id, Date.now(), pending));
+    if (await this.#commitPlan({ bury: all }, signal)) return { done: ids.length, removed: 0 };
+    for (let plan = 1; plan <= MAX_PLANS; plan++) {
+      const heads = await this.#headsOf(ids, signal);
+      const here = ids.filter((id) => heads.has(id) && !isTombstone(heads.get(id) as RowHead));
+      const removal = await planRemoval(this.dialect, { ids: here, isDoomed, maxRowBytes }, signal);
+      const done = removal.ids.length < here.length ? ids.indexOf(removal.ids.at(-1) as string) + 1 : ids.length;
+      const { remove } = removal.change;
+      const absent = ids.slice(0, done).filter((id) => !heads.has(id));
+      const bury = [...remove, ...absent].map((id) => tombstoneOf(id, Date.now(), pending));
+      if (bury.length === 0 || (await this.#commitPlan({ ...removal.change, bury }, signal))) {
+        for (const id of remove) this.#cache.forget(id);
+        return { done, removed: remove.length };
+      }
+    }
+    throw new CheckpointError("CONTENTION", "remove checkpoints: other clients keep on changing what builds on them");
+  }
+
+  async #headsOf(ids: readonly string[], signal: AbortSignal): Promise<Map<string, RowHead>> {
+    const heads = new Map<string, RowHead>();
+    for (let at = 0; at < ids.length; at += ASKED_AT_ONCE) {
+      const some = ids.slice(at, at + ASKED_AT_ONCE).map((id) => this.dialect.list({ id, limit: 1 }, signal));
+      for (const head of (await Promise.all(some)).flat()) heads.set(head.id, head);
+    }
+    return heads;
+  }
+
+  /** The state of a row that another storage has read, stored as one of ours. */
+  async storeSnapshot(row: RowHead, snapshot: Snapshot, signal?: AbortSignal): Promise<void> {
+    const { agentId, namespace, name, parentId, createdAt, metadata, id } = row;
+    const head = { agentId, namespace, name, parentId, createdAt, metadata, id, afterId: null };
+    await this.storePrepared({ head, snapshot, base: this.#cachedBase(head), signal }, null);
+  }
+
+  /** Whether a row says the same as one that is here, with this head, whatever pieces their texts were cut into. */
+  async saysTheSame(
+    here: RowHead,
+    row: RowHead,
+    read: () => Promise<Snapshot | null>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (!haveSameHead(here, row)) return false;
+    const [state, other] = [await findState(this.dialect, here.id, signal), await read()];
+    return state !== null && other !== null && sameState(state.snapshot, other);
+  }
+
+  async #reclaim(operation: string, signal: AbortSignal | undefined): Promise<void> {
+    while (await this.session.run(operation, signal, (limit) => this.dialect.reclaim(limit))) await setImmediate();
+  }
+
+  async stats(query: { readonly agentId?: string } & ReadOptions = {}): Promise<StorageStats> {
     const { agentId, signal } = checkStatsQuery(query);
-    return await this.#session.run("count checkpoints", signal, async (limit) => {
-      const { rows, ...counts } = await this.#dialect.stats(agentId, limit);
+    return await this.session.run("count checkpoints", signal, async (limit) => {
+      const { rows, ...counts } = await this.dialect.stats(agentId, limit);
       return { checkpoints: rows, ...counts };
     });
   }
@@ -520,7 +751,7 @@ class DialectStorage implements CheckpointStorage {
     const start = performance.now();
     const elapsed = () => performance.now() - start;
     try {
-      await this.#session.run("check health", signal, (limit) => this.#dialect.ping(limit));
+      await this.session.ping(signal);
       return { ok: true, latencyMs: elapsed() };
     } catch (error) {
       return { ok: false, latencyMs: elapsed(), error: error as CheckpointError };
@@ -529,49 +760,76 @@ class DialectStorage implements CheckpointStorage {
 
   async migrate(mode: MigrateMode = "apply"): Promise<string[]> {
     const checked = oneOf("mode", mode, ["apply", "verify", "sql"]);
-    return await this.#session.runUnopened("migrate schema", undefined, (limit) =>
-      this.#dialect.migrate(checked, limit),
-    );
+    return await this.session.runUnopened("migrate schema", undefined, (limit) => this.dialect.migrate(checked, limit));
   }
 
-  close(): Promise<void> {
-    return this.#session.close();
+  async status(options: CallOptions = {}): Promise<StorageStatus> {
+    checkCallOptions(options);
+    return { providers: { main: { ...this.session.status(), backlog: null } }, mode: "main" };
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  on<Name extends keyof StorageEvents>(event: Name, listener: (event: StorageEvents[Name]) => void): () => void {
+    return this.events.on(event, listener);
+  }
+
+  async close(options: CloseOptions = {}): Promise<CloseReport> {
+    checkCloseOptions(options);
+    await this.session.close();
+    return { unsent: null };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 }
 
-function snapshotOf(state: unknown, like: Snapshot | undefined, freeze: boolean): Snapshot {
+/** An agent, in one namespace or in all. */
+function within(agentId: string, namespace: string | undefined): Pick<RowQuery, "agentId" | "namespace"> {
+  return namespace === undefined ? { agentId } : { agentId, namespace };
+}
+
+/** `field`: what it is called in the messages of errors, `state` or a write's value. */
+function snapshotOf(field: string, state: unknown, like: Snapshot | undefined, freeze: boolean): Snapshot {
+  const operation = field === "state" ? "store checkpoint" : "append writes";
   try {
     return takeSnapshot(state, { like, freeze });
   } catch (error) {
     if (error instanceof UnsupportedValue) {
-      throw new CheckpointError("UNSUPPORTED_VALUE", `store checkpoint: ${error.message}`);
+      throw new CheckpointError("UNSUPPORTED_VALUE", `${operation}: ${error.message.replace(/^state/, field)}`);
     }
     // Of the engine (JSON.stringify, allocation), or of Node (base64).
     const tooLong = error instanceof RangeError && /string length|buffer|array length/i.test(error.message);
     if (tooLong || property(error, "code") === "ERR_STRING_TOO_LONG") {
-      throw new CheckpointError("STATE_TOO_LARGE", "store checkpoint: the state's JSON is longer than a string can be");
+      throw new CheckpointError("STATE_TOO_LARGE", `${operation}: the ${field}'s JSON is longer than a string can be`);
     }
     if (error instanceof RangeError) {
       throw new CheckpointError(
         "UNSUPPORTED_VALUE",
-        "store checkpoint: the state is nested deeper than the stack reaches",
+        `${operation}: the ${field} is nested deeper than the stack reaches`,
       );
     }
     // A getter or proxy of the state threw: its error is the caller's, and may hold the caller's data.
-    throw new CheckpointError("UNSUPPORTED_VALUE", "store checkpoint: reading the state threw an error");
+    throw new CheckpointError("UNSUPPORTED_VALUE", `${operation}: reading the ${field} threw an error`);
   }
 }
 
-/** All of a row but its state. */
+/** All of a row but its state, and whether it is pending. */
 type Identity = CheckedCheckpoint & { readonly id: string; readonly afterId: string | null };
 
-function toRow(head: Identity, { base, packed, chain: { snapshot } }: PackedChain): Row {
+type PendingIdentity = Identity & { readonly pending: number | null };
+
+function toRow(head: PendingIdentity, { base, packed, chain: { snapshot } }: PackedChain): Row {
   const { stateBytes, digest } = snapshot;
-  return { ...head, ...packed, stateBytes, digest, baseId: base?.id ?? null, pending: null };
+  return { ...head, ...packed, stateBytes, digest, baseId: base?.id ?? null };
+}
+
+function baseOf({ base }: PackedChain): Base | null {
+  return base === null ? null : { id: base.id, digest: base.snapshot.digest };
+}
+
+/** Whether an attempt to store has failed so that it may have taken place. */
+interface Fate {
+  unknown: boolean;
 }
 
 /** A list item; members that were not given are absent. */
@@ -600,24 +858,36 @@ function metadataOrNothing(row: RowHead): AgentCheckpointListItem["metadata"] {
   }
 }
 
+/** Whether two rows say the same of their checkpoints, all but the state. */
+export function haveSameHead(one: RowHead, other: RowHead): boolean {
+  return IDENTITY.every((member) => one[member] === other[member]);
+}
+
 const IDENTITY = ["agentId", "namespace", "name", "parentId", "createdAt", "metadata", "stateBytes"] as const;
 
-function unreadable(id: string, error: unknown): CheckpointError {
+function unreadable(operation: string, id: string, error: unknown): CheckpointError {
   const where = error instanceof UnreadableRow && error.id !== id ? `${id}, which builds on ${error.id}` : id;
   const reason = error instanceof UnreadableRow ? error.cause : error;
   if (reason instanceof UnknownEncoding) {
     return new CheckpointError(
       "UNSUPPORTED_FORMAT",
-      `retrieve checkpoint: ${where}: ${reason.message}; a newer version wrote it`,
+      `${operation}: ${where}: ${reason.message}; a newer version wrote it`,
     );
+  }
+  if (reason instanceof EncryptionMismatch) {
+    return new CheckpointError("ENCRYPTION_MISMATCH", `${operation}: ${where}: ${reason.message}`);
   }
   const known = reason instanceof DamagedState || reason instanceof MalformedText;
   const problem = known ? reason.message : "its metadata or text is damaged";
-  return new CheckpointError("CORRUPT_CHECKPOINT", `retrieve checkpoint: ${where}: ${problem}`);
+  return new CheckpointError("CORRUPT_CHECKPOINT", `${operation}: ${where}: ${problem}`);
 }
 
-function tooLarge(bytes: number, limit: number): CheckpointError {
+function noCheckpoint(operation: string, which: string): CheckpointError {
+  return new CheckpointError("NOT_FOUND", `${operation}: there is no checkpoint ${which}`);
+}
+
+function tooLarge(operation: string, bytes: number, limit: number): CheckpointError {
   const advice = "raise the server's limit or keep large files outside of the state";
-  const message = `store checkpoint: it takes ${bytes} bytes as sent, and the limit here is ${limit}; ${advice}`;
+  const message = `${operation}: it takes ${bytes} bytes as sent, and the limit here is ${limit}; ${advice}`;
   return new CheckpointError("STATE_TOO_LARGE", message);
 }

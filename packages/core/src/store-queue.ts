@@ -98,7 +98,7 @@ export class StoreQueue {
     try {
       const bases = new Map(wanted.flatMap(({ base }) => (base === null ? [] : [[base.id, base]])));
       const rows = wanted.map(({ row }) => row);
-      const stored = await this.#commit(rows, [...bases.values()], signal);
+      const stored = await orAborted(this.#commit(rows, [...bases.values()], signal), signal);
       if (!stored && wanted.length > 1) await Promise.all(wanted.map((one) => this.#send([one])));
       else for (const { resolve } of wanted) resolve(stored);
     } catch (error) {
@@ -111,6 +111,16 @@ export class StoreQueue {
       release();
     }
   }
+}
+
+/** Some drivers never settle what they gave up: the queue would wait for it for ever. */
+function orAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const end = () => reject(signal.reason);
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", end));
+  });
 }
 
 /** How many steps of promises lie between a commit's end and the next store of whoever waited for it, and some more. */

@@ -27,9 +27,8 @@ describe("a config", () => {
 
   test("it names its providers in order, each with its place, its type and its options", () => {
     const factory = () => createStorage(scriptedDialect());
-    expect(
-      parseConfig("read config", config({ main, backup: { type: factory, a: 1 }, "off-site_2": { type: "own" } })),
-    ).toEqual([
+    const given = config({ main, backup: { type: factory, a: 1 }, "off-site_2": { type: "own" } });
+    expect(parseConfig("read config", given).providers).toEqual([
       { name: "main", field: "checkpoint.providers.main", type: "own", options: main },
       // A factory is called as its own user would call it: the type is itself.
       { name: "backup", field: "checkpoint.providers.backup", type: factory, options: { a: 1 } },
@@ -38,14 +37,55 @@ describe("a config", () => {
   });
 
   test("it may have a provider only under a condition", () => {
-    expect(parseConfig("read config", config({ main, backup: undefined })).map(({ name }) => name)).toEqual(["main"]);
+    const { providers } = parseConfig("read config", config({ main, backup: undefined }));
+    expect(providers.map(({ name }) => name)).toEqual(["main"]);
   });
 
   test("it does not hand out the config's own objects", () => {
     const given = { ...main };
-    const [provider] = parseConfig("read config", config({ main: given }));
+    const [provider] = parseConfig("read config", config({ main: given })).providers;
     given.type = "other";
     expect(provider?.options).toEqual(main);
+  });
+
+  test("it says what is done with main and backup, and what it leaves out has its default", () => {
+    expect(parseConfig("read config", config({ main })).policy).toEqual({
+      replication: "async",
+      failover: "automatic",
+      staleReads: "refuse",
+      reconcile: true,
+      tombstoneRetentionMs: 30 * 86_400_000,
+    });
+    const policy = {
+      replication: "required",
+      failover: "read-only",
+      staleReads: "allow",
+      reconcile: false,
+      tombstoneRetentionMs: 0,
+    };
+    expect(parseConfig("read config", { checkpoint: { providers: { main }, ...policy } }).policy).toEqual(policy);
+    const absent = { replication: undefined, reconcile: undefined };
+    expect(parseConfig("read config", { checkpoint: { providers: { main }, ...absent } }).policy).toMatchObject({
+      replication: "async",
+      reconcile: true,
+    });
+  });
+
+  test.each<[object, string]>([
+    [
+      { replication: "sync" },
+      'checkpoint.replication to be "async" or "required" or "off", got a string of 4 characters',
+    ],
+    [{ replication: true }, 'checkpoint.replication to be "async" or "required" or "off", got a boolean'],
+    [{ failover: "on" }, 'checkpoint.failover to be "automatic" or "read-only" or "off", got a string of 2 characters'],
+    [{ failover: null }, 'checkpoint.failover to be "automatic" or "read-only" or "off", got null'],
+    [{ staleReads: CANARY }, 'checkpoint.staleReads to be "refuse" or "allow", got a string of 14 characters'],
+    [{ reconcile: "yes" }, "checkpoint.reconcile to be a boolean, got a string of 3 characters"],
+    [{ tombstoneRetentionMs: -1 }, "checkpoint.tombstoneRetentionMs to be a whole number from 0 to "],
+    [{ tombstoneRetentionMs: 1.5 }, "checkpoint.tombstoneRetentionMs to be a whole number from 0 to "],
+    [{ tombstoneRetentionMs: "30d" }, "checkpoint.tombstoneRetentionMs to be a whole number from 0 to "],
+  ])("it is refused by the name of what it says wrong of main and backup: %#", (policy, message) => {
+    expect(refusal({ checkpoint: { providers: { main }, ...policy } })).toContain(`expected ${message}`);
   });
 
   test.each<[unknown, string]>([
@@ -65,7 +105,7 @@ describe("a config", () => {
     [{ checkpoint: { provider: { main } } }, 'expected checkpoint to have the member providers, got "provider"'],
     [
       { checkpoint: { providers: { main }, retries: 1 } },
-      'expected checkpoint to have the members providers, got "retries"',
+      'expected checkpoint to have the members providers, replication, failover, staleReads, reconcile, tombstoneRetentionMs, got "retries"',
     ],
     [config([]), "expected checkpoint.providers to be an object, got an array"],
     [config({}), "expected checkpoint.providers to have the member main, got none"],

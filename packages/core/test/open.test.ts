@@ -4,13 +4,13 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { ProviderConfig } from "../src/config.ts";
+import type { CheckpointConfig, ProviderConfig } from "../src/config.ts";
 import type { CheckpointStorage } from "../src/contract.ts";
 import { CheckpointError } from "../src/errors.ts";
 import { type ConfiguredStorage, type OpenOptions, openCheckpointStorage } from "../src/open.ts";
 import { createRegistry, type StorageFactory } from "../src/registry.ts";
 import { createStorage } from "../src/storage.ts";
-import { scriptedDialect } from "./scripted-dialect.ts";
+import { ScriptedError, scriptedDialect } from "./scripted-dialect.ts";
 
 const CANARY = "hunter2-canary";
 
@@ -474,12 +474,15 @@ describe("a config that is handed over", () => {
 
 describe("a storage of several providers", () => {
   /** Providers of a scripted dialect each, whose closing is as said. */
-  async function opened(closings: Readonly<Record<string, () => Promise<void>>>) {
+  async function opened(
+    closings: Readonly<Record<string, () => Promise<void>>>,
+    policy: Omit<CheckpointConfig, "providers"> = {},
+  ) {
     const dialects = Object.entries(closings).map(([name, close]) => [name, scriptedDialect({ close })] as const);
     const providers = Object.fromEntries(
       dialects.map(([name, dialect]) => [name, { type: () => createStorage(dialect) }]),
     );
-    const storage = await open({ config: { checkpoint: { providers: providers as never } } });
+    const storage = await open({ config: { checkpoint: { providers: providers as never, ...policy } } });
     return { storage, dialects: Object.fromEntries(dialects) };
   }
 
@@ -488,11 +491,11 @@ describe("a storage of several providers", () => {
   const turn = { agentId: "a", name: "n", state: 1, createdAt: 0 };
 
   test("it is main, and gives each by its name", async () => {
-    const { storage, dialects } = await opened({ backup: well, main: well, third: well });
-    expect(storage.providers).toEqual(["backup", "main", "third"]);
+    const { storage, dialects } = await opened({ second: well, main: well, third: well });
+    expect(storage.providers).toEqual(["second", "main", "third"]);
     const id = await storage.storeCheckpoint(turn);
     expect((await storage.provider("main").retrieveCheckpoint(id))?.state).toBe(1);
-    expect(await storage.provider("backup").retrieveCheckpoint(id)).toBeNull();
+    expect(await storage.provider("second").retrieveCheckpoint(id)).toBeNull();
     expect(await storage.retrieveLatestCheckpoint("a")).toMatchObject({ id });
     expect(await storage.listAgents()).toEqual(["a"]);
     expect((await storage.listCheckpoints({ agentId: "a" })).map((item) => item.id)).toEqual([id]);
@@ -525,19 +528,99 @@ describe("a storage of several providers", () => {
   });
 
   test("it closes all of them, once", async () => {
-    const { storage, dialects } = await opened({ main: well, backup: well });
-    await storage.close();
+    const { storage, dialects } = await opened({ main: well, second: well });
+    expect(await storage.close()).toEqual({ unsent: null });
     await storage.close();
     await storage[Symbol.asyncDispose]();
-    expect([dialects["main"]?.calls, dialects["backup"]?.calls]).toEqual([["close"], ["close"]]);
+    expect([dialects["main"]?.calls, dialects["second"]?.calls]).toEqual([["close"], ["close"]]);
+    await expect(storage.storeCheckpoint(turn)).rejects.toMatchObject({ code: "CLOSED" });
+    await expect(storage.provider("second").stats()).rejects.toMatchObject({ code: "CLOSED" });
+  });
+
+  test("it closes main and backup together, once, when each has what the other has", async () => {
+    const { storage, dialects } = await opened({ main: well, backup: well, third: well });
+    const id = await storage.storeCheckpoint(turn);
+    expect(await storage.close()).toEqual({ unsent: { toBackup: 0, toMain: 0 } });
+    await storage[Symbol.asyncDispose]();
+    const closings = Object.values(dialects).map(({ calls }) => calls.filter((call) => call === "close").length);
+    expect(closings).toEqual([1, 1, 1]);
+    expect([...(dialects["backup"]?.rows.keys() ?? [])]).toEqual([id]);
+    expect(dialects["third"]?.calls).toEqual(["close"]);
     await expect(storage.storeCheckpoint(turn)).rejects.toMatchObject({ code: "CLOSED" });
     await expect(storage.provider("backup").stats()).rejects.toMatchObject({ code: "CLOSED" });
   });
 
   test("it closes all of them even if one fails to, and then says so", async () => {
-    const { storage, dialects } = await opened({ main: badly, backup: well, third: badly });
+    const { storage, dialects } = await opened({ main: badly, second: well, third: badly });
     await expect(storage.close()).rejects.toMatchObject({ code: "DATABASE_ERROR" });
     expect(Object.values(dialects).map((dialect) => dialect.calls)).toEqual([["close"], ["close"], ["close"]]);
+  });
+
+  test.each(["main", "backup"])("it closes all of them even if its %s fails to, and then says so", async (failing) => {
+    const { storage, dialects } = await opened({ main: well, backup: well, third: well, [failing]: badly });
+    await storage.storeCheckpoint(turn);
+    await expect(storage.close()).rejects.toMatchObject({ code: "DATABASE_ERROR" });
+    expect(Object.values(dialects).map(({ calls }) => calls.at(-1))).toEqual(["close", "close", "close"]);
+  });
+
+  test("it has its backup take what main has, and answer while main does not", async () => {
+    const { storage, dialects } = await opened({ main: well, backup: well });
+    const id = await storage.storeCheckpoint(turn);
+    await expect.poll(() => [...(dialects["backup"]?.rows.keys() ?? [])]).toEqual([id]);
+    expect((await storage.retrieveCheckpoint(id))?.source).toBe("main");
+    const { providers, mode } = await storage.status();
+    expect([Object.keys(providers), mode]).toEqual([["main", "backup"], "main"]);
+    const reconciled: unknown[] = [];
+    storage.on("reconciled", (result) => reconciled.push(result));
+    expect(await storage.reconcile()).toMatchObject({ compared: 1, copiedToBackup: 0, copiedToMain: 0 });
+    expect(reconciled).toHaveLength(1);
+    expect(await storage.deleteCheckpoint(id)).toBe(true);
+    expect(await storage.close()).toEqual({ unsent: { toBackup: 0, toMain: 0 } });
+  });
+
+  test("it does with its backup what the config says", async () => {
+    const refusing = () => Promise.reject(new ScriptedError("connection"));
+    const away = createStorage(scriptedDialect({ open: refusing }), { retry: { maxRetries: 0 } });
+    const dialect = scriptedDialect();
+    const registry = createRegistry();
+    registry.register("away", () => away);
+    registry.register("there", () => createStorage(dialect));
+    const providers = { main: { type: "away" }, backup: { type: "there" } };
+    const config = { checkpoint: { providers, failover: "read-only", staleReads: "allow", reconcile: false } as const };
+    const storage = await open({ registry, config });
+    await expect(storage.storeCheckpoint(turn)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    expect(await storage.retrieveLatestCheckpoint("a")).toBeNull();
+    await storage.close({ timeoutMs: 50 });
+    expect(dialect.rows.size).toBe(0);
+  });
+
+  test("it leaves a backup alone where replication is off", async () => {
+    const { storage, dialects } = await opened({ main: well, backup: well }, { replication: "off" });
+    const id = await storage.storeCheckpoint(turn);
+    expect(await storage.deleteCheckpoint(id)).toBe(true);
+    expect(dialects["main"]?.rows.size).toBe(0); // nothing is left to be sent
+    expect(await storage.provider("backup").retrieveCheckpoint(id)).toBeNull();
+    await expect(storage.reconcile()).rejects.toMatchObject({ code: "INVALID_CONFIG" });
+    expect(await storage.close()).toEqual({ unsent: null });
+  });
+
+  test("it has nothing to reconcile main with where there is no backup", async () => {
+    const { storage } = await opened({ main: well, second: well });
+    await expect(storage.reconcile()).rejects.toMatchObject({
+      code: "INVALID_CONFIG",
+      message: "read config: there is no backup to reconcile main with",
+    });
+  });
+
+  test.each(["main", "backup"])("it is refused when its %s is none of core's storages", async (name) => {
+    const own = { type: () => createStorage(scriptedDialect()) };
+    const foreign = { type: (() => ({ storeCheckpoint: async () => "stored", close: async () => {} })) as never };
+    const config = { checkpoint: { providers: { main: own, backup: own, [name]: foreign } } };
+    expect(await refusal({ config })).toBe(
+      `read config: checkpoint.providers: expected ${name} to be a storage that core's createStorage has made, got an object`,
+    );
+    const off = await open({ config: { checkpoint: { ...config.checkpoint, replication: "off" } } });
+    expect(off.providers).toEqual(["main", "backup"]);
   });
 
   test("it closes those that it has made when another one is refused", async () => {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { CheckpointStorage, NamedAgentCheckpoint } from "../src/contract.ts";
 import type { Row } from "../src/dialect.ts";
 import { CheckpointError } from "../src/errors.ts";
-import { firstIdAt } from "../src/ids.ts";
+import { firstIdAt, newCheckpointId } from "../src/ids.ts";
 import { createStorage } from "../src/storage.ts";
 import { anyState, difference } from "./any-state.ts";
 import { failing, never, type ScriptedDialect, ScriptedError, scriptedDialect } from "./scripted-dialect.ts";
@@ -258,7 +258,7 @@ describe("listing", () => {
 
   test("it asks nobody where nothing can match", async () => {
     expect(await storage.listCheckpoints({ agentId: "agent", parentId: "nobody" })).toEqual([]);
-    expect(dialect.calls).toEqual(["open"]);
+    expect(dialect.calls).toEqual(["open", "list"]); // the list is the look at the newest
   });
 
   test("it refuses a query that is not as documented at once", () => {
@@ -362,7 +362,7 @@ describe("a storage", () => {
       await using own = createStorage(dialect);
       await own.stats();
     }
-    expect(dialect.calls).toEqual(["open", "stats", "close"]);
+    expect(dialect.calls).toEqual(["open", "list", "stats", "close"]);
   });
 
   test("it says that a database is down, and does not throw", async () => {
@@ -409,5 +409,70 @@ describe("a storage", () => {
     expect(await storage.migrate("sql")).toEqual(["sql"]);
     expect(dialect.calls).toEqual(["migrate", "migrate"]);
     expect(await codeOf(storage.migrate("drop" as never))).toBe("INVALID_ARGUMENT");
+  });
+});
+
+describe("a write, whatever the clocks of other machines say", () => {
+  const FUTURE = Date.now() + 3_600_000;
+  const rankAt = (time: number) => `${firstIdAt(time).slice(0, -1)}1`;
+  const stored = async () => {
+    const dialect = scriptedDialect();
+    const storage = createStorage(dialect);
+    const id = await storage.storeCheckpoint({ agentId: "a", name: "n", state: 1, createdAt: 0 });
+    await storage.appendWrites(id, [
+      { taskId: "t", index: 0, channel: "c", value: "first" },
+      { taskId: "t", index: -1, channel: "c", value: "first" },
+    ]);
+    // As if a machine whose clock is ahead had written them.
+    for (const [key, write] of dialect.writes) {
+      const flip = (hex: string) => hex.replace(/[0-9a-f]/g, (digit) => (15 - Number.parseInt(digit, 16)).toString(16));
+      dialect.writes.set(key, { ...write, rank: write.index < 0 ? rankAt(FUTURE) : flip(rankAt(FUTURE)) });
+    }
+    return { storage, id };
+  };
+
+  test("it stays from index 0 on where it came first, and is written over below", async () => {
+    const { storage, id } = await stored();
+    await storage.appendWrites(id, [
+      { taskId: "t", index: 0, channel: "c", value: "second" },
+      { taskId: "t", index: -1, channel: "c", value: "second" },
+    ]);
+    expect((await storage.listWrites(id)).map(({ index, value }) => [index, value])).toEqual([
+      [-1, "second"],
+      [0, "first"],
+    ]);
+  });
+
+  test("it may be appended again, and is refused once its checkpoint is gone", async () => {
+    const { storage, id } = await stored();
+    const again = [{ taskId: "t", index: 0, channel: "c", value: "again" }];
+    await storage.appendWrites(id, again);
+    await storage.deleteCheckpoint(id);
+    await expect(storage.appendWrites(id, again)).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+});
+
+describe("a compare-and-store whose answer was lost", () => {
+  test("it is not told as a conflict where somebody has removed it since: it may have taken place", async () => {
+    const dialect = scriptedDialect();
+    const { commit } = dialect;
+    let lose = true;
+    const storage = createStorage(
+      {
+        ...dialect,
+        commit: async (change, signal) => {
+          const done = await commit(change, signal);
+          if (!lose || !change.insert?.length) return done;
+          lose = false;
+          for (const { id } of change.insert) dialect.rows.delete(id); // somebody clears the agent,
+          const [row] = change.insert as [Row];
+          await commit({ insert: [{ ...row, id: newCheckpointId(), afterId: null }] }, signal); // and stores another
+          throw new ScriptedError("connection");
+        },
+      },
+      { retry: { baseDelayMs: 1, maxDelayMs: 1, jitterMaxMs: 0 } },
+    );
+    const store = storage.storeCheckpoint({ agentId: "a", name: "n", state: 1, createdAt: 0 }, { ifLatest: null });
+    await expect(store).rejects.toMatchObject({ code: "UNAVAILABLE" });
   });
 });

@@ -33,15 +33,21 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
     work: (connection: PoolConnection) => Promise<Result>,
   ): Promise<Result> {
     const connection = await pool.getConnection();
-    const giveUp = () => connection.destroy();
+    let giveUp = () => {};
+    // mysql2 never settles a query whose connection was destroyed.
+    const givenUp = new Promise<never>((_, reject) => {
+      giveUp = () => {
+        connection.destroy();
+        reject(signal.reason);
+      };
+    });
     if (signal.aborted) {
       connection.release(); // it came too late
       signal.throwIfAborted();
     }
     signal.addEventListener("abort", giveUp, { once: true });
     try {
-      await prepareSession(connection);
-      return await work(connection);
+      return await Promise.race([prepareSession(connection).then(() => work(connection)), givenUp]);
     } catch (error) {
       // After these mysql2 hands the connection to the next caller, who then fails with ECONNRESET.
       const fault = classify(error);

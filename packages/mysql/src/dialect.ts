@@ -1,11 +1,11 @@
 import { CheckpointError } from "@waymark/core";
-import { type Change, type Dialect, NIL_ID, Opening, rowBytes } from "@waymark/core/dialect-kit";
+import { type Change, type Dialect, NIL_ID, NO_AGENT, Opening, rowBytes, writeBytes } from "@waymark/core/dialect-kit";
 import type { PoolConnection, RowDataPacket } from "mysql2/promise";
 import { connect, drizzleOn } from "./connection.ts";
 import { classify } from "./errors.ts";
 import { migrateSchema } from "./migrate.ts";
 import type { ResolvedOptions } from "./options.ts";
-import { checkpointsTable } from "./schema.ts";
+import { checkpointsTable, writesTable } from "./schema.ts";
 import { createStatements } from "./statements.ts";
 
 /** A statement's text beside its rows. */
@@ -17,6 +17,7 @@ const SUSPECT_BYTES = 256 * 1_024;
 export function createMySQLDialect(options: ResolvedOptions): Dialect {
   const { tablePrefix, migrate } = options;
   const table = checkpointsTable(tablePrefix);
+  const writes = writesTable(table, tablePrefix);
   const connection = new Opening(() => connect(options));
 
   type Statements = ReturnType<typeof createStatements>;
@@ -25,7 +26,7 @@ export function createMySQLDialect(options: ResolvedOptions): Dialect {
     const session: object = one.connection; // `one` is another object each time
     let statements = known.get(session);
     if (statements === undefined) {
-      statements = createStatements(drizzleOn(one), table, NIL_ID, isForeignKeyFault);
+      statements = createStatements(drizzleOn(one), table, writes, NIL_ID, NO_AGENT, isForeignKeyFault);
       known.set(session, statements);
     }
     return statements;
@@ -59,6 +60,8 @@ export function createMySQLDialect(options: ResolvedOptions): Dialect {
 
   return {
     name: "mysql",
+    system: options.connectionString?.startsWith("mariadb:") ? "mariadb" : "mysql",
+    collection: `${tablePrefix}agent_checkpoints`,
     apiVersion: 1,
     async open(signal) {
       if (migrate !== "off") await migrateIn(migrate === "auto" ? "apply" : "verify", signal);
@@ -69,6 +72,12 @@ export function createMySQLDialect(options: ResolvedOptions): Dialect {
     commit,
     readChain: (id, signal) => use(signal, (statements) => statements.readChain(id)),
     list: (query, signal) => use(signal, (statements) => statements.list(query)),
+    readRows: (ids, signal) => use(signal, (statements) => statements.readRows(ids)),
+    readWrites: (ids, signal) => use(signal, (statements) => statements.readWrites(ids)),
+    writeKeys: (range, signal) => use(signal, (statements) => statements.writeKeys(range)),
+    pending: (until, limit, signal) => use(signal, (statements) => statements.pending(until, limit)),
+    backlog: (signal) => use(signal, (statements) => statements.backlog()),
+    count: (range, signal) => use(signal, (statements) => statements.count(range)),
     dependents: (ids, signal) => use(signal, (statements) => statements.dependents(ids)),
     agents: (after, limit, signal) => use(signal, (statements) => statements.agents(after, limit)),
     stats: (agentId, signal) => use(signal, (statements) => statements.stats(agentId)),
@@ -93,7 +102,8 @@ async function readLimit(connection: PoolConnection): Promise<number> {
   return Math.floor((Number(rows[0]?.[0]) - STATEMENT_ALLOWANCE_BYTES) / 2);
 }
 
-function changeBytes({ insert = [], rewrite = [] }: Change): number {
-  const inserted = insert.reduce((sum, row) => sum + rowBytes(row), 0);
-  return rewrite.reduce((sum, { state }) => sum + state.byteLength, inserted);
+function changeBytes({ insert = [], rewrite = [], bury = [], append = [] }: Change): number {
+  const inserted = [...insert, ...bury].reduce((sum, row) => sum + rowBytes(row), 0);
+  const appended = append.reduce((sum, write) => sum + writeBytes(write), inserted);
+  return rewrite.reduce((sum, { state }) => sum + state.byteLength, appended);
 }

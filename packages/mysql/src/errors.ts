@@ -13,42 +13,79 @@ const SERVER_FAULTS: Readonly<Record<number, Fault>> = {
   1452: "foreign-key",
   1213: "serialization", // deadlock, and a certification failure on Galera
   1020: "serialization", // MariaDB 11.6 and later: the row has changed since the snapshot
+  1412: "serialization", // a table's definition changed meanwhile
+  1615: "serialization",
+  3101: "serialization", // another member of a replication group was first
   1205: "busy",
+  1206: "busy", // too many locks
+  3572: "busy",
   1969: "timeout", // MariaDB's max_statement_time
   3024: "timeout", // MySQL's max_execution_time
   1317: "timeout", // somebody killed the query
+  1042: "connection", // the server did not find out who we are
+  1043: "connection", // a bad handshake
   1047: "connection", // a Galera node that is not in the primary component
   1053: "connection", // shutting down
   1077: "connection",
+  1078: "connection",
+  1079: "connection",
+  1080: "connection",
   1152: "connection",
+  1156: "connection", // packets that are out of order, cut off, or late
+  1157: "connection",
+  1158: "connection",
+  1159: "connection",
+  1160: "connection",
+  1161: "connection",
+  1180: "connection", // a commit that failed, as on a Galera node that has just left the primary component
   1184: "connection",
   1927: "connection", // MariaDB: the connection was killed
+  3032: "connection", // offline for all but administrators
+  3100: "connection", // a replication group that cannot decide
+  3168: "connection", // MySQL: not available
   3169: "connection", // MySQL: the session was killed
   4031: "connection", // idle for too long
+  1037: "overload", // out of memory
   1040: "overload",
+  1041: "overload", // out of memory
+  1129: "overload", // our host is blocked, after many connections that failed
+  1135: "overload", // no more threads
   1203: "overload",
   1226: "overload",
+  1637: "overload", // too many transactions
   1021: "full",
   1114: "full",
   1290: "read-only",
   1792: "read-only",
+  1036: "read-only",
   1836: "read-only",
+  1874: "read-only",
+  1881: "read-only", // InnoDB's recovery is forced
   1044: "access",
   1045: "access",
   1046: "access", // no database selected
   1049: "access",
+  1130: "access", // our host is not allowed
   1142: "access",
   1143: "access",
   1227: "access",
   1251: "access",
+  1524: "access", // a way to log in that the server does not know any more
   1698: "access",
   1820: "access",
-  3118: "access",
+  1862: "access", // the password has expired
+  3118: "access", // locked
+  3159: "access", // not without TLS
+  3955: "access", // locked for a while
+  4151: "access", // MariaDB: locked
   1054: "schema",
   1146: "schema",
   1176: "schema", // an index that we name
+  1932: "schema", // the engine has lost it
   1153: "too-large",
+  1197: "too-large", // for the binary log
   1406: "too-large",
+  1713: "too-large", // for the undo log
 };
 
 /** What mysql2's own codes and the operating system's mean for us. */
@@ -65,8 +102,30 @@ const CLIENT_FAULTS: Readonly<Record<string, Fault>> = {
   ENOTFOUND: "connection",
   EAI_AGAIN: "connection",
   ENOENT: "connection", // a Unix socket
+  EHOSTDOWN: "connection",
+  ENETDOWN: "connection",
+  EADDRNOTAVAIL: "connection",
+  EPROTO: "connection",
+  EACCES: "access", // a Unix socket
+  EMFILE: "overload", // of our own process
+  ENFILE: "overload",
+  HANDSHAKE_NO_SSL_SUPPORT: "access",
+  AUTH_SWITCH_PLUGIN_ERROR: "access",
+  MYSQL_CLEAR_PASSWORD_NOT_ENABLED: "access",
+  ERR_OUT_OF_RANGE: "connection", // an answer that is not the server's, or was cut off in the middle
+  ERR_BUFFER_OUT_OF_BOUNDS: "connection",
   ERR_STRING_TOO_LONG: "too-large",
 };
+
+/** Where there is no code that says it: mysql2's pool and its connections have words alone. */
+const WORDS: readonly [words: RegExp, fault: Fault][] = [
+  // Of an engine or a file the servers tell the operating system's error only here.
+  [/^Got error (?:28|122)\b|errno:? (?:28|122)\b|No space left on device|Disk quota exceeded/, "full"],
+  [/\bcertificate\b|altnames/, "access"], // a server that is not who it should be
+  [/^Can't (?:add new command when connection is|write) in closed state/, "connection"],
+  [/^(?:Connection lost|Pool is closed|Unexpected packet)/, "connection"],
+  [/^(?:Queue limit reached|No connections available)/, "overload"],
+];
 
 export function classify(error: unknown): Fault {
   const cause = rootCause(error);
@@ -75,14 +134,16 @@ export function classify(error: unknown): Fault {
   // The operating system's errno are negative.
   const server = typeof number === "number" ? SERVER_FAULTS[number] : undefined;
   const client = typeof code === "string" ? CLIENT_FAULTS[code] : undefined;
-  return server ?? client ?? (isClosedState(cause) ? "connection" : "other");
+  return server ?? client ?? byWords(cause) ?? (isFatal(cause) ? "connection" : "other");
 }
 
-/** mysql2 has no code for a connection that was lost while it was idle: only words. */
-function isClosedState(error: unknown): boolean {
+function byWords(error: unknown): Fault | undefined {
   const message = property(error, "message");
-  return (
-    typeof message === "string" &&
-    /^(Can't add new command when connection is in closed state|Connection lost)/.test(message)
-  );
+  if (typeof message !== "string") return undefined;
+  return WORDS.find(([words]) => words.test(message))?.[1];
+}
+
+/** mysql2 says so of a connection that it can use no more; what the server refuses as we log in has a number. */
+function isFatal(error: unknown): boolean {
+  return property(error, "fatal") === true && typeof property(error, "errno") !== "number";
 }

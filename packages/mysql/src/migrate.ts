@@ -9,12 +9,12 @@ import {
   property,
   schemaOutdated,
 } from "@waymark/core/dialect-kit";
-import { getTableColumns } from "drizzle-orm";
+import { getTableColumns, getTableName } from "drizzle-orm";
 import type { PoolConnection, RowDataPacket } from "mysql2/promise";
 import { classify } from "./errors.ts";
 import { migrations } from "./migrations.ts";
 import type { ResolvedOptions } from "./options.ts";
-import { agentCheckpoints } from "./schema.ts";
+import { agentCheckpoints, agentCheckpointWrites } from "./schema.ts";
 
 type Place = Pick<ResolvedOptions, "tablePrefix" | "operationTimeoutMs">;
 
@@ -36,8 +36,8 @@ export async function migrateSchema(
   try {
     await lock(connection, place);
     const stillMissing = missingMigrations(migrations, await readHistory(connection, place));
-    if (stillMissing.length === migrations.length) await checkPlace(connection, place);
     if (stillMissing.length === 0) return [];
+    await checkPlace(connection, place);
     for (const statement of steps(place, stillMissing)) await runOnce(connection, statement);
     return stillMissing.map(({ name }) => name);
   } finally {
@@ -56,12 +56,14 @@ async function readHistory(connection: PoolConnection, { tablePrefix }: Place): 
   }));
 }
 
-/** For a database that has none of our migrations: the table may be there half-made, but not by somebody else. */
+/** For a database that lacks some of our migrations: a table may be there half-made, but not by somebody else. */
 async function checkPlace(connection: PoolConnection, { tablePrefix }: Place): Promise<void> {
-  const table = `${tablePrefix}agent_checkpoints`;
-  const found = await columnsOf(connection, table);
-  const ours = Object.values(getTableColumns(agentCheckpoints)).map(({ name }) => name);
-  if (found.size > 0 && !ours.every((name) => found.has(name))) throw foreignTable(table);
+  for (const ours of [agentCheckpoints, agentCheckpointWrites]) {
+    const table = `${tablePrefix}${getTableName(ours)}`;
+    const found = await columnsOf(connection, table);
+    const expected = Object.values(getTableColumns(ours)).map(({ name }) => name);
+    if (found.size > 0 && !expected.every((name) => found.has(name))) throw foreignTable(table);
+  }
 }
 
 /** Empty if there is no such table. */
@@ -123,7 +125,7 @@ function steps({ tablePrefix }: Place, missing: readonly Migration[]): string[] 
     `CREATE TABLE IF NOT EXISTS ${history} (name varchar(190) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, digest char(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, minimum_reader int NOT NULL, applied_at bigint NOT NULL)`,
     ...missing.flatMap((migration) => [
       ...migration.statements.map((statement) =>
-        statement.replaceAll("`agent_checkpoints", `\`${tablePrefix}agent_checkpoints`),
+        statement.replaceAll("`agent_checkpoint", `\`${tablePrefix}agent_checkpoint`),
       ),
       `INSERT INTO ${history} (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
     ]),

@@ -31,4 +31,24 @@ export const migrations: readonly Migration[] = [
       "CREATE INDEX `agent_checkpoints_pending` ON `agent_checkpoints` (`pending`)",
     ],
   },
+  {
+    name: "0001_writes",
+    minimumReader: 1,
+    statements: [
+      `CREATE TABLE \`agent_checkpoint_writes\` (
+	\`checkpoint_id\` binary(16) NOT NULL,
+	\`task_id\` varbinary(255) NOT NULL,
+	\`write_index\` int NOT NULL,
+	\`write_rank\` binary(16) NOT NULL,
+	\`channel\` varbinary(1024) NOT NULL,
+	\`task_path\` blob NOT NULL,
+	\`encoding\` varbinary(64) NOT NULL,
+	\`state_bytes\` bigint NOT NULL,
+	\`digest\` binary(32) NOT NULL,
+	\`state\` longblob NOT NULL,
+	CONSTRAINT \`agent_checkpoint_writes_pk\` PRIMARY KEY(\`checkpoint_id\`,\`task_id\`,\`write_index\`)
+)`,
+      "ALTER TABLE `agent_checkpoint_writes` ADD CONSTRAINT `agent_checkpoint_writes_fk` FOREIGN KEY (`checkpoint_id`) REFERENCES `agent_checkpoints`(`id`) ON DELETE cascade ON UPDATE no action",
+    ],
+  },
 ];

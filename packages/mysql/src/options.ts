@@ -1,6 +1,7 @@
 import { CheckpointError, type CommonStorageOptions } from "@waymark/core";
 import {
   COMMON_OPTIONS,
+  defaultPoolSize,
   integer,
   invalidArgument,
   members,
@@ -25,10 +26,10 @@ export interface MySQLStorageOptions extends CommonStorageOptions {
   /** What a config file says; here it may be left out. */
   readonly type?: "mysql";
   /** `mysql://user:password@host:3306/database`, for MySQL and MariaDB alike. */
-  readonly connectionString?: string;
+  readonly connectionString?: string | undefined;
   /** Instead of `connectionString`: a mysql2 pool of your own. We never end it. */
   readonly pool?: MySQLPool;
-  /** How many connections at most. Default 20. */
+  /** How many connections at most. Default 20; where tests run (`NODE_ENV=test`, Vitest) 2. */
   readonly poolSize?: number;
   /** How long a connection may take to be made, in milliseconds. Default 5,000. */
   readonly connectTimeoutMs?: number;
@@ -36,6 +37,12 @@ export interface MySQLStorageOptions extends CommonStorageOptions {
   readonly idleTimeoutMs?: number;
   /** TLS, where the URL does not say it. Default: as the URL says. */
   readonly ssl?: MySQLTls;
+}
+
+declare module "@waymark/core" {
+  interface ProviderTypes {
+    readonly mysql: MySQLStorageOptions;
+  }
 }
 
 const NAMES = [
@@ -62,7 +69,21 @@ export interface ResolvedOptions extends ResolvedCommonOptions {
 export function resolveOptions(value: MySQLStorageOptions): ResolvedOptions {
   const options = members("options", value, NAMES);
   oneOf("options.type", options.type ?? "mysql", ["mysql"]);
-  const { connectionString, pool, poolSize = 20, connectTimeoutMs = 5_000, idleTimeoutMs = 30_000, ssl } = options;
+  const {
+    connectionString,
+    pool,
+    poolSize = defaultPoolSize(20),
+    connectTimeoutMs = 5_000,
+    idleTimeoutMs = 30_000,
+    ssl,
+  } = options;
+  if (pool === undefined && connectionString === undefined && "connectionString" in options) {
+    throw invalidArgument(
+      "options.connectionString",
+      "a URL that starts with mysql:// or mariadb:// (is the environment variable set?)",
+      undefined,
+    );
+  }
   if ((pool === undefined) === (connectionString === undefined)) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options to have either connectionString or pool");
   }

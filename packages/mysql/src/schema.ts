@@ -1,4 +1,13 @@
-import { type AnyMySqlColumn, customType, foreignKey, index, mysqlTable, uniqueIndex } from "drizzle-orm/mysql-core";
+import {
+  type AnyMySqlColumn,
+  customType,
+  foreignKey,
+  index,
+  int,
+  mysqlTable,
+  primaryKey,
+  uniqueIndex,
+} from "drizzle-orm/mysql-core";
 
 /** A UUID as its 16 bytes, which order as the UUID's text does. */
 const uuid = customType<{ data: string; driverData: Buffer }>({
@@ -68,5 +77,42 @@ function constraints(name: string, table: Columns) {
 
 export type CheckpointsTable = ReturnType<typeof checkpointsTable>;
 
-/** For drizzle-kit, which generates the migrations from it. */
+/** What belongs to a checkpoint and is in no state yet; it goes with its checkpoint. */
+export function writesTable(checkpoints: CheckpointsTable, tablePrefix: string) {
+  const name = `${tablePrefix}agent_checkpoint_writes`;
+  return mysqlTable(
+    name,
+    {
+      checkpointId: uuid("checkpoint_id").notNull(),
+      taskId: text("task_id", { type: "varbinary(255)" }).notNull(),
+      index: int("write_index").notNull(),
+      rank: uuid("write_rank").notNull(),
+      channel: text("channel", { type: "varbinary(1024)" }).notNull(),
+      taskPath: text("task_path", { type: "blob" }).notNull(),
+      encoding: text("encoding", { type: "varbinary(64)" }).notNull(),
+      stateBytes: count("state_bytes").notNull(),
+      digest: bytes("digest", { type: "binary(32)" }).notNull(),
+      state: bytes("state", { type: "longblob" }).notNull(),
+    },
+    (table): ReturnType<typeof writeConstraints> => writeConstraints(name, table, checkpoints),
+  );
+}
+
+type WriteColumns = Record<"checkpointId" | "taskId" | "index", AnyMySqlColumn>;
+
+function writeConstraints(name: string, table: WriteColumns, checkpoints: CheckpointsTable) {
+  return [
+    primaryKey({ name: `${name}_pk`, columns: [table.checkpointId, table.taskId, table.index] }),
+    foreignKey({
+      name: `${name}_fk`,
+      columns: [table.checkpointId],
+      foreignColumns: [checkpoints.id],
+    }).onDelete("cascade"),
+  ];
+}
+
+export type WritesTable = ReturnType<typeof writesTable>;
+
+/** For drizzle-kit, which generates the migrations from them. */
 export const agentCheckpoints = checkpointsTable("");
+export const agentCheckpointWrites = writesTable(agentCheckpoints, "");

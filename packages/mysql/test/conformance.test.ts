@@ -1,4 +1,4 @@
-import { type ConformanceStore, describeCheckpointStorage, type StoredRow } from "@waymark/conformance";
+import { type ConformanceStore, describeCheckpointStorage, type RowDamage, type StoredRow } from "@waymark/conformance";
 import { createMySQLStorage } from "@waymark/mysql";
 import mysql, { type RowDataPacket } from "mysql2/promise";
 import { inject } from "vitest";
@@ -21,14 +21,20 @@ async function createStore(serverUrl: string): Promise<ConformanceStore> {
   const key = (id: string) => Buffer.from(id.replaceAll("-", ""), "hex");
   const columns =
     "convert(agent_id using utf8mb4) agentId, convert(namespace using utf8mb4) namespace, convert(name using utf8mb4) name, convert(encoding using utf8mb4) encoding, state, state_bytes stateBytes, digest";
+  const columnsOf = ({ stateBytes, ...damage }: RowDamage) => {
+    return { ...damage, ...(stateBytes === undefined ? {} : { state_bytes: stateBytes }) };
+  };
   return {
     open: (common) => createMySQLStorage({ ...options, ...common }),
     readRow: async (id) =>
       ((await query(`select ${columns} from agent_checkpoints where id = ?`, [key(id)]))[0] as StoredRow) ?? null,
-    damageRow: async (id, { stateBytes, ...damage }) => {
-      const change = { ...damage, ...(stateBytes === undefined ? {} : { state_bytes: stateBytes }) };
-      await query("update agent_checkpoints set ? where id = ?", [change, key(id)]);
+    damageRow: async (id, damage) => {
+      await query("update agent_checkpoints set ? where id = ?", [columnsOf(damage), key(id)]);
     },
+    damageWrites: async (id, damage) => {
+      await query("update agent_checkpoint_writes set ? where checkpoint_id = ?", [columnsOf(damage), key(id)]);
+    },
+    countWrites: async () => (await query("select count(*) as count from agent_checkpoint_writes"))[0]?.["count"],
     countRows: async () => (await query("select count(*) as count from agent_checkpoints"))[0]?.["count"],
     remote: { module: new URL("../dist/index.js", import.meta.url).href, options },
     dispose: async () => {

@@ -1,4 +1,7 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Change, Row } from "@waymark/core/dialect-kit";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { tombstoneOf } from "../../core/src/tombstones.ts";
 import { describeDialect } from "../../core/test/describe-dialect.ts";
 import { createMySQLDialect } from "../src/dialect.ts";
 import { resolveOptions } from "../src/options.ts";
@@ -60,5 +63,81 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     expect((await Promise.all(children.map((child) => child.exit))).map(({ code }) => code)).toEqual([0, 0, 0, 0]);
     expect(await storage.listCheckpoints()).toHaveLength(25);
     expect(await storage.storeCheckpoint(checkpoint(), { ifLatest: latest })).toEqual(expect.any(String));
+  });
+
+  describe("a row that gives way to its tombstone while another client builds on it", () => {
+    const { signal } = new AbortController();
+    const id = (number: number) => `01890000-0000-7000-8000-${String(number).padStart(12, "0")}`;
+    const literal = (number: number) => `x'${id(number).replaceAll("-", "")}'`;
+    const row = (number: number, baseId: string | null = null): Row => ({
+      ...tombstoneOf(id(number), 0, null),
+      agentId: "agent",
+      digest: Buffer.alloc(32, number),
+      baseId,
+    });
+    const base = { id: id(1), digest: Buffer.alloc(32, 1) };
+    const burial: Change = { remove: [id(1)], bury: [tombstoneOf(id(1), 0, null)] };
+    const inserts: readonly [title: string, change: Change][] = [
+      ["one row", { insert: [row(2, id(1))], bases: [base] }],
+      ["many rows", { insert: [row(2, id(1)), row(3)], bases: [base] }],
+      ["a row after the latest", { insert: [{ ...row(2, id(1)), afterId: id(1) }], bases: [base] }],
+    ];
+
+    /** The row itself, and what is done in a transaction that another one then waits for. */
+    async function withWaiting(first: string[], waiting: Change) {
+      const { url } = await emptyDatabase(serverUrl);
+      const dialect = createMySQLDialect(resolveOptions({ connectionString: url }));
+      onTestFinished(() => dialect.close());
+      await dialect.open(signal);
+      await dialect.commit({ insert: [row(1)] }, signal);
+      const [client, admin] = [await connect(url), await connect(url)];
+      await client.beginTransaction();
+      for (const statement of first) await client.query(statement);
+      const outcome = dialect.commit(waiting, signal).then(
+        (done) => (done ? "done" : "guard missed"),
+        (error: unknown) => dialect.classify(error),
+      );
+      const waits = async () => {
+        await delay(150); // whoever asks again within 100 ms is told the same
+        const [found] = await admin.query(
+          `select 1 from information_schema.innodb_trx as t join information_schema.processlist as p on p.id = t.trx_mysql_thread_id
+           where t.trx_state = 'LOCK WAIT' and p.db = database()`,
+        );
+        return (found as unknown[]).length > 0;
+      };
+      while (!(await waits()));
+      await client.commit();
+      const ended = await outcome;
+      const [rows] = await admin.query(
+        "select right(hex(id), 1) as id, right(hex(base_id), 1) as base, cast(agent_id as char) as agent from agent_checkpoints order by 1",
+      );
+      return {
+        outcome: ended,
+        rows: (rows as Record<string, unknown>[]).map((one) => [one["id"], one["base"], one["agent"]]),
+      };
+    }
+
+    const others = "agent_id, namespace, name, created_at, encoding, state_bytes, digest, state";
+    const rest = "'', '', 0, 'tombstone', 0, x'', ''";
+
+    it.each(inserts)("keeps %s out that waited for it", async (_, change) => {
+      const bury = [
+        `delete from agent_checkpoints where id = ${literal(1)}`,
+        `insert into agent_checkpoints (id, ${others}) values (${literal(1)}, '', ${rest})`,
+      ];
+      const { outcome, rows } = await withWaiting(bury, change);
+      expect(outcome).toMatch(/^(guard missed|foreign-key)$/);
+      expect(rows).toEqual([["1", null, ""]]);
+    });
+
+    it("stays if what builds on it was first", async () => {
+      const insert = `insert into agent_checkpoints (id, base_id, ${others}) values (${literal(2)}, ${literal(1)}, 'agent', ${rest})`;
+      const { outcome, rows } = await withWaiting([insert], burial);
+      expect(outcome).toBe("foreign-key");
+      expect(rows).toEqual([
+        ["1", null, "agent"],
+        ["2", "1", "agent"],
+      ]);
+    });
   });
 });

@@ -32,7 +32,7 @@ export async function emptyDatabase(serverUrl: string): Promise<TestDatabase> {
 /** A storage until the test is over. */
 export function open(options: MySQLStorageOptions): CheckpointStorage {
   const storage = createMySQLStorage({ operationTimeoutMs: 20_000, ...options });
-  onTestFinished(() => storage.close());
+  onTestFinished(async () => void (await storage.close()));
   return storage;
 }
 

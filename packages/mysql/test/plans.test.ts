@@ -1,7 +1,8 @@
-import type { Dialect } from "@waymark/core/dialect-kit";
+import type { Dialect, WriteRow } from "@waymark/core/dialect-kit";
 import { createPool, type Pool } from "mysql2/promise";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDatabase, type TestDatabase } from "waymark-test-servers";
+import { tombstoneOf } from "../../core/src/tombstones.ts";
 import { createMySQLDialect } from "../src/dialect.ts";
 import { type CheckpointStorage, createMySQLStorage } from "../src/index.ts";
 import { resolveOptions } from "../src/options.ts";
@@ -9,15 +10,31 @@ import { checkpoint, servers } from "./on-server.ts";
 
 /**
  * One agent with half of the rows, in four namespaces; one who has the oldest tenth, and whose latest is therefore not
- * near anything that is new; and fifty others with the rest.
+ * near anything that is new; and fifty others with the rest. The oldest are pending, each from a time of its own on, and
+ * below them all are tombstones.
  */
 const ROWS = 100_000;
+const PENDING = 300;
+const TOMBSTONES = 500;
 
 const idOf = (number: number) => {
   const hex = (1_700_000_000_000 + number).toString(16).padStart(12, "0");
-  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-${String(number).padStart(12, "0")}`;
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-${String(Math.abs(number)).padStart(12, "0")}`;
 };
 const bytesOf = (number: number) => `x'${idOf(number).replaceAll("-", "")}'`;
+
+const writeOf = (number: number): WriteRow => ({
+  checkpointId: idOf(number),
+  taskId: "task",
+  index: 0,
+  rank: idOf(1),
+  channel: "channel",
+  taskPath: "",
+  encoding: "json",
+  stateBytes: 1,
+  digest: Buffer.alloc(32),
+  state: Buffer.from("1"),
+});
 
 describe.each(servers)("$title", ({ url: serverUrl }) => {
   let database: TestDatabase;
@@ -57,13 +74,16 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
        select unhex(concat(lpad(hex(1700000000000 + n), 12, '0'), '70008000', lpad(n, 12, '0'))),
          case when n <= ${ROWS / 10} then 'early' when n % 2 = 0 then 'big' else concat('agent ', n % 100) end,
          case when n > ${ROWS / 10} and n % 2 = 0 then concat('namespace ', n % 8) else '' end,
-         name, null, null, null, created_at, metadata, encoding, state_bytes, digest, null, state
+         name, null, null, null, created_at, metadata, encoding, state_bytes, digest,
+         case when n <= ${PENDING} then n end, state
        from agent_checkpoints cross join (
          select 1 + a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d as n
          from ${digits} as a, ${digits} as b, ${digits} as c, ${digits} as e, ${digits} as f
        ) as numbers where id = ?`,
       [Buffer.from(id.replaceAll("-", ""), "hex")],
     );
+    const buried = Array.from({ length: TOMBSTONES }, (_, at) => tombstoneOf(idOf(-at), 0, null));
+    await dialect.commit({ bury: buried }, signal);
     // A chain of 64 at the end.
     for (let number = ROWS - 126; number <= ROWS; number += 2) {
       await pool.query(`update agent_checkpoints set base_id = ${bytesOf(number - 2)} where id = ${bytesOf(number)}`);
@@ -88,7 +108,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
   async function planOf(call: () => Promise<unknown>): Promise<{ steps: Step[]; read: number }> {
     sent = [];
     await call();
-    const statements = sent.filter(([text]) => text.includes("agent_checkpoints"));
+    const statements = sent.filter(([text]) => text.includes("agent_checkpoint"));
     expect(statements.length).toBeGreaterThan(0);
     const steps: Step[] = [];
     const connection = await pool.getConnection();
@@ -112,7 +132,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
   /** That the table is read by these indexes alone, without sorting, and not much more of it than so many rows. */
   async function expectIndexed(call: () => Promise<unknown>, rows: number, keys: readonly string[]): Promise<void> {
     const { steps, read } = await planOf(call);
-    const ours = steps.filter(({ table }) => table === "agent_checkpoints");
+    const ours = steps.filter(({ table }) => table?.startsWith("agent_checkpoint"));
     expect(ours.map(({ type }) => type)).not.toContain("ALL");
     expect(steps.filter(({ Extra }) => /filesort|temporary/.test(String(Extra)))).toEqual([]);
     expect([...new Set(ours.map(({ key }) => key))].sort()).toEqual([...keys].sort());
@@ -126,9 +146,9 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
 
   it("has the rows that these tests are about", async () => {
     const [counts] = await pool.query(
-      "select count(*) as `rows`, count(distinct agent_id) as agents from agent_checkpoints",
+      "select count(*) as `rows`, count(distinct agent_id) as agents, count(pending) as pending from agent_checkpoints",
     );
-    expect(counts).toEqual([{ rows: ROWS + 1, agents: 53 }]);
+    expect(counts).toEqual([{ rows: ROWS + 1 + TOMBSTONES, agents: 54, pending: PENDING }]);
   });
 
   it("lists an agent's checkpoints by an index, and reads no more than the page", async () => {
@@ -189,7 +209,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
 
   it("reads a row and its bases by the primary key", async () => {
     const { steps, read } = await planOf(() => dialect.readChain(idOf(ROWS), signal));
-    const ours = steps.filter(({ table }) => table === "agent_checkpoints");
+    const ours = steps.filter(({ table }) => table?.startsWith("agent_checkpoint"));
     expect(ours.length).toBeGreaterThan(0);
     expect(new Set(ours.map(({ key }) => key))).toEqual(new Set(BY_ID));
     expect(ours.map(({ type }) => type)).not.toContain("ALL");
@@ -224,6 +244,64 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     expect(await storage.listAgents({ after: "agent 5", limit: 3 })).toEqual(["agent 51", "agent 53", "agent 55"]);
     const { read } = await planOf(() => storage.listAgents());
     expect(read).toBeLessThanOrEqual(10 * 54);
+  });
+
+  it("reads rows by the primary key, one and hundreds", async () => {
+    for (const count of [1, 1_000]) {
+      const ids = Array.from({ length: count }, (_, at) => idOf(ROWS - 50 * at));
+      expect(await dialect.readRows(ids, signal)).toHaveLength(count);
+      await expectIndexed(() => dialect.readRows(ids, signal), count, BY_ID);
+    }
+  });
+
+  it("appends writes, and reads them, by the primary keys", async () => {
+    const numbers = Array.from({ length: 5_000 }, (_, at) => ROWS - 10 * at);
+    for (let at = 0; at < numbers.length; at += 500) {
+      expect(await dialect.commit({ append: numbers.slice(at, at + 500).map(writeOf) }, signal)).toBe(true);
+    }
+    for (const count of [1, 100]) {
+      const ids = numbers.slice(0, count).map(idOf);
+      await expectIndexed(() => dialect.readWrites(ids, signal), 2 * count, BY_ID);
+      const append = numbers.slice(0, count).map(writeOf);
+      const { steps, read } = await planOf(() => dialect.commit({ append }, signal));
+      expect(steps.map(({ type }) => type)).not.toContain("index");
+      expect(read).toBeLessThanOrEqual(3 * count + 10);
+    }
+    const range = { since: idOf(ROWS - 1_000), before: idOf(ROWS) };
+    await expectIndexed(() => dialect.writeKeys(range, signal), 100, BY_ID);
+  });
+
+  it("finds what is pending, and counts it, by the index of that", async () => {
+    const byPending = ["agent_checkpoints_pending"];
+    expect(await dialect.pending(PENDING, 2, signal)).toMatchObject([{ pending: 1 }, { pending: 2 }]);
+    expect(await dialect.backlog(signal)).toMatchObject({ rows: PENDING, oldest: 1 });
+    await expectIndexed(() => dialect.pending(PENDING, 100, signal), 100, byPending);
+    await expectIndexed(() => dialect.pending(10, 100, signal), 10, byPending);
+    await expectIndexed(() => dialect.pending(Number.MAX_SAFE_INTEGER, 1_000, signal), PENDING, byPending);
+    await expectIndexed(() => dialect.backlog(signal), PENDING, byPending);
+  });
+
+  it("acknowledges and leases by the primary key, one row and a batch", async () => {
+    const digest = Buffer.alloc(32); // nobody's
+    for (const count of [1, 128]) {
+      const ids = Array.from({ length: count }, (_, at) => idOf(at + 1));
+      const acknowledge = ids.map((id, at) => ({ id, digest, pending: at + 1 }));
+      const lease = ids.map((id, at) => ({ id, fromPending: at + 1, pending: at + 1 }));
+      for (const change of [{ acknowledge }, { lease }]) {
+        expect(await dialect.commit(change, signal)).toBe(true);
+        const { steps, read } = await planOf(() => dialect.commit(change, signal));
+        expect(new Set(steps.map(({ key }) => key))).toEqual(new Set(BY_ID));
+        expect(steps.map(({ type }) => type)).not.toContain("index"); // the whole of it
+        expect(read).toBeLessThanOrEqual(2 * sent.length * count + 10);
+      }
+    }
+  });
+
+  it("counts rows between two ids, and tombstones too, in indexes alone", async () => {
+    expect(await dialect.count({}, signal)).toBe(ROWS + 1);
+    expect(await dialect.count({ since: idOf(ROWS - 10), before: idOf(ROWS + 1) }, signal)).toBe(10);
+    const range = { since: idOf(ROWS - 1_000), before: idOf(ROWS + 1) };
+    await expectIndexed(() => dialect.count(range, signal), 1_000, [...BY_AGENT, ...BY_ID]);
   });
 
   it("deletes a checkpoint, and looks for its dependents, by indexes", async () => {

@@ -79,7 +79,7 @@ it.each([
 ])("shows no secret of the URL that cannot be used: %s", async (connectionString) => {
   const storing = (async () => {
     const storage = createMySQLStorage({ connectionString, operationTimeoutMs: 3_000 });
-    onTestFinished(() => storage.close());
+    onTestFinished(async () => void (await storage.close()));
     await storage.storeCheckpoint(telling());
   })();
   const error = await rejection(storing);

@@ -1,10 +1,10 @@
-import { type Dialect, NIL_ID, Opening } from "@waymark/core/dialect-kit";
+import { type Dialect, NIL_ID, NO_AGENT, Opening } from "@waymark/core/dialect-kit";
 import type { Sql } from "postgres";
 import { connect, drizzleOn } from "./connection.ts";
 import { classify } from "./errors.ts";
 import { migrateSchema } from "./migrate.ts";
 import type { ResolvedOptions } from "./options.ts";
-import { checkpointsTable } from "./schema.ts";
+import { checkpointsTable, writesTable } from "./schema.ts";
 import { createStatements } from "./statements.ts";
 
 /** postgres.js sends bytes as hex in one string, and a JavaScript string ends at 2^29 characters. */
@@ -13,6 +13,7 @@ const MAX_STATEMENT_BYTES = 250_000_000;
 export function createPostgresDialect(options: ResolvedOptions): Dialect {
   const { tablePrefix, schema, migrate } = options;
   const table = checkpointsTable(tablePrefix, schema);
+  const writes = writesTable(table, tablePrefix, schema);
   const connection = new Opening(() => connect(options));
 
   type Statements = ReturnType<typeof createStatements>;
@@ -20,7 +21,7 @@ export function createPostgresDialect(options: ResolvedOptions): Dialect {
   const statementsOn = (client: Sql): Statements => {
     let statements = known.get(client);
     if (statements === undefined) {
-      statements = createStatements(drizzleOn(client, options.prepare), table, NIL_ID);
+      statements = createStatements(drizzleOn(client, options.prepare), table, writes, NIL_ID, NO_AGENT);
       known.set(client, statements);
     }
     return statements;
@@ -36,6 +37,8 @@ export function createPostgresDialect(options: ResolvedOptions): Dialect {
 
   return {
     name: "postgres",
+    system: "postgresql",
+    collection: `${tablePrefix}agent_checkpoints`,
     apiVersion: 1,
     async open(signal) {
       if (migrate === "off") await use(signal, (statements) => statements.ping());
@@ -46,6 +49,12 @@ export function createPostgresDialect(options: ResolvedOptions): Dialect {
     commit: (change, signal) => use(signal, (statements) => statements.commit(change)),
     readChain: (id, signal) => use(signal, (statements) => statements.readChain(id)),
     list: (query, signal) => use(signal, (statements) => statements.list(query)),
+    readRows: (ids, signal) => use(signal, (statements) => statements.readRows(ids)),
+    readWrites: (ids, signal) => use(signal, (statements) => statements.readWrites(ids)),
+    writeKeys: (range, signal) => use(signal, (statements) => statements.writeKeys(range)),
+    pending: (until, limit, signal) => use(signal, (statements) => statements.pending(until, limit)),
+    backlog: (signal) => use(signal, (statements) => statements.backlog()),
+    count: (range, signal) => use(signal, (statements) => statements.count(range)),
     dependents: (ids, signal) => use(signal, (statements) => statements.dependents(ids)),
     agents: (after, limit, signal) => use(signal, (statements) => statements.agents(after, limit)),
     stats: (agentId, signal) => use(signal, (statements) => statements.stats(agentId)),

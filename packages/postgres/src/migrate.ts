@@ -94,9 +94,7 @@ function steps(place: Place, missing: readonly Migration[]): string[] {
     `CREATE TABLE IF NOT EXISTS ${history} (name text PRIMARY KEY, digest text NOT NULL, minimum_reader integer NOT NULL, applied_at bigint NOT NULL)`,
     ...missing.flatMap((migration) => [
       ...migration.statements.map((statement) =>
-        statement
-          .replaceAll('"public".', "")
-          .replaceAll('"agent_checkpoints', `"${place.tablePrefix}agent_checkpoints`),
+        statement.replaceAll('"public".', "").replaceAll('"agent_checkpoint', `"${place.tablePrefix}agent_checkpoint`),
       ),
       `INSERT INTO ${history} (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
     ]),

@@ -2,6 +2,7 @@ import { CheckpointError, type CommonStorageOptions } from "@waymark/core";
 import {
   boolean,
   COMMON_OPTIONS,
+  defaultPoolSize,
   identifier,
   integer,
   invalidArgument,
@@ -27,12 +28,12 @@ export interface PostgresStorageOptions extends CommonStorageOptions {
   /** What a config file says; here it may be left out. */
   readonly type?: "postgres";
   /** `postgres://user:password@host:5432/database?sslmode=require` */
-  readonly connectionString?: string;
+  readonly connectionString?: string | undefined;
   /** Instead of `connectionString`: a postgres.js client of your own. We never end it, nor change how it reads dates. */
   readonly client?: PostgresClient;
   /** Where our tables are: made by migrations if it is not there. Default `"public"`, whatever the search path is. */
   readonly schema?: string;
-  /** How many connections at most. Default 20. */
+  /** How many connections at most. Default 20; where tests run (`NODE_ENV=test`, Vitest) 2. */
   readonly poolSize?: number;
   /** How long a connection may take to be made, in milliseconds. Default 5,000. */
   readonly connectTimeoutMs?: number;
@@ -45,6 +46,12 @@ export interface PostgresStorageOptions extends CommonStorageOptions {
   readonly prepare?: boolean;
   /** TLS, where the URL does not say it. Default: as the URL says. */
   readonly ssl?: PostgresTls;
+}
+
+declare module "@waymark/core" {
+  interface ProviderTypes {
+    readonly postgres: PostgresStorageOptions;
+  }
 }
 
 const NAMES = [
@@ -75,8 +82,15 @@ export interface ResolvedOptions extends ResolvedCommonOptions {
 export function resolveOptions(value: PostgresStorageOptions): ResolvedOptions {
   const options = members("options", value, NAMES);
   oneOf("options.type", options.type ?? "postgres", ["postgres"]);
-  const { connectionString, client, schema = "public", poolSize = 20 } = options;
+  const { connectionString, client, schema = "public", poolSize = defaultPoolSize(20) } = options;
   const { connectTimeoutMs = 5_000, idleTimeoutMs = 30_000, prepare = false, ssl } = options;
+  if (client === undefined && connectionString === undefined && "connectionString" in options) {
+    throw invalidArgument(
+      "options.connectionString",
+      "a URL that starts with postgres:// or postgresql:// (is the environment variable set?)",
+      undefined,
+    );
+  }
   if ((client === undefined) === (connectionString === undefined)) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options to have either connectionString or client");
   }

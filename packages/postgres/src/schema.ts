@@ -5,9 +5,11 @@ import {
   customType,
   foreignKey,
   index,
+  integer,
   PgSchema,
   type PgTableFn,
   pgTable,
+  primaryKey,
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
@@ -17,11 +19,14 @@ const text = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' }
 
 const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => "bytea" });
 
+/** Not `pgSchema()`, which refuses `public`: naming it too makes us independent of the role's search path. */
+function tablesIn(schema: string | null): PgTableFn<string> {
+  return (schema === null ? pgTable : new PgSchema(schema).table) as PgTableFn<string>;
+}
+
 export function checkpointsTable(tablePrefix: string, schema: string | null) {
   const name = `${tablePrefix}agent_checkpoints`;
-  // Not `pgSchema()`, which refuses `public`: naming it too makes us independent of the role's search path.
-  const makeTable = (schema === null ? pgTable : new PgSchema(schema).table) as PgTableFn<string>;
-  return makeTable(
+  return tablesIn(schema)(
     name,
     {
       id: uuid("id").primaryKey(),
@@ -59,5 +64,42 @@ function constraints(name: string, table: Columns) {
 
 export type CheckpointsTable = ReturnType<typeof checkpointsTable>;
 
-/** For drizzle-kit, which generates the migrations from it. */
+/** What belongs to a checkpoint and is in no state yet; it goes with its checkpoint. */
+export function writesTable(checkpoints: CheckpointsTable, tablePrefix: string, schema: string | null) {
+  const name = `${tablePrefix}agent_checkpoint_writes`;
+  return tablesIn(schema)(
+    name,
+    {
+      checkpointId: uuid("checkpoint_id").notNull(),
+      taskId: text("task_id").notNull(),
+      index: integer("write_index").notNull(),
+      rank: uuid("write_rank").notNull(),
+      channel: text("channel").notNull(),
+      taskPath: text("task_path").notNull(),
+      encoding: text("encoding").notNull(),
+      stateBytes: bigint("state_bytes", { mode: "number" }).notNull(),
+      digest: bytes("digest").notNull(),
+      state: bytes("state").notNull(),
+    },
+    (table): ReturnType<typeof writeConstraints> => writeConstraints(name, table, checkpoints),
+  );
+}
+
+type WriteColumns = Record<"checkpointId" | "taskId" | "index", AnyPgColumn>;
+
+function writeConstraints(name: string, table: WriteColumns, checkpoints: CheckpointsTable) {
+  return [
+    primaryKey({ name: `${name}_pk`, columns: [table.checkpointId, table.taskId, table.index] }),
+    foreignKey({
+      name: `${name}_fk`,
+      columns: [table.checkpointId],
+      foreignColumns: [checkpoints.id],
+    }).onDelete("cascade"),
+  ];
+}
+
+export type WritesTable = ReturnType<typeof writesTable>;
+
+/** For drizzle-kit, which generates the migrations from them. */
 export const agentCheckpoints = checkpointsTable("", null);
+export const agentCheckpointWrites = writesTable(agentCheckpoints, "", null);

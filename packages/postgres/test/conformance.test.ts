@@ -1,4 +1,4 @@
-import { type ConformanceStore, describeCheckpointStorage, type StoredRow } from "@waymark/conformance";
+import { type ConformanceStore, describeCheckpointStorage, type RowDamage, type StoredRow } from "@waymark/conformance";
 import { createPostgresStorage } from "@waymark/postgres";
 import postgres from "postgres";
 import { inject } from "vitest";
@@ -14,6 +14,8 @@ async function createStore(serverUrl: string): Promise<ConformanceStore> {
   const around = postgres(database.url, { max: 1 }); // its own connection, beside the storages'
   const count = { to: 20, from: [20], serialize: String, parse: Number };
   const table = around("agent_checkpoints");
+  const columnsOf = ({ stateBytes, ...damage }: RowDamage) =>
+    around({ ...damage, ...(stateBytes === undefined ? {} : { state_bytes: around.typed(stateBytes, count.to) }) });
   return {
     open: (common) => createPostgresStorage({ ...options, ...common }),
     readRow: async (id) => {
@@ -21,13 +23,13 @@ async function createStore(serverUrl: string): Promise<ConformanceStore> {
         state_bytes::int as "stateBytes", digest from ${table} where id = ${id}`;
       return row ?? null;
     },
-    damageRow: async (id, { stateBytes, ...damage }) => {
-      const change = {
-        ...damage,
-        ...(stateBytes === undefined ? {} : { state_bytes: around.typed(stateBytes, count.to) }),
-      };
-      await around`update ${table} set ${around(change)} where id = ${id}`;
+    damageRow: async (id, damage) => {
+      await around`update ${table} set ${columnsOf(damage)} where id = ${id}`;
     },
+    damageWrites: async (id, damage) => {
+      await around`update agent_checkpoint_writes set ${columnsOf(damage)} where checkpoint_id = ${id}`;
+    },
+    countWrites: async () => Number((await around`select count(*) as rows from agent_checkpoint_writes`)[0]?.["rows"]),
     countRows: async () => Number((await around`select count(*) as rows from ${table}`)[0]?.["rows"]),
     remote: { module: new URL("../dist/index.js", import.meta.url).href, options },
     dispose: async () => {

@@ -171,6 +171,23 @@ it.each(provocations)("takes %s for %s", async (code, fault, provoke) => {
   expect(classify(new Error("wrapped", { cause: error }))).toBe(fault);
 });
 
+it("knows some that nobody can provoke here", () => {
+  const known: readonly [code: string, fault: Fault][] = [
+    ["57P02", "connection"],
+    ["57P04", "access"],
+    ["08P01", "connection"],
+    ["40003", "connection"],
+    ["40002", "serialization"],
+    ["53200", "overload"],
+    ["53400", "overload"],
+    ["25P04", "timeout"],
+    ["ERR_OUT_OF_RANGE", "connection"],
+    ["DEPTH_ZERO_SELF_SIGNED_CERT", "access"],
+    ["EMFILE", "overload"],
+  ];
+  for (const [code, fault] of known) expect([code, classify({ code })]).toEqual([code, fault]);
+});
+
 it("takes what it does not know for other", () => {
   for (const error of [new Error("no code"), { code: 5 }, { code: "EMOJI" }, "08006", null, undefined]) {
     expect(classify(error)).toBe("other");
@@ -183,7 +200,7 @@ const situations: readonly [title: string, statement: string, code: string, more
     ["may write no more", "alter database DB set default_transaction_read_only = on", "READ_ONLY"],
     ["ends statements that take too long", "alter database DB set statement_timeout = 100", "TIMEOUT"],
     ["waits for locks no longer than its own limit", "alter database DB set lock_timeout = 1", "CONTENTION"],
-    ["lacks the table", "drop table agent_checkpoints", "SCHEMA_OUTDATED", { migrate: "off" }],
+    ["lacks the table", "drop table agent_checkpoint_writes, agent_checkpoints", "SCHEMA_OUTDATED", { migrate: "off" }],
     ["lacks a column", "alter table agent_checkpoints drop column state", "SCHEMA_OUTDATED"],
   ];
 

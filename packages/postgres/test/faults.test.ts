@@ -169,6 +169,7 @@ describe.runIf(process.platform === "linux")("PostgreSQL", () => {
           acknowledged.set(await storage.storeCheckpoint(checkpoint({ name, state: "x".repeat(1_000) })), name);
         } catch (error) {
           failures.push(error);
+          await storage.health(); // a server that is left alone refuses at once, and this tells when it is back
           continue;
         }
         for (const one of waiting) {

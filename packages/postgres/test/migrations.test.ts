@@ -90,7 +90,7 @@ it("says what is missing of a schema whose history is empty, and brings it up to
   const storage = open({ connectionString: url });
   await storage.migrate();
   const admin = connect(url);
-  await admin.unsafe("drop table agent_checkpoints");
+  await admin.unsafe("drop table agent_checkpoint_writes, agent_checkpoints");
   await admin.unsafe("delete from waymark_migrations");
   await expect(open({ connectionString: url, migrate: "verify" }).listCheckpoints()).rejects.toMatchObject({
     code: "SCHEMA_OUTDATED",

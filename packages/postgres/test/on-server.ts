@@ -24,7 +24,7 @@ export async function emptyDatabase(serverUrl = sharedServer()): Promise<TestDat
 /** A storage until the test is over. */
 export function open(options: PostgresStorageOptions): CheckpointStorage {
   const storage = createPostgresStorage({ operationTimeoutMs: 20_000, ...options });
-  onTestFinished(() => storage.close());
+  onTestFinished(async () => void (await storage.close()));
   return storage;
 }
 

@@ -136,6 +136,7 @@ it.each([
 it("says what it takes for its options, at once and without showing them", async () => {
   const wrong = [
     [{}, "connectionString or client"],
+    [{ connectionString: undefined }, "is the environment variable set?), got undefined"],
     [{ connectionString: "mysql://root:hunter2@localhost/db" }, "postgres://"],
     [
       { connectionString: "postgres://u:hunter2@localhost/db", client: connect(sharedServer()) },

@@ -1,7 +1,8 @@
-import type { Dialect } from "@waymark/core/dialect-kit";
-import postgres, { type Sql } from "postgres";
+import type { Dialect, WriteRow } from "@waymark/core/dialect-kit";
+import postgres, { type Sql, type TransactionSql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createDatabase, type TestDatabase } from "waymark-test-servers";
+import { tombstoneOf } from "../../core/src/tombstones.ts";
 import { createPostgresDialect } from "../src/dialect.ts";
 import { type CheckpointStorage, createPostgresStorage } from "../src/index.ts";
 import { resolveOptions } from "../src/options.ts";
@@ -9,9 +10,12 @@ import { checkpoint, sharedServer } from "./on-server.ts";
 
 /**
  * One agent with half of the rows, in four namespaces; one who has the oldest tenth, and whose latest is therefore not
- * near anything that is new; and fifty others with the rest.
+ * near anything that is new; and fifty others with the rest. The oldest are pending, each from a time of its own on, and
+ * below them all are tombstones.
  */
 const ROWS = 100_000;
+const PENDING = 300;
+const TOMBSTONES = 500;
 
 let database: TestDatabase;
 let client: Sql;
@@ -22,19 +26,23 @@ let sent: [text: string, parameters: never[]][] = [];
 
 const idOf = (number: number) => {
   const hex = (1_700_000_000_000 + number).toString(16).padStart(12, "0");
-  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-${String(number).padStart(12, "0")}`;
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-${String(Math.abs(number)).padStart(12, "0")}`;
 };
 
 beforeAll(async () => {
   database = await createDatabase(sharedServer());
   client = postgres(database.url, { max: 2, fetch_types: false, onnotice: () => {} });
-  const listening = Object.assign(() => {}, {
-    begin: client.begin,
-    end: client.end,
-    unsafe(text: string, parameters: never[] = [], options = {}) {
+  const unsafeOn =
+    (one: Sql | TransactionSql) =>
+    (text: string, parameters: never[] = [], options = {}) => {
       sent.push([text, parameters]);
-      return client.unsafe(text, parameters, options);
-    },
+      return one.unsafe(text, parameters, options);
+    };
+  const listening = Object.assign(() => {}, {
+    begin: (work: (transaction: TransactionSql) => Promise<unknown>) =>
+      client.begin((transaction) => work(Object.assign(() => {}, { unsafe: unsafeOn(transaction) }) as never)),
+    end: client.end,
+    unsafe: unsafeOn(client),
   });
   storage = createPostgresStorage({ client: listening });
   dialect = createPostgresDialect(resolveOptions({ client: listening }));
@@ -44,9 +52,12 @@ beforeAll(async () => {
     select (lpad(to_hex(1700000000000 + n), 12, '0') || '70008000' || lpad(n::text, 12, '0'))::uuid,
       case when n <= ${ROWS / 10} then 'early' when n % 2 = 0 then 'big' else 'agent ' || n % 100 end,
       case when n > ${ROWS / 10} and n % 2 = 0 then 'namespace ' || n % 8 else '' end,
-      name, null, null, null, created_at, metadata, encoding, state_bytes, digest, null, state
+      name, null, null, null, created_at, metadata, encoding, state_bytes, digest,
+      case when n <= ${PENDING} then n end, state
     from agent_checkpoints cross join generate_series(1, ${ROWS}) as n
     where id = ${id}`;
+  const buried = Array.from({ length: TOMBSTONES }, (_, at) => tombstoneOf(idOf(-at), 0, null));
+  await dialect.commit({ bury: buried }, signal);
   // A chain of 64 at the end.
   await client`update agent_checkpoints set base_id = ${idOf(ROWS - 2)} where id = ${idOf(ROWS)}`;
   for (let number = ROWS - 126; number < ROWS; number += 2) {
@@ -75,7 +86,7 @@ interface Node {
 async function nodesOf(call: () => Promise<unknown>): Promise<Node[]> {
   sent = [];
   await call();
-  const statements = sent.filter(([text]) => text.includes("agent_checkpoints"));
+  const statements = sent.filter(([text]) => text.includes("agent_checkpoint"));
   expect(statements.length).toBeGreaterThan(0);
   const nodes: Node[] = [];
   const walk = (node: Node): void => {
@@ -115,8 +126,9 @@ const BY_ID = ["agent_checkpoints_pkey"];
 
 it("has the rows that these tests are about", async () => {
   const [counts] =
-    await client`select count(*)::int as rows, count(distinct agent_id)::int as agents from agent_checkpoints`;
-  expect(counts).toEqual({ rows: ROWS + 1, agents: 53 });
+    await client`select count(*)::int as rows, count(distinct agent_id)::int as agents, count(pending)::int as pending
+      from agent_checkpoints`;
+  expect(counts).toEqual({ rows: ROWS + 1 + TOMBSTONES, agents: 54, pending: PENDING });
 });
 
 it("lists an agent's checkpoints by an index, and reads no more than the page", async () => {
@@ -216,6 +228,97 @@ it("lists agents by one step of an index for each", async () => {
     expect(scan["Actual Rows"]).toBeLessThanOrEqual(1);
     expect(scan["Actual Loops"]).toBeLessThanOrEqual(54);
   }
+});
+
+it("reads rows by the primary key, one and hundreds", async () => {
+  for (const count of [1, 1_000]) {
+    const ids = Array.from({ length: count }, (_, at) => idOf(ROWS - 50 * at));
+    expect(await dialect.readRows(ids, signal)).toHaveLength(count);
+    const nodes = await nodesOf(() => dialect.readRows(ids, signal));
+    expect(nodes.map((node) => node["Node Type"])).not.toContain("Seq Scan");
+    expect(nodes.flatMap((node) => node["Index Name"] ?? [])).toEqual(BY_ID);
+    expect(touchedBy(nodes)).toBeLessThanOrEqual(count);
+  }
+});
+
+const writeOf = (number: number): WriteRow => ({
+  checkpointId: idOf(number),
+  taskId: "task",
+  index: 0,
+  rank: idOf(1),
+  channel: "channel",
+  taskPath: "",
+  encoding: "json",
+  stateBytes: 1,
+  digest: Buffer.alloc(32),
+  state: Buffer.from("1"),
+});
+
+it("appends writes, and reads them, by the primary keys", async () => {
+  const numbers = Array.from({ length: 5_000 }, (_, at) => ROWS - 10 * at);
+  for (let at = 0; at < numbers.length; at += 1_000) {
+    expect(await dialect.commit({ append: numbers.slice(at, at + 1_000).map(writeOf) }, signal)).toBe(true);
+  }
+  await client`analyze agent_checkpoint_writes`;
+  for (const count of [1, 20]) {
+    const ids = numbers.slice(0, count).map(idOf);
+    const reading = await nodesOf(() => dialect.readWrites(ids, signal));
+    expect(reading.flatMap((node) => node["Index Name"] ?? [])).toEqual(["agent_checkpoint_writes_pk"]);
+    expect(touchedBy(reading)).toBeLessThanOrEqual(count);
+    const pend = ids.map((id) => ({ id, pending: 1_000_000 }));
+    const appending = await nodesOf(() =>
+      dialect.commit({ append: numbers.slice(0, count).map(writeOf), pend }, signal),
+    );
+    expect(appending.map((node) => node["Node Type"])).not.toContain("Seq Scan");
+    expect(new Set(appending.flatMap((node) => node["Index Name"] ?? []))).toEqual(new Set(BY_ID));
+    expect(touchedBy(appending)).toBeLessThanOrEqual(2 * count);
+  }
+  const range = { since: idOf(ROWS - 1_000), before: idOf(ROWS) };
+  const telling = await nodesOf(() => dialect.writeKeys(range, signal));
+  expect(telling.flatMap((node) => node["Index Name"] ?? [])).toEqual(["agent_checkpoint_writes_pk"]);
+  expect(touchedBy(telling)).toBeLessThanOrEqual(100);
+  await client`update agent_checkpoints set pending = null where pending >= 1000000`;
+});
+
+it("finds what is pending, and counts it, by the index of that", async () => {
+  expect(await dialect.pending(PENDING, 2, signal)).toMatchObject([{ pending: 1 }, { pending: 2 }]);
+  expect(await dialect.backlog(signal)).toMatchObject({ rows: PENDING, oldest: 1 });
+  for (const call of [
+    () => dialect.pending(PENDING, 100, signal),
+    () => dialect.pending(10, 100, signal),
+    () => dialect.pending(Number.MAX_SAFE_INTEGER, 1_000, signal),
+    () => dialect.backlog(signal),
+  ]) {
+    const nodes = await nodesOf(call);
+    expect(nodes.map((node) => node["Node Type"])).not.toContain("Seq Scan");
+    expect(nodes.flatMap((node) => node["Index Name"] ?? [])).toEqual(["agent_checkpoints_pending"]);
+    expect(touchedBy(nodes)).toBeLessThanOrEqual(PENDING);
+  }
+});
+
+it("acknowledges and leases by the primary key, one row and a batch", async () => {
+  const digest = Buffer.alloc(32); // nobody's
+  for (const count of [1, 128]) {
+    const ids = Array.from({ length: count }, (_, at) => idOf(at + 1));
+    const acknowledge = ids.map((id, at) => ({ id, digest, pending: at + 1 }));
+    const lease = ids.map((id, at) => ({ id, fromPending: at + 1, pending: at + 1 }));
+    for (const change of [{ acknowledge }, { lease }]) {
+      expect(await dialect.commit(change, signal)).toBe(true);
+      const nodes = await nodesOf(() => dialect.commit(change, signal));
+      expect(nodes.map((node) => node["Node Type"])).not.toContain("Seq Scan");
+      expect(nodes.flatMap((node) => node["Index Name"] ?? [])).toEqual(BY_ID);
+      expect(touchedBy(nodes)).toBeLessThanOrEqual(2 * count); // a row has two versions once it is leased
+    }
+  }
+});
+
+it("counts rows between two ids, and tombstones too, in indexes alone", async () => {
+  expect(await dialect.count({}, signal)).toBe(ROWS + 1);
+  expect(await dialect.count({ since: idOf(ROWS - 10), before: idOf(ROWS + 1) }, signal)).toBe(10);
+  const nodes = await nodesOf(() => dialect.count({ since: idOf(ROWS - 1_000), before: idOf(ROWS + 1) }, signal));
+  const scans = nodes.filter((node) => node["Index Name"] !== undefined);
+  expect(scans.map((node) => node["Node Type"])).toEqual(["Index Only Scan", "Index Only Scan"]);
+  expect(touchedBy(nodes)).toBeLessThanOrEqual(1_000);
 });
 
 it("deletes a checkpoint by the primary key, and looks for its dependents by an index", async () => {

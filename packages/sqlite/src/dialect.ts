@@ -5,7 +5,7 @@ import { classify } from "./errors.ts";
 import { drizzleOn, reclaim } from "./handle.ts";
 import { migrateSchema } from "./migrate.ts";
 import type { ResolvedOptions } from "./options.ts";
-import { checkpointsTable } from "./schema.ts";
+import { checkpointsTable, writesTable } from "./schema.ts";
 import { createStatements } from "./statements.ts";
 
 /** The driver refuses a value or row above SQLite's own limit of 10^9 bytes, and names it less clearly than we do. */
@@ -17,13 +17,16 @@ export function createSQLiteDialect(options: ResolvedOptions): Dialect {
   const opening = new Opening(async (signal) => {
     const handle = await connection.get(signal);
     if (migrate !== "off") migrateSchema(handle, tablePrefix, migrate === "auto" ? "apply" : "verify");
-    return createStatements(drizzleOn(handle), checkpointsTable(tablePrefix), NIL_ID);
+    const table = checkpointsTable(tablePrefix);
+    return createStatements(drizzleOn(handle), table, writesTable(table, tablePrefix), NIL_ID);
   });
 
   return {
     name: "sqlite",
+    collection: `${tablePrefix}agent_checkpoints`,
     apiVersion: 1,
     async open(signal) {
+      opening.forget(); // again, where its tables are gone
       await opening.get(signal);
       return { maxStatementBytes: MAX_STATEMENT_BYTES };
     },
@@ -38,6 +41,12 @@ export function createSQLiteDialect(options: ResolvedOptions): Dialect {
     },
     readChain: async (id, signal) => (await opening.get(signal)).readChain(id),
     list: async (query, signal) => (await opening.get(signal)).list(query),
+    readRows: async (ids, signal) => (await opening.get(signal)).readRows(ids),
+    readWrites: async (ids, signal) => (await opening.get(signal)).readWrites(ids),
+    writeKeys: async (range, signal) => (await opening.get(signal)).writeKeys(range),
+    pending: async (until, limit, signal) => (await opening.get(signal)).pending(until, limit),
+    backlog: async (signal) => (await opening.get(signal)).backlog(),
+    count: async (range, signal) => (await opening.get(signal)).count(range),
     dependents: async (ids, signal) => (await opening.get(signal)).dependents(ids),
     agents: async (after, limit, signal) => (await opening.get(signal)).agents(after, limit),
     stats: async (agentId, signal) => (await opening.get(signal)).stats(agentId),

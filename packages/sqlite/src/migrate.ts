@@ -48,7 +48,7 @@ function steps(history: string, tablePrefix: string, missing: readonly Migration
     `CREATE TABLE IF NOT EXISTS "${history}" (name text PRIMARY KEY NOT NULL, digest text NOT NULL, minimum_reader integer NOT NULL, applied_at integer NOT NULL)`,
     ...missing.flatMap((migration) => [
       ...migration.statements.map((statement) =>
-        statement.replaceAll("`agent_checkpoints", `\`${tablePrefix}agent_checkpoints`),
+        statement.replaceAll("`agent_checkpoint", `\`${tablePrefix}agent_checkpoint`),
       ),
       `INSERT INTO "${history}" (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
     ]),

@@ -22,7 +22,7 @@ export interface SQLiteStorageOptions extends CommonStorageOptions {
   /** What a config file says; here it may be left out. */
   readonly type?: "sqlite";
   /** The database file, made with its folders if it is not there; `:memory:` keeps all in this process. */
-  readonly databasePath?: string;
+  readonly databasePath?: string | undefined;
   /** Instead of `databasePath`: a better-sqlite3 handle of your own, with foreign keys on. We never close it. */
   readonly database?: SQLiteDatabase;
   /**
@@ -34,6 +34,12 @@ export interface SQLiteStorageOptions extends CommonStorageOptions {
   readonly busyTimeoutMs?: number;
   /** Where better-sqlite3's `.node` file is, for bundles that run away from node_modules. */
   readonly nativeBinding?: string;
+}
+
+declare module "@waymark/core" {
+  interface ProviderTypes {
+    readonly sqlite: SQLiteStorageOptions;
+  }
 }
 
 const NAMES = [
@@ -59,6 +65,9 @@ export function resolveOptions(value: SQLiteStorageOptions): ResolvedOptions {
   const options = members("options", value, NAMES);
   oneOf("options.type", options.type ?? "sqlite", ["sqlite"]);
   const { synchronous = "FULL", busyTimeoutMs = 5_000, nativeBinding, database, databasePath } = options;
+  if (database === undefined && databasePath === undefined && "databasePath" in options) {
+    throw invalidArgument("options.databasePath", "a path (is the environment variable set?)", undefined);
+  }
   if ((database === undefined) === (databasePath === undefined)) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options to have either databasePath or database");
   }

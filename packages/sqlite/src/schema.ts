@@ -4,7 +4,7 @@ import {
   customType,
   foreignKey,
   index,
-  integer,
+  primaryKey,
   sqliteTable,
   text,
   uniqueIndex,
@@ -46,7 +46,7 @@ export function checkpointsTable(tablePrefix: string) {
       encoding: text("encoding").notNull(),
       stateBytes: count("state_bytes").notNull(),
       digest: bytes("digest").notNull(),
-      pending: integer("pending"),
+      pending: count("pending"),
       // Last, since SQLite walks through a large value to reach the columns behind it, and lists read all but this one.
       state: bytes("state").notNull(),
     },
@@ -70,5 +70,42 @@ function constraints(name: string, table: Columns) {
 
 export type CheckpointsTable = ReturnType<typeof checkpointsTable>;
 
-/** For drizzle-kit, which generates the migrations from it. */
+/** What belongs to a checkpoint and is in no state yet; it goes with its checkpoint. */
+export function writesTable(checkpoints: CheckpointsTable, tablePrefix: string) {
+  const name = `${tablePrefix}agent_checkpoint_writes`;
+  return sqliteTable(
+    name,
+    {
+      checkpointId: uuid("checkpoint_id").notNull(),
+      taskId: text("task_id").notNull(),
+      index: count("write_index").notNull(),
+      rank: uuid("write_rank").notNull(),
+      channel: text("channel").notNull(),
+      taskPath: text("task_path").notNull(),
+      encoding: text("encoding").notNull(),
+      stateBytes: count("state_bytes").notNull(),
+      digest: bytes("digest").notNull(),
+      state: bytes("state").notNull(),
+    },
+    (table): ReturnType<typeof writeConstraints> => writeConstraints(name, table, checkpoints),
+  );
+}
+
+type WriteColumns = Record<"checkpointId" | "taskId" | "index", AnySQLiteColumn>;
+
+function writeConstraints(name: string, table: WriteColumns, checkpoints: CheckpointsTable) {
+  return [
+    primaryKey({ name: `${name}_pk`, columns: [table.checkpointId, table.taskId, table.index] }),
+    foreignKey({
+      name: `${name}_fk`,
+      columns: [table.checkpointId],
+      foreignColumns: [checkpoints.id],
+    }).onDelete("cascade"),
+  ];
+}
+
+export type WritesTable = ReturnType<typeof writesTable>;
+
+/** For drizzle-kit, which generates the migrations from them. */
 export const agentCheckpoints = checkpointsTable("");
+export const agentCheckpointWrites = writesTable(agentCheckpoints, "");

@@ -1,8 +1,37 @@
-import type { Base, Change, Row, RowHead, RowQuery, RowStats } from "@waymark/core/dialect-kit";
-import { and, desc, eq, getTableColumns, isNull, type Placeholder, type SQL, sql } from "drizzle-orm";
+import type {
+  Base,
+  Change,
+  IdRange,
+  PendingHead,
+  Row,
+  RowBacklog,
+  RowHead,
+  RowQuery,
+  RowStats,
+  WriteKey,
+  WriteRow,
+} from "@waymark/core/dialect-kit";
+import {
+  and,
+  asc,
+  desc,
+  eq,
+  getTableColumns,
+  gt,
+  isNotNull,
+  isNull,
+  lt,
+  lte,
+  type Placeholder,
+  type SQL,
+  sql,
+} from "drizzle-orm";
 import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
 import type { AnySQLiteColumn, SQLiteInsertValue } from "drizzle-orm/sqlite-core";
-import type { CheckpointsTable } from "./schema.ts";
+import type { CheckpointsTable, WritesTable } from "./schema.ts";
+
+/** Above every id: a UUID of version 15, which there is not. */
+const LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 /** Ends a transaction whose guard missed. */
 class GuardMissed extends Error {}
@@ -13,15 +42,19 @@ type Asked = { readonly [Name in Exclude<keyof RowQuery, "limit" | "metadataLine
   readonly limit: number | Placeholder;
 };
 
-/** The statements of one database and table. Synchronous, as the driver is. */
-export function createStatements(db: BetterSQLite3Database, table: CheckpointsTable, nilId: string) {
-  const { state: _, afterId: __, pending: ___, ...head } = getTableColumns(table);
+/** The statements of one database and its tables. Synchronous, as the driver is. */
+export function createStatements(
+  db: BetterSQLite3Database,
+  table: CheckpointsTable,
+  writes: WritesTable,
+  nilId: string,
+) {
+  const { state: _, afterId: __, ...head } = getTableColumns(table);
   const columns = getTableColumns(table);
   // Built once: building their text costs more than running them.
-  const values = Object.fromEntries(Object.keys(columns).map((name) => [name, sql.placeholder(name)]));
   const insertOne = db
     .insert(table)
-    .values(values as SQLiteInsertValue<CheckpointsTable>)
+    .values(placeholders(columns) as SQLiteInsertValue<CheckpointsTable>)
     .prepare();
   const entries = Object.entries(columns);
   const row = entries.map(([name, column]) => sql`${sql.param(sql.placeholder(name), column)}`);
@@ -34,17 +67,66 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
     .delete(table)
     .where(is(table.id, sql.placeholder("id")))
     .prepare();
+  const acknowledgeOne = db
+    .update(table)
+    .set({ pending: null })
+    .where(
+      and(
+        is(table.id, sql.placeholder("id")),
+        is(table.digest, sql.placeholder("digest")),
+        is(table.pending, sql.placeholder("pending")),
+      ),
+    )
+    .prepare();
+  const leaseOne = db
+    .update(table)
+    .set({ pending: sql`${sql.placeholder("pending")}` })
+    .where(and(is(table.id, sql.placeholder("id")), is(table.pending, sql.placeholder("fromPending"))))
+    .prepare();
+  const pendOne = db
+    .update(table)
+    .set({ pending: sql`max(coalesce(${table.pending} + 1, 0), ${sql.placeholder("pending")})` })
+    .where(is(table.id, sql.placeholder("id")))
+    .prepare();
+  const findRow = db
+    .select({ id: table.id })
+    .from(table)
+    .where(and(is(table.id, sql.placeholder("id")), noTombstone()))
+    .prepare();
+  const { checkpointId, taskId, index, ...written } = getTableColumns(writes);
+  const appendOne = db
+    .insert(writes)
+    .values(placeholders(getTableColumns(writes)) as SQLiteInsertValue<WritesTable>)
+    .onConflictDoUpdate({
+      target: [checkpointId, taskId, index],
+      set: Object.fromEntries(
+        Object.entries(written).map(([name, column]) => [name, sql`excluded.${sql.identifier(column.name)}`]),
+      ),
+      setWhere: sql`excluded.${sql.identifier(writes.rank.name)} >= ${writes.rank}`,
+    })
+    .prepare();
   const chainOf = selectChain().prepare();
+  const rowsOf = selectRows().prepare();
+  const writesOf = selectWrites().prepare();
+  // Told by the row's header: the state itself is not read for it.
+  const storedBytes = sql`length(${table.state})`.mapWith(Number);
   const lists = new Map<string, { all(query: Record<string, unknown>): RowHead[] }>();
 
   function commit(change: Change): boolean {
-    const { bases = [], insert = [], rewrite = [], remove = [] } = change;
-    const [[only], [base]] = [insert, bases];
-    const others = insert.length + rewrite.length + remove.length - 1;
-    if (only !== undefined && only.afterId === null && others === 0 && bases.length <= 1) {
-      if (base !== undefined) return insertGuarded(only, base);
-      insertRow(only);
-      return true;
+    const { bases = [], insert = [], acknowledge = [], ...others } = change;
+    const [[only], [base], [acknowledged]] = [insert, bases, acknowledge];
+    const rest = Object.values(others).reduce((sum, some) => sum + some.length, 0);
+    // One row alone: each statement is a transaction of its own.
+    if (rest === 0 && insert.length + acknowledge.length === 1) {
+      if (only !== undefined && only.afterId === null && bases.length <= 1) {
+        if (base !== undefined) return insertGuarded(only, base);
+        insertRow(only);
+        return true;
+      }
+      if (acknowledged !== undefined && base === undefined) {
+        acknowledgeOne.run({ ...acknowledged });
+        return true;
+      }
     }
     try {
       // Immediate: a transaction that reads first and then writes would be refused at once, without the busy timeout.
@@ -56,23 +138,31 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
     }
   }
 
-  function commitAll({ bases = [], insert = [], rewrite = [], remove = [] }: Change): void {
+  function commitAll(change: Change): void {
+    const { bases = [], insert = [], rewrite = [], remove = [], bury = [], acknowledge = [], lease = [] } = change;
     for (const base of bases) if (findBase.get(guardOf(base)) === undefined) throw new GuardMissed();
     for (const row of insert) {
       if (row.afterId !== null && latestId(row) !== row.afterId) throw new GuardMissed();
       insertRow(row);
     }
-    for (const { id, fromBaseId, ...change } of rewrite) {
+    for (const { id, fromBaseId, ...rewritten } of rewrite) {
       const base = fromBaseId === null ? isNull(table.baseId) : eq(table.baseId, fromBaseId);
       const { changes } = db
         .update(table)
-        .set(change)
+        .set(rewritten)
         .where(and(eq(table.id, id), base))
         .run();
       if (changes !== 1) throw new GuardMissed();
     }
     // One by one, as the text with a list of ids would be another one for every length (see handle.ts).
     for (const id of remove) removeOne.run({ id });
+    for (const row of bury) insertRow(row);
+    for (const content of acknowledge) acknowledgeOne.run({ ...content });
+    for (const one of lease) if (leaseOne.run({ ...one }).changes !== 1) throw new GuardMissed();
+    for (const one of change.pend ?? []) pendOne.run({ ...one });
+    for (const { checkpointId: id } of change.append ?? [])
+      if (findRow.get({ id }) === undefined) throw new GuardMissed();
+    for (const write of change.append ?? []) appendOne.run({ ...write });
   }
 
   function insertRow(row: Row): void {
@@ -121,6 +211,75 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
     return db.select(columns).from(chain).crossJoin(table).where(sql`chain.id = ${table.id}`).orderBy(sql`chain.depth`);
   }
 
+  function readRows(ids: readonly string[]): Row[] {
+    return rowsOf.values({ ids: joined(ids) }).map(rowOf);
+  }
+
+  function selectRows() {
+    return db.select(columns).from(table).where(sql`${table.id} in ${wanted()}`);
+  }
+
+  function readWrites(ids: readonly string[]): WriteRow[] {
+    return writesOf.all({ ids: joined(ids) });
+  }
+
+  function writeKeys(range: IdRange): WriteKey[] {
+    return db
+      .select({ checkpointId, taskId, index, rank: writes.rank })
+      .from(writes)
+      .where(inRange(checkpointId, range))
+      .all();
+  }
+
+  function selectWrites() {
+    return db.select().from(writes).where(sql`${checkpointId} in ${wanted()}`);
+  }
+
+  /** Ids of 16 bytes that are joined to one value, so that the text is the same for any number of them. */
+  function wanted(): SQL {
+    const ids = sql.placeholder("ids");
+    return sql`(with recursive wanted (id, behind) as (
+      select substr(${ids}, 1, 16), 17
+      union all
+      select substr(${ids}, behind, 16), behind + 16 from wanted where behind <= length(${ids})
+    ) select id from wanted)`;
+  }
+
+  function joined(ids: readonly string[]): Buffer {
+    return Buffer.from(ids.join("").replaceAll("-", ""), "hex");
+  }
+
+  function pending(until: number, limit: number): PendingHead[] {
+    const rows = db
+      .select({ ...head, storedBytes })
+      .from(table)
+      .where(lte(table.pending, until))
+      .orderBy(asc(table.pending), asc(table.id))
+      .limit(limit);
+    return rows.all() as PendingHead[];
+  }
+
+  function backlog(): RowBacklog {
+    const counts = {
+      rows: sql`count(*)`.mapWith(Number),
+      storedBytes: sql`coalesce(sum(${storedBytes}), 0)`.mapWith(Number),
+      oldest: sql`min(${table.pending})`.mapWith(table.pending),
+    };
+    return db.select(counts).from(table).where(isNotNull(table.pending)).get() as RowBacklog;
+  }
+
+  function inRange(id: AnySQLiteColumn, { since = nilId, before = LAST_ID }: IdRange): SQL | undefined {
+    return and(gt(id, since), lt(id, before));
+  }
+
+  /** All, less the tombstones: each of the two is counted in an index, without a look at the rows. */
+  function count(range: IdRange): number {
+    const between = inRange(table.id, range);
+    const all = sql`(select count(*) from ${table} where ${between})`;
+    const tombstones = sql`(select count(*) from ${table} where ${and(eq(table.agentId, ""), between)})`;
+    return Number(db.get<{ rows: number | bigint }>(sql`select ${all} - ${tombstones} as rows`).rows);
+  }
+
   function list(query: RowQuery): RowHead[] {
     const { metadataLines = [], ...members } = query;
     if (metadataLines.length > 0) return select(query).all();
@@ -153,9 +312,15 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
     if (namespace !== undefined) all.push(is(table.namespace, namespace));
     if (name !== undefined) all.push(is(table.name, name));
     if (parentId !== undefined) all.push(is(table.parentId, parentId));
+    if (id === undefined && agentId === undefined) all.push(noTombstone());
     if (before !== undefined) all.push(sql`${table.id} < ${sql.param(before, table.id)}`);
     if (since !== undefined) all.push(sql`${table.id} > ${sql.param(since, table.id)}`);
     return all;
+  }
+
+  /** Not as a range of agents (`>`): SQLite would go through the index of agents, and sort. */
+  function noTombstone(): SQL {
+    return sql`${table.agentId} <> ''`;
   }
 
   function dependents(ids: readonly string[]): RowHead[] {
@@ -163,7 +328,7 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
     return rows.sort((one, other) => (one.id < other.id ? 1 : -1));
   }
 
-  /** A loose index scan: one step of the index per agent, however many rows each has. */
+  /** A loose index scan: one step of the index per agent, however many rows each has; it begins above the tombstones. */
   function agents(after: string | null, limit: number): string[] {
     const next = (above: SQL) => sql`(select min(${table.agentId}) from ${table} where ${table.agentId} > ${above})`;
     const rows = db.all<{ id: string }>(sql`with recursive agent (id, position) as (
@@ -175,7 +340,7 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
   }
 
   function stats(agentId: string | null): RowStats {
-    const where = agentId === null ? undefined : eq(table.agentId, agentId);
+    const where = agentId === null ? noTombstone() : eq(table.agentId, agentId);
     // From whole rows to what builds on them, by the index of bases. CROSS JOIN, or SQLite may read the whole table each time.
     const chain = sql`(with recursive chain (base, length) as (
       select ${table.id}, 1 from ${table} where ${and(isNull(table.baseId), where)}
@@ -184,7 +349,7 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
     ) select coalesce(max(length), 0) from chain)`;
     const counts = {
       rows: sql`count(*)`.mapWith(Number),
-      storedBytes: sql`coalesce(sum(length(${table.state})), 0)`.mapWith(Number),
+      storedBytes: sql`coalesce(sum(${storedBytes}), 0)`.mapWith(Number),
       stateBytes: sql`coalesce(sum(${table.stateBytes}), 0)`.mapWith(Number),
       longestChain: chain.mapWith(Number),
     };
@@ -195,7 +360,25 @@ export function createStatements(db: BetterSQLite3Database, table: CheckpointsTa
     db.get(sql`select 1`);
   }
 
-  return { commit, readChain, list, dependents, agents, stats, ping };
+  return {
+    commit,
+    readChain,
+    readRows,
+    readWrites,
+    writeKeys,
+    pending,
+    backlog,
+    count,
+    list,
+    dependents,
+    agents,
+    stats,
+    ping,
+  };
+}
+
+function placeholders(columns: object): Record<string, Placeholder> {
+  return Object.fromEntries(Object.keys(columns).map((name) => [name, sql.placeholder(name)]));
 }
 
 function is(column: AnySQLiteColumn, value: string | Placeholder): SQL {

@@ -1,9 +1,11 @@
 import { fork } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { KeyRing } from "@waymark/sqlite";
 import { afterAll } from "vitest";
 
 const folder = mkdtempSync(join(tmpdir(), "waymark-sqlite-"));
@@ -33,4 +35,10 @@ export function childProcess(...args: string[]) {
 export async function answerOf(child: ReturnType<typeof childProcess>): Promise<unknown> {
   const [answer] = await once(child, "message");
   return answer;
+}
+
+/** Keys that are the same in every process, as a config file would have them. */
+export function keyRing(current: string, names: readonly string[] = [current]): KeyRing {
+  const key = (name: string) => createHash("sha256").update(`key ${name}`).digest("hex");
+  return { current, keys: Object.fromEntries(names.map((name) => [name, key(name)])), digestKey: key("of digests") };
 }

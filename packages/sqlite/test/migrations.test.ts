@@ -10,6 +10,8 @@ import { answerOf, checkpoint, childProcess, newFile } from "./fixtures.ts";
 
 const packageFolder = fileURLToPath(new URL("..", import.meta.url));
 
+const ALL = ["0000_initial", "0001_writes"];
+
 describe("migrations of SQLite", () => {
   it("are what drizzle-kit makes of the schema", () => {
     // Beside the original, so that the copy finds drizzle.
@@ -36,7 +38,7 @@ describe("migrations of SQLite", () => {
     const answers = children.map(answerOf);
     for (const child of children) child.send("go");
     expect(await Promise.all(answers)).toEqual(children.map(() => "opened"));
-    expect(history(databasePath)).toEqual(["0000_initial"]);
+    expect(history(databasePath)).toEqual(ALL);
   });
 
   it("are not run by `verify`, which says what to run", async () => {
@@ -44,7 +46,7 @@ describe("migrations of SQLite", () => {
     const storage = createSQLiteStorage({ databasePath, migrate: "verify" });
     const error = await storage.storeCheckpoint(checkpoint(1)).catch((reason) => reason);
     expect(error).toMatchObject({ code: "SCHEMA_OUTDATED", retryable: false });
-    expect(error.message).toContain("0000_initial");
+    expect(error.message).toContain("0000_initial, 0001_writes");
 
     const admin = new Database(databasePath);
     for (const statement of error.sql) admin.exec(statement);
@@ -52,12 +54,12 @@ describe("migrations of SQLite", () => {
     await expect(storage.storeCheckpoint(checkpoint(1))).resolves.toBeTypeOf("string");
     expect(await storage.migrate("sql")).toEqual([]);
     await storage.close();
-    expect(history(databasePath)).toEqual(["0000_initial"]);
+    expect(history(databasePath)).toEqual(ALL);
   });
 
   it("are told and applied by `migrate`", async () => {
     const storage = createSQLiteStorage({ databasePath: newFile(), migrate: "verify" });
-    expect(await storage.migrate("apply")).toEqual(["0000_initial"]);
+    expect(await storage.migrate("apply")).toEqual(ALL);
     expect(await storage.migrate()).toEqual([]);
     expect(await storage.migrate("verify")).toEqual([]);
     await storage.close();
@@ -68,8 +70,20 @@ describe("migrations of SQLite", () => {
     await make(databasePath);
     change(databasePath, "insert into waymark_migrations values ('0099_newer', 'digest', 1, 0)");
     await expect(make(databasePath)).resolves.toBeTypeOf("string");
-    change(databasePath, "update waymark_migrations set minimum_reader = 2 where name = '0099_newer'");
+    change(databasePath, "update waymark_migrations set minimum_reader = 3 where name = '0099_newer'");
     await expect(make(databasePath)).rejects.toMatchObject({ code: "SCHEMA_TOO_NEW" });
+  });
+
+  it("bring a database of the version before up to date, with all that it has", async () => {
+    const databasePath = newFile();
+    const id = await make(databasePath);
+    change(databasePath, "drop table agent_checkpoint_writes");
+    change(databasePath, "delete from waymark_migrations where name = '0001_writes'");
+    await using storage = createSQLiteStorage({ databasePath });
+    await storage.appendWrites(id, [{ taskId: "task", index: 0, channel: "c", value: 1 }]);
+    expect(await storage.listWrites(id)).toEqual([{ taskId: "task", index: 0, channel: "c", value: 1 }]);
+    expect(await storage.retrieveCheckpoint(id)).toMatchObject({ id });
+    expect(history(databasePath)).toEqual(ALL);
   });
 
   it("that are not those of this package are refused", async () => {

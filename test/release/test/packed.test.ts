@@ -60,9 +60,10 @@ async function optionsOf(dialect: string): Promise<string> {
 }
 
 const dialects = ["sqlite", "postgres", "mysql"];
+const adapters = ["langgraph", "openai-agents"];
 
 describe("a packed package", () => {
-  it.each(["core", "conformance", ...dialects])(
+  it.each(["core", "conformance", ...dialects, ...adapters])(
     "%s brings its build, its sources, a licence and a README, and no more",
     async (name) => {
       const tarball = tarballs[`@waymark/${name}`] ?? "";
@@ -76,6 +77,15 @@ describe("a packed package", () => {
       expect(await run("tar", ["-xzOf", tarball, "package/package.json"], { cwd: folder })).not.toContain("workspace:");
     },
   );
+
+  it.each(adapters)("%s depends on core alone: its framework is the application's own", async (name) => {
+    const text = await run("tar", ["-xzOf", tarballs[`@waymark/${name}`] ?? "", "package/package.json"], {
+      cwd: folder,
+    });
+    const { dependencies, peerDependencies } = JSON.parse(text) as Record<string, Record<string, string>>;
+    expect(Object.keys(dependencies ?? {})).toEqual(["@waymark/core"]);
+    expect(Object.keys(peerDependencies ?? {}).length).toBeGreaterThan(0);
+  });
 
   it.each(dialects)("%s has its migrations as a module, which no bundler can lose", async (name) => {
     const module = ["-xzOf", tarballs[`@waymark/${name}`] ?? "", "package/dist/migrations.js"];

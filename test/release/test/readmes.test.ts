@@ -12,11 +12,18 @@ const servers = inject("waymarkServers");
 const folder = mkdtempSync(join(tmpdir(), "waymark-readme-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+const docs = join(root, "docs");
+
 const readmes = ["packages", "examples", "test"]
   .flatMap((parent) => readdirSync(join(root, parent)).map((name) => join(root, parent, name)))
   .concat(root, join(root, "docker"))
   .map((place) => join(place, "README.md"))
   .filter((file) => existsSync(file))
+  .concat(
+    readdirSync(docs)
+      .filter((name) => name.endsWith(".md"))
+      .map((name) => join(docs, name)),
+  )
   .map((file) => ({ file: relative(root, file), found: snippets(readFileSync(file, "utf8")) }));
 
 /** Runs it in an empty folder that has the packages, with a new database where it needs one. */

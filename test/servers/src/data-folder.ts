@@ -14,7 +14,7 @@ export async function initialiseDataFolder(
   dataFolder: string,
   env: NodeJS.ProcessEnv,
 ): Promise<void> {
-  await enclosure.run({ program: "mkdir", args: ["-m", "700", dataFolder] });
+  await enclosure.run({ program: "mkdir", args: ["-p", "-m", "700", dataFolder] });
   const command = await engine.initialise(program, dataFolder);
   if (!engine.keepsDataFolder) return enclosure.run(command);
 

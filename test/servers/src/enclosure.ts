@@ -1,9 +1,9 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chown, mkdtemp, open, readFile } from "node:fs/promises";
+import { chown, mkdir, mkdtemp, open, readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { account } from "./account.ts";
 
@@ -12,6 +12,8 @@ export interface Command {
   readonly program: string;
   readonly args: readonly string[];
   readonly input?: string | Uint8Array;
+  /** Folders where it finds other programs, before those of $PATH. */
+  readonly searchFirst?: readonly string[];
 }
 
 /**
@@ -20,6 +22,8 @@ export interface Command {
  */
 export interface Enclosure {
   readonly folder: string;
+  /** The small disk in the folder, if one was asked for. */
+  readonly disk: Disk | undefined;
   /** Runs the command to its end; rejects with the end of the log if it fails. */
   run(command: Command): Promise<void>;
   /** Starts the command and leaves it running. */
@@ -34,6 +38,17 @@ export interface Enclosure {
   resume(): Promise<void>;
   remove(): Promise<void>;
 }
+
+/** A file system of its own. */
+export interface Disk {
+  /** Takes all that is left. */
+  fill(): Promise<void>;
+  /** Gives back what `fill` took. */
+  free(): Promise<void>;
+}
+
+/** Where a disk is mounted in the folder: the data folder is all of it. */
+const DISK = "data";
 
 const LOG_TAIL_LINES = 30;
 
@@ -60,21 +75,37 @@ const scripts = {
     kill_all
     eval "$1" 2>/dev/null
     rm -rf "$0"`,
+  // The same where a disk is mounted, which root must do: $2 is the keeper's script, $3 and $4 are its account.
+  keepDisk: `
+    setpriv --reuid "$3" --regid "$4" --clear-groups sh -c "$2" "$0" "$1"
+    umount -l "$0/${DISK}" 2>/dev/null
+    rm -rf "$0"`,
+  // Until nothing more goes in; what has become free since the last time is taken as well.
+  fill: `cat /dev/zero >> "$0/${DISK}/ballast" 2>/dev/null; true`,
+  free: `rm -f "$0/${DISK}/ballast"`,
 };
 
 /**
  * @param name begins the folder's name, for whoever looks into /tmp
  * @param tidyUp a shell command for what dead processes leave elsewhere; $0 is the folder
+ * @param diskBytes the size of a disk, mounted as `data` in the folder; 0 for none. It takes root
  */
-export async function createEnclosure(name: string, tidyUp = ""): Promise<Enclosure> {
+export async function createEnclosure(name: string, tidyUp = "", diskBytes = 0): Promise<Enclosure> {
   if (process.platform !== "linux") throw new Error(`keep processes together: expected Linux, got ${process.platform}`);
+  if (diskBytes && !account) {
+    throw new Error("mount a small disk: expected to be root, which it takes; run this as root, or in a container");
+  }
   const folder = await mkdtemp(join(tmpdir(), `waymark-${name}-`));
   if (account) await chown(folder, account.uid, account.gid);
 
   // The keeper has the servers' account too: only a process's own user may look where it works, since in a
   // container even root has lost that right. Detached, or a Ctrl-C in the terminal would end it with us.
-  const keeper = spawn("/bin/sh", ["-c", scripts.keep, folder, tidyUp], {
-    ...account,
+  const keeping =
+    diskBytes && account
+      ? [scripts.keepDisk, folder, tidyUp, scripts.keep, `${account.uid}`, `${account.gid}`]
+      : [scripts.keep, folder, tidyUp];
+  const keeper = spawn("/bin/sh", ["-c", ...keeping], {
+    ...(diskBytes ? undefined : account),
     cwd: "/",
     stdio: ["pipe", "ignore", "ignore"],
     detached: true,
@@ -84,17 +115,21 @@ export async function createEnclosure(name: string, tidyUp = ""): Promise<Enclos
   keeper.unref();
   (keeper.stdin as Socket).unref();
 
+  const remove = async () => {
+    keeper.stdin.end();
+    await Promise.all([keeper, ...children].map(exitOf));
+  };
   const children: ChildProcess[] = [];
   const log = join(folder, "server.log");
   const logTail = async () => (await readFile(log, "utf8")).trimEnd().split("\n").slice(-LOG_TAIL_LINES).join("\n");
 
-  const start = async ({ program, args, input }: Command) => {
+  const start = async ({ program, args, input, searchFirst = [] }: Command) => {
     const output = await open(log, "a");
     try {
       const child = spawn(program, args, {
         ...account,
         cwd: folder,
-        env: { PATH: process.env["PATH"], LC_ALL: "C" },
+        env: { PATH: [...searchFirst, process.env["PATH"]].join(delimiter), LC_ALL: "C" },
         stdio: [input === undefined ? "ignore" : "pipe", output.fd, output.fd],
       });
       await once(child, "spawn");
@@ -108,6 +143,34 @@ export async function createEnclosure(name: string, tidyUp = ""): Promise<Enclos
     }
   };
 
+  const run = async (command: Command) => {
+    const child = await start(command);
+    await exitOf(child);
+    if (child.exitCode !== 0) {
+      const ending = child.exitCode ?? child.signalCode;
+      throw new Error(`${command.program} ended with ${ending}, expected 0. Its log ends:\n${await logTail()}`);
+    }
+  };
+  const shell = (script: string): Command => ({ program: "/bin/sh", args: ["-c", script, folder] });
+
+  if (diskBytes && account) {
+    const place = join(folder, DISK);
+    const options = `size=${diskBytes},mode=700,uid=${account.uid},gid=${account.gid}`;
+    try {
+      await mkdir(place);
+      await promisify(execFile)("mount", ["-t", "tmpfs", "-o", options, "waymark", place]);
+    } catch (cause) {
+      await remove();
+      const { stderr } = cause as { stderr?: string };
+      const refusal = stderr?.trim() || String(cause);
+      throw new Error(
+        `mount a small disk: expected root who may mount, got "${refusal}"; ` +
+          "a container needs --cap-add SYS_ADMIN for that",
+        { cause },
+      );
+    }
+  }
+
   const signal = async (script: string) => {
     await promisify(execFile)("/bin/sh", ["-c", script, folder], { ...account, cwd: "/" });
   };
@@ -116,21 +179,12 @@ export async function createEnclosure(name: string, tidyUp = ""): Promise<Enclos
     folder,
     logTail,
     start,
-    async run(command) {
-      const child = await start(command);
-      await exitOf(child);
-      if (child.exitCode !== 0) {
-        const ending = child.exitCode ?? child.signalCode;
-        throw new Error(`${command.program} ended with ${ending}, expected 0. Its log ends:\n${await logTail()}`);
-      }
-    },
+    run,
     kill: () => signal(scripts.kill),
     pause: () => signal(scripts.pause),
     resume: () => signal(scripts.resume),
-    async remove() {
-      keeper.stdin.end();
-      await Promise.all([keeper, ...children].map(exitOf));
-    },
+    disk: diskBytes ? { fill: () => run(shell(scripts.fill)), free: () => run(shell(scripts.free)) } : undefined,
+    remove,
   };
 }
 

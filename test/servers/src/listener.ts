@@ -8,6 +8,8 @@ export interface Listener {
   kill(): Promise<void>;
   /** Starts it again after `kill`, on the same port. */
   start(): Promise<void>;
+  /** Starts it again if it has ended by itself; fulfilled when it answers. */
+  revive(): Promise<void>;
 }
 
 export interface ListenerOptions {
@@ -59,6 +61,17 @@ export async function startListener(enclosure: Enclosure, options: ListenerOptio
     },
     async start() {
       if (!hasExited(child)) throw new Error(`start ${title}: expected it to be killed, but it is running`);
+      child = await startAt(port);
+    },
+    async revive() {
+      await whenItAnswers(
+        () => ask(port),
+        () => hasExited(child),
+      ).catch((error) => {
+        if (!hasExited(child)) throw error;
+      });
+      if (!hasExited(child)) return;
+      await enclosure.kill(); // what outlived it
       child = await startAt(port);
     },
   };

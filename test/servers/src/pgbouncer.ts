@@ -10,6 +10,11 @@ import { findProgram, type ProgramSpec } from "./programs.ts";
 export interface Pgbouncer {
   /** The database of that name on the server behind, through the pooler. */
   url(databaseName: string): string;
+  /**
+   * Has it connect to another server from now on, as after a failover. Its clients stay connected; a transaction that
+   * is open on the server before ends there.
+   */
+  pointTo(postgresUrl: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -52,11 +57,17 @@ export async function startPgbouncer(postgresUrl: string, options: PgbouncerOpti
       url.pathname = `/${databaseName}`;
       return url.href;
     };
+    let target = postgresUrl;
+    const configure = async (port: number) => {
+      await writeFile(configuration, settings(new URL(target), port, poolSize, new URL(postgresUrl).username), {
+        mode: 0o600,
+      });
+      if (account) await chown(configuration, account.uid, account.gid);
+    };
     const listener = await startListener(enclosure, {
       title: "pgbouncer",
       async command(port) {
-        await writeFile(configuration, settings(new URL(postgresUrl), port, poolSize), { mode: 0o600 });
-        if (account) await chown(configuration, account.uid, account.gid);
+        await configure(port);
         return { program: program.path, args: [configuration] };
       },
       async ask(port) {
@@ -66,14 +77,24 @@ export async function startPgbouncer(postgresUrl: string, options: PgbouncerOpti
           throw new Error(`expected the pgbouncer of ${configuration}, got the one of ${file}`);
       },
     });
-    return { url: (databaseName) => urlAt(listener.port, databaseName), stop: enclosure.remove };
+    return {
+      url: (databaseName) => urlAt(listener.port, databaseName),
+      async pointTo(url) {
+        target = url;
+        await configure(listener.port);
+        const console = urlAt(listener.port, "pgbouncer");
+        await execute(console, "reload");
+        await execute(console, "reconnect");
+      },
+      stop: enclosure.remove,
+    };
   } catch (error) {
     await enclosure.remove();
     throw error;
   }
 }
 
-function settings(server: URL, port: number, poolSize: number): string {
+function settings(server: URL, port: number, poolSize: number, administrator: string): string {
   const quoted = (text: string) => `'${decodeURIComponent(text).replaceAll("'", "''")}'`;
   const password = server.password && `password=${quoted(server.password)}`;
   return `
@@ -85,9 +106,12 @@ listen_addr = 127.0.0.1
 listen_port = ${port}
 unix_socket_dir =
 auth_type = any
+admin_users = ${decodeURIComponent(administrator)}
 pool_mode = transaction
 default_pool_size = ${poolSize}
 max_client_conn = 500
 max_prepared_statements = 100
+# The default of 15 seconds refuses clients for as long after the server is back.
+server_login_retry = 1
 `;
 }

@@ -26,7 +26,25 @@ export interface TcpProxy {
    * too, until `intercept` is called again, with or without a function: then it goes on its way, undecided anew.
    */
   intercept(interceptor?: Interceptor): void;
+  /** From now on every chunk, in both directions, arrives so much later, in order. 0 ends it. */
+  delay(ms: number): void;
+  /**
+   * The next chunk in that direction, on whichever connection, arrives by its first half, and then the connection is cut on
+   * both sides. Fulfilled when that has happened. Default: "to-client".
+   */
+  truncate(direction?: Direction): Promise<void>;
+  /**
+   * Ends that direction of all open connections: who listens there is told that no more will come, and what is still
+   * said vanishes. The other direction stays open, until its own sides close it. Default: "to-client".
+   */
+  halfClose(direction?: Direction): void;
   stop(): Promise<void>;
+}
+
+/** One direction of a connection. */
+interface Pipe {
+  readonly direction: Direction;
+  end(): void;
 }
 
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { "postgres:": 5432, "postgresql:": 5432, "mysql:": 3306 };
@@ -42,28 +60,50 @@ export async function startProxy(targetUrl: string): Promise<TcpProxy> {
 
   const sockets = new Set<Socket>();
   const clients = new Set<Socket>();
+  const pipes = new Set<Pipe>();
   const held = new Set<() => void>();
+  const cuts: Record<Direction, (() => void)[]> = { "to-server": [], "to-client": [] };
   let decide: Interceptor = () => "forward";
   let swallowing = false;
+  let delayMs = 0;
 
   const pipe = (from: Socket, to: Socket, direction: Direction) => {
     const waiting: Buffer[] = [];
+    const late = lateness(() => delayMs);
+    const end = () => to.writable && to.end();
+    const send = (chunk: Buffer) =>
+      late(() => {
+        if (swallowing || !to.writable) return;
+        const cut = cuts[direction].shift();
+        if (!cut) {
+          to.write(chunk);
+          return;
+        }
+        to.write(chunk.subarray(0, chunk.length >> 1));
+        to.destroySoon();
+        from.destroy();
+        cut();
+      });
     const release = () => {
-      for (const chunk of waiting.splice(0)) to.write(chunk);
+      for (const chunk of waiting.splice(0)) send(chunk);
     };
+    const itself: Pipe = { direction, end };
+    pipes.add(itself);
     from.on("data", (chunk: Buffer) => {
       if (swallowing) return;
       const fate = waiting.length > 0 ? "hold" : decide(chunk, direction);
-      if (fate === "forward") to.write(chunk);
+      if (fate === "forward") send(chunk);
       if (fate === "hold") {
         waiting.push(chunk);
         held.add(release);
       }
     });
+    // A side's end can not be seen through a black hole either. Otherwise what it said last still arrives.
+    from.on("end", () => (swallowing ? from.end() : late(end)));
     from.on("close", () => {
+      pipes.delete(itself);
       held.delete(release);
-      // A side's end can not be seen through a black hole either. Otherwise what it said last still arrives.
-      if (!swallowing) to.destroySoon();
+      if (!swallowing) late(() => to.destroySoon());
     });
   };
 
@@ -75,15 +115,17 @@ export async function startProxy(targetUrl: string): Promise<TcpProxy> {
     return socket;
   };
 
-  const server = createServer((socket) => {
+  // Half open, or the end of one direction would be that of the other.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
     const client = track(socket);
     clients.add(client);
     client.on("close", () => clients.delete(client));
     if (swallowing) {
+      client.on("end", () => client.end());
       client.resume();
       return;
     }
-    const upstream = track(connect(targetPort, target.hostname));
+    const upstream = track(connect({ port: targetPort, host: target.hostname, allowHalfOpen: true }));
     pipe(client, upstream, "to-server");
     pipe(upstream, client, "to-client");
   });
@@ -115,11 +157,44 @@ export async function startProxy(targetUrl: string): Promise<TcpProxy> {
       for (const release of held) release();
       held.clear();
     },
+    delay(ms) {
+      delayMs = ms;
+    },
+    truncate(direction = "to-client") {
+      return new Promise((resolve) => cuts[direction].push(resolve));
+    },
+    halfClose(direction = "to-client") {
+      for (const pipe of pipes) if (pipe.direction === direction) pipe.end();
+    },
     async stop() {
       dropAll();
       if (!server.listening) return;
       server.close();
       await once(server, "close");
     },
+  };
+}
+
+/** Does each thing so many milliseconds after it is told to, and never before what it was told earlier. */
+function lateness(delayMs: () => number): (act: () => void) => void {
+  const queue: { readonly due: number; readonly act: () => void }[] = [];
+  const work = () => {
+    for (let first = queue[0]; first; first = queue[0]) {
+      const ms = first.due - performance.now();
+      if (ms > 0) {
+        setTimeout(work, ms);
+        return;
+      }
+      queue.shift();
+      first.act();
+    }
+  };
+  return (act) => {
+    if (queue.length === 0 && delayMs() === 0) {
+      act();
+      return;
+    }
+    queue.push({ due: Math.max(performance.now() + delayMs(), queue.at(-1)?.due ?? 0), act });
+    if (queue.length === 1) work();
   };
 }

@@ -35,6 +35,12 @@ export interface Server {
   pause(): Promise<void>;
   /** Ends a pause. */
   resume(): Promise<void>;
+  /** Whether `fillDisk` and `freeDisk` work, as after `diskBytes`; elsewhere they throw. */
+  readonly canBeFilled: boolean;
+  /** Takes all that is left on its disk, and again what has become free since. */
+  fillDisk(): Promise<void>;
+  /** Gives it back, and starts the server again if it has not survived; fulfilled when it answers. */
+  freeDisk(): Promise<void>;
   /** Ends it and removes its data. A server of the origin `url` is left alone. */
   stop(): Promise<void>;
 }
@@ -46,6 +52,19 @@ export interface StartOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Sync every commit to the disk, as it must be to measure. Default: `false`, which is faster. Another's server is as it is. */
   readonly durable?: boolean;
+  /** The size of a disk of its own, which can be filled. Takes root, and a server whose processes are ours. Default: none. */
+  readonly diskBytes?: number;
+  /** Of one of ours. Default: 400. */
+  readonly maxConnections?: number;
+}
+
+/** The options as an origin is given them. */
+export interface Request {
+  readonly env: NodeJS.ProcessEnv;
+  /** 0: as much as the machine has. */
+  readonly diskBytes: number;
+  /** Arguments that come after the engine's settings. */
+  readonly args: readonly string[];
 }
 
 /** Why an origin has no server, as the end of a sentence. */
@@ -55,7 +74,7 @@ export interface Absent {
 
 const engines: Readonly<Record<ServerKind, Engine>> = { postgres, mysql, mariadb };
 
-const origins: readonly [Origin, (engine: Engine, env: NodeJS.ProcessEnv) => Promise<Server | Absent>][] = [
+const origins: readonly [Origin, (engine: Engine, request: Request) => Promise<Server | Absent>][] = [
   ["url", fromUrl],
   ["docker", fromDocker],
   ["program", fromProgram],
@@ -70,11 +89,17 @@ const origins: readonly [Origin, (engine: Engine, env: NodeJS.ProcessEnv) => Pro
  */
 export async function startServer(kind: ServerKind, options: StartOptions = {}): Promise<Server> {
   const { from = origins.map(([origin]) => origin), env = process.env, durable = false } = options;
+  const { diskBytes = 0, maxConnections } = options;
   const engine = durable ? { ...engines[kind], settings: engines[kind].durableSettings } : engines[kind];
+  const args = maxConnections === undefined ? [] : engine.limit(maxConnections);
   const reasons: string[] = [];
   for (const [origin, find] of origins) {
     if (!from.includes(origin)) continue;
-    const found = await find(engine, env);
+    if (diskBytes && !killable.includes(origin)) {
+      reasons.push(`  ${origin}: its disk is not ours to fill`);
+      continue;
+    }
+    const found = await find(engine, { env, diskBytes, args });
     if (!("absent" in found)) return found;
     reasons.push(`  ${origin}: ${found.absent}`);
   }

@@ -1,6 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -28,6 +28,51 @@ const program = `
   const [row] = await execute(server.url, "select current_setting('data_directory') as folder");
   console.log(JSON.stringify({ url: server.url, folder: row.folder }));
 `;
+
+/** What stands for a server in the programs below: starts one, and prints its URL and the folders of all. */
+const others = {
+  standby: `
+    import { startServer, startStandby } from "./index.js";
+    const killable = ["program", "archive"];
+    const primary = await startServer("postgres", { from: killable });
+    const servers = [primary, await startStandby(primary, { synchronous: true })];
+    const query = "select current_setting('data_directory') as folder";
+  `,
+  cluster: `
+    import { startGalera } from "./index.js";
+    const servers = (await startGalera({ nodes: 2 })).nodes;
+    const query = "select @@datadir as folder";
+  `,
+  disk: `
+    import { startServer } from "./index.js";
+    const servers = [await startServer("mariadb", { from: ["program", "archive"], diskBytes: 300 * 2 ** 20 })];
+    const query = "select @@datadir as folder";
+    await servers[0].fillDisk();
+  `,
+};
+const report = `
+  const { execute } = await import("./client.js");
+  const folders = await Promise.all(servers.map(async ({ url }) => (await execute(url, query))[0].folder));
+  console.log(JSON.stringify({ urls: servers.map(({ url }) => url), folders }));
+  setInterval(() => {}, 1000);
+`;
+
+describe.skipIf(process.platform !== "linux")("of a process that is killed", () => {
+  it.for(["standby", "cluster", "disk"] as const)("the %s is gone too", async (what, { skip }) => {
+    if (what === "disk" && process.getuid?.() !== 0) skip("a small disk takes root");
+    const child = spawn(process.execPath, ["--input-type=module", "-e", others[what] + report], {
+      cwd: built,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    const { urls, folders } = JSON.parse((await lines.next()).value) as { urls: string[]; folders: string[] };
+    child.kill("SIGKILL");
+    for (const folder of folders) await gone(dirname(folder.replace(/\/$/, "")));
+    for (const url of urls) expect(await reachable(url)).toBe(false);
+    const mounts = await readFile("/proc/mounts", "utf8");
+    for (const folder of folders) expect(mounts).not.toContain(folder.replace(/\/$/, ""));
+  });
+});
 
 describe.skipIf(process.platform !== "linux")("a server whose process", () => {
   const start = async (then: string) => {

@@ -1,6 +1,6 @@
 import { once } from "node:events";
-import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { startProxy, type TcpProxy } from "../src/index.ts";
 import { closed, open, reachable } from "./observe.ts";
 
@@ -117,4 +117,87 @@ it("drops a chunk and forwards the next", async () => {
   await once(served[0] ?? (await once(echo, "connection"))[0], "data");
   socket.write("2");
   expect(await answer(socket)).toBe("2");
+});
+
+it("delays what both sides say by so much each, in order, their last words included", async () => {
+  const socket = await open(proxy.url);
+  proxy.delay(30);
+  const start = performance.now();
+  let delivered = "";
+  socket.on("data", (chunk) => {
+    delivered += chunk;
+  });
+  for (const word of ["one ", "two ", "three"]) socket.write(word);
+  await vi.waitUntil(() => delivered === "one two three", { interval: 1, timeout: 20_000 });
+  expect(performance.now() - start).toBeGreaterThan(55); // a timer may be early by the fraction of a millisecond
+  served[0]?.end(" four");
+  await closed(socket);
+  expect(delivered).toBe("one two three four");
+});
+
+it("keeps the order when the delay ends", async () => {
+  const socket = await open(proxy.url);
+  proxy.delay(30);
+  const arrival = vi.waitUntil(() => heard === "latesoon", { interval: 1, timeout: 20_000 });
+  const passed = new Promise<void>((resolve) => {
+    proxy.intercept(() => {
+      resolve();
+      return "forward";
+    });
+  });
+  socket.write("late");
+  await passed;
+  proxy.delay(0);
+  socket.write("soon");
+  await arrival;
+});
+
+it("cuts the connection in the middle of what one side says, and no other one", async () => {
+  const [victim, other] = await Promise.all([open(proxy.url), open(proxy.url)]);
+  const truncated = proxy.truncate("to-client");
+  let delivered = "";
+  victim.on("data", (chunk) => {
+    delivered += chunk;
+  });
+  const end = closed(victim);
+  victim.write("12345678");
+  await Promise.all([truncated, end]);
+  expect({ heard, delivered }).toEqual({ heard: "12345678", delivered: "1234" });
+  other.write("whole");
+  expect(await answer(other)).toBe("whole");
+
+  const again = proxy.truncate("to-server");
+  const otherEnd = closed(other);
+  other.write("abcd");
+  await Promise.all([again, otherEnd]);
+  await vi.waitUntil(() => heard === "12345678wholeab", { interval: 1, timeout: 20_000 });
+});
+
+it("ends one direction and leaves the other open", async () => {
+  const { port } = new URL(proxy.url);
+  const socket = connect({ port: Number(port), host: "127.0.0.1", allowHalfOpen: true });
+  socket.write("a");
+  await answer(socket);
+  const told = once(socket, "end");
+  proxy.halfClose("to-client");
+  await told;
+  socket.write("b");
+  await vi.waitUntil(() => heard === "ab", { interval: 1, timeout: 20_000 });
+  expect(served[0]?.readyState).toBe("open");
+  expect(socket.readyState).toBe("writeOnly");
+});
+
+it("ends what the server hears, who can still answer", async () => {
+  const socket = await open(proxy.url);
+  socket.write("a");
+  await answer(socket);
+  const upstream = served[0] as Socket;
+  upstream.allowHalfOpen = true;
+  const told = once(upstream, "end");
+  proxy.halfClose("to-server");
+  await told;
+  socket.write("nobody hears this");
+  upstream.write("bye");
+  expect(await answer(socket)).toBe("bye");
+  expect(heard).toBe("a");
 });

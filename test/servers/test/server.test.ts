@@ -108,8 +108,9 @@ describe.skipIf(process.platform !== "linux")("postgres", () => {
   it("shows the end of its log when it does not start", async ({ skip }) => {
     const program = await findProgram(engine.program, "/", process.env["PATH"]);
     if (!program) return skip("no PostgreSQL on this machine");
+    const request = { env: process.env, diskBytes: 0, args: [] };
     const unstartable = { ...engine, settings: ["-c", "nonsense=1"] };
-    await expect(startOwnServer(unstartable, program, "program", process.env)).rejects.toThrow(
+    await expect(startOwnServer(unstartable, program, "program", request)).rejects.toThrow(
       /^start PostgreSQL: expected an answer at 127\.0\.0\.1:\d+ within 60 seconds, but it ended with 1\..*"nonsense"/s,
     );
   });

@@ -34,14 +34,19 @@ interface Started {
 /** What a store is said to be: checkpoints in a Map, and what every call on it must answer. */
 export class World {
   readonly #storages: Storages;
+  readonly #keepsTombstones: boolean;
   readonly #agents = [newAgent("model"), newAgent("model")] as const;
   readonly #known = new Map<string, Known>();
   readonly #gone = new Map<string, Known>();
   readonly #drafts = new Map<string, Draft>();
   #turn = 0;
 
-  constructor(storages: Storages) {
+  constructor(
+    storages: Storages,
+    { keepsTombstones = false }: { readonly keepsTombstones?: boolean | undefined } = {},
+  ) {
     this.#storages = storages;
+    this.#keepsTombstones = keepsTombstones;
   }
 
   async run(operation: Operation): Promise<void> {
@@ -221,7 +226,12 @@ export class World {
     const gone = choose([...this.#gone.values()], pick);
     if (gone === undefined) return;
     const known = changed ? { ...gone, state: { anew: copyOf(gone.state) } } : gone;
-    expect(await this.#storages.at(storage).storeCheckpoint({ ...known, state: copyOf(known.state) })).toBe(known.id);
+    const call = this.#storages.at(storage).storeCheckpoint({ ...known, state: copyOf(known.state) });
+    if (this.#keepsTombstones) {
+      await refusal(call, "CONFLICT");
+      return;
+    }
+    expect(await call).toBe(known.id);
     this.#put(known);
   }
 

@@ -33,10 +33,19 @@ export function describeDelete(bench: Bench): void {
       expect(await bench.storage.retrieveCheckpoint(child)).toMatchObject({ parentId, state: { turn: 1 } });
     });
 
-    it("lets the same id be stored anew", async () => {
+    const anew = bench.target.keepsTombstones
+      ? "never lets the same id be stored anew"
+      : "lets the same id be stored anew";
+    it(anew, async () => {
       const id = await bench.storage.storeCheckpoint(checkpointOf(newAgent()));
       await bench.storage.deleteCheckpoint(id);
-      await bench.storage.storeCheckpoint(checkpointOf(newAgent(), { id, state: "another" }));
+      const call = bench.storage.storeCheckpoint(checkpointOf(newAgent(), { id, state: "another" }));
+      if (bench.target.keepsTombstones) {
+        expect((await refusal(call, "CONFLICT")).message).toContain("was deleted");
+        expect(await bench.storage.retrieveCheckpoint(id)).toBeNull();
+        return;
+      }
+      await call;
       expect(await bench.storage.retrieveCheckpoint(id)).toMatchObject({ state: "another" });
     });
 

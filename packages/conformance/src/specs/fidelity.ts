@@ -26,7 +26,10 @@ export function describeFidelity(bench: Bench): void {
       await fc.assert(property, { numRuns: 100 });
     });
 
-    it("is stored as exactly JSON.stringify(state) if it is plain JSON and short, under the SHA-256 of that", async () => {
+    const { encrypted = false } = bench.target;
+    const asText =
+      "is stored as exactly JSON.stringify(state) if it is plain JSON and short, under the SHA-256 of that";
+    it.skipIf(encrypted)(asText, async () => {
       const property = fc.asyncProperty(fc.jsonValue({ noUnicodeString: false }), async (state) => {
         const row = await rowOf(await store(state));
         // JSON has no -0: JSON.stringify would lose it, so such a state is not plain.
@@ -36,6 +39,20 @@ export function describeFidelity(bench: Bench): void {
         fc.pre(row.encoding === "json"); // a longer one may be written in other ways
         expect(Buffer.from(row.state).toString("utf8")).toBe(bytes.toString());
         expect(Buffer.from(row.digest).toString("hex")).toBe(createHash("sha256").update(bytes).digest("hex"));
+      });
+      await fc.assert(property, { numRuns: 50 });
+    });
+
+    it.runIf(encrypted)("is stored so that neither it nor its SHA-256 can be seen, but its length", async () => {
+      const property = fc.asyncProperty(fc.jsonValue({ noUnicodeString: false }), async (state) => {
+        const row = await rowOf(await store(state));
+        fc.pre(difference(JSON.parse(JSON.stringify(state)), state) === null);
+        const bytes = Buffer.from(JSON.stringify(state));
+        expect(row.stateBytes).toBe(bytes.byteLength);
+        expect(row.encoding).toMatch(/\+sealed$/);
+        expect(Buffer.from(row.digest).toString("hex")).not.toBe(createHash("sha256").update(bytes).digest("hex"));
+        fc.pre(bytes.byteLength > 4); // a shorter one may be there by chance
+        expect(Buffer.from(row.state).includes(bytes)).toBe(false);
       });
       await fc.assert(property, { numRuns: 50 });
     });

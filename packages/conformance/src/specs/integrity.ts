@@ -40,8 +40,8 @@ export function describeIntegrity(bench: Bench): void {
       LARGE,
       ({ encoding }) => ({ encoding: encoding.replace("+deflate", "") }),
     ],
-    ["a small state says it is compressed", SMALL, ({ encoding }) => ({ encoding: `${encoding}+deflate` })],
-    ["a state that JSON cannot say says it is JSON", TAGGED, () => ({ encoding: "json" })],
+    ["a small state says it is compressed", SMALL, () => ({ encoding: bench.encoding("json+deflate") })],
+    ["a state that JSON cannot say says it is JSON", TAGGED, () => ({ encoding: bench.encoding("json") })],
     ["a byte of the digest is changed", SMALL, ({ digest }) => ({ digest: withByte(digest, 31) })],
     ["the length is one more", SMALL, ({ stateBytes }) => ({ stateBytes: stateBytes + 1 })],
     ["the length is one less", SMALL, ({ stateBytes }) => ({ stateBytes: stateBytes - 1 })],
@@ -55,11 +55,15 @@ export function describeIntegrity(bench: Bench): void {
       "UNSUPPORTED_FORMAT",
     ],
   ];
+  const other = bench.target.encrypted ? "it is not encrypted" : "it is encrypted";
+  const otherwise = bench.target.encrypted ? "json" : "json+sealed";
+  damages.push([`its encoding says that ${other}`, SMALL, () => ({ encoding: otherwise }), "ENCRYPTION_MISMATCH"]);
 
   describe("a damaged row", () => {
     let reader: CheckpointStorage; // which remembers nothing of what it has read
-    beforeEach(() => {
+    beforeEach(async () => {
       reader = bench.open({ cacheBytes: 0 });
+      await reader.health(); // opened: whether the newest is encrypted, opening tells, and then every call
       return () => reader.close();
     });
 
@@ -128,7 +132,7 @@ export function describeIntegrity(bench: Bench): void {
     it("is told when the form of its text is another, which would make another value of it", async () => {
       const state = { $: ["undefined"] }; // plain JSON that looks like our own encoding of undefined
       const id = await bench.storage.storeCheckpoint(checkpointOf(newAgent(), { state }));
-      await bench.store.damageRow(id, { encoding: "tagged" });
+      await bench.store.damageRow(id, { encoding: bench.encoding("tagged") });
       await refusal(reader.retrieveCheckpoint(id), "CORRUPT_CHECKPOINT");
     });
 

@@ -38,7 +38,7 @@ export function describeModel(bench: Bench): void {
     const storages = openAll();
     const before = await bench.storage.listAgents({ limit: 1 }).then(() => bench.store.countRows());
     const property = fc.asyncProperty(sequences(maxLength), async (operations: readonly Operation[]) => {
-      const world = new World(storages);
+      const world = new World(storages, bench.target);
       for (const operation of operations) await world.run(operation);
       await world.check();
       await world.end();

@@ -74,7 +74,7 @@ export function describeStore(bench: Bench): void {
     it("refuses the same id with a state that is written like an undefined one", async () => {
       const checkpoint = checkpointOf(newAgent(), { id: idAt(Date.now()), state: undefined });
       const id = await bench.storage.storeCheckpoint(checkpoint);
-      const text = await textOf(bench, id);
+      const text = bench.target.encrypted ? '{"$":["undefined"]}' : await textOf(bench, id);
       await refusal(bench.storage.storeCheckpoint({ ...checkpoint, state: JSON.parse(text) }), "CONFLICT");
     });
 

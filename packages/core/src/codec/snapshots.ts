@@ -51,16 +51,23 @@ export interface PackedState {
 export interface StoredState extends PackedState {
   readonly stateBytes: number;
   readonly digest: Uint8Array;
+  /** Why it cannot be read, where that has shown already: when it was to be decrypted, see `sealing/`. */
+  readonly unreadable?: DamagedState | UnknownEncoding;
 }
 
 /** What is stored cannot be read back as what was stored once. */
 export class DamagedState extends Error {}
+
+/** It is encrypted and should not be, or the other way round, or with a key that is not here. */
+export class EncryptionMismatch extends DamagedState {}
 
 /** A newer version has written it. */
 export class UnknownEncoding extends Error {}
 
 /** How the encoding of an anchor ends. */
 export const ANCHOR = "+anchor";
+/** How that of an encrypted state ends, whatever it is when it is decrypted. */
+export const SEALED = "+sealed";
 /** Below this, compression gains less than it costs: a difference has something like it to be compressed with. */
 const COMPRESS_WHOLE_FROM_BYTES = 1_024;
 const COMPRESS_DIFFERENCE_FROM_BYTES = 256;
@@ -210,7 +217,8 @@ export interface OpenedState {
  * chain is opened before it is put together. @throws DamagedState, UnknownEncoding
  */
 export async function openState(stored: StoredState, whole: boolean): Promise<OpenedState> {
-  const { encoding, state, stateBytes } = stored;
+  const { encoding, state, stateBytes, unreadable } = stored;
+  if (unreadable !== undefined) throw unreadable;
   const { pieces, deflated, anchor } = parseEncoding(encoding);
   try {
     if (pieces) return await openBody(asBuffer(state), deflated, whole || anchor);
@@ -317,13 +325,14 @@ export function sameState(one: Snapshot, other: Snapshot): boolean {
   return one.form === other.form && textOfPieces(one.pieces) === textOfPieces(other.pieces);
 }
 
-/** @throws UnknownEncoding */
+/** @throws UnknownEncoding, or EncryptionMismatch if it is encrypted */
 export function parseEncoding(encoding: string): {
   readonly form: TextForm;
   readonly pieces: boolean;
   readonly deflated: boolean;
   readonly anchor: boolean;
 } {
+  if (encoding.endsWith(SEALED)) throw new EncryptionMismatch("it is encrypted, and this storage has no keys");
   const parsed = /^(json|tagged)(\+pieces)?(\+deflate)?(\+anchor)?$/.exec(encoding);
   if (parsed === null) throw new UnknownEncoding(`the encoding ${JSON.stringify(encoding.slice(0, 64))} is not known`);
   const [, form, pieces, deflated, anchor] = parsed;

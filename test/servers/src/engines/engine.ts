@@ -34,6 +34,8 @@ export interface Engine {
   isVersion(version: string): boolean;
   /** Fills the data folder, which is there and empty. */
   initialise(program: Program, dataFolder: string): Promise<Command>;
+  /** Arguments that come after the settings and change the number of connections. */
+  limit(maxConnections: number): readonly string[];
   /** Runs the server in the foreground. */
   serve(program: Program, dataFolder: string, port: number): Command;
 }

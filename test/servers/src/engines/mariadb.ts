@@ -31,6 +31,7 @@ export const mariadb: Engine = {
     const args = [...places(program, dataFolder), ...this.settings, "--bootstrap", "--enforce-storage-engine="];
     return { program: program.path, args, input: await systemTables(dirname(dirname(program.path))) };
   },
+  limit: (maxConnections) => [`--max-connections=${maxConnections}`],
   serve(program, dataFolder, port) {
     const args = [...places(program, dataFolder), ...this.settings];
     return { program: program.path, args: [...args, ...listen(port)] };

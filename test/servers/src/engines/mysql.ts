@@ -29,6 +29,7 @@ export const mysql: Engine = {
     // The smallest log makes half as large a folder; the server enlarges it when it needs to.
     return { program: program.path, args: [...args, "--innodb-redo-log-capacity=8M", "--initialize-insecure"] };
   },
+  limit: (maxConnections) => [`--max-connections=${maxConnections}`],
   serve(program, dataFolder, port) {
     const args = [...places(program, dataFolder), "--secure-file-priv=NULL", ...this.settings];
     return { program: program.path, args: [...args, ...listen(port)] };

@@ -32,6 +32,7 @@ export const postgres: Engine = {
     if (Number.parseInt(program.version, 10) >= 15) args.push("--locale-provider=icu", "--icu-locale=en-US");
     return { program: join(dirname(program.path), "initdb"), args };
   },
+  limit: (maxConnections) => ["-c", `max_connections=${maxConnections}`],
   serve(program, dataFolder, port) {
     const place = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="];
     // In the data folder and not in /dev/shm, where nobody would tidy up after a SIGKILL.

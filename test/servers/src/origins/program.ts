@@ -1,13 +1,13 @@
 import type { Engine } from "../engines/engine.ts";
 import { startOwnServer } from "../own-server.ts";
 import { findProgram } from "../programs.ts";
-import type { Absent, Server } from "../server.ts";
+import type { Absent, Request, Server } from "../server.ts";
 
 /** A server program that is installed on this machine. */
-export async function fromProgram(engine: Engine, env: NodeJS.ProcessEnv): Promise<Server | Absent> {
+export async function fromProgram(engine: Engine, request: Request): Promise<Server | Absent> {
   if (process.platform !== "linux") return { absent: "only on Linux can its processes be kept together" };
-  const program = await findProgram(engine.program, "/", env["PATH"]);
-  if (program) return startOwnServer(engine, program, "program", env);
+  const program = await findProgram(engine.program, "/", request.env["PATH"]);
+  if (program) return startOwnServer(engine, program, "program", request);
   const { name, folder } = engine.program;
   return { absent: `no ${name} that is ${engine.title}'s in /${folder} or on the PATH` };
 }

@@ -17,5 +17,8 @@ export function unkillable({ kind, title }: Engine, origin: Origin): Omit<Server
     start: refuse("start"),
     pause: refuse("pause"),
     resume: refuse("resume"),
+    canBeFilled: false,
+    fillDisk: refuse("fill the disk of"),
+    freeDisk: refuse("free the disk of"),
   };
 }

@@ -1,5 +1,5 @@
 import { type Engine, versionAt } from "../engines/engine.ts";
-import type { Absent, Server, ServerKind } from "../server.ts";
+import type { Absent, Request, Server, ServerKind } from "../server.ts";
 import { unkillable } from "./unkillable.ts";
 
 export function urlVariable({ kind }: { readonly kind: ServerKind }): string {
@@ -7,7 +7,7 @@ export function urlVariable({ kind }: { readonly kind: ServerKind }): string {
 }
 
 /** A server that somebody else runs. */
-export async function fromUrl(engine: Engine, env: NodeJS.ProcessEnv): Promise<Server | Absent> {
+export async function fromUrl(engine: Engine, { env }: Request): Promise<Server | Absent> {
   const variable = urlVariable(engine);
   const url = env[variable];
   if (!url) return { absent: `${variable} is not set` };

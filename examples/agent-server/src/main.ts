@@ -1,0 +1,32 @@
+// An agent for each user, by HTTP:
+//
+//   PORT=8787 node dist/main.js ./agents.db
+
+import { once } from "node:events";
+import { serve } from "@hono/node-server";
+import { closeOnExit, createSQLiteStorage } from "@waymark/sqlite";
+import { createApp } from "./app.ts";
+import { scriptedModel } from "./scripted-model.ts";
+import { userOf } from "./user.ts";
+
+const storage = createSQLiteStorage({ type: "sqlite", databasePath: process.argv[2] ?? "./agents.db" });
+await storage.migrate(); // what is wrong with the database is known before the first request
+const { fetch } = createApp({ storage, authenticate: userOf, model: scriptedModel });
+
+const options = {
+  fetch,
+  port: Number(process.env["PORT"] ?? 8787),
+  hostname: "127.0.0.1",
+  serverOptions: { keepAliveTimeout: 1_000 }, // in milliseconds: for so long an idle connection may hold up the end
+};
+const server = serve(options, ({ port }) => console.log(`listening on http://127.0.0.1:${port}`));
+
+// On SIGTERM: no new requests, those under way are answered, then the storage is closed, then the process ends.
+closeOnExit({
+  async close(options) {
+    const closed = once(server, "close");
+    server.close();
+    await closed;
+    return await storage.close(options);
+  },
+});

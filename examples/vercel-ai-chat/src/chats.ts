@@ -1,0 +1,71 @@
+import type { CheckpointStorage } from "@waymark/sqlite";
+import { safeValidateUIMessages, type UIMessage } from "ai";
+
+export interface Chat {
+  readonly messages: UIMessage[];
+  /** Of the checkpoint that the messages are from; `null`: the chat has none yet. */
+  readonly checkpointId: string | null;
+}
+
+export interface SavedChat {
+  readonly chatId: string;
+  readonly messages: readonly UIMessage[];
+  /** Of the checkpoint that these messages continue. An older one makes a branch. */
+  readonly parentId: string | null;
+}
+
+/** The chats of a storage: a chat is an agent, and its messages are the state. */
+export function createChats(storage: CheckpointStorage) {
+  /** What is stored may be of an older version of this program: a chat that the SDK cannot go on with is refused. */
+  async function validated(chatId: string, checkpointId: string, state: unknown): Promise<Chat> {
+    const result = await safeValidateUIMessages({ messages: state });
+    if (result.success) return { messages: result.data, checkpointId };
+    const message = `load chat ${JSON.stringify(chatId)}: checkpoint ${checkpointId} does not hold UI messages`;
+    throw new Error(message, { cause: result.error });
+  }
+
+  /** The chat as it was saved last. */
+  async function loadChat(chatId: string): Promise<Chat> {
+    const latest = await storage.retrieveLatestCheckpoint(chatId);
+    return latest === null ? { messages: [], checkpointId: null } : await validated(chatId, latest.id, latest.state);
+  }
+
+  return {
+    loadChat,
+
+    /** Saves all messages of the chat, which becomes what `loadChat` gives. Returns the checkpoint's id. */
+    async saveChat({ chatId, messages, parentId }: SavedChat): Promise<string> {
+      const last = messages.at(-1);
+      return await storage.storeCheckpoint({
+        agentId: chatId,
+        name: last === undefined ? "empty" : textOf(last).slice(0, 200).toWellFormed(),
+        state: messages,
+        createdAt: Date.now(),
+        ...(parentId === null ? {} : { parentId }),
+        ...(last === undefined ? {} : { metadata: { messageId: last.id } }),
+      });
+    },
+
+    /**
+     * The chat as it was when this message, or the one that it answers, was the last of the user: where another answer
+     * begins. Without an id it is the chat's last message. `null`: there is none such.
+     */
+    async loadChatToAnswer(chatId: string, messageId?: string): Promise<Chat | null> {
+      const { messages, checkpointId } = await loadChat(chatId);
+      const named = messageId === undefined ? messages.length - 1 : messages.findIndex(({ id }) => id === messageId);
+      const asked = messages[messages[named]?.role === "assistant" ? named - 1 : named];
+      if (checkpointId === null || asked === undefined) return null;
+      for await (const { id, metadata } of storage.iterateAncestors(checkpointId)) {
+        if (metadata?.["messageId"] !== asked.id) continue;
+        const checkpoint = await storage.retrieveCheckpoint(id);
+        if (checkpoint !== null) return await validated(chatId, id, checkpoint.state);
+      }
+      return null;
+    },
+  };
+}
+
+/** What a person reads of a message. */
+export function textOf({ parts }: UIMessage): string {
+  return parts.map((part) => (part.type === "text" ? part.text : "")).join("");
+}

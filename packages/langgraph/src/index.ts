@@ -1,0 +1,1 @@
+export { WaymarkSaver, type WaymarkSaverOptions } from "./waymark-saver.ts";

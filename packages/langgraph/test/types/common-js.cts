@@ -1,0 +1,8 @@
+// The same from CommonJS, where LangGraph's types are those of its other build.
+import type { BaseCheckpointSaver } from "@langchain/langgraph-checkpoint";
+import type { CheckpointStorage } from "@waymark/core";
+import { WaymarkSaver } from "@waymark/langgraph";
+
+export function program(storage: CheckpointStorage): BaseCheckpointSaver {
+  return new WaymarkSaver(storage);
+}

@@ -1,0 +1,113 @@
+import { createPool } from "mysql2/promise";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { createDatabase, killable, type Server, startServer } from "waymark-test-servers";
+import { classify } from "../src/errors.ts";
+import { checkpoint, connect, open, rejection, run, servers } from "./on-server.ts";
+
+/** What a whole server can come to. The last one it does not come back from. */
+describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) => {
+  let server: Server;
+  beforeAll(async () => {
+    server = await startServer(kind, { from: killable });
+  });
+  afterAll(() => server.stop());
+
+  /** A user who is no administrator: one is let through where others are refused. */
+  async function databaseOfUser() {
+    const database = await createDatabase(server.url); // which goes with the server
+    await open({ connectionString: database.url }).migrate();
+    await run(server.url, `create user ${database.name} identified by 'right'`);
+    await run(server.url, `grant all on ${database.name}.* to ${database.name}`);
+    const url = new URL(database.url);
+    url.username = database.name;
+    url.password = "right";
+    return { name: database.name, url: url.href };
+  }
+
+  it("takes no writes, as a replica", async () => {
+    const { url } = await databaseOfUser();
+    await run(server.url, "set global read_only = 1");
+    const error = await rejection(run(url, "create table t (n integer)"));
+    expect(error).toMatchObject({ errno: 1290 });
+    expect(classify(error)).toBe("read-only");
+    const storage = open({ connectionString: url, migrate: "off" });
+    expect(await rejection(storage.storeCheckpoint(checkpoint()))).toMatchObject({ code: "READ_ONLY" });
+    expect(await storage.listCheckpoints()).toEqual([]);
+    await run(server.url, "set global read_only = 0");
+    await storage.storeCheckpoint(checkpoint());
+  });
+
+  it("takes no more connections of a user, and then none", async () => {
+    const { name, url } = await databaseOfUser();
+    if (kind === "mysql") {
+      await run(server.url, "set global max_user_connections = 1");
+      await connect(url);
+      const error = await rejection(connect(url));
+      expect(error).toMatchObject({ errno: 1203 });
+      expect(classify(error)).toBe("overload");
+      await run(server.url, "set global max_user_connections = 0");
+    }
+    await run(server.url, `alter user ${name} account lock`);
+    const locked = await rejection(connect(url));
+    expect(locked).toMatchObject({ errno: { mysql: 3118, mariadb: 4151 }[kind as "mysql" | "mariadb"] });
+    expect(classify(locked)).toBe("access");
+  });
+
+  it("tells by words alone what became of a pool", async () => {
+    const { url } = await databaseOfUser();
+    const full = createPool({ uri: url, connectionLimit: 1, queueLimit: 1 });
+    const held = await full.getConnection();
+    const waiting = rejection(full.getConnection());
+    expect(classify(await rejection(full.getConnection()))).toBe("overload");
+    held.destroy();
+    const ending = full.end();
+    expect(classify(await waiting)).toBe("connection");
+    expect(classify(await rejection(full.getConnection()))).toBe("connection");
+    await ending;
+
+    const impatient = createPool({ uri: url, connectionLimit: 1, waitForConnections: false });
+    await impatient.getConnection();
+    expect(classify(await rejection(impatient.getConnection()))).toBe("overload");
+    await impatient.end();
+  });
+
+  it("wants TLS that it does not have, or has a certificate that nobody signed", async () => {
+    const { url } = await databaseOfUser();
+    const error = await rejection(connect(url, { ssl: {} }));
+    expect(["HANDSHAKE_NO_SSL_SUPPORT", "HANDSHAKE_SSL_ERROR"]).toContain(error["code"]);
+    expect(classify(error)).toBe("access");
+  });
+
+  it.runIf(process.getuid?.() === 0)("has no disk left", async () => {
+    const small = await startServer(kind, { from: killable, diskBytes: 400_000_000 });
+    onTestFinished(() => small.stop());
+    const { url } = await createDatabase(small.url);
+    const storage = open({ connectionString: url, operationTimeoutMs: 5_000 });
+    await storage.migrate();
+    await small.fillDisk();
+    // It does not compress.
+    const state = Array.from({ length: 100_000 }, () => Math.random());
+    const error = await rejection(storage.storeCheckpoint(checkpoint({ state })));
+    // MariaDB says nothing, and goes on when there is room.
+    const expected = { mysql: { code: "STORAGE_FULL", cause: { errno: 1114 } }, mariadb: { code: "TIMEOUT" } };
+    expect(error).toMatchObject(expected[kind as "mysql" | "mariadb"]);
+    await small.freeDisk();
+    const afterwards = open({ connectionString: url });
+    await afterwards.storeCheckpoint(checkpoint({ state }));
+  });
+
+  it("shuts down", async () => {
+    const { url } = await databaseOfUser();
+    const [one, other, admin] = [await connect(url), await connect(url), await connect(server.url)];
+    await one.query("create table t (n integer primary key)");
+    await one.query("begin");
+    await one.query("insert into t values (1)");
+    const waiting = rejection(other.query("insert into t values (1)"));
+    const waits = async () => JSON.stringify((await admin.query("show processlist"))[0]).includes("insert into t");
+    while (!(await waits()));
+    await admin.query("shutdown");
+    expect(classify(await waiting)).toBe("connection");
+    const error = await rejection(connect(url));
+    expect(classify(error)).toBe("connection");
+  });
+});

@@ -1,0 +1,161 @@
+import { Agent, RunContext, Runner, RunState } from "@openai/agents-core";
+import { CheckpointError, type CheckpointStorage } from "@waymark/core";
+import { WaymarkRunStates } from "@waymark/openai-agents";
+import { createSQLiteStorage } from "@waymark/sqlite";
+import { Agent as AgentOfAnotherCopy } from "openai-agents-core-minimum";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { calls, ScriptedModel, says, supportAgent } from "./agent.mjs";
+
+interface Customer {
+  readonly name: string;
+  refundLimit?: () => number;
+}
+
+describe("the states of runs", () => {
+  let storage: CheckpointStorage;
+  beforeAll(() => {
+    storage = createSQLiteStorage({ databasePath: ":memory:" });
+  });
+  afterAll(() => storage.close());
+
+  /** A run that waits for an approval, in the state in which `run()` returns it. */
+  async function interrupted(context: Customer = { name: "secret Zoë" }) {
+    const agent = supportAgent(new ScriptedModel([calls("refund", "call 1", { order: "7" })]));
+    return (await new Runner().run(agent, "a secret wish", { context })).state;
+  }
+
+  it("come back as they were saved, the newest or any other", async () => {
+    const runs = new WaymarkRunStates({ storage, agentId: "comes back" });
+    expect(await runs.load(supportAgent(new ScriptedModel([])))).toBe(null);
+    const state = await interrupted();
+    const before = Date.now();
+    const first = await runs.save(state);
+    const saved = state.toString();
+    for (const interruption of state.getInterruptions()) state.approve(interruption);
+    const second = await runs.save(state, { name: "decided", ifLatest: first });
+
+    const agent = supportAgent(new ScriptedModel([]));
+    const latest = await runs.load(agent);
+    expect(latest).toMatchObject({ id: second, name: "decided" });
+    expect(latest?.createdAt).toBeGreaterThanOrEqual(before);
+    const asTheSDKReadsIt = async (text: string) => (await RunState.fromString(agent, text)).toString();
+    expect(latest?.state.toString()).toBe(await asTheSDKReadsIt(state.toString()));
+    const earlier = await runs.load(agent, { id: first });
+    expect(earlier).toMatchObject({ id: first, name: "run state" });
+    expect(earlier?.state.toString()).toBe(await asTheSDKReadsIt(saved));
+    expect((await storage.retrieveCheckpoint(first))?.state).toEqual(JSON.parse(saved));
+  });
+
+  it("are one's own: an id of another agent, namespace or of none is not found", async () => {
+    const runs = new WaymarkRunStates({ storage, agentId: "owner" });
+    const id = await runs.save(await interrupted());
+    const agent = supportAgent(new ScriptedModel([]));
+    expect(await runs.load(agent, { id })).not.toBe(null);
+    expect(await new WaymarkRunStates({ storage, agentId: "another" }).load(agent, { id })).toBe(null);
+    expect(await new WaymarkRunStates({ storage, agentId: "owner", namespace: "b" }).load(agent, { id })).toBe(null);
+    expect(await new WaymarkRunStates({ storage, agentId: "owner", namespace: "b" }).load(agent)).toBe(null);
+    await storage.deleteAgent("owner");
+    expect(await runs.load(agent, { id })).toBe(null);
+  });
+
+  it("are saved by one of those who go on from the same one", async () => {
+    const runs = new WaymarkRunStates({ storage, agentId: "compare" });
+    const state = await interrupted();
+    const id = await runs.save(state, { ifLatest: null });
+    await expect(runs.save(state, { ifLatest: null })).rejects.toMatchObject({ code: "CONFLICT" });
+    const ends = await Promise.allSettled([1, 2, 3].map(() => runs.save(state, { ifLatest: id })));
+    expect(ends.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+    expect(ends.filter((end) => end.status === "rejected" && end.reason.code === "CONFLICT")).toHaveLength(2);
+  });
+
+  it("resume with a context that their owner makes anew, approvals merged into it", async () => {
+    const runs = new WaymarkRunStates({ storage, agentId: "context" });
+    const state = await interrupted({ name: "Zoë", refundLimit: () => 5 });
+    for (const interruption of state.getInterruptions()) state.approve(interruption);
+    await runs.save(state);
+
+    const refunded: string[] = [];
+    const agent = supportAgent(new ScriptedModel([says("Done.")]), refunded);
+    const context = new RunContext<Customer>({ name: "Zoë", refundLimit: () => 7 });
+    const saved = await runs.load(agent, { context });
+    const result = await new Runner().run(agent, saved?.state as RunState<Customer, typeof agent>);
+    expect(result.finalOutput).toBe("Done.");
+    expect(refunded).toEqual(["7"]);
+    expect(result.state._context.context.refundLimit?.()).toBe(7);
+
+    const replaced = await runs.load(agent, { context, contextStrategy: "replace" });
+    expect(replaced?.state.getInterruptions()).toHaveLength(1);
+    const kept = await runs.load<Customer>(agent);
+    expect(kept?.state._context.context).toEqual({ name: "Zoë" }); // what JSON can hold
+  });
+
+  it("cost what is new", async () => {
+    const runs = new WaymarkRunStates({ storage, agentId: "delta" });
+    const agent = supportAgent(new ScriptedModel([calls("refund", "call 1", { order: "7" })]));
+    const { state } = await new Runner().run(agent, "x".repeat(200) + Math.random().toString(36).repeat(2_000));
+    await runs.save(state);
+    const before = await storage.stats({ agentId: "delta" });
+    for (const interruption of state.getInterruptions()) state.approve(interruption);
+    await runs.save(state);
+    const after = await storage.stats({ agentId: "delta" });
+    expect(after.stateBytes - before.stateBytes).toBeGreaterThan(20_000);
+    expect(after.storedBytes - before.storedBytes).toBeLessThan(2_000);
+  });
+
+  it("are told from what else may be in the namespace, without showing it", async () => {
+    const other = { agentId: "other", namespace: "run", name: "a", createdAt: 1 };
+    await storage.storeCheckpoint({ ...other, state: { secret: "secret" } });
+    const runs = new WaymarkRunStates({ storage, agentId: "other" });
+    const error = await runs.load(supportAgent(new ScriptedModel([]))).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(CheckpointError);
+    expect(error).toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringContaining("hold a run state") });
+    expect(String(error)).not.toContain("secret");
+  });
+
+  it("are refused by the SDK, without showing them, if they do not fit the agent or come from a newer version", async () => {
+    const runs = new WaymarkRunStates({ storage, agentId: "unfit" });
+    const id = await runs.save(await interrupted());
+    const agent = new Agent({ name: "somebody else" });
+    const unfit = await runs.load(agent).catch((error: unknown) => error);
+    expect(unfit).toMatchObject({ message: expect.stringContaining("support") });
+    const state = { ...((await storage.retrieveCheckpoint(id))?.state as object), $schemaVersion: "9.9" };
+    await storage.storeCheckpoint({ agentId: "unfit", namespace: "run", name: "newer", createdAt: 1, state });
+    const newer = await runs.load(supportAgent(new ScriptedModel([]))).catch((error: unknown) => error);
+    expect(newer).toMatchObject({ message: expect.stringContaining("9.9") });
+    for (const error of [unfit, newer]) expect(`${error} ${(error as Error).stack}`).not.toContain("secret");
+  });
+
+  it("say so where the SDK is installed twice", async () => {
+    const runs = new WaymarkRunStates({ storage, agentId: "twice" });
+    await runs.save(await interrupted());
+    const agent = new AgentOfAnotherCopy({ name: "support" });
+    await expect(runs.load(agent as never)).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      message: expect.stringContaining("is there a second copy"),
+    });
+    await expect(runs.save({ toString: () => "{}" } as never)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  });
+
+  it.each([
+    [{ agentId: "a" }, "options.storage"],
+    [{ storage: true, agentId: "" }, "options.agentId"],
+    [{ storage: true }, "options.agentId"],
+    [{ storage: true, agentId: "a", namespace: null }, "options.namespace"],
+    [{ storage: true, agentId: "a", name: "a" }, '"name"'],
+  ])("refuse the options %o", (options, named) => {
+    const given = "storage" in options ? { ...options, storage } : options;
+    expect(() => new WaymarkRunStates(given as never)).toThrow(
+      expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringContaining(named) }),
+    );
+  });
+
+  it.each([{ name: 1 }, { ifLatest: 1 }, { ifLatest: "1" }, { names: "a" }])(
+    "refuse to be saved with the options %o",
+    async (options) => {
+      const runs = new WaymarkRunStates({ storage, agentId: "options" });
+      const state = await interrupted();
+      await expect(runs.save(state, options as never)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+      expect(await runs.load(supportAgent(new ScriptedModel([])))).toBe(null);
+    },
+  );
+});

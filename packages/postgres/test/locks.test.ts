@@ -1,0 +1,76 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { expect, it, onTestFinished } from "vitest";
+import { startPgbouncer, startProxy } from "waymark-test-servers";
+import { tombstoneOf } from "../../core/src/tombstones.ts";
+import { createPostgresDialect } from "../src/dialect.ts";
+import { CheckpointError } from "../src/index.ts";
+import { resolveOptions } from "../src/options.ts";
+import { checkpoint, connect, emptyDatabase, open, rejection, sharedServer } from "./on-server.ts";
+
+const POOL_SIZE = 2;
+
+/** Until it holds, or the test has taken too long. */
+async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
+  while (!(await holds())) await delay(50);
+}
+
+it.each(["itself", "pgbouncer"])("leaves no statements behind at %s that wait for a lock", async (where) => {
+  const { url, name } = await emptyDatabase();
+  await open({ connectionString: url }).migrate();
+  let connectionString = url;
+  if (where === "pgbouncer") {
+    const pooler = await startPgbouncer(sharedServer(), { poolSize: 20 });
+    onTestFinished(() => pooler.stop());
+    connectionString = pooler.url(name);
+  }
+  const dialect = createPostgresDialect(resolveOptions({ connectionString, poolSize: POOL_SIZE, migrate: "off" }));
+  onTestFinished(() => dialect.close());
+  const [locking, admin] = [connect(url), connect(url)];
+  const waiting = async () => {
+    const [row] = await admin`select count(*)::int as count from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`;
+    return Number(row?.["count"]);
+  };
+  await locking`begin`;
+  await locking`lock table agent_checkpoints`;
+
+  let most = 0;
+  const outcomes: Promise<unknown>[] = [];
+  for (let round = 0; round < 12; round++) {
+    const deadline = new AbortController();
+    // More than there are connections: some wait for others, and are not sent any more when these are cancelled.
+    for (let call = 0; call < 2 * POOL_SIZE; call++) {
+      const insert = [tombstoneOf(randomUUID(), 0, null)];
+      outcomes.push(dialect.commit({ insert }, deadline.signal).catch((error) => dialect.classify(error)));
+    }
+    await delay(400);
+    deadline.abort(new CheckpointError("TIMEOUT", "a deadline"));
+    most = Math.max(most, await waiting());
+  }
+  // Clients that are replaced have a second before they are cancelled: three deadlines, beside the one under way.
+  expect(most).toBeLessThanOrEqual(5 * POOL_SIZE);
+  await until(async () => (await waiting()) === 0);
+  expect(new Set(await Promise.all(outcomes))).toEqual(new Set(["timeout", "connection"]));
+  await locking`commit`;
+  const [row] = await admin`select count(*)::int as count from agent_checkpoints`;
+  expect(row).toEqual({ count: 0 });
+  await dialect.ping(new AbortController().signal);
+});
+
+it("gives up the connections of calls that were aborted while the server is silent", async () => {
+  const { url } = await emptyDatabase();
+  const proxy = await startProxy(url);
+  onTestFinished(() => proxy.stop());
+  const storage = open({ connectionString: proxy.url, poolSize: POOL_SIZE, operationTimeoutMs: 30_000 });
+  await storage.storeCheckpoint(checkpoint());
+  proxy.intercept(() => "hold");
+  const controller = new AbortController();
+  const calls = [1, 2, 3].map(() => rejection(storage.listCheckpoints({ signal: controller.signal })));
+  await delay(50);
+  controller.abort();
+  for (const error of await Promise.all(calls)) expect(error).toMatchObject({ code: "ABORTED" });
+  await until(() => proxy.connections === 0);
+  proxy.intercept();
+  expect(await storage.listCheckpoints()).toHaveLength(1);
+});

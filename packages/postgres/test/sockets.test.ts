@@ -1,0 +1,238 @@
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { type AddressInfo, createConnection, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
+import { TLSSocket, type TLSSocketOptions } from "node:tls";
+import { expect, it, onTestFinished, vi } from "vitest";
+import { startProxy, type TcpProxy } from "waymark-test-servers";
+import type { PostgresStorageOptions } from "../src/options.ts";
+import { startNode } from "./node.ts";
+import { checkpoint, connect, emptyDatabase, open, rejection, sharedServer } from "./on-server.ts";
+
+/** A client that is replaced has two seconds for its queries; and for the end of a process on a busy machine. */
+const EXIT_MS = 2_000 + 1_500;
+
+/** Storages whose calls run into deadlines until a line comes; then all are closed. */
+const program = `
+  for (const event of ["unhandledRejection", "uncaughtException"]) {
+    process.on(event, (error) => {
+      console.log(event, error);
+      process.exitCode = 1;
+    });
+  }
+  const [connectionString, count] = args;
+  const storages = Array.from({ length: count }, () => createPostgresStorage({
+    connectionString, poolSize: 2, operationTimeoutMs: 300, connectTimeoutMs: 20_000, migrate: "off",
+    circuit: { failureThreshold: 1_000_000 },
+  }));
+  let stopped = false;
+  const codes = new Set();
+  const use = async (storage) => {
+    while (!stopped) {
+      const calls = Array.from({ length: 6 }, () => storage.listCheckpoints().catch(({ code }) => codes.add(code)));
+      await Promise.all(calls);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
+  const using = storages.map(use);
+  console.log("started");
+  await line();
+  stopped = true;
+  await Promise.all(using);
+  console.log([...codes].sort().join());
+  await Promise.all(storages.map((storage) => storage.close().catch(({ code }) => {
+    if (code !== "TIMEOUT") throw code;
+  })));
+  console.log("closed");
+  setTimeout(() => console.log("left", process.getActiveResourcesInfo()), 3_000).unref();`;
+
+const situations: Readonly<Record<string, (proxy: TcpProxy) => Promise<void>>> = {
+  "is refused and comes back": async (proxy) => {
+    for (let round = 0; round < 12; round++) {
+      await proxy.refuse(true);
+      proxy.dropAll();
+      await delay(250);
+      await proxy.refuse(false);
+      await delay(50);
+    }
+  },
+  "takes longer than the deadline": async (proxy) => {
+    proxy.delay(400);
+    await delay(3_000);
+  },
+  "leads nowhere, and then is cut": async (proxy) => {
+    for (let round = 0; round < 4; round++) {
+      proxy.blackhole(true);
+      await delay(700);
+      proxy.blackhole(false);
+      await delay(50);
+    }
+  },
+};
+
+/** That nothing holds up a process whose storages ran into deadlines meanwhile. */
+async function expectExit(connectionString: string, happen: () => Promise<void>): Promise<void> {
+  const child = startNode(program, connectionString, 10);
+  expect(await child.line()).toBe("started");
+  await happen();
+  child.send("stop");
+  expect(await child.line()).toMatch(/TIMEOUT/);
+  expect(await child.line()).toBe("closed");
+  const closed = performance.now();
+  const { code, output } = await child.exit;
+  expect(output).not.toMatch(/left|unhandled|uncaught/);
+  expect(code).toBe(0);
+  expect(performance.now() - closed).toBeLessThan(EXIT_MS);
+}
+
+it.each(Object.entries(situations))("leaves no socket and no timer behind when connecting %s", async (_, happen) => {
+  const { url } = await emptyDatabase();
+  await open({ connectionString: url }).migrate();
+  const proxy = await startProxy(url);
+  onTestFinished(() => proxy.stop());
+  await expectExit(proxy.url, () => happen(proxy));
+});
+
+it("leaves no socket and no timer behind when none of several hosts can be reached", async () => {
+  const proxies = await Promise.all([1, 2].map(() => startProxy(sharedServer())));
+  await Promise.all(proxies.map((proxy) => proxy.stop()));
+  const hosts = proxies.map(({ url }) => new URL(url).host).join();
+  await expectExit(`postgres://postgres@${hosts}/postgres`, () => delay(1_500));
+});
+
+it("finds the one of several hosts that can be reached", async () => {
+  const { url } = await emptyDatabase();
+  const stopped = await startProxy(url);
+  await stopped.stop();
+  const { host } = new URL(url);
+  const storage = open({ connectionString: url.replace(host, `${new URL(stopped.url).host},${host}`), poolSize: 3 });
+  const ids = await Promise.all(Array.from({ length: 20 }, () => storage.storeCheckpoint(checkpoint())));
+  expect((await storage.listCheckpoints()).map(({ id }) => id).sort()).toEqual(ids.sort());
+});
+
+/** What stands before the server of a URL: on a port or a path, with or without TLS. */
+interface Front {
+  readonly port: number;
+  readonly connections: number;
+  /** The names that clients have asked for in TLS. */
+  readonly names: (string | false | null)[];
+}
+
+/** Keys instead of certificates, which would have to be made first. */
+const CIPHERS = { ciphers: "PSK", minVersion: "TLSv1.2", maxVersion: "TLSv1.2" } as const;
+const KEY = Buffer.alloc(32, 7);
+
+/** @param answer what it says when it is asked for TLS; after "S…" the handshake never comes to an end */
+async function startFront(url: string, answer: "S" | "N" | "S…", listen: { path?: string } = {}): Promise<Front> {
+  const { hostname, port } = new URL(url);
+  const sockets = new Set<Socket>();
+  const names: (string | false | null)[] = [];
+  const server = createServer(async (client) => {
+    sockets.add(client.on("error", () => {}));
+    client.on("close", () => sockets.delete(client));
+    const forward = (from: Duplex, first?: Buffer) => {
+      const upstream = createConnection(Number(port), hostname);
+      if (first) upstream.write(first);
+      from.pipe(upstream).pipe(from);
+      from.on("close", () => upstream.destroy()).on("error", () => {});
+      upstream.on("close", () => from.destroy()).on("error", () => {});
+    };
+    const [first] = (await once(client, "data").catch(() => [])) as Buffer[];
+    if (first?.length !== 8) {
+      if (first) forward(client, first);
+      return;
+    }
+    client.write(answer.slice(0, 1));
+    if (answer === "S…") client.resume();
+    if (answer === "N") forward(client);
+    if (answer !== "S") return;
+    const secure = new TLSSocket(client, { isServer: true, ...CIPHERS, pskCallback: () => KEY } as TLSSocketOptions);
+    secure.on("secure", () => names.push((secure as { servername?: string | false | null }).servername ?? null));
+    forward(secure);
+  });
+  server.listen(listen.path === undefined ? { port: 0, host: "localhost" } : listen);
+  await once(server, "listening");
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return {
+    port: listen.path === undefined ? (server.address() as AddressInfo).port : 0,
+    get connections() {
+      return sockets.size;
+    },
+    names,
+  };
+}
+
+const ssl = {
+  ...CIPHERS,
+  pskCallback: () => ({ psk: KEY, identity: "waymark" }),
+  checkServerIdentity: () => undefined,
+};
+
+/** Calls come to an end, and with the storage all connections. */
+async function expectUse(front: Front, options: PostgresStorageOptions): Promise<void> {
+  const storage = open({ poolSize: 3, ...options });
+  await storage.migrate();
+  await Promise.all(Array.from({ length: 20 }, () => storage.storeCheckpoint(checkpoint())));
+  expect(await storage.listCheckpoints()).toHaveLength(20);
+  expect(front.connections).toBeGreaterThan(0);
+  await storage.close();
+  while (front.connections > 0) await turn();
+}
+
+const at = (url: string, host: string) => url.replace(new URL(url).host, host);
+
+it("connects by TLS, and names the host that the URL has", async () => {
+  const { url } = await emptyDatabase();
+  const front = await startFront(url, "S");
+  await expectUse(front, { connectionString: at(url, `localhost:${front.port}`), ssl });
+  expect(new Set(front.names)).toEqual(new Set(["localhost"]));
+});
+
+it("connects without TLS if it is only preferred, and the server has none", async () => {
+  const { url } = await emptyDatabase();
+  const front = await startFront(url, "N");
+  await expectUse(front, { connectionString: at(url, `localhost:${front.port}`), ssl: "prefer" });
+  expect(front.names).toEqual([]);
+});
+
+it("gives up handshakes of TLS that never end", async () => {
+  const front = await startFront(sharedServer(), "S…");
+  const connectionString = at(sharedServer(), `localhost:${front.port}`);
+  const storage = open({ connectionString, ssl, poolSize: 2, operationTimeoutMs: 300, connectTimeoutMs: 20_000 });
+  for (let call = 0; call < 3; call++) {
+    expect(await rejection(storage.listCheckpoints())).toMatchObject({ code: "TIMEOUT" });
+  }
+  expect(front.connections).toBeGreaterThan(0);
+  const start = performance.now();
+  await storage.close();
+  while (front.connections > 0) await turn();
+  expect(performance.now() - start).toBeLessThan(EXIT_MS);
+});
+
+it("connects to a Unix socket", async () => {
+  const { url } = await emptyDatabase();
+  const folder = await mkdtemp(join(tmpdir(), "waymark-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const front = await startFront(url, "N", { path: join(folder, ".s.PGSQL.5432") });
+  vi.stubEnv("PGHOST", folder); // postgres.js takes paths from nowhere else
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const { username, pathname } = new URL(url);
+  vi.stubEnv("PGUSER", username);
+  await expectUse(front, { connectionString: `postgres://${pathname}` });
+});
+
+it("leaves the sockets of a user's own client alone", async () => {
+  const { url } = await emptyDatabase();
+  const client = connect(url);
+  const storage = open({ client });
+  await storage.migrate();
+  expect(client.options).toMatchObject({ socket: undefined });
+  await storage.close();
+  expect(await client`select 1 as one`).toEqual([{ one: 1 }]);
+});

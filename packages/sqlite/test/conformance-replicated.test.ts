@@ -1,0 +1,24 @@
+import { join } from "node:path";
+import { describeCheckpointStorage } from "@waymark/conformance";
+import { createReplicatedStorage, createSQLiteStorage } from "@waymark/sqlite";
+import { conformanceStore } from "./conformance-store.ts";
+
+describeCheckpointStorage({
+  name: "SQLite with a backup",
+  model: { runs: 100 },
+  keepsTombstones: true,
+  create: async () =>
+    conformanceStore((folder) => {
+      const paths = { main: join(folder, "main.db"), backup: join(folder, "backup.db") };
+      return {
+        databasePath: paths.main,
+        open: (common) =>
+          createReplicatedStorage({
+            main: createSQLiteStorage({ databasePath: paths.main, ...common }),
+            backup: createSQLiteStorage({ databasePath: paths.backup, ...common }),
+            reconcile: false, // what a test damages in main would be mended
+          }),
+        remote: { module: new URL("replicated-storage.mjs", import.meta.url).href, options: paths },
+      };
+    }),
+});

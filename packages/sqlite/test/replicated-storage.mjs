@@ -1,0 +1,11 @@
+// What a worker process of the conformance suite opens: a main and a backup, both SQLite, from the built packages.
+import { createReplicatedStorage, createSQLiteStorage } from "../dist/index.js";
+
+export function createCheckpointStorage({ main, backup, replication, ...common }) {
+  return createReplicatedStorage({
+    main: createSQLiteStorage({ databasePath: main, ...common }),
+    backup: createSQLiteStorage({ databasePath: backup, ...common }),
+    replication,
+    reconcile: false,
+  });
+}

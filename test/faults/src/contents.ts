@@ -1,0 +1,55 @@
+import type { CheckpointStorage, ProviderConfig } from "@waymark/core";
+import { createCheckpointStorage as openMysql } from "@waymark/mysql";
+import { createCheckpointStorage as openPostgres } from "@waymark/postgres";
+import { createCheckpointStorage as openSqlite } from "@waymark/sqlite";
+import { namespaceOf } from "./order.ts";
+import { type StoredRow, storedRows } from "./sql.ts";
+import { digestOf } from "./states.ts";
+
+export interface Item {
+  readonly id: string;
+  readonly turn: number;
+  /** Of the content, or why it cannot be read. */
+  readonly digest: string;
+}
+
+/** What is in one database, of each agent, oldest first. */
+export interface Contents {
+  /** `main`, `backup`, … */
+  readonly name: string;
+  readonly items: ReadonlyMap<string, readonly Item[]>;
+  /** Read around the storage. */
+  readonly rows: readonly StoredRow[];
+}
+
+const openers: Readonly<Record<string, (options: never) => CheckpointStorage>> = {
+  sqlite: openSqlite,
+  postgres: openPostgres,
+  mysql: openMysql,
+};
+
+/** Reads all that is in a database, past the storage of the workers and all that they remember. */
+export async function readContents(name: string, provider: ProviderConfig): Promise<Contents> {
+  const open = openers[provider.type as string] as (options: ProviderConfig) => CheckpointStorage;
+  const storage = open(provider);
+  try {
+    const items = new Map<string, Item[]>();
+    for (const agentId of await storage.listAgents()) items.set(agentId, await readLine(storage, agentId));
+    return { name, items, rows: await storedRows(provider) };
+  } finally {
+    await storage.close();
+  }
+}
+
+async function readLine(storage: CheckpointStorage, agentId: string): Promise<Item[]> {
+  const items: Item[] = [];
+  for await (const { id, name, namespace = "" } of storage.iterateCheckpoints({ agentId })) {
+    const turn = namespace === namespaceOf(agentId) ? Number(name.replace("turn ", "")) : -1;
+    const digest = await storage.retrieveCheckpoint(id).then(
+      (checkpoint) => (checkpoint === null ? "listed, but not there" : digestOf(checkpoint.state)),
+      (error) => `cannot be read: ${error.code}: ${error.message}`,
+    );
+    items.push({ id, turn, digest });
+  }
+  return items.reverse();
+}

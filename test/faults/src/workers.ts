@@ -1,0 +1,119 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import type { CloseReport, ReconcileResult, StorageStatus, StoredAgentCheckpoint } from "@waymark/core";
+import type { Method, Notice, Order, Request } from "./order.ts";
+
+/** Beside this module's build: Node cannot run TypeScript everywhere, so workers always run from `dist`. */
+const WORKER = fileURLToPath(new URL("../dist/worker.js", import.meta.url));
+
+/** Agents in a process of their own. */
+export interface Worker {
+  /** How many turns of its agents are acknowledged, those of workers before it included. */
+  readonly acknowledged: number;
+  /** Why an agent does not get on, or the process has ended though nobody killed it. */
+  readonly stuck: string | null;
+  readonly isRunning: boolean;
+  /** From now on each agent may make so many turns; and does nothing else than store, if that is said. */
+  allow(turns: number, storesOnly: boolean): void;
+  /** These agents go on here. */
+  take(agents: readonly string[]): void;
+  /** These agents finish their turn, and are then at work here no more. */
+  release(agents: readonly string[]): void;
+  readonly released: ReadonlySet<string>;
+  retrieveLatest(agentId: string, query: object): Promise<StoredAgentCheckpoint | null>;
+  status(): Promise<StorageStatus>;
+  reconcile(): Promise<ReconcileResult>;
+  close(): Promise<CloseReport>;
+  /** Ends the channel, which is all that the process waits for, and returns its exit code. */
+  leave(): Promise<number | null>;
+  /** SIGKILL: no chance to finish anything. */
+  kill(): Promise<void>;
+}
+
+/** Resolves when its agents are at work. `notify` is called whenever something has changed. */
+export async function startWorker(order: Order, notify: () => void): Promise<Worker> {
+  // Without this process's execArgv and NODE_OPTIONS: a test runner's conditions would lead to sources.
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  const child = fork(WORKER, [JSON.stringify(order)], { env, execArgv: [] });
+  const exited: Promise<number | null> = once(child, "exit").then(([code]) => code as number | null);
+  let acknowledged = 0;
+  const released = new Set<string>();
+  let stuck: string | null = null;
+  let isRunning = true;
+  let isExpected = false;
+  const ask = caller(child);
+
+  const ready = new Promise<void>((resolve, reject) => {
+    child.on("message", (notice: Notice) => {
+      if ("ready" in notice) resolve();
+      if ("acknowledged" in notice) acknowledged = notice.acknowledged;
+      if ("released" in notice) released.add(notice.released);
+      if ("stuck" in notice) stuck ??= notice.stuck;
+      notify();
+    });
+    child.on("exit", (code, signal) => {
+      isRunning = false;
+      const text = `a worker ended by itself with ${signal ?? `exit code ${code}`}`;
+      if (!isExpected) stuck ??= text;
+      reject(new Error(text));
+      notify();
+    });
+  });
+  await ready;
+
+  return {
+    get acknowledged() {
+      return acknowledged;
+    },
+    get stuck() {
+      return stuck;
+    },
+    get isRunning() {
+      return isRunning;
+    },
+    allow: (turns, storesOnly) => void child.send({ turns, storesOnly } satisfies Request),
+    take: (agents) => {
+      for (const agent of agents) released.delete(agent);
+      child.send({ take: agents } satisfies Request);
+    },
+    release: (agents) => void child.send({ release: agents } satisfies Request),
+    released,
+    retrieveLatest: (...args) => ask("retrieveLatestCheckpoint", args) as ReturnType<Worker["retrieveLatest"]>,
+    status: () => ask("status", []) as Promise<StorageStatus>,
+    reconcile: () => ask("reconcile", []) as Promise<ReconcileResult>,
+    close: () => ask("close", []) as Promise<CloseReport>,
+    leave: async () => {
+      isExpected = true;
+      if (child.connected) child.disconnect();
+      return await exited;
+    },
+    kill: async () => {
+      isExpected = true;
+      child.kill("SIGKILL");
+      await exited;
+    },
+  };
+}
+
+function caller(child: ChildProcess): (method: Method, args: readonly unknown[]) => Promise<unknown> {
+  const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  let last = 0;
+  child.on("message", (notice: Notice) => {
+    if (!("call" in notice)) return;
+    const call = waiting.get(notice.call);
+    waiting.delete(notice.call);
+    if ("error" in notice) call?.reject(new Error(notice.error));
+    else call?.resolve(notice.value);
+  });
+  child.on("exit", () => {
+    for (const { reject } of waiting.values()) reject(new Error("the worker is gone"));
+    waiting.clear();
+  });
+  return (method, args) =>
+    new Promise((resolve, reject) => {
+      last += 1;
+      waiting.set(last, { resolve, reject });
+      child.send({ call: last, method, args } satisfies Request);
+    });
+}

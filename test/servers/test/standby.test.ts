@@ -1,0 +1,105 @@
+import { dirname } from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { execute } from "../src/client.ts";
+import {
+  createDatabase,
+  killable,
+  type Pgbouncer,
+  type Server,
+  type Standby,
+  startPgbouncer,
+  startServer,
+  startStandby,
+  type TestDatabase,
+} from "../src/index.ts";
+import { gone } from "./observe.ts";
+
+const folderOf = async (server: Server) =>
+  String((await execute(server.url, "select current_setting('data_directory') as folder"))[0]?.["folder"]);
+const onServer = (database: TestDatabase, server: Server) => {
+  const url = new URL(database.url);
+  url.host = new URL(server.url).host;
+  return url.href;
+};
+
+describe.skipIf(process.platform !== "linux")("a synchronous standby", () => {
+  let primary: Server;
+  let standby: Standby;
+  let database: TestDatabase;
+  let pgbouncer: Pgbouncer;
+  beforeAll(async () => {
+    primary = await startServer("postgres", { from: killable });
+    database = await createDatabase(primary.url);
+    await execute(database.url, "create table turns (id int)");
+    await execute(database.url, "insert into turns values (1)");
+    standby = await startStandby(primary, { synchronous: true });
+    pgbouncer = await startPgbouncer(primary.url);
+  });
+  afterAll(() => Promise.all([pgbouncer.stop(), standby.stop(), primary.stop()]));
+
+  it("has what was there before it and what was committed since, and takes no writes", async () => {
+    await execute(database.url, "insert into turns values (2)");
+    const url = onServer(database, standby);
+    // Written there is not yet visible there.
+    await vi.waitUntil(async () => (await execute(url, "select * from turns")).length === 2, { timeout: 20_000 });
+    await expect(execute(url, "insert into turns values (3)")).rejects.toMatchObject({ code: "25006" });
+  });
+
+  it("keeps a commit waiting while it does not answer, and one that was killed catches up", async () => {
+    await standby.pause();
+    let acknowledged = false;
+    const commit = execute(database.url, "insert into turns values (3)").then(() => {
+      acknowledged = true;
+    });
+    const waiting = "select 1 from pg_stat_activity where wait_event = 'SyncRep'";
+    await vi.waitUntil(async () => (await execute(primary.url, waiting)).length === 1, { timeout: 20_000 });
+    expect(acknowledged).toBe(false);
+    await standby.resume();
+    await commit;
+
+    await standby.kill();
+    const meanwhile = execute(database.url, "insert into turns values (4)");
+    await standby.start();
+    await meanwhile;
+  });
+
+  it("is promoted when the primary is gone with its data, and the pooler's clients find it", async () => {
+    const pooled = pgbouncer.url(database.name);
+    expect(await execute(pooled, "select max(id) as id from turns")).toEqual([{ id: 4 }]);
+    const folder = await folderOf(primary);
+    await primary.kill();
+    await primary.stop();
+    await gone(dirname(folder));
+
+    await standby.promote();
+    await pgbouncer.pointTo(standby.url);
+    const store = () =>
+      execute(pooled, "insert into turns values (5)").then(
+        () => true,
+        () => false,
+      );
+    await vi.waitUntil(store, { timeout: 20_000 });
+    expect(await execute(onServer(database, standby), "select max(id) as id from turns")).toEqual([{ id: 5 }]);
+  });
+});
+
+describe.skipIf(process.platform !== "linux")("a standby", () => {
+  it("leaves nothing behind, and a primary that waits for it no more", async () => {
+    const primary = await startServer("postgres", { from: killable });
+    const standby = await startStandby(primary, { synchronous: true });
+    const folder = await folderOf(standby);
+    await standby.stop();
+    await gone(dirname(folder));
+    await execute(primary.url, "create table turns (id int)"); // and its commit returns
+    expect(await execute(primary.url, "select * from pg_replication_slots")).toEqual([]);
+    expect(await execute(primary.url, "show synchronous_standby_names")).toEqual([{ synchronous_standby_names: "" }]);
+    await primary.stop();
+  });
+
+  it("must be of a PostgreSQL of ours", async () => {
+    const primary = await startServer("postgres", { from: killable });
+    const foreign = await startServer("postgres", { env: { WAYMARK_TEST_POSTGRES_URL: primary.url } });
+    await expect(startStandby(foreign)).rejects.toThrow("start it with { from: killable }");
+    await primary.stop();
+  });
+});
