@@ -3,6 +3,11 @@
 /** What is asked for at once. */
 export const PAGE = 1_000;
 
+/** A list in parts of this size, the last of which may be smaller. */
+export function* chunks<Item>(items: readonly Item[], size: number): IterableIterator<Item[]> {
+  for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size);
+}
+
 /** As many as there are, `total` at most, newest first. What is stored meanwhile is neither repeated nor skipped. */
 export async function* eachOf<Item extends { readonly id: string }>(
   total: number,

@@ -79,7 +79,7 @@ import { CheckpointError, invalidArgument, property } from "./errors.ts";
 import { Events } from "./events.ts";
 import { idClock, predecessor, successor } from "./ids.ts";
 import { type ResolvedStorageOptions, resolveCommonOptions } from "./options.ts";
-import { eachOf, lineage, PAGE } from "./paging.ts";
+import { chunks, eachOf, lineage, PAGE } from "./paging.ts";
 import { keeper } from "./prune.ts";
 import { planRebasing, planRemoval, type Removal, type RemovalRequest } from "./removal.ts";
 import { checkNewest, sealedDialect } from "./sealing/sealed-dialect.ts";
@@ -548,9 +548,7 @@ export class DialectStorage implements CheckpointStorage {
       const dependent = kept.filter(({ baseId }) => baseId !== null && doomed.has(baseId)).map(({ id }) => id);
       await this.#rebase("prune checkpoints", dependent.reverse(), isDoomed, policy.signal);
     }
-    const ids = [...doomed];
-    for (let at = 0; at < ids.length; at += policy.batchSize) {
-      const batch = ids.slice(at, at + policy.batchSize);
+    for (const batch of chunks([...doomed], policy.batchSize)) {
       progress.removed += policy.dryRun
         ? batch.length
         : await this.#remove("prune checkpoints", batch, isDoomed, policy.signal);
@@ -654,8 +652,7 @@ export class DialectStorage implements CheckpointStorage {
   /** Those of these that are known to have been deleted. */
   async buriedAmong(ids: readonly string[], signal?: AbortSignal): Promise<ReadonlySet<string>> {
     const buried = new Set<string>();
-    for (let at = 0; at < ids.length; at += PAGE) {
-      const some = ids.slice(at, at + PAGE);
+    for (const some of chunks(ids, PAGE)) {
       const rows = await this.session.run("look for tombstones", signal, (limit) => this.dialect.readRows(some, limit));
       for (const row of rows) if (isTombstone(row)) buried.add(row.id);
     }
@@ -708,9 +705,9 @@ export class DialectStorage implements CheckpointStorage {
 
   async #headsOf(ids: readonly string[], signal: AbortSignal): Promise<Map<string, RowHead>> {
     const heads = new Map<string, RowHead>();
-    for (let at = 0; at < ids.length; at += ASKED_AT_ONCE) {
-      const some = ids.slice(at, at + ASKED_AT_ONCE).map((id) => this.dialect.list({ id, limit: 1 }, signal));
-      for (const head of (await Promise.all(some)).flat()) heads.set(head.id, head);
+    for (const some of chunks(ids, ASKED_AT_ONCE)) {
+      const lists = some.map((id) => this.dialect.list({ id, limit: 1 }, signal));
+      for (const head of (await Promise.all(lists)).flat()) heads.set(head.id, head);
     }
     return heads;
   }

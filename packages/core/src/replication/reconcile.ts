@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import type { ReconcileResult } from "../contract.ts";
 import { digestSpace, type IdRange, NO_AGENT, type RowHead, type RowQuery, type WriteKey } from "../dialect.ts";
 import { firstIdAt, idTime, predecessor, successor } from "../ids.ts";
+import { chunks } from "../paging.ts";
 import { type DialectStorage, haveSameHead } from "../storage.ts";
 import { acknowledge, deliver, readForDelivery } from "./delivery.ts";
 
@@ -219,8 +220,7 @@ function nameOf({ checkpointId, index, rank, taskId }: WriteKey): string {
 
 /** Each side is told what the other has; which of two stays, each knows by itself. What one side lacks altogether is not here. */
 async function exchangeWrites(ids: readonly string[], { main, backup, signal }: Reconciliation): Promise<void> {
-  for (let at = 0; at < ids.length; at += COPIED_AT_ONCE) {
-    const some = ids.slice(at, at + COPIED_AT_ONCE);
+  for (const some of chunks(ids, COPIED_AT_ONCE)) {
     for (const [from, to] of [
       [main, backup],
       [backup, main],
@@ -234,8 +234,7 @@ async function exchangeWrites(ids: readonly string[], { main, backup, signal }: 
 /** Both have these, by heads that differ: whether they say the same, their states tell. */
 async function settleDoubts(ids: readonly string[], sides: Reconciliation, counts: Counts): Promise<void> {
   const { main, backup, signal } = sides;
-  for (let at = 0; at < ids.length; at += COPIED_AT_ONCE) {
-    const some = ids.slice(at, at + COPIED_AT_ONCE);
+  for (const some of chunks(ids, COPIED_AT_ONCE)) {
     const { rows, damaged } = await readForDelivery(main, some, signal);
     counts.damaged += damaged.length;
     // Brought again, each is compared with what is there.
@@ -258,8 +257,7 @@ async function copy(
 ): Promise<number> {
   const { signal } = sides;
   let copied = 0;
-  for (let at = 0; at < lowestFirst.length; at += COPIED_AT_ONCE) {
-    const ids = lowestFirst.slice(at, at + COPIED_AT_ONCE);
+  for (const ids of chunks(lowestFirst, COPIED_AT_ONCE)) {
     const { rows, damaged } = await readForDelivery(from, ids, signal);
     const { done, refused, conflicts } = await deliver(from, to, rows, signal);
     // What is there now may have been pending: the other one has it.
