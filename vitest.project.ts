@@ -18,8 +18,8 @@ export function project({ servers = [] }: ProjectOptions = {}): ViteUserConfig {
       pool: "forks",
       maxWorkers: 2,
       // Generous, for small machines and for the first run, which fetches what is missing.
-      testTimeout: 60_000,
-      hookTimeout: 120_000,
+      testTimeout: 120_000,
+      hookTimeout: 240_000,
       ...(servers.length > 0 && {
         globalSetup: fileURLToPath(new URL("test/servers/src/global-setup.ts", import.meta.url)),
         provide: { waymarkServerKinds: [...servers] },

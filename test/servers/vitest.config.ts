@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     globalSetup: "src/global-setup.ts",
     // The very first run fetches what is missing.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
   },
 });

@@ -195,12 +195,12 @@ describe("the app", () => {
   beforeEach(() => {
     number += 1;
     databasePath = join(folder, `${number}.db`);
-    storage = createSQLiteStorage({ type: "sqlite", databasePath, operationTimeoutMs: 500 });
+    storage = createSQLiteStorage({ type: "sqlite", databasePath });
   });
   afterEach(async () => void (await storage.close()));
 
-  const send = (path: string, init: RequestInit = {}, model = scriptedModel) =>
-    createApp({ storage, authenticate: userOf, model }).request(path, { headers: { "x-user": "ada" }, ...init });
+  const send = (path: string, init: RequestInit = {}, model = scriptedModel, from = storage) =>
+    createApp({ storage: from, authenticate: userOf, model }).request(path, { headers: { "x-user": "ada" }, ...init });
 
   it.each([null, "", "Ada", "a/b", "user:ada", "-a", "a".repeat(65)])("does not know the user %j", async (user) => {
     for (const [method, path] of [
@@ -261,10 +261,11 @@ describe("the app", () => {
 
   it("asks to try again where the storage does not answer in time", async () => {
     await storage.migrate();
+    await using impatient = createSQLiteStorage({ type: "sqlite", databasePath, operationTimeoutMs: 500 });
     const other = new Database(databasePath);
     other.exec("BEGIN EXCLUSIVE"); // somebody who holds the file for longer than the storage waits
     const body = JSON.stringify({ text: "one", after: null });
-    const response = await send("/turns", { method: "POST", body });
+    const response = await send("/turns", { method: "POST", body }, scriptedModel, impatient);
     expect([response.status, response.headers.get("retry-after")]).toEqual([503, "1"]);
     other.exec("COMMIT");
     other.close();

@@ -35,7 +35,7 @@ import { describeWrites } from "./specs/writes.ts";
 import type { ConformanceTarget } from "./target.ts";
 
 /** For the slowest tests on a slow machine with a database server beside them. */
-const TEST_TIMEOUT_MS = 120_000;
+const TEST_TIMEOUT_MS = 300_000;
 
 /**
  * Registers the whole suite with vitest, for one kind of store. Call it at the top of a test file that has a database of

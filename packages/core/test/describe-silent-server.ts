@@ -3,14 +3,15 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { CheckpointStorage, CommonStorageOptions } from "../src/contract.ts";
+import { isLate } from "./lateness.ts";
 
 const CALLS = 1_000;
 const AT_ONCE = 100;
 const DEADLINE_MS = 250;
-/** For timers on a busy machine. */
-const SLACK_MS = 1_000;
 /** Within it a driver has let go of its connections after `close`, its own timeouts included. */
-const RELEASE_MS = 15_000;
+const RELEASE_MS = 30_000;
+/** For all of it, on a busy machine. */
+const TIMEOUT_MS = 180_000;
 
 export type SilentOptions = Pick<CommonStorageOptions, "operationTimeoutMs" | "circuit">;
 
@@ -43,18 +44,6 @@ export async function startSilentServer(): Promise<SilentServer & { readonly por
   };
 }
 
-/** Until it is done: what comes first, connecting and opening included, may take longer on a busy machine than a call. */
-export async function storeFirst(storage: CheckpointStorage): Promise<void> {
-  for (;;) {
-    try {
-      await storage.storeCheckpoint({ agentId: "agent", name: "first", state: 0, createdAt: 0 });
-      return;
-    } catch (error) {
-      expect(error).toMatchObject({ code: "TIMEOUT" });
-    }
-  }
-}
-
 /**
  * That a database which accepts connections and never answers costs no call more than its deadline, and the process
  * nothing. Each situation opens a storage on one.
@@ -68,7 +57,9 @@ export function describeSilentServer(
   for (const [situation, open] of Object.entries(situations)) {
     for (const [treatment, circuit] of Object.entries(circuits)) {
       describe(`a server that ${situation}, and ${treatment}`, () => {
-        it(`ends each of ${CALLS} calls within its deadline, and leaves nothing behind`, async () => {
+        it(`ends each of ${CALLS} calls within its deadline, and leaves nothing behind`, {
+          timeout: TIMEOUT_MS,
+        }, async () => {
           const unhandled: unknown[] = [];
           const note = (reason: unknown) => unhandled.push(reason);
           process.on("unhandledRejection", note);
@@ -78,23 +69,23 @@ export function describeSilentServer(
           const { storage, server } = await open({ operationTimeoutMs: DEADLINE_MS, circuit });
           onTestFinished(async () => void (await storage.close().catch(() => {})));
           const codes = new Map<string, number>();
-          let slowest = 0;
+          let late = 0;
           for (let done = 0; done < CALLS; done += AT_ONCE) {
             await Promise.all(
               Array.from({ length: AT_ONCE }, async (_, index) => {
-                const start = performance.now();
-                const code = await call(storage, done + index).then(
+                const failing = call(storage, done + index);
+                if (await isLate(failing, DEADLINE_MS)) late += 1;
+                const code = await failing.then(
                   () => "(no error)",
                   (error: { code?: string }) => error.code ?? String(error),
                 );
-                slowest = Math.max(slowest, performance.now() - start);
                 codes.set(code, (codes.get(code) ?? 0) + 1);
               }),
             );
           }
           expect([...codes.keys()].filter((code) => code !== "TIMEOUT" && code !== "UNAVAILABLE")).toEqual([]);
           expect([...codes.values()].reduce((sum, count) => sum + count)).toBe(CALLS);
-          expect(slowest).toBeLessThan(DEADLINE_MS + SLACK_MS);
+          expect(late).toBe(0);
           expect(await storage.health()).toMatchObject({ ok: false });
 
           const closing = performance.now();

@@ -566,7 +566,7 @@ describe("a storage of several providers", () => {
   test("it has its backup take what main has, and answer while main does not", async () => {
     const { storage, dialects } = await opened({ main: well, backup: well });
     const id = await storage.storeCheckpoint(turn);
-    await expect.poll(() => [...(dialects["backup"]?.rows.keys() ?? [])]).toEqual([id]);
+    await expect.poll(() => [...(dialects["backup"]?.rows.keys() ?? [])], { timeout: 60_000 }).toEqual([id]);
     expect((await storage.retrieveCheckpoint(id))?.source).toBe("main");
     const { providers, mode } = await storage.status();
     expect([Object.keys(providers), mode]).toEqual([["main", "backup"], "main"]);

@@ -126,7 +126,7 @@ describe("rows that are removed", () => {
     expect(rows.size).toBeLessThan(10);
   });
 
-  test("they are planned in parts if too much would be rewritten", async () => {
+  test("they are planned in parts if too much would be rewritten", { timeout: 240_000 }, async () => {
     rows = new Map();
     // Five lines, of which the second row becomes whole: some 4.5 MB each as sent.
     for (const at of [0, 2, 4, 6, 8]) {

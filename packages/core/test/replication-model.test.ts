@@ -77,7 +77,7 @@ class Database {
 }
 
 const QUICK = {
-  operationTimeoutMs: 2_000,
+  operationTimeoutMs: 20_000,
   retry: { maxRetries: 1, baseDelayMs: 1, maxDelayMs: 1, jitterMaxMs: 0 },
   circuit: { failureThreshold: 2, resetTimeoutMs: 2, halfOpenMaxAttempts: 1 },
 };

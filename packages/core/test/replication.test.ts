@@ -16,7 +16,7 @@ interface Database {
 }
 
 const QUICK = {
-  operationTimeoutMs: 2_000,
+  operationTimeoutMs: 20_000,
   retry: { maxRetries: 0, baseDelayMs: 1, maxDelayMs: 1, jitterMaxMs: 0 },
   circuit: { failureThreshold: 3, resetTimeoutMs: 50, halfOpenMaxAttempts: 1 },
 };

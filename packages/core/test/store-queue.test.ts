@@ -302,11 +302,11 @@ describe("a caller that stops waiting", () => {
   test("it lets the next ones go also if the driver never settles what was given up", async () => {
     const bench = new Bench();
     const given = bench.insert(1);
-    await vi.waitFor(() => expect(bench.commits).toHaveLength(1));
+    await vi.waitFor(() => expect(bench.commits).toHaveLength(1), { timeout: 60_000 });
     bench.signals.get(1)?.abort(new TypeError("the deadline"));
     expect(await given).toBeInstanceOf(TypeError);
     const next = bench.insert(2);
-    await vi.waitFor(() => expect(bench.commits).toHaveLength(2));
+    await vi.waitFor(() => expect(bench.commits).toHaveLength(2), { timeout: 60_000 });
     bench.commits[1]?.resolve(true);
     expect(await next).toBe(true);
   });

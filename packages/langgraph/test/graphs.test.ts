@@ -293,7 +293,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
     });
 
     if (name === sqlite.name) {
-      it("keeps every one of a thousand steps", async () => {
+      it("keeps every one of a thousand steps", { timeout: 300_000 }, async () => {
         await expectSteps(1_000);
       });
     }

@@ -560,7 +560,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
           expect(await there.getTuple(configOf("first"))).toBeUndefined();
           expect(await all(there.list({ configurable: {} }))).toHaveLength(2);
           await there.deleteThread("second");
-          await expect.poll(async () => (await rows()).every((count) => count === 0), { timeout: 30_000 }).toBe(true);
+          await expect.poll(async () => (await rows()).every((count) => count === 0), { timeout: 90_000 }).toBe(true);
           expect((await rows()).length).toBeGreaterThanOrEqual(2);
         } finally {
           await own.drop();

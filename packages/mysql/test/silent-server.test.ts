@@ -1,6 +1,7 @@
 import { describe, onTestFinished } from "vitest";
 import { startProxy } from "waymark-test-servers";
-import { describeSilentServer, startSilentServer, storeFirst } from "../../core/test/describe-silent-server.ts";
+import { describeSilentServer, startSilentServer } from "../../core/test/describe-silent-server.ts";
+import { untilDone } from "../../core/test/until-done.ts";
 import { createMySQLStorage } from "../src/index.ts";
 import { emptyDatabase, open, servers } from "./on-server.ts";
 
@@ -19,7 +20,7 @@ describe.each(servers)("$title", ({ url }) => {
       const proxy = await startProxy(database.url);
       onTestFinished(() => proxy.stop());
       const storage = createMySQLStorage({ connectionString: proxy.url, ...options });
-      await storeFirst(storage);
+      await untilDone(() => storage.listAgents());
       proxy.blackhole(true);
       return { storage, server: proxy };
     },

@@ -55,7 +55,7 @@ describe.each(mains)("a session on $name with a file as its backup", ({ url, cre
     expect(await session.getItems()).toEqual([says("one")]);
 
     await proxy.refuse(false);
-    await expect.poll(async () => (await storage.status()).mode, { timeout: 20_000 }).toBe("main");
+    await expect.poll(async () => (await storage.status()).mode, { timeout: 60_000 }).toBe("main");
     await session.addItems([says("three")]);
     expect(await session.getItems()).toEqual([says("one"), says("three")]);
     await session.clearSession();

@@ -21,7 +21,8 @@ export async function start(task: string, args: object): Promise<Child> {
       const messages: { readonly result?: unknown; readonly error?: string }[] = [];
       child.on("message", (message: object) => messages.push(message));
       child.send("go");
-      const [code, signal] = await once(child, "exit");
+      // A process that has ended may still have messages on their way; behind the last one is the end of the channel.
+      const [[code, signal]] = await Promise.all([once(child, "exit"), once(child, "disconnect")]);
       const last = messages.at(-1);
       if (last?.error !== undefined) throw new Error(last.error);
       if (code !== 0) throw new Error(`the process ended with ${signal ?? code}`);

@@ -104,6 +104,8 @@ async function end(client: Sql, timeoutSeconds: number): Promise<void> {
 interface Hold {
   /** Those that use it, by what ends them. */
   readonly calls: Set<(error: Error) => void>;
+  /** Leaves it the sockets that it has. */
+  seal(): void;
   /** Closes all of its sockets, leaves it without any from then on, and ends the calls that have no answer. */
   cut(): void;
 }
@@ -124,9 +126,12 @@ function takeHold(client: Sql): void {
   const calls = new Set<(error: Error) => void>();
   const gone = () => Object.assign(new TypeError("expected a client in use"), { code: "CONNECTION_ENDED" });
   let toConnect = 0;
-  let isCut = false;
+  let isSealed = false;
+  const seal = () => {
+    isSealed = true;
+  };
   const makeSocket = () => {
-    if (isCut) throw gone();
+    if (isSealed) throw gone();
     // Not by an event: postgres.js removes all listeners.
     for (const socket of sockets) if (socket.destroyed) sockets.delete(socket);
     const socket = new Socket();
@@ -145,8 +150,9 @@ function takeHold(client: Sql): void {
   });
   holds.set(client, {
     calls,
+    seal,
     cut() {
-      isCut = true;
+      seal();
       for (const socket of sockets) socket.destroy();
       // Not those whose last answer has just come.
       setTimeout(() => {
@@ -197,6 +203,9 @@ function track<Result extends Query>(queries: Set<Query>, query: Result): Result
  */
 async function retire(client: Sql): Promise<void> {
   const queries = queriesOf.get(client) ?? new Set();
+  // A call that waits for a connection would get another one for each that ends, be sent after all, and be cut off: at the
+  // server it would stay.
+  holds.get(client)?.seal();
   const ended = end(client, REPLACE_TIMEOUT_SECONDS + CANCEL_TIMEOUT_SECONDS).finally(() => queries.clear());
   const cancelled = new WeakMap<Query, number>();
   await Promise.race([ended, delay(REPLACE_TIMEOUT_SECONDS * 1_000, undefined, { ref: false })]);

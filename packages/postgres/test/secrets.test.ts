@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { killable, type Server, startProxy, startServer } from "waymark-test-servers";
+import { untilDone } from "../../core/test/until-done.ts";
 import { type CheckpointStorage, createPostgresStorage } from "../src/index.ts";
 import { startNode } from "./node.ts";
 import { checkpoint, connect, emptyDatabase, open, rejection } from "./on-server.ts";
@@ -154,7 +155,7 @@ it("shows no secret when connections are lost with statements under way, or noth
 
   proxy.intercept();
   const hurried = open({ connectionString: proxy.url, operationTimeoutMs: 500 });
-  await hurried.migrate();
+  await untilDone(() => hurried.listAgents());
   proxy.blackhole(true);
   await expectNoSecret(hurried.storeCheckpoint(telling()), "TIMEOUT");
   proxy.blackhole(false);
@@ -167,14 +168,18 @@ it("prints no secret and rejects nothing unhandled while all connections are los
   const child = startNode(
     `process.on("unhandledRejection", (error) => console.log("unhandled", error));
      process.on("uncaughtException", (error) => console.log("uncaught", error));
+     const patient = createPostgresStorage({ connectionString: args[0] });
+     await patient.migrate();
+     await patient.close();
      const storage = createPostgresStorage({ connectionString: args[0], operationTimeoutMs: 2000 });
-     await storage.migrate();
      console.log("ready");
      for (let round = 0; round < 5; round++) {
        const stores = Array.from({ length: 20 }, () => storage.storeCheckpoint(args[1]));
        for (const { reason } of await Promise.allSettled(stores)) if (reason !== undefined) console.log(reason);
      }
-     await storage.close();
+     await storage.close().catch((error) => {
+       if (!error.retryable) throw error;
+     });
      console.log("done");`,
     proxy.url,
     telling(),

@@ -1,6 +1,7 @@
 import { onTestFinished } from "vitest";
 import { startProxy } from "waymark-test-servers";
-import { describeSilentServer, startSilentServer, storeFirst } from "../../core/test/describe-silent-server.ts";
+import { describeSilentServer, startSilentServer } from "../../core/test/describe-silent-server.ts";
+import { untilDone } from "../../core/test/until-done.ts";
 import { createPostgresStorage } from "../src/index.ts";
 import { emptyDatabase, open } from "./on-server.ts";
 
@@ -18,7 +19,7 @@ describeSilentServer({
     const proxy = await startProxy(database.url);
     onTestFinished(() => proxy.stop());
     const storage = createPostgresStorage({ connectionString: proxy.url, ...options });
-    await storeFirst(storage);
+    await untilDone(() => storage.listAgents());
     proxy.blackhole(true);
     return { storage, server: proxy };
   },

@@ -22,6 +22,9 @@ export interface Contents {
   readonly rows: readonly StoredRow[];
 }
 
+/** All is healed by now: no deadline is part of what is looked at. */
+const PATIENCE_MS = 60_000;
+
 const openers: Readonly<Record<string, (options: never) => CheckpointStorage>> = {
   sqlite: openSqlite,
   postgres: openPostgres,
@@ -31,7 +34,7 @@ const openers: Readonly<Record<string, (options: never) => CheckpointStorage>> =
 /** Reads all that is in a database, past the storage of the workers and all that they remember. */
 export async function readContents(name: string, provider: ProviderConfig): Promise<Contents> {
   const open = openers[provider.type as string] as (options: ProviderConfig) => CheckpointStorage;
-  const storage = open(provider);
+  const storage = open({ ...provider, operationTimeoutMs: PATIENCE_MS });
   try {
     const items = new Map<string, Item[]>();
     for (const agentId of await storage.listAgents()) items.set(agentId, await readLine(storage, agentId));

@@ -36,7 +36,7 @@ export type Notice =
   /** An agent does not get on. */
   | { readonly stuck: string }
   | { readonly call: number; readonly value: unknown }
-  | { readonly call: number; readonly error: string };
+  | { readonly call: number; readonly error: string; readonly retryable: boolean };
 
 /** Every other agent works in a namespace. */
 export function namespaceOf(agentId: string): string {

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { type CheckpointStorage, openCheckpointStorage } from "@waymark/core";
+import { CheckpointError, type CheckpointStorage, openCheckpointStorage } from "@waymark/core";
 import { Agent } from "./agent.ts";
 import { Journal, readJournal } from "./journal.ts";
 import { Ledger } from "./ledger.ts";
@@ -35,7 +35,10 @@ process.on("message", (request: Request) => {
     const work = Reflect.get(opened, method) as (...args: readonly unknown[]) => Promise<unknown>;
     work.apply(opened, [...args]).then(
       (value) => tell({ call, value: withSource(value) }),
-      (error: Error) => tell({ call, error: `${error.name}: ${error.message}` }),
+      (error: Error) => {
+        const retryable = error instanceof CheckpointError && error.retryable;
+        tell({ call, error: `${error.name}: ${error.message}`, retryable });
+      },
     );
   }
 });

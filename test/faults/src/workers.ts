@@ -103,7 +103,7 @@ function caller(child: ChildProcess): (method: Method, args: readonly unknown[])
     if (!("call" in notice)) return;
     const call = waiting.get(notice.call);
     waiting.delete(notice.call);
-    if ("error" in notice) call?.reject(new Error(notice.error));
+    if ("error" in notice) call?.reject(Object.assign(new Error(notice.error), { retryable: notice.retryable }));
     else call?.resolve(notice.value);
   });
   child.on("exit", () => {

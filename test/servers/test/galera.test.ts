@@ -42,7 +42,7 @@ describe.skipIf(process.platform !== "linux")("a Galera cluster", () => {
 
   it("goes on without one node, which is sent what it missed when it is back", async () => {
     await three.kill();
-    await vi.waitUntil(async () => (await size(one)) === "2", { timeout: 20_000 });
+    await vi.waitUntil(async () => (await size(one)) === "2", { timeout: 90_000 });
     await store(two, 3);
     await three.start();
     expect(await stored(three)).toEqual([0, 1, 2, 3]);
@@ -57,7 +57,7 @@ describe.skipIf(process.platform !== "linux")("a Galera cluster", () => {
         (error) => error.errno,
       );
     // While it decides, a commit waits; then it fails too.
-    await vi.waitUntil(async () => (await refusal()) === 1047, { timeout: 20_000 });
+    await vi.waitUntil(async () => (await refusal()) === 1047, { timeout: 90_000 });
     await Promise.all([two.start(), three.start()]);
     await store(one, 5);
     for (const node of cluster.nodes) expect(await stored(node)).toContain(5);
@@ -65,11 +65,11 @@ describe.skipIf(process.platform !== "linux")("a Galera cluster", () => {
 
   it("has a node back that was paused for longer than the others wait", async () => {
     await two.pause();
-    await vi.waitUntil(async () => (await size(one)) === "2", { timeout: 20_000 });
+    await vi.waitUntil(async () => (await size(one)) === "2", { timeout: 90_000 });
     await store(one, 6);
     await two.resume();
-    await vi.waitUntil(async () => (await size(one)) === "3", { timeout: 20_000 });
-    await vi.waitUntil(async () => (await stored(two).catch((): unknown[] => [])).includes(6), { timeout: 20_000 });
+    await vi.waitUntil(async () => (await size(one)) === "3", { timeout: 90_000 });
+    await vi.waitUntil(async () => (await stored(two).catch((): unknown[] => [])).includes(6), { timeout: 90_000 });
   });
 
   it("leaves nothing behind when it is stopped", async () => {

@@ -62,7 +62,7 @@ describe.skipIf(process.platform !== "linux").each(["postgres", "mysql", "mariad
     await before.execute("select 1");
     await release();
     await vi.waitUntil(async () => (await codeOf(execute(database.url, "select 1"))) === "no error", {
-      timeout: 20_000,
+      timeout: 90_000,
     });
     await before.end();
   });
@@ -78,13 +78,14 @@ describe.skipIf(process.platform !== "linux").each(["postgres", "mysql", "mariad
 
   it("ends the sessions of one database and no others", async () => {
     await vi.waitUntil(async () => (await codeOf(execute(database.url, "select 1"))) === "no error", {
-      timeout: 20_000,
+      timeout: 90_000,
     });
     const sessions = await Promise.all([connect(database.url), connect(database.url)]);
     const other = await connect(bystander.url);
     const ids = await Promise.all(sessions.map((session) => idOf(session, server.url)));
     const otherId = await idOf(other, server.url);
-    expect(await killConnections(server.url, database.name)).toBe(2);
+    // And some that have just been closed, where the server has not noticed yet.
+    expect(await killConnections(server.url, database.name)).toBeGreaterThanOrEqual(2);
     for (const [index, session] of sessions.entries()) {
       expect(await idOf(session, server.url).catch(() => "gone")).not.toBe(ids[index]);
     }

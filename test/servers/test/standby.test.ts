@@ -41,7 +41,7 @@ describe.skipIf(process.platform !== "linux")("a synchronous standby", () => {
     await execute(database.url, "insert into turns values (2)");
     const url = onServer(database, standby);
     // Written there is not yet visible there.
-    await vi.waitUntil(async () => (await execute(url, "select * from turns")).length === 2, { timeout: 20_000 });
+    await vi.waitUntil(async () => (await execute(url, "select * from turns")).length === 2, { timeout: 90_000 });
     await expect(execute(url, "insert into turns values (3)")).rejects.toMatchObject({ code: "25006" });
   });
 
@@ -52,7 +52,7 @@ describe.skipIf(process.platform !== "linux")("a synchronous standby", () => {
       acknowledged = true;
     });
     const waiting = "select 1 from pg_stat_activity where wait_event = 'SyncRep'";
-    await vi.waitUntil(async () => (await execute(primary.url, waiting)).length === 1, { timeout: 20_000 });
+    await vi.waitUntil(async () => (await execute(primary.url, waiting)).length === 1, { timeout: 90_000 });
     expect(acknowledged).toBe(false);
     await standby.resume();
     await commit;
@@ -78,7 +78,7 @@ describe.skipIf(process.platform !== "linux")("a synchronous standby", () => {
         () => true,
         () => false,
       );
-    await vi.waitUntil(store, { timeout: 20_000 });
+    await vi.waitUntil(store, { timeout: 90_000 });
     expect(await execute(onServer(database, standby), "select max(id) as id from turns")).toEqual([{ id: 5 }]);
   });
 });
