@@ -1,15 +1,13 @@
 import type { Line } from "./checkpoint-id.ts";
 import type { Target } from "./pending-writes.ts";
-import type { Serialized } from "./serializer.ts";
+import type { Dumped } from "./serializer.ts";
 
 const MAX_LINES = 64;
-/** Of all values, as text. */
+/** Of all values, as text; about as much again is what was parsed of it. */
 const MAX_BYTES = 32_000_000;
 
 /** A channel's value as it was stored. */
-export interface Channel {
-  readonly serialized: Serialized;
-  readonly bytes: number;
+export interface Channel extends Dumped {
   readonly version: number | string | undefined;
 }
 
@@ -35,7 +33,7 @@ export class LastPuts {
   add(target: Target, row: string, channels: ReadonlyMap<string, Channel>): void {
     const key = keyOf(target);
     this.#remove(key);
-    const bytes = [...channels.values()].reduce((sum, channel) => sum + channel.bytes, 0);
+    const bytes = [...channels.values()].reduce((sum, channel) => sum + channel.data.byteLength, 0);
     this.#puts.set(key, { ...target, row, channels, bytes });
     this.#bytes += bytes;
     for (const oldest of this.#puts.keys()) {
@@ -66,6 +64,7 @@ export class LastPuts {
  * recognises what is frozen and what it had before, and neither writes it out nor compares it.
  */
 export function share<Data>(earlier: Data | undefined, data: Data): Data {
+  if (data === earlier) return data;
   if (typeof data !== "object" || data === null || data instanceof Uint8Array) return data;
   const members = data as Record<string, unknown>;
   const before = typeof earlier === "object" && Array.isArray(earlier) === Array.isArray(data) ? earlier : null;

@@ -7,6 +7,14 @@ import { CheckpointError } from "@waymark/core";
  */
 export type Serialized = readonly [type: string, value: unknown];
 
+/** What the serializer wrote, and what of it is stored. */
+export interface Dumped {
+  readonly serialized: Serialized;
+  readonly data: Uint8Array;
+}
+
+const COMMA = 0x2c;
+
 /** Between LangGraph's serializer and what a storage keeps. Objects are made of data by LangGraph's alone. */
 export class Serializer {
   readonly #serde: SerializerProtocol;
@@ -19,23 +27,39 @@ export class Serializer {
   }
 
   /**
-   * `bytes`: how long it is as text. `field`: for the message of an error.
+   * `field`: for the message of an error. `earlier`: what the value was before; if it is an array that was added to, what is
+   * in it is not parsed again.
    * @throws CheckpointError `UNSUPPORTED_VALUE` for a function, a symbol or a class, of which LangGraph's serializer writes nothing
    *   that could be read
    */
-  async dump(field: string, value: unknown): Promise<{ readonly serialized: Serialized; readonly bytes: number }> {
+  async dump(field: string, value: unknown, earlier?: Dumped): Promise<Dumped> {
     // LangGraph's serializer hands bytes back as they are: a copy, which their owner cannot change. (Buffer's own `slice` makes none.)
     const own: unknown = value instanceof Uint8Array ? Uint8Array.prototype.slice.call(value) : value;
     const [type, data] = await this.#serde.dumpsTyped(own);
     if (this.isLangGraphs && type === "json" && data.byteLength === 0) {
       throw new CheckpointError("UNSUPPORTED_VALUE", `${field} is a ${typeof value}, which cannot be stored`);
     }
-    const parsed = type === "json" ? this.#parse(data) : undefined;
-    return { serialized: [type, parsed === undefined ? data : parsed], bytes: data.byteLength };
+    const parsed = type === "json" ? (this.#continue(data, earlier) ?? this.#parse(data)) : undefined;
+    return { serialized: [type, parsed === undefined ? data : parsed], data };
   }
 
+  /** What it returns may be the value itself, which has to be the caller's own. */
   async load([type, value]: Serialized): Promise<unknown> {
-    return await this.#serde.loadsTyped(type, value instanceof Uint8Array ? value : JSON.stringify(value));
+    if (value instanceof Uint8Array) return await this.#serde.loadsTyped(type, value);
+    if (this.isLangGraphs && type === "json" && isPlain(value)) return value;
+    return await this.#serde.loadsTyped(type, JSON.stringify(value));
+  }
+
+  /** The data of a JSON text that is an earlier array's and then more; undefined if it is not. */
+  #continue(data: Uint8Array, earlier: Dumped | undefined): unknown[] | undefined {
+    if (!this.isLangGraphs || earlier === undefined) return undefined;
+    const [, elements] = earlier.serialized;
+    if (!Array.isArray(elements) || elements.length === 0) return undefined;
+    const end = earlier.data.byteLength - 1; // up to its bracket
+    if (data[end] !== COMMA || !Buffer.from(data.buffer, data.byteOffset, end).equals(earlier.data.subarray(0, end))) {
+      return undefined;
+    }
+    return [...elements, ...(JSON.parse(`[${new TextDecoder().decode(data.subarray(end + 1))}`) as unknown[])];
   }
 
   /** The data of a JSON text. Undefined if that would lose what it says (numbers of 20 digits), or if it is none. */
@@ -48,4 +72,13 @@ export class Serializer {
       return undefined;
     }
   }
+}
+
+/**
+ * Whether LangGraph's serializer does nothing to data but copy it, with a promise for each member: it makes objects of records that
+ * have the key `lc` only. (It would set a prototype by the key `__proto__`.)
+ */
+function isPlain(data: unknown): boolean {
+  if (typeof data !== "object" || data === null) return true;
+  return Object.entries(data).every(([key, member]) => key !== "lc" && key !== "__proto__" && isPlain(member));
 }

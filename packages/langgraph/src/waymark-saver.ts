@@ -160,11 +160,9 @@ export class WaymarkSaver extends BaseCheckpointSaver {
           const before = last?.channels.get(channel);
           const isUnchanged = last?.checkpointId === parent && !isNew(channel) && version !== undefined;
           if (before !== undefined && isUnchanged && before.version === version) return [channel, before] as const;
-          const { serialized, bytes } = await serializer.dump(
-            `put: channel ${JSON.stringify(channel.slice(0, 64))}`,
-            value,
-          );
-          return [channel, { serialized: share(before?.serialized, serialized), bytes, version }] as const;
+          const field = `put: channel ${JSON.stringify(channel.slice(0, 64))}`;
+          const { serialized, data } = await serializer.dump(field, value, before);
+          return [channel, { serialized: share(before?.serialized, serialized), data, version }] as const;
         });
       const [dumpedRest, dumpedMetadata, channels] = await Promise.all([
         serializer.dump("put: the checkpoint", rest),
@@ -216,7 +214,7 @@ export class WaymarkSaver extends BaseCheckpointSaver {
       const place = Object.hasOwn(WRITES_IDX_MAP, channel) ? (WRITES_IDX_MAP[channel] as number) : index;
       return { taskId, index: place, channel, value: serialized, ...(taskPath ? { taskPath } : {}) };
     });
-    const bytes = dumped.reduce((sum, { bytes }) => sum + bytes, 0);
+    const bytes = dumped.reduce((sum, { data }) => sum + data.byteLength, 0);
     await this.#queue.add({ ...line, checkpointId }, { writes: results, bytes });
   }
 

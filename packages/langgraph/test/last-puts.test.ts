@@ -50,7 +50,7 @@ describe("data that is shared with earlier data", () => {
 describe("what was put last", () => {
   const line = { threadId: "thread", namespace: "" };
   const channels = (bytes: number) =>
-    new Map([["channel", { serialized: ["json", "value"] as const, bytes, version: 1 }]]);
+    new Map([["channel", { serialized: ["json", "value"] as const, data: new Uint8Array(bytes), version: 1 }]]);
 
   it("is kept of 64 lines", () => {
     const last = new LastPuts();
