@@ -130,6 +130,7 @@ export const IMPORTS = [
       "@waymark/core",
       "@langchain/langgraph-checkpoint",
       "type:@langchain/core/runnables",
+      "@langchain/core/load",
       "node:crypto",
       "node:util",
     ],

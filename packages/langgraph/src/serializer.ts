@@ -1,5 +1,6 @@
 import type { SerializerProtocol } from "@langchain/langgraph-checkpoint";
 import { CheckpointError } from "@waymark/core";
+import { revive } from "./revive.ts";
 
 /**
  * A value as LangGraph's serializer wrote it: the name of its format, and what it wrote. JSON is kept as the data that it
@@ -15,7 +16,7 @@ export interface Dumped {
 
 const COMMA = 0x2c;
 
-/** Between LangGraph's serializer and what a storage keeps. Objects are made of data by LangGraph's alone. */
+/** Between LangGraph's serializer and what a storage keeps. Objects are made of data by LangGraph and LangChain alone. */
 export class Serializer {
   readonly #serde: SerializerProtocol;
   /** LangGraph's own writes the JSON that `JSON.stringify` does, and calls nothing else JSON. */
@@ -43,11 +44,11 @@ export class Serializer {
     return { serialized: [type, parsed === undefined ? data : parsed], data };
   }
 
-  /** What it returns may be the value itself, which has to be the caller's own. */
+  /** What it returns may be made of the value itself, which has to be the caller's own. */
   async load([type, value]: Serialized): Promise<unknown> {
     if (value instanceof Uint8Array) return await this.#serde.loadsTyped(type, value);
-    if (this.isLangGraphs && type === "json" && isPlain(value)) return value;
-    return await this.#serde.loadsTyped(type, JSON.stringify(value));
+    const revived = this.isLangGraphs && type === "json" ? await revive(value) : undefined;
+    return revived === undefined ? await this.#serde.loadsTyped(type, JSON.stringify(value)) : revived.value;
   }
 
   /** The data of a JSON text that is an earlier array's and then more; undefined if it is not. */
@@ -72,13 +73,4 @@ export class Serializer {
       return undefined;
     }
   }
-}
-
-/**
- * Whether LangGraph's serializer does nothing to data but copy it, with a promise for each member: it makes objects of records that
- * have the key `lc` only. (It would set a prototype by the key `__proto__`.)
- */
-function isPlain(data: unknown): boolean {
-  if (typeof data !== "object" || data === null) return true;
-  return Object.entries(data).every(([key, member]) => key !== "lc" && key !== "__proto__" && isPlain(member));
 }
