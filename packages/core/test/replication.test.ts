@@ -566,6 +566,23 @@ describe("writes", () => {
     expect([...values(main), ...values(backup)]).toEqual([]);
   });
 
+  test("come in commits of bounded size, however many there are", async () => {
+    const [main, backup] = [database(), database()];
+    const alone = createStorage(main.dialect, QUICK);
+    for (let number = 1; number <= 40; number++) {
+      const id = await alone.storeCheckpoint(turn(0, { createdAt: number }));
+      await alone.appendWrites(
+        id,
+        Array.from({ length: 9 }, (_, index) => write(number, index)),
+      );
+    }
+    const commit = vi.spyOn(backup.dialect, "commit");
+    await open(main, backup).reconcile();
+    expect(values(backup)).toHaveLength(360);
+    const sizes = commit.mock.calls.map(([{ insert = [], append = [] }]) => insert.length + append.length);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(128);
+  });
+
   test("of a checkpoint that main knows as deleted are not listed from a backup that has not heard of it", async () => {
     const [main, backup] = [database(), database()];
     const storage = open(main, backup);
