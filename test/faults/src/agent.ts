@@ -23,7 +23,7 @@ const LIST = 0.08;
 const DELETE = 0.1;
 const PRUNE = 0.03;
 /** Before a turn and after it, and once more after each time. */
-const APPEND = 0.4;
+const APPEND = 0.25;
 const LIST_WRITES = 0.15;
 
 /** So few places that some are written again, also by one append. */
