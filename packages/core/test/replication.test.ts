@@ -566,6 +566,43 @@ describe("writes", () => {
     expect([...values(main), ...values(backup)]).toEqual([]);
   });
 
+  test("come in commits of bounded size, however many there are", async () => {
+    const [main, backup] = [database(), database()];
+    const alone = createStorage(main.dialect, QUICK);
+    for (let number = 1; number <= 40; number++) {
+      const id = await alone.storeCheckpoint(turn(0, { createdAt: number }));
+      await alone.appendWrites(
+        id,
+        Array.from({ length: 9 }, (_, index) => write(number, index)),
+      );
+    }
+    const commit = vi.spyOn(backup.dialect, "commit");
+    await open(main, backup).reconcile();
+    expect(values(backup)).toHaveLength(360);
+    const sizes = commit.mock.calls.map(([{ insert = [], append = [] }]) => insert.length + append.length);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(128);
+  });
+
+  test("of a checkpoint that main knows as deleted are not listed from a backup that has not heard of it", async () => {
+    const [main, backup] = [database(), database()];
+    const storage = open(main, backup);
+    const id = await storage.storeCheckpoint(turn(1));
+    await storage.appendWrites(id, [write(1)]);
+    await until(() => values(backup).length === 1 && pending(main) === 0);
+    backup.readOnly = true;
+    await storage.deleteCheckpoint(id);
+    main.down = true;
+    backup.readOnly = false;
+    await storage.storeCheckpoint(turn(2)); // from now on the backup has what main lacks, and is asked too
+    backup.readOnly = true;
+    main.down = false;
+    expect(values(backup)).toHaveLength(1);
+    expect(await storage.retrieveCheckpoint(id)).toBeNull();
+    expect(await storage.listWrites(id)).toEqual([]);
+    backup.readOnly = false;
+    await until(() => values(backup).length === 0);
+  });
+
   test("are encrypted in the one and plain in the other, as each has it", async () => {
     const [main, backup] = [database(), database()];
     const keys = { current: "a", keys: { a: "11".repeat(32) }, digestKey: "22".repeat(32) };

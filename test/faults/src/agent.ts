@@ -1,11 +1,17 @@
 import { setTimeout } from "node:timers/promises";
-import { CheckpointError, type CheckpointStorage, type NamedAgentCheckpoint } from "@waymark/core";
+import {
+  CheckpointError,
+  type CheckpointStorage,
+  type CheckpointWrite,
+  type NamedAgentCheckpoint,
+} from "@waymark/core";
 import { idAfter } from "./ids.ts";
 import type { Intent, Journal, Outcome } from "./journal.ts";
 import type { Ledger } from "./ledger.ts";
 import { namespaceOf } from "./order.ts";
 import { pick } from "./random.ts";
-import { digestOf, type States } from "./states.ts";
+import { digestOf, prose, type States } from "./states.ts";
+import { digested } from "./writes.ts";
 
 /** How often an agent does what, in the mean of its turns. */
 const OWN_ID = 0.5;
@@ -16,10 +22,18 @@ const RETRIEVE = 0.1;
 const LIST = 0.08;
 const DELETE = 0.1;
 const PRUNE = 0.03;
+/** Before a turn and after it, and once more after each time. */
+const APPEND = 0.25;
+const LIST_WRITES = 0.15;
+
+/** So few places that some are written again, also by one append. */
+const TASKS = ["plan", "tool 名前"];
+const INDICES = [-2, -1, 0, 1];
+const MOST_WRITES = 4;
 
 /** What a client waits before it tries again what was rejected. */
 const BACK_OFF_MS = 25;
-/** A delete or prune is tried so often. Whether it took place is then not known. */
+/** A delete, prune or append is tried so often. Whether it took place is then not known. */
 const TRIES = 4;
 const FIRST_TURN_AT = 1_700_000_000_000;
 
@@ -55,15 +69,22 @@ export class Agent {
   async turn(storesOnly: boolean): Promise<void> {
     const { ledger, next } = this.#options;
     const turn = ledger.turns;
+    const latest = ledger.live().at(-1);
+    if (latest !== undefined && !storesOnly) await this.#appendSome(latest);
     const checkpoint = await this.#storeTurn(turn);
     if (storesOnly) return;
     if (next() < REPEAT)
       await this.#try({ kind: "store", turn, id: checkpoint.id, digest: digestOf(checkpoint.state) }, () =>
         this.#store(checkpoint),
       );
+    await this.#appendSome(checkpoint.id);
     if (next() < READ_LATEST) await this.#readLatest(next() < ALLOW_STALE);
     if (next() < RETRIEVE) await this.#retrieve(pick(ledger.live(), next));
     if (next() < LIST) await this.#list(next() < ALLOW_STALE);
+    const appendedTo = ledger.appendedTo();
+    if (next() < LIST_WRITES && appendedTo.length > 0) {
+      await this.#listWrites(pick(appendedTo, next), next() < ALLOW_STALE);
+    }
     // Never all of them: then there would be nothing to be lost.
     if (next() < DELETE && ledger.live().length > 3) await this.#delete(pick(ledger.live(), next));
     if (next() < PRUNE) await this.#prune(4 + Math.floor(next() * 8));
@@ -136,12 +157,38 @@ export class Agent {
       await this.#options.storage.deleteCheckpoint(id);
       return { done: true };
     });
+    await this.#listWrites(id, false); // they went with it
   }
 
   async #prune(keepLast: number): Promise<void> {
     await this.#insist({ kind: "prune", keepLast }, async () => {
       await this.#options.storage.pruneCheckpoints({ agentId: this.#id, namespace: this.#namespace, keepLast });
       return { done: true };
+    });
+  }
+
+  async #appendSome(id: string): Promise<void> {
+    const { next } = this.#options;
+    while (next() < APPEND) await this.#append(id);
+  }
+
+  async #append(id: string): Promise<void> {
+    const { storage, ledger, next } = this.#options;
+    const writes = Array.from({ length: 1 + Math.floor(next() * MOST_WRITES) }, (_, place): CheckpointWrite => {
+      // No two are the same: so it can be told which one has stayed.
+      const value = { operation: ledger.operations, place, text: prose(next, Math.floor(next() * 500)) };
+      return { taskId: pick(TASKS, next), index: pick(INDICES, next), channel: "messages", value };
+    });
+    await this.#insist({ kind: "append", id, writes: writes.map(digested) }, async () => {
+      await storage.appendWrites(id, writes);
+      return { done: true };
+    });
+  }
+
+  async #listWrites(id: string, allowStale: boolean): Promise<void> {
+    await this.#try({ kind: "list writes", id, allowStale: allowStale || this.#options.allowStale }, async () => {
+      const writes = await this.#options.storage.listWrites(id, allowStale ? { allowStale } : {});
+      return { writes: writes.map(digested) };
     });
   }
 

@@ -1,6 +1,7 @@
 import type { Contents, Item } from "./contents.ts";
 import type { Entry } from "./journal.ts";
 import { type Count, type Finding, Ledger } from "./ledger.ts";
+import { Place, placeOf } from "./writes.ts";
 
 export interface Verdict {
   readonly operations: number;
@@ -26,6 +27,7 @@ export function check(
   for (const ledger of ledgers) {
     for (const [id, checkpoint] of ledger.checkpoints) if (destroyed.has(id)) checkpoint.presence = "gone";
     checkLine(ledger, databases);
+    checkWrites(ledger, databases);
   }
   const findings = ledgers.flatMap((ledger) => ledger.findings);
   for (const { name, items } of databases) {
@@ -33,7 +35,13 @@ export function check(
       if (!journals.has(agent)) findings.push({ count: "wrong", text: `${agent}: nobody's, and in ${name}` });
     }
   }
-  findings.push(...checkRows(databases));
+  const known = new Set(ledgers.flatMap((ledger) => ledger.appendedTo()));
+  for (const { name, writes } of databases) {
+    for (const id of writes.keys()) {
+      if (!known.has(id)) findings.push({ count: "wrong", text: `writes of ${id} are in ${name}, and nobody's` });
+    }
+  }
+  findings.push(...checkRows(databases), ...checkWriteRows(databases));
   const count = (kind: Count) => findings.filter((finding) => finding.count === kind).length;
   return {
     operations: ledgers.reduce((sum, { operations }) => sum + operations, 0),
@@ -61,6 +69,21 @@ function checkRows(databases: readonly Contents[]): Finding[] {
   return findings;
 }
 
+/** That of what was appended the same has stayed everywhere. */
+function checkWriteRows(databases: readonly Contents[]): Finding[] {
+  const versions = databases.map(
+    ({ writeRows }) => new Map(writeRows.map((row) => [`${row.checkpointId} ${placeOf(row)}`, row.version])),
+  );
+  const [first = new Map<string, string>(), ...others] = versions;
+  return others.flatMap((other, place) => {
+    const differing = [...new Set([...first.keys(), ...other.keys()])].filter(
+      (key) => first.get(key) !== other.get(key),
+    );
+    const names = `${databases[0]?.name} and ${databases[place + 1]?.name}`;
+    return differing.map((key): Finding => ({ count: "wrong", text: `write ${key}: ${names} differ` }));
+  });
+}
+
 function checkLine(ledger: Ledger, databases: readonly Contents[]): void {
   const lines = databases.map(({ name, items }) => ({ name, items: items.get(ledger.agent) ?? [] }));
   const there = lines.map(({ items }) => new Map(items.map((item) => [item.id, item])));
@@ -85,6 +108,32 @@ function checkLine(ledger: Ledger, databases: readonly Contents[]): void {
   }
   for (const { name, items } of lines) checkOrder(ledger, name, items);
   checkStrangers(ledger, all, there);
+}
+
+/** What was appended to a checkpoint is with it wherever it is, and nowhere else. */
+function checkWrites(ledger: Ledger, databases: readonly Contents[]): void {
+  const there = databases.map(({ items }) => new Set(items.get(ledger.agent)?.map(({ id }) => id)));
+  for (const [id, { presence, writes }] of ledger.checkpoints) {
+    const found = databases.map((database) => database.writes.get(id) ?? new Map<string, string>());
+    const isKept = presence !== "gone" && there.some((ids) => ids.has(id));
+    for (const name of new Set([...writes.keys(), ...found.flatMap((places) => [...places.keys()])])) {
+      const text = `write ${name} of ${id}`;
+      const place = writes.get(name) ?? new Place();
+      const isNowhere = found.every((places) => !places.has(name));
+      if (isKept && isNowhere && place.complaint(null) !== null) {
+        ledger.find("lost", `${text} is nowhere`);
+        continue;
+      }
+      for (const [at, database] of databases.entries()) {
+        const digest = found[at]?.get(name) ?? null;
+        const isHere = presence !== "gone" && there[at]?.has(id);
+        if (!isHere && digest !== null)
+          ledger.find("wrong", `${text} went with its checkpoint, and is in ${database.name}`);
+        const complaint = isHere ? place.complaint(digest) : null;
+        if (complaint !== null) ledger.find("wrong", `${text} ${complaint}, in ${database.name}: ${digest}`);
+      }
+    }
+  }
 }
 
 function checkOrder(ledger: Ledger, name: string, items: readonly Item[]): void {

@@ -3,8 +3,9 @@ import { createCheckpointStorage as openMysql } from "@waymark/mysql";
 import { createCheckpointStorage as openPostgres } from "@waymark/postgres";
 import { createCheckpointStorage as openSqlite } from "@waymark/sqlite";
 import { namespaceOf } from "./order.ts";
-import { type StoredRow, storedRows } from "./sql.ts";
+import { type StoredRow, type StoredWrite, storedRows, storedWrites } from "./sql.ts";
 import { digestOf } from "./states.ts";
+import { digested, placeOf } from "./writes.ts";
 
 export interface Item {
   readonly id: string;
@@ -18,8 +19,11 @@ export interface Contents {
   /** `main`, `backup`, … */
   readonly name: string;
   readonly items: ReadonlyMap<string, readonly Item[]>;
+  /** Of each checkpoint that has some, in each place: the digest of its value, or why it cannot be read. */
+  readonly writes: ReadonlyMap<string, ReadonlyMap<string, string>>;
   /** Read around the storage. */
   readonly rows: readonly StoredRow[];
+  readonly writeRows: readonly StoredWrite[];
 }
 
 /** All is healed by now: no deadline is part of what is looked at. */
@@ -38,7 +42,12 @@ export async function readContents(name: string, provider: ProviderConfig): Prom
   try {
     const items = new Map<string, Item[]>();
     for (const agentId of await storage.listAgents()) items.set(agentId, await readLine(storage, agentId));
-    return { name, items, rows: await storedRows(provider) };
+    const [rows, writeRows] = [await storedRows(provider), await storedWrites(provider)];
+    const writes = new Map<string, ReadonlyMap<string, string>>();
+    for (const id of new Set(writeRows.map(({ checkpointId }) => checkpointId))) {
+      writes.set(id, await readWrites(storage, id));
+    }
+    return { name, items, writes, rows, writeRows };
   } finally {
     await storage.close();
   }
@@ -55,4 +64,11 @@ async function readLine(storage: CheckpointStorage, agentId: string): Promise<It
     items.push({ id, turn, digest });
   }
   return items.reverse();
+}
+
+async function readWrites(storage: CheckpointStorage, checkpointId: string): Promise<Map<string, string>> {
+  return await storage.listWrites(checkpointId).then(
+    (writes) => new Map(writes.map(digested).map((write) => [placeOf(write), write.digest])),
+    (error) => new Map([["some", `cannot be read: ${error.code}: ${error.message}`]]),
+  );
 }

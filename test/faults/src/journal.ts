@@ -1,4 +1,5 @@
 import { closeSync, existsSync, openSync, readFileSync, writeSync } from "node:fs";
+import type { DigestedWrite } from "./writes.ts";
 
 /**
  * What a worker writes down outside of the databases: each operation before it is asked for, and how it ended. A line is in
@@ -12,7 +13,9 @@ export type Intent =
   | { readonly kind: "prune"; readonly keepLast: number }
   | { readonly kind: "latest"; readonly allowStale: boolean }
   | { readonly kind: "retrieve"; readonly id: string }
-  | { readonly kind: "list"; readonly allowStale: boolean };
+  | { readonly kind: "list"; readonly allowStale: boolean }
+  | { readonly kind: "append"; readonly id: string; readonly writes: readonly DigestedWrite[] }
+  | { readonly kind: "list writes"; readonly id: string; readonly allowStale: boolean };
 
 export interface Found {
   readonly id: string;
@@ -23,6 +26,7 @@ export type Outcome =
   | { readonly id: string }
   | { readonly found: Found | null; readonly source: string | null }
   | { readonly ids: readonly string[]; readonly source: string | null }
+  | { readonly writes: readonly DigestedWrite[] }
   | { readonly done: true }
   | { readonly failed: string; readonly retryable: boolean; readonly message: string };
 

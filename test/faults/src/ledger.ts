@@ -1,4 +1,5 @@
 import type { Entry, Found, Intent, Outcome } from "./journal.ts";
+import { type DigestedWrite, Place, placeOf } from "./writes.ts";
 
 export type Count = "lost" | "duplicated" | "wrong";
 
@@ -15,6 +16,8 @@ export interface Kept {
   readonly turn: number;
   readonly digest: string;
   presence: Presence;
+  /** What was appended to it, and is there as long as it is. */
+  readonly writes: Map<string, Place>;
 }
 
 /**
@@ -58,6 +61,14 @@ export class Ledger {
       .sort();
   }
 
+  /** The ids to which something was appended, whether or not they are there. */
+  appendedTo(): string[] {
+    return [...this.checkpoints]
+      .filter(([, { writes }]) => writes.size > 0)
+      .map(([id]) => id)
+      .sort();
+  }
+
   /** The id that was tried for a turn that is not acknowledged. */
   idTriedFor(turn: number): string | null {
     for (const [id, checkpoint] of this.checkpoints) if (checkpoint.turn === turn) return id;
@@ -70,7 +81,8 @@ export class Ledger {
     if (intent.kind === "store") {
       this.digests.set(intent.turn, intent.digest);
       if (intent.id !== null && !this.checkpoints.has(intent.id)) {
-        this.checkpoints.set(intent.id, { turn: intent.turn, digest: intent.digest, presence: "may" });
+        const { turn, digest } = intent;
+        this.checkpoints.set(intent.id, { turn, digest, presence: "may", writes: new Map() });
       }
     }
   }
@@ -89,6 +101,8 @@ export class Ledger {
     if (intent.kind === "latest" && "found" in outcome) this.#readLatest(intent, outcome.found, outcome.source);
     if (intent.kind === "retrieve" && "found" in outcome) this.#retrieved(intent.id, outcome.found, outcome.source);
     if (intent.kind === "list" && "ids" in outcome) this.#listed(intent, outcome.ids, outcome.source);
+    if (intent.kind === "append") this.#appended(intent, true);
+    if (intent.kind === "list writes" && "writes" in outcome) this.#listedWrites(intent, outcome.writes);
   }
 
   find(count: Count, text: string): void {
@@ -106,6 +120,7 @@ export class Ledger {
       if (checkpoint.presence === "must") checkpoint.presence = "may";
     }
     if (intent.kind === "prune") this.#pruned(intent.keepLast, false);
+    if (intent.kind === "append") this.#appended(intent, false);
   }
 
   #stored(intent: Intent & { kind: "store" }, id: string): void {
@@ -114,13 +129,22 @@ export class Ledger {
     const known = this.checkpoints.get(id);
     if (known !== undefined && known.turn !== turn)
       this.find("wrong", `${id} was acknowledged for turns ${known.turn} and ${turn}`);
-    this.checkpoints.set(id, { turn, digest, presence: "must" });
+    this.checkpoints.set(id, { turn, digest, presence: "must", writes: known?.writes ?? new Map() });
     if (turn <= this.turns - 1) return; // it was repeated
     this.turns = turn + 1;
     if (this.lastId !== null && id <= this.lastId) {
       this.find("wrong", `turn ${turn} was stored as ${id}, which is not above the turn before, ${this.lastId}`);
     }
     this.lastId = id;
+  }
+
+  #appended({ id, writes }: Intent & { kind: "append" }, acknowledged: boolean): void {
+    const places = (this.checkpoints.get(id) as Kept).writes;
+    for (const write of writes) {
+      const place = places.get(placeOf(write)) ?? new Place();
+      places.set(placeOf(write), place);
+      place.append(write, acknowledged);
+    }
   }
 
   /** What is below so many that are there for certain is gone; what is below so many that may be there may be gone. */
@@ -181,6 +205,24 @@ export class Ledger {
     }
   }
 
+  /** Writes do not say where they come from: so with `allowStale` each of them may be an old one. */
+  #listedWrites({ id, allowStale }: Intent & { kind: "list writes" }, writes: readonly DigestedWrite[]): void {
+    const { presence, writes: places } = this.checkpoints.get(id) as Kept;
+    const found = new Map(writes.map((write) => [placeOf(write), write.digest]));
+    if (found.size < writes.length) this.find("duplicated", `a list of the writes of ${id} has some twice`);
+    if (writes.some((write, at) => at > 0 && !areInOrder(writes[at - 1] as DigestedWrite, write))) {
+      this.find("wrong", `a list of the writes of ${id} is not in order`);
+    }
+    if (presence === "may" && found.size === 0) return;
+    for (const name of new Set([...places.keys(), ...found.keys()])) {
+      const place = places.get(name) ?? new Place();
+      const digest = found.get(name) ?? null;
+      let complaint = allowStale ? place.staleComplaint(digest) : place.complaint(digest);
+      if (presence === "gone" && !allowStale) complaint = digest === null ? null : "went with its checkpoint";
+      if (complaint !== null) this.find("wrong", `a list of the writes of ${id}: ${name} ${complaint}`);
+    }
+  }
+
   #compare(where: string, found: Found, isFlagged: boolean, source: string | null): void {
     const checkpoint = this.checkpoints.get(found.id);
     if (checkpoint === undefined) {
@@ -197,8 +239,15 @@ export class Ledger {
   }
 }
 
+function areInOrder(one: DigestedWrite, next: DigestedWrite): boolean {
+  const byTask = Buffer.compare(Buffer.from(one.task), Buffer.from(next.task));
+  return byTask < 0 || (byTask === 0 && one.index < next.index);
+}
+
 function words(intent: Intent): string {
   if (intent.kind === "store") return `the store of turn ${intent.turn} as ${intent.id ?? "a new id"}`;
   if (intent.kind === "delete" || intent.kind === "retrieve") return `the ${intent.kind} of ${intent.id}`;
+  if (intent.kind === "append") return `the append to ${intent.id}`;
+  if (intent.kind === "list writes") return `the list of the writes of ${intent.id}`;
   return `the ${intent.kind}`;
 }

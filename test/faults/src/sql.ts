@@ -34,23 +34,67 @@ export interface StoredRow {
   readonly isPending: boolean;
 }
 
+export interface StoredWrite {
+  readonly checkpointId: string;
+  readonly task: string;
+  readonly index: number;
+  /** Its rank and the digest of its value. */
+  readonly version: string;
+}
+
+/** How a statement says the hex digits of an id, and of bytes. */
+interface Words {
+  id(column: string): string;
+  bytes(column: string): string;
+}
+
+const onPostgres: Words = {
+  id: (column) => `replace(${column}::text, '-', '')`,
+  bytes: (column) => `encode(${column}, 'hex')`,
+};
+const hex = (column: string) => `lower(hex(${column}))`;
+const elsewhere: Words = { id: hex, bytes: hex };
+
 /** All rows of a provider, as they are stored, those of deletions without a digest. */
-export async function storedRows({ connectionString, databasePath }: ProviderConfig): Promise<StoredRow[]> {
-  const columns = (id: string, digest: string) =>
-    `select ${id} as id, case when agent_id = '' then '' else ${digest} end as digest, pending from agent_checkpoints`;
-  const inHex = columns("lower(hex(id))", "lower(hex(digest))");
-  const rows =
-    typeof databasePath === "string"
-      ? fromFile(databasePath, inHex)
-      : await execute(
-          connectionString as string,
-          isMysql(connectionString as string) ? [inHex] : [columns("id", "encode(digest, 'hex')")],
-        );
+export async function storedRows(provider: ProviderConfig): Promise<StoredRow[]> {
+  const rows = await select(
+    provider,
+    ({ id, bytes }) =>
+      `select ${id("id")} as id, case when agent_id = '' then '' else ${bytes("digest")} end as digest, pending from agent_checkpoints`,
+  );
   return rows.map(({ id, digest, pending }) => ({
-    id: String(id).replaceAll("-", ""),
+    id: uuid(id),
     digest: String(digest),
     isPending: pending !== null,
   }));
+}
+
+/** All that was appended, as it is stored. */
+export async function storedWrites(provider: ProviderConfig): Promise<StoredWrite[]> {
+  const rows = await select(
+    provider,
+    ({ id, bytes }) =>
+      `select ${id("checkpoint_id")} as id, task_id, write_index, ${id("write_rank")} as write_rank, ${bytes("digest")} as digest from agent_checkpoint_writes`,
+  );
+  return rows.map((row) => ({
+    checkpointId: uuid(row["id"]),
+    task: String(row["task_id"]),
+    index: Number(row["write_index"]),
+    version: `${row["write_rank"]} ${row["digest"]}`,
+  }));
+}
+
+function uuid(digits: unknown): string {
+  return String(digits).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+async function select(
+  { connectionString, databasePath }: ProviderConfig,
+  statement: (words: Words) => string,
+): Promise<Rows> {
+  if (typeof databasePath === "string") return fromFile(databasePath, statement(elsewhere));
+  const url = connectionString as string;
+  return await execute(url, [statement(isMysql(url) ? elsewhere : onPostgres)]);
 }
 
 function fromFile(path: string, statement: string): Rows {

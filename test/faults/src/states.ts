@@ -37,7 +37,7 @@ export class States {
   }
 }
 
-/** Names a state's content, whichever database it comes from. */
+/** Names the content of a state, or of a write, whichever database it comes from. */
 export function digestOf(state: unknown): string {
   return createHash("sha256").update(JSON.stringify(state)).digest("hex");
 }
@@ -54,7 +54,8 @@ const WORDS = [
   ...'Grüße naïve 名前 🚀 \u2028 "quoted" \\back\\slash\\ \ttab line\nbreak {brace} [bracket]'.split(" "),
 ];
 
-function prose(next: () => number, length: number): string {
+/** So many characters, and some more. */
+export function prose(next: () => number, length: number): string {
   let text = "";
   while (text.length < length) text += `${pick(WORDS, next)} ${Math.floor(next() * 999)} `;
   return text;

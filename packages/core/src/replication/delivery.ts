@@ -12,7 +12,7 @@ import { bytesOfWrites, readWrite } from "../writes.ts";
  * content, else stored anew. Everything may be brought again: what is there is left as it is.
  */
 
-/** What one commit brings: what any server takes, unless a single row is larger. */
+/** What one commit brings, writes counted as rows: what any server takes, and soon, unless a single row is larger. */
 const MAX_ROWS = 128;
 const MAX_BYTES = 500_000;
 
@@ -107,16 +107,15 @@ function sentBytes({ row, writes }: Sent): number {
 /** Such as are sent together. */
 function batchesOf(rows: readonly Sent[]): Sent[][] {
   const batches: Sent[][] = [];
-  let bytes = 0;
+  let [bytes, count] = [0, 0];
   for (const one of rows) {
-    const more = sentBytes(one);
     const last = batches.at(-1);
-    if (last === undefined || bytes + more > MAX_BYTES || last.length === MAX_ROWS) {
+    bytes += sentBytes(one);
+    count += 1 + one.writes.length;
+    if (last !== undefined && bytes <= MAX_BYTES && count <= MAX_ROWS) last.push(one);
+    else {
       batches.push([one]);
-      bytes = more;
-    } else {
-      last.push(one);
-      bytes += more;
+      [bytes, count] = [sentBytes(one), 1 + one.writes.length];
     }
   }
   return batches;

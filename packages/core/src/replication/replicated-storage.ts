@@ -291,10 +291,15 @@ class MainAndBackup implements ReplicatedStorage {
   }
 
   async listWrites(checkpointId: string, options: ReadOptions = {}): Promise<CheckpointWrite[]> {
+    const id = checkLookup("checkpointId", checkpointId);
     const { allowStale } = checkReadOptions(options);
     const ranked = await this.#read("list writes", allowStale, {
       ask: (storage) => storage.rankedWrites(checkpointId, options),
-      merge: async (inMain, inBackup) => mergeWrites(inMain, inBackup),
+      merge: async (inMain, inBackup) => {
+        // Where main has some, it has their checkpoint; else it may know that it was deleted, and the backup not yet.
+        const isInDoubt = id !== null && inMain.length === 0 && inBackup.length > 0;
+        return isInDoubt && (await this.#main.isBuried(id)) ? [] : mergeWrites(inMain, inBackup);
+      },
       mayBeOld: () => true,
     });
     return ranked.map(({ write }) => write);
