@@ -8,6 +8,8 @@ import { startNode } from "./node.ts";
 import { checkpoint, connect, emptyDatabase, open, rejection, run, servers } from "./on-server.ts";
 
 const DEADLINE_MS = 1_500;
+/** For calls that nobody is to notice a fault by: where a deadline is not what is tested. */
+const PATIENCE_MS = 20_000;
 /** Far less than the 30 seconds for which an idle connection would keep a process. */
 const EXIT_MS = 15_000;
 
@@ -22,10 +24,10 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
   });
   afterAll(() => server.stop());
 
-  async function openDatabase(): Promise<[CheckpointStorage, TestDatabase]> {
+  async function openDatabase(operationTimeoutMs = DEADLINE_MS): Promise<[CheckpointStorage, TestDatabase]> {
     const database = await emptyDatabase(server.url);
     await open({ connectionString: database.url }).migrate(); // which may take its time
-    return [open({ connectionString: database.url, operationTimeoutMs: DEADLINE_MS }), database];
+    return [open({ connectionString: database.url, operationTimeoutMs }), database];
   }
 
   const id = "01890000-0000-7000-8000-000000000000";
@@ -231,7 +233,7 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
   }
 
   it("cures the loss of all connections by itself, and stores nothing twice", async () => {
-    const [storage, database] = await openDatabase();
+    const [storage, database] = await openDatabase(PATIENCE_MS);
     const stores = load(storage);
     for (let round = 0; round < 20; round++) {
       await stores.more(20);
@@ -240,16 +242,15 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
     await stores.more(100);
     await stores.stop();
     await expectNothingLost(stores, database.url);
-    expect(stores.failures.length).toBeLessThan(stores.acknowledged.size / 4);
+    expect(stores.failures.length).toBeLessThan(stores.acknowledged.size / 10);
     await expectRecovery(storage);
   });
 
   it("works on after its idle connections were ended", async () => {
-    const [storage, database] = await openDatabase();
-    const stored = Array.from({ length: 20 }, newId);
-    await Promise.all(stored.map((id) => untilDone(() => storage.storeCheckpoint(checkpoint({ id })))));
+    const [storage, database] = await openDatabase(PATIENCE_MS);
+    await Promise.all(Array.from({ length: 20 }, () => storage.storeCheckpoint(checkpoint())));
     await endConnections(database);
-    expect(await untilDone(() => storage.listCheckpoints())).toHaveLength(20);
+    expect(await storage.listCheckpoints()).toHaveLength(20);
     await expectRecovery(storage);
   });
 
