@@ -1,4 +1,4 @@
-import { exhaustConnections, killConnections, setReadOnly } from "waymark-test-servers";
+import { type Direction, exhaustConnections, killConnections, setReadOnly } from "waymark-test-servers";
 import type { Arena } from "./arena.ts";
 import { scale } from "./scale.ts";
 import type { Fault } from "./scenario.ts";
@@ -21,6 +21,20 @@ const aWhile = [0, operationTimeoutMs * 1.5] as const;
 const longerThanTheDeadline = [operationTimeoutMs * 1.3, operationTimeoutMs * 1.3] as const;
 const aMoment = [0, 0] as const;
 const nothing = async () => {};
+
+/** Cuts what goes to the client and what goes to the server, by turns. */
+function inTurns(cut: (direction: Direction) => void): Omit<Fault, "title"> {
+  let time = 0;
+  return {
+    times: cuts,
+    lastsMs: aMoment,
+    begin: async () => {
+      time += 1;
+      cut(time % 2 === 0 ? "to-server" : "to-client");
+    },
+    end: nothing,
+  };
+}
 
 export const faults: readonly FaultKind[] = [
   {
@@ -130,34 +144,12 @@ export const faults: readonly FaultKind[] = [
   {
     title: `the network cuts answers and statements in half, ${cuts} times`,
     viaProxy: "all",
-    on: ({ proxy }) => {
-      let time = 0;
-      return {
-        times: cuts,
-        lastsMs: aMoment,
-        begin: async () => {
-          time += 1;
-          void proxy?.truncate(time % 2 === 0 ? "to-server" : "to-client");
-        },
-        end: nothing,
-      };
-    },
+    on: ({ proxy }) => inTurns((direction) => void proxy?.truncate(direction)),
   },
   {
     title: `the network closes connections by half, ${cuts} times`,
     viaProxy: "all",
-    on: ({ proxy }) => {
-      let time = 0;
-      return {
-        times: cuts,
-        lastsMs: aMoment,
-        begin: async () => {
-          time += 1;
-          proxy?.halfClose(time % 2 === 0 ? "to-server" : "to-client");
-        },
-        end: nothing,
-      };
-    },
+    on: ({ proxy }) => inTurns((direction) => proxy?.halfClose(direction)),
   },
 ];
 
