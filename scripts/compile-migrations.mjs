@@ -1,4 +1,4 @@
-// Compiles a dialect package's migrations/ (written by drizzle-kit) into src/migrations.ts, so that bundlers cannot lose
+// Compiles a dialect package's migrations/ (written by drizzle-kit) into src/checkpoints/migrations.ts, so that bundlers cannot lose
 // them and nothing reads files at run time. With --check it only says whether the module is up to date.
 //
 //   node scripts/compile-migrations.mjs packages/sqlite [--check]
@@ -7,7 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The text of src/migrations.ts for a package folder. */
+/** The text of src/checkpoints/migrations.ts for a package folder. */
 export function compileMigrations(packageFolder) {
   const folder = join(packageFolder, "migrations");
   const journal = JSON.parse(readFileSync(join(folder, "meta/_journal.json"), "utf8"));
@@ -25,7 +25,7 @@ export function compileMigrations(packageFolder) {
   });
   return [
     "// Generated from migrations/ by scripts/compile-migrations.mjs: run `npm run db:generate`, don't edit.",
-    'import type { Migration } from "@waymark/core/dialect-kit";',
+    'import type { Migration } from "@waymark/core/kit";',
     "",
     "export const migrations: readonly Migration[] = [",
     ...migrations.flatMap(({ name, minimumReader, statements }) => [
@@ -49,7 +49,7 @@ function literal(statement) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [packageFolder, check] = process.argv.slice(2);
-  const file = join(packageFolder, "src/migrations.ts");
+  const file = join(packageFolder, "src/checkpoints/migrations.ts");
   const text = compileMigrations(packageFolder);
   const current = existsSync(file) && readFileSync(file, "utf8") === text;
   if (check === "--check" && !current) {

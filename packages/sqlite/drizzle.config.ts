@@ -2,7 +2,7 @@ import { defineConfig } from "drizzle-kit";
 
 export default defineConfig({
   dialect: "sqlite",
-  schema: "./src/schema.ts",
+  schema: "./src/checkpoints/schema.ts",
   out: "./migrations",
   dbCredentials: { url: "./agent_state.db" },
 });

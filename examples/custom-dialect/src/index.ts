@@ -1,5 +1,5 @@
 import { type CheckpointStorage, type CommonStorageOptions, createStorage } from "@waymark/core";
-import { COMMON_OPTIONS, members, resolveCommonOptions } from "@waymark/core/dialect-kit";
+import { COMMON_OPTIONS, members, resolveCommonOptions } from "@waymark/core/kit";
 import { createMapDialect, type Rows } from "./map-dialect.ts";
 
 export { createMapDialect, type Rows };

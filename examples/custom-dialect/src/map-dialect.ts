@@ -9,7 +9,7 @@ import {
   type RowHead,
   type RowQuery,
   type WriteRow,
-} from "@waymark/core/dialect-kit";
+} from "@waymark/core/kit";
 
 /** A row, and what was appended to it. */
 export interface Kept extends Row {

@@ -1,2 +1,9 @@
-export { describeCheckpointStorage } from "./suite.ts";
-export type { ConformanceStore, ConformanceTarget, ModelOptions, Remote, RowDamage, StoredRow } from "./target.ts";
+export { describeCheckpointStorage } from "./storage/suite.ts";
+export type {
+  ConformanceStore,
+  ConformanceTarget,
+  ModelOptions,
+  Remote,
+  RowDamage,
+  StoredRow,
+} from "./storage/target.ts";

@@ -1,4 +1,24 @@
-export { closeOnExit } from "./close-on-exit.ts";
+export { closeOnExit } from "./agent/close-on-exit.ts";
+export {
+  type AgentCheckpoint,
+  type AutoCheckpoint,
+  type AutoCheckpointOptions,
+  type CheckpointedAgent,
+  CheckpointService,
+} from "./agent/service.ts";
+export type {
+  Change,
+  Dialect,
+  Fault,
+  Opened,
+  Rewrite,
+  Row,
+  RowHead,
+  RowQuery,
+  RowStats,
+} from "./checkpoints/dialect.ts";
+export { newCheckpointId } from "./checkpoints/ids.ts";
+export { createStorage } from "./checkpoints/storage.ts";
 export {
   type CheckpointConfig,
   defineConfig,
@@ -6,21 +26,11 @@ export {
   type ProvidersConfig,
   type ProviderTypes,
   type WaymarkConfig,
-} from "./config.ts";
-export * from "./contract.ts";
-export type { Change, Dialect, Fault, Opened, Rewrite, Row, RowHead, RowQuery, RowStats } from "./dialect.ts";
-export { CheckpointError, type CheckpointErrorCode } from "./errors.ts";
-export { newCheckpointId } from "./ids.ts";
-export { type ConfiguredStorage, type Environment, type OpenOptions, openCheckpointStorage } from "./open.ts";
-export { createRegistry, type Registry, type StorageFactory } from "./registry.ts";
-export type { ReplicationOptions } from "./replication/policy.ts";
-export { createReplicatedStorage, type ReplicatedStorage } from "./replication/replicated-storage.ts";
-export { type ReencryptOptions, type ReencryptResult, reencryptCheckpoints } from "./sealing/reencrypt.ts";
-export {
-  type AgentCheckpoint,
-  type AutoCheckpoint,
-  type AutoCheckpointOptions,
-  type CheckpointedAgent,
-  CheckpointService,
-} from "./service.ts";
-export { createStorage } from "./storage.ts";
+} from "./config/define.ts";
+export { type ConfiguredStorage, type Environment, type OpenOptions, openCheckpointStorage } from "./config/open.ts";
+export { createRegistry, type Registry, type StorageFactory } from "./config/registry.ts";
+export * from "./contract/checkpoints.ts";
+export { CheckpointError, type CheckpointErrorCode } from "./contract/errors.ts";
+export { type ReencryptOptions, type ReencryptResult, reencryptCheckpoints } from "./encryption/reencrypt.ts";
+export type { ReplicationOptions } from "./replication/options.ts";
+export { createReplicatedStorage, type ReplicatedStorage } from "./replication/storage.ts";

@@ -9,8 +9,8 @@ import {
   type RowHead,
   type WriteKey,
   type WriteRow,
-} from "../src/dialect.ts";
-import { tombstoneOf } from "../src/tombstones.ts";
+} from "../src/checkpoints/dialect.ts";
+import { tombstoneOf } from "../src/checkpoints/tombstones.ts";
 
 /** An empty database of one engine, until the test is over. */
 export interface DialectDatabase {

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { accessSync, constants, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { CheckpointStorage, EncryptionOptions, NamedAgentCheckpoint } from "../src/contract.ts";
+import type { CheckpointStorage, EncryptionOptions, NamedAgentCheckpoint } from "../src/contract/checkpoints.ts";
 
 /** One kind of server: as its package's tests have it. */
 export interface EncryptionServer {

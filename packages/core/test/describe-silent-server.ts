@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
-import type { CheckpointStorage, CommonStorageOptions } from "../src/contract.ts";
+import type { CheckpointStorage, CommonStorageOptions } from "../src/contract/checkpoints.ts";
 import { isLate } from "./lateness.ts";
 
 const CALLS = 1_000;

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { deflateRawSync } from "node:zlib";
-import { type PackedChain, packNext, type StoredChain } from "../src/chains.ts";
-import { type Snapshot, takeSnapshot } from "../src/codec/snapshots.ts";
-import type { Row } from "../src/dialect.ts";
+import { type PackedChain, packNext, type StoredChain } from "../src/checkpoints/chain.ts";
+import type { Row } from "../src/checkpoints/dialect.ts";
+import { type Snapshot, takeSnapshot } from "../src/codec/snapshot.ts";
 
 /** Rows as a storage makes them, without one: for what stands beside it. */
 

@@ -1,5 +1,15 @@
-import type { Base, Change, Dialect, Fault, PendingHead, Row, RowHead, RowQuery, WriteRow } from "../src/dialect.ts";
-import { NIL_ID, NO_AGENT } from "../src/dialect.ts";
+import type {
+  Base,
+  Change,
+  Dialect,
+  Fault,
+  PendingHead,
+  Row,
+  RowHead,
+  RowQuery,
+  WriteRow,
+} from "../src/checkpoints/dialect.ts";
+import { NIL_ID, NO_AGENT } from "../src/checkpoints/dialect.ts";
 
 /**
  * A dialect without a database, to see what stands above the seam: rows are in a Map, `calls` names what was called, and

@@ -1,6 +1,6 @@
 import { createConnection, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { invalidArgument } from "@waymark/core/dialect-kit";
+import { invalidArgument } from "@waymark/core/kit";
 import { drizzle, type MySql2Database } from "drizzle-orm/mysql2";
 import type { Pool as CallbackPool } from "mysql2";
 import type { Pool, PoolConnection, PoolOptions } from "mysql2/promise";

@@ -1,4 +1,4 @@
-import { type Fault, property, rootCause } from "@waymark/core/dialect-kit";
+import { type Fault, property, rootCause } from "@waymark/core/kit";
 
 /**
  * What the servers' error numbers mean for us (https://dev.mysql.com/doc/mysql-errors/en/,

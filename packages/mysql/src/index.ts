@@ -1,5 +1,5 @@
 import { type CheckpointStorage, createStorage } from "@waymark/core";
-import { createMySQLDialect } from "./dialect.ts";
+import { createMySQLDialect } from "./checkpoints/dialect.ts";
 import { type MySQLPool, type MySQLStorageOptions, type MySQLTls, resolveOptions } from "./options.ts";
 
 export * from "@waymark/core";

@@ -8,13 +8,13 @@ import {
   missingMigrations,
   property,
   schemaOutdated,
-} from "@waymark/core/dialect-kit";
+} from "@waymark/core/kit";
 import { getTableColumns, getTableName } from "drizzle-orm";
 import type { PoolConnection, RowDataPacket } from "mysql2/promise";
+import { migrations } from "./checkpoints/migrations.ts";
+import { agentCheckpoints, agentCheckpointWrites } from "./checkpoints/schema.ts";
 import { classify } from "./errors.ts";
-import { migrations } from "./migrations.ts";
 import type { ResolvedOptions } from "./options.ts";
-import { agentCheckpoints, agentCheckpointWrites } from "./schema.ts";
 
 type Place = Pick<ResolvedOptions, "tablePrefix" | "operationTimeoutMs">;
 

@@ -10,7 +10,7 @@ import {
   resolveCommonOptions,
   string,
   timeout,
-} from "@waymark/core/dialect-kit";
+} from "@waymark/core/kit";
 
 /** A mysql2 pool (of `mysql2` or `mysql2/promise`), as far as its type matters to users: its version may differ from ours. */
 export interface MySQLPool {

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Change, Row } from "@waymark/core/dialect-kit";
+import type { Change, Row } from "@waymark/core/kit";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { tombstoneOf } from "../../core/src/tombstones.ts";
+import { tombstoneOf } from "../../core/src/checkpoints/tombstones.ts";
 import { describeDialect } from "../../core/test/describe-dialect.ts";
-import { createMySQLDialect } from "../src/dialect.ts";
+import { createMySQLDialect } from "../src/checkpoints/dialect.ts";
 import { resolveOptions } from "../src/options.ts";
 import { startNode } from "./node.ts";
 import { checkpoint, connect, emptyDatabase, open, servers } from "./on-server.ts";

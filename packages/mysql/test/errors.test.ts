@@ -1,4 +1,4 @@
-import type { Fault } from "@waymark/core/dialect-kit";
+import type { Fault } from "@waymark/core/kit";
 import { createConnection } from "mysql2/promise";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { killable, startProxy, startServer, type TestDatabase } from "waymark-test-servers";

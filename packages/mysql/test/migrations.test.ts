@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { startProxy } from "waymark-test-servers";
-import { migrations } from "../src/migrations.ts";
+import { migrations } from "../src/checkpoints/migrations.ts";
 import { startNode } from "./node.ts";
 import { checkpoint, connect, emptyDatabase, open, plainUser, recorded, rejection, run, servers } from "./on-server.ts";
 

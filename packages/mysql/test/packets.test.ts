@@ -1,9 +1,9 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import { type Row, rowBytes } from "@waymark/core/dialect-kit";
+import { type Row, rowBytes } from "@waymark/core/kit";
 import { createPool } from "mysql2/promise";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { killable, type Server, startProxy, startServer } from "waymark-test-servers";
-import { createMySQLDialect } from "../src/dialect.ts";
+import { createMySQLDialect } from "../src/checkpoints/dialect.ts";
 import { resolveOptions } from "../src/options.ts";
 import { checkpoint, emptyDatabase, open, rejection, run, servers } from "./on-server.ts";
 

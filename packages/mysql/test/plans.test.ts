@@ -1,9 +1,9 @@
-import type { Dialect, WriteRow } from "@waymark/core/dialect-kit";
+import type { Dialect, WriteRow } from "@waymark/core/kit";
 import { createPool, type Pool } from "mysql2/promise";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDatabase, type TestDatabase } from "waymark-test-servers";
-import { tombstoneOf } from "../../core/src/tombstones.ts";
-import { createMySQLDialect } from "../src/dialect.ts";
+import { tombstoneOf } from "../../core/src/checkpoints/tombstones.ts";
+import { createMySQLDialect } from "../src/checkpoints/dialect.ts";
 import { type CheckpointStorage, createMySQLStorage } from "../src/index.ts";
 import { resolveOptions } from "../src/options.ts";
 import { checkpoint, servers } from "./on-server.ts";

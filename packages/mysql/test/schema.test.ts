@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { generateMySQLDrizzleJson, generateMySQLMigration } from "drizzle-kit/api";
 import { describe, expect, it } from "vitest";
-import { migrations } from "../src/migrations.ts";
-import * as schema from "../src/schema.ts";
+import { migrations } from "../src/checkpoints/migrations.ts";
+import * as schema from "../src/checkpoints/schema.ts";
 import { checkpoint, emptyDatabase, open, recorded, run, servers } from "./on-server.ts";
 
 const MIGRATIONS = new URL("../migrations/", import.meta.url);
@@ -23,7 +23,7 @@ it("has migrations that make the schema, and nothing else", async () => {
 it("has its migrations compiled into the module that users run", async () => {
   const { compileMigrations } = (await import(COMPILER.href)) as { compileMigrations(folder: string): string };
   const compiled = compileMigrations(new URL("..", import.meta.url).pathname);
-  expect(compiled).toBe(await readFile(new URL("../src/migrations.ts", import.meta.url), "utf8"));
+  expect(compiled).toBe(await readFile(new URL("../src/checkpoints/migrations.ts", import.meta.url), "utf8"));
   expect(migrations.length).toBeGreaterThan(0);
 });
 

@@ -1,5 +1,5 @@
 import type { CheckpointStorage } from "@waymark/core";
-import { invalidArgument, property } from "@waymark/core/dialect-kit";
+import { invalidArgument, property } from "@waymark/core/kit";
 
 /** What sessions and run states are both made with, checked. */
 

@@ -1,6 +1,6 @@
 import { Agent, type RunContext, RunState } from "@openai/agents-core";
 import { CheckpointError, type CheckpointStorage } from "@waymark/core";
-import { invalidArgument, members, property, string } from "@waymark/core/dialect-kit";
+import { invalidArgument, members, property, string } from "@waymark/core/kit";
 import { checkAgentId, checkStorage } from "./arguments.ts";
 
 export interface RunStatesOptions {

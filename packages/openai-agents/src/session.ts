@@ -11,7 +11,7 @@ import {
   type SessionHistoryTransactionAwareSession,
 } from "@openai/agents-core";
 import { CheckpointError, type CheckpointStorage } from "@waymark/core";
-import { integer, invalidArgument, members, oneOf, property, string } from "@waymark/core/dialect-kit";
+import { integer, invalidArgument, members, oneOf, property, string } from "@waymark/core/kit";
 import { checkAgentId, checkStorage } from "./arguments.ts";
 
 export interface WaymarkSessionOptions {

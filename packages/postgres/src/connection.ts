@@ -1,6 +1,6 @@
 import { createConnection, Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { invalidArgument, property } from "@waymark/core/dialect-kit";
+import { invalidArgument, property } from "@waymark/core/kit";
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import type { Options, Sql, TransactionSql } from "postgres";
 import { classify } from "./errors.ts";

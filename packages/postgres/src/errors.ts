@@ -1,4 +1,4 @@
-import { type Fault, property, rootCause } from "@waymark/core/dialect-kit";
+import { type Fault, property, rootCause } from "@waymark/core/kit";
 
 /** What node:tls says of a server that is not who it should be. */
 const CERTIFICATE_FAULTS: Readonly<Record<string, Fault>> = {

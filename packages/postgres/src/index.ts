@@ -1,5 +1,5 @@
 import { type CheckpointStorage, createStorage } from "@waymark/core";
-import { createPostgresDialect } from "./dialect.ts";
+import { createPostgresDialect } from "./checkpoints/dialect.ts";
 import { type PostgresClient, type PostgresStorageOptions, type PostgresTls, resolveOptions } from "./options.ts";
 
 export * from "@waymark/core";

@@ -7,10 +7,10 @@ import {
   migrationDigest,
   missingMigrations,
   schemaOutdated,
-} from "@waymark/core/dialect-kit";
+} from "@waymark/core/kit";
 import type { Sql, TransactionSql } from "postgres";
+import { migrations } from "./checkpoints/migrations.ts";
 import { begin } from "./connection.ts";
-import { migrations } from "./migrations.ts";
 import type { ResolvedOptions } from "./options.ts";
 
 type Place = Pick<ResolvedOptions, "schema" | "tablePrefix" | "operationTimeoutMs">;

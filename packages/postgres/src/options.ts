@@ -12,7 +12,7 @@ import {
   resolveCommonOptions,
   string,
   timeout,
-} from "@waymark/core/dialect-kit";
+} from "@waymark/core/kit";
 
 /** A postgres.js client, as far as its type matters to users: so its version may differ from ours. */
 export interface PostgresClient {

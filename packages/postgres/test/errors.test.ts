@@ -1,4 +1,4 @@
-import type { Fault } from "@waymark/core/dialect-kit";
+import type { Fault } from "@waymark/core/kit";
 import { expect, it } from "vitest";
 import { startProxy, type TestDatabase } from "waymark-test-servers";
 import { classify } from "../src/errors.ts";

@@ -1,6 +1,6 @@
 import { expect, inject, it, onTestFinished } from "vitest";
 import { startPgbouncer, startProxy } from "waymark-test-servers";
-import { migrations } from "../src/migrations.ts";
+import { migrations } from "../src/checkpoints/migrations.ts";
 import { startNode } from "./node.ts";
 import { checkpoint, connect, emptyDatabase, open, plainRole, recorded, rejection, sharedServer } from "./on-server.ts";
 

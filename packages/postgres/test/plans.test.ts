@@ -1,9 +1,9 @@
-import type { Dialect, WriteRow } from "@waymark/core/dialect-kit";
+import type { Dialect, WriteRow } from "@waymark/core/kit";
 import postgres, { type Sql, type TransactionSql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createDatabase, type TestDatabase } from "waymark-test-servers";
-import { tombstoneOf } from "../../core/src/tombstones.ts";
-import { createPostgresDialect } from "../src/dialect.ts";
+import { tombstoneOf } from "../../core/src/checkpoints/tombstones.ts";
+import { createPostgresDialect } from "../src/checkpoints/dialect.ts";
 import { type CheckpointStorage, createPostgresStorage } from "../src/index.ts";
 import { resolveOptions } from "../src/options.ts";
 import { checkpoint, sharedServer } from "./on-server.ts";

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { CheckpointError } from "@waymark/core";
-import { property } from "@waymark/core/dialect-kit";
+import { property } from "@waymark/core/kit";
 import type { Database } from "better-sqlite3";
 import { type Handle, handleOn } from "./handle.ts";
 import type { ResolvedOptions } from "./options.ts";

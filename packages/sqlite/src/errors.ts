@@ -1,4 +1,4 @@
-import { type Fault, property, rootCause } from "@waymark/core/dialect-kit";
+import { type Fault, property, rootCause } from "@waymark/core/kit";
 
 /**
  * What SQLite's extended result codes mean for us: https://sqlite.org/rescode.html. A code that is not listed counts as

@@ -1,5 +1,5 @@
 import { type CheckpointStorage, createStorage } from "@waymark/core";
-import { createSQLiteDialect } from "./dialect.ts";
+import { createSQLiteDialect } from "./checkpoints/dialect.ts";
 import { resolveOptions, type SQLiteDatabase, type SQLiteStorageOptions } from "./options.ts";
 
 export * from "@waymark/core";

@@ -5,9 +5,9 @@ import {
   migrationDigest,
   missingMigrations,
   schemaOutdated,
-} from "@waymark/core/dialect-kit";
+} from "@waymark/core/kit";
+import { migrations } from "./checkpoints/migrations.ts";
 import type { Handle } from "./handle.ts";
-import { migrations } from "./migrations.ts";
 
 /**
  * Brings the schema up to date in one transaction that takes the write lock first, and looks again inside: of many

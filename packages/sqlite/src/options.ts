@@ -8,7 +8,7 @@ import {
   resolveCommonOptions,
   string,
   timeout,
-} from "@waymark/core/dialect-kit";
+} from "@waymark/core/kit";
 
 /** A better-sqlite3 database, as far as its type matters to users: its typings are no dependency of ours. */
 export interface SQLiteDatabase {

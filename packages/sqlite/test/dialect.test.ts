@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import Database from "better-sqlite3";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { describeDialect } from "../../core/test/describe-dialect.ts";
-import { createSQLiteDialect } from "../src/dialect.ts";
+import { createSQLiteDialect } from "../src/checkpoints/dialect.ts";
 import { createSQLiteStorage } from "../src/index.ts";
 import { resolveOptions, type SQLiteStorageOptions } from "../src/options.ts";
 import { checkpoint, newFile } from "./fixtures.ts";

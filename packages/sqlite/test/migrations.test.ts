@@ -28,7 +28,9 @@ describe("migrations of SQLite", () => {
   });
 
   it("are compiled into the module as they stand in the folder", () => {
-    expect(readFileSync(join(packageFolder, "src/migrations.ts"), "utf8")).toBe(compileMigrations(packageFolder));
+    expect(readFileSync(join(packageFolder, "src/checkpoints/migrations.ts"), "utf8")).toBe(
+      compileMigrations(packageFolder),
+    );
   });
 
   it("run once when sixteen processes open a new file at the same moment", async () => {

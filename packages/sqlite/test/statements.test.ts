@@ -1,12 +1,12 @@
-import { type Acknowledgement, NIL_ID, NO_AGENT, type WriteRow } from "@waymark/core/dialect-kit";
+import { type Acknowledgement, NIL_ID, NO_AGENT, type WriteRow } from "@waymark/core/kit";
 import { createSQLiteStorage } from "@waymark/sqlite";
 import Database from "better-sqlite3";
 import { drizzle } from "drizzle-orm/better-sqlite3";
 import { describe, expect, it } from "vitest";
+import { checkpointsTable, writesTable } from "../src/checkpoints/schema.ts";
+import { createStatements } from "../src/checkpoints/statements.ts";
 import { handleOn } from "../src/handle.ts";
 import { migrateSchema } from "../src/migrate.ts";
-import { checkpointsTable, writesTable } from "../src/schema.ts";
-import { createStatements } from "../src/statements.ts";
 import { childProcess, newFile } from "./fixtures.ts";
 
 describe("statements of SQLite", () => {

@@ -1,4 +1,4 @@
-import { joinLists, type Part, type Piece, utf8OfPieces } from "./pieces.ts";
+import { joinLists, type Part, type Piece, utf8OfPieces } from "./chunker.ts";
 
 /** Where two lists of pieces are the same: `count` pieces from `at` in the one, from `from` in the other. */
 export interface Run {

@@ -9,6 +9,7 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { isDate, isMap, isSet, isUint8Array } from "node:util/types";
+import { isOnePiece } from "./chunker.ts";
 import {
   type Beginning,
   beginningOf,
@@ -20,8 +21,7 @@ import {
   learnOwn,
   NOT_JSON,
   recognise,
-} from "./known.ts";
-import { isOnePiece } from "./pieces.ts";
+} from "./memo.ts";
 
 export type TextForm = "json" | "tagged";
 

@@ -1,11 +1,18 @@
-import { findState, readChain, UnreadableRow } from "../chains.ts";
-import { DamagedState, EncryptionMismatch, openState, type Snapshot, UnknownEncoding } from "../codec/snapshots.ts";
-import { type Acknowledgement, type Base, type Row, type RowHead, rowBytes, type WriteRow } from "../dialect.ts";
-import { CheckpointError, type CheckpointErrorCode, codeOf } from "../errors.ts";
-import { type DialectStorage, haveSameHead } from "../storage.ts";
-import type { QueuedRow } from "../store-queue.ts";
-import { isTombstone } from "../tombstones.ts";
-import { bytesOfWrites, readWrite } from "../writes.ts";
+import { findState, readChain, UnreadableRow } from "../checkpoints/chain.ts";
+import {
+  type Acknowledgement,
+  type Base,
+  type Row,
+  type RowHead,
+  rowBytes,
+  type WriteRow,
+} from "../checkpoints/dialect.ts";
+import type { QueuedRow } from "../checkpoints/group-commit.ts";
+import { type DialectStorage, haveSameHead } from "../checkpoints/storage.ts";
+import { bytesOfWrites, readWrite } from "../checkpoints/task-writes.ts";
+import { isTombstone } from "../checkpoints/tombstones.ts";
+import { DamagedState, EncryptionMismatch, openState, type Snapshot, UnknownEncoding } from "../codec/snapshot.ts";
+import { CheckpointError, type CheckpointErrorCode, codeOf } from "../contract/errors.ts";
 
 /**
  * Brings rows of one database to another: as they are stored, where what they are differences to is there with the same

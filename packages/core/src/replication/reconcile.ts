@@ -1,9 +1,16 @@
 import { setImmediate } from "node:timers/promises";
-import type { ReconcileResult } from "../contract.ts";
-import { digestSpace, type IdRange, NO_AGENT, type RowHead, type RowQuery, type WriteKey } from "../dialect.ts";
-import { firstIdAt, idTime, predecessor, successor } from "../ids.ts";
-import { chunks } from "../paging.ts";
-import { type DialectStorage, haveSameHead } from "../storage.ts";
+import {
+  digestSpace,
+  type IdRange,
+  NO_AGENT,
+  type RowHead,
+  type RowQuery,
+  type WriteKey,
+} from "../checkpoints/dialect.ts";
+import { firstIdAt, idTime, predecessor, successor } from "../checkpoints/ids.ts";
+import { chunks } from "../checkpoints/paging.ts";
+import { type DialectStorage, haveSameHead } from "../checkpoints/storage.ts";
+import type { ReconcileResult } from "../contract/checkpoints.ts";
 import { acknowledge, deliver, readForDelivery } from "./delivery.ts";
 
 /**

@@ -1,0 +1,251 @@
+import {
+  type Attributes,
+  type Counter,
+  context,
+  type Gauge,
+  type Histogram,
+  INVALID_SPAN_CONTEXT,
+  INVALID_TRACEID,
+  type MeterProvider,
+  metrics,
+  type Span,
+  SpanKind,
+  type SpanOptions,
+  SpanStatusCode,
+  type Tracer,
+  type TracerProvider,
+  trace,
+} from "@opentelemetry/api";
+import type { Backlog, CircuitState, Source } from "../contract/checkpoints.ts";
+import { type CheckpointError, property } from "../contract/errors.ts";
+
+/**
+ * Spans and metrics, by OpenTelemetry's conventions for clients of databases; `docs/observability.md` lists them. Without an
+ * SDK all of it does nothing. Attributes are codes, names of ours and numbers: no state, no id and no name of a user's.
+ */
+
+/** What an operation is called, and where it goes. */
+export interface TelemetryNames {
+  /** `db.system.name`, from the list of the conventions. */
+  readonly system: string;
+  /** `db.collection.name`: the table. */
+  readonly collection: string | undefined;
+  /** `waymark.provider`. */
+  readonly provider: string;
+}
+
+/** How a call went. */
+export interface CallOutcome {
+  readonly seconds: number;
+  readonly retries: number;
+  /** `null`: it succeeded. */
+  readonly error: CheckpointError | null;
+}
+
+interface KnownOperation {
+  readonly spanName: string;
+  readonly spanOptions: SpanOptions;
+  readonly attributes: Attributes;
+}
+
+/** What one session tells. */
+export class Telemetry {
+  readonly #common: Attributes;
+  readonly #collection: string | undefined;
+  /** Made once for each operation: there are few, and calls are many. */
+  readonly #operations = new Map<string, KnownOperation>();
+  #circuitIsToldTo: Instruments | null = null;
+
+  constructor({ system, collection, provider }: TelemetryNames) {
+    this.#common = { "db.system.name": system, "waymark.provider": provider };
+    this.#collection = collection;
+  }
+
+  start(operation: string, attributes: Attributes | undefined): Span {
+    const { spanName, spanOptions } = this.#operation(operation);
+    try {
+      const span = tracer().startSpan(spanName, spanOptions);
+      if (attributes !== undefined && span.isRecording()) span.setAttributes(attributes);
+      return span;
+    } catch {
+      return NO_SPAN;
+    }
+  }
+
+  finish(operation: string, span: Span, { seconds, retries, error }: CallOutcome, circuit: CircuitState): void {
+    guarded(() => {
+      const all = instruments();
+      if (this.#circuitIsToldTo !== all) this.#tellCircuit(all, circuit);
+      const { attributes } = this.#operation(operation);
+      const wrong = error === null ? null : failureAttributes(error);
+      all.duration.record(seconds, wrong === null ? attributes : { ...attributes, ...wrong });
+      if (span.isRecording()) {
+        if (retries > 0) span.setAttribute("waymark.retries", retries);
+        if (wrong !== null) span.setAttributes(wrong).setStatus({ code: SpanStatusCode.ERROR });
+        if (circuit !== "closed") span.setAttribute("waymark.circuit.state", circuit);
+      }
+      span.end();
+    });
+  }
+
+  retried(operation: string, code: string): void {
+    guarded(() => instruments().retries.add(1, { ...this.#operation(operation).attributes, "error.type": code }));
+  }
+
+  circuitChanged(state: CircuitState): void {
+    guarded(() => {
+      const all = instruments();
+      all.transitions.add(1, { ...this.#common, "waymark.circuit.state": state });
+      this.#tellCircuit(all, state);
+    });
+  }
+
+  #tellCircuit(all: Instruments, state: CircuitState): void {
+    this.#circuitIsToldTo = all;
+    all.circuit.record(CIRCUIT_NUMBER[state], this.#common);
+  }
+
+  #operation(operation: string): KnownOperation {
+    let known = this.#operations.get(operation);
+    if (known === undefined) {
+      const collection = this.#collection;
+      const attributes: Attributes = { ...this.#common, "db.operation.name": operation };
+      if (collection !== undefined) attributes["db.collection.name"] = collection;
+      known = {
+        spanName: collection === undefined ? operation : `${operation} ${collection}`,
+        spanOptions: { kind: SpanKind.CLIENT, attributes },
+        attributes,
+      };
+      this.#operations.set(operation, known);
+    }
+    return known;
+  }
+}
+
+/** Runs `work` so that spans that are begun in it, those of a driver for example, are the span's children. */
+export function within<Result>(span: Span, work: () => Result): Result {
+  if (span.spanContext().traceId === INVALID_TRACEID) return work();
+  return context.with(trace.setSpan(context.active(), span), work);
+}
+
+/** Rows that have come from one provider to the other. */
+export function recordReplicated(from: Source, to: Source, rows: number, bytes: number): void {
+  guarded(() => {
+    const all = instruments();
+    const attributes = { "waymark.replication.from": from, "waymark.replication.to": to };
+    all.replicatedRows.add(rows, attributes);
+    all.replicatedBytes.add(bytes, attributes);
+  });
+}
+
+/** What a provider has that the other lacks, as `status()` has just found it. */
+export function recordBacklog(provider: string, backlog: Backlog | null): void {
+  if (backlog === null) return; // it does not answer, and the last number is the best there is
+  guarded(() => {
+    const all = instruments();
+    const attributes = { "waymark.provider": provider };
+    all.backlogRows.record(backlog.rows, attributes);
+    all.backlogBytes.record(backlog.bytes, attributes);
+    all.backlogAge.record(backlog.ageMs / 1_000, attributes);
+  });
+}
+
+const SCOPE = "@waymark/core";
+const NO_SPAN = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
+const CIRCUIT_NUMBER: Readonly<Record<CircuitState, number>> = { closed: 0, "half-open": 1, open: 2 };
+
+/** Seconds: the boundaries that the conventions ask for. */
+const DURATION_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10];
+
+interface Instruments {
+  readonly duration: Histogram;
+  readonly retries: Counter;
+  readonly transitions: Counter;
+  readonly circuit: Gauge;
+  readonly replicatedRows: Counter;
+  readonly replicatedBytes: Counter;
+  readonly backlogRows: Gauge;
+  readonly backlogBytes: Gauge;
+  readonly backlogAge: Gauge;
+}
+
+let known: { readonly provider: MeterProvider; readonly instruments: Instruments } | null = null;
+let traced: { readonly provider: TracerProvider; readonly tracer: Tracer } | null = null;
+
+/** An SDK may be registered later than we are loaded, and what was made before that would never be seen. */
+function instruments(): Instruments {
+  const provider = metrics.getMeterProvider();
+  if (known?.provider !== provider) known = { provider, instruments: createInstruments(provider) };
+  return known.instruments;
+}
+
+/** The API's own proxy does not help if the SDK came with another copy of the API. */
+function tracer(): Tracer {
+  const provider = trace.getTracerProvider();
+  if (traced?.provider !== provider) traced = { provider, tracer: provider.getTracer(SCOPE) };
+  return traced.tracer;
+}
+
+function createInstruments(provider: MeterProvider): Instruments {
+  const meter = provider.getMeter(SCOPE);
+  return {
+    duration: meter.createHistogram("db.client.operation.duration", {
+      description: "Duration of database client operations.",
+      unit: "s",
+      advice: { explicitBucketBoundaries: DURATION_BUCKETS },
+    }),
+    retries: meter.createCounter("waymark.retries", {
+      description: "Calls that were made again.",
+      unit: "{retry}",
+    }),
+    transitions: meter.createCounter("waymark.circuit.transitions", {
+      description: "Changes of a circuit breaker's state.",
+      unit: "{transition}",
+    }),
+    circuit: meter.createGauge("waymark.circuit.state", {
+      description: "0: closed, 1: half-open, 2: open.",
+      unit: "1",
+    }),
+    replicatedRows: meter.createCounter("waymark.replication.rows", {
+      description: "Rows, checkpoints and deletions, that the other provider has acknowledged.",
+      unit: "{row}",
+    }),
+    replicatedBytes: meter.createCounter("waymark.replication.bytes", {
+      description: "The bytes of their states as they are stored.",
+      unit: "By",
+    }),
+    backlogRows: meter.createGauge("waymark.replication.backlog.rows", {
+      description: "Rows that the other provider lacks.",
+      unit: "{row}",
+    }),
+    backlogBytes: meter.createGauge("waymark.replication.backlog.bytes", {
+      description: "The bytes of their states as they are stored.",
+      unit: "By",
+    }),
+    backlogAge: meter.createGauge("waymark.replication.backlog.age", {
+      description: "For how long the oldest of them has waited.",
+      unit: "s",
+    }),
+  };
+}
+
+function failureAttributes(error: CheckpointError): Attributes {
+  const status = statusCode(error);
+  return { "error.type": error.code, ...(status === undefined ? {} : { "db.response.status_code": status }) };
+}
+
+/** What the database said, as the driver tells it: an SQLSTATE, `ER_LOCK_DEADLOCK`, `SQLITE_FULL`; not what Node said. */
+function statusCode({ cause }: CheckpointError): string | undefined {
+  const code = property(cause, "code");
+  const isNodes = property(cause, "syscall") !== undefined;
+  return typeof code === "string" && !isNodes && !/^E[A-Z]+$/.test(code) ? code : undefined;
+}
+
+/** Whoever watches must not make a call fail. */
+function guarded(tell: () => void): void {
+  try {
+    tell();
+  } catch {
+    // the SDK's own affair
+  }
+}

@@ -1,0 +1,141 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { closeOnExit } from "../../src/agent/close-on-exit.ts";
+import { CheckpointError } from "../../src/contract/errors.ts";
+
+/** Beside these sources their build: Node cannot run TypeScript everywhere. */
+const INDEX = new URL("../../dist/index.js", import.meta.url).href;
+
+interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly output: string;
+}
+
+/** Runs the body of a module that has `closeOnExit`, `say`, and `storage(name)`, whose `close` takes a little. */
+function start(program: string): { child: ChildProcess; said(line: string): Promise<void>; exit: Promise<Exit> } {
+  const prologue = `
+    import { writeSync } from "node:fs";
+    import { setTimeout as delay } from "node:timers/promises";
+    import { closeOnExit } from ${JSON.stringify(INDEX)};
+    const say = (line) => writeSync(1, line + "\\n");
+    const storage = (name, ms = 20) => ({
+      async close(options) {
+        say("closing " + name + " " + JSON.stringify(options));
+        await delay(ms);
+        say("closed " + name);
+        return { unsent: null };
+      },
+    });
+    const stay = setInterval(() => {}, 1_000);
+  `;
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", prologue + program], { env });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  let output = "";
+  const waiting = new Map<string, () => void>();
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      for (const [line, told] of waiting) if (output.includes(`${line}\n`)) told();
+    });
+  }
+  return {
+    child,
+    said: (line) => new Promise((told) => (output.includes(`${line}\n`) ? told() : waiting.set(line, told))),
+    exit: once(child, "close").then(([code, signal]) => ({ code, signal, output })),
+  };
+}
+
+describe.skipIf(process.platform === "win32")("a process", () => {
+  test.each(["SIGINT", "SIGTERM"] as const)(
+    "it closes what it has, and then ends by the signal: %s",
+    async (signal) => {
+      const { child, said, exit } = start(`
+      closeOnExit(storage("one"), { timeoutMs: 500 });
+      closeOnExit(storage("two", 60));
+      say("ready");`);
+      await said("ready");
+      child.kill(signal);
+      const output = 'ready\nclosing one {"timeoutMs":500}\nclosing two {}\nclosed one\nclosed two\n';
+      expect(await exit).toEqual({ code: null, signal, output });
+    },
+  );
+
+  test("it closes what it has when it has nothing left to do, and keeps its exit code", async () => {
+    const { exit } = start(`
+      process.exitCode = 7;
+      closeOnExit(storage("one"));
+      clearInterval(stay);`);
+    expect(await exit).toEqual({ code: 7, signal: null, output: "closing one {}\nclosed one\n" });
+  });
+
+  test("it closes once what was registered twice, with the options of the first time", async () => {
+    const { child, said, exit } = start(`
+      const one = storage("one");
+      closeOnExit(one, { timeoutMs: 1 });
+      closeOnExit(one, { timeoutMs: 2 });
+      say("ready");`);
+    await said("ready");
+    child.kill("SIGTERM");
+    expect((await exit).output).toBe('ready\nclosing one {"timeoutMs":1}\nclosed one\n');
+  });
+
+  test("it ends at once at the second signal", async () => {
+    const { child, said, exit } = start(`
+      closeOnExit(storage("one", 60_000));
+      say("ready");`);
+    await said("ready");
+    child.kill("SIGTERM");
+    await said("closing one {}");
+    child.kill("SIGINT");
+    expect(await exit).toEqual({ code: null, signal: "SIGINT", output: "ready\nclosing one {}\n" });
+  });
+
+  test("it ends by the signal also where closing fails", async () => {
+    const { child, said, exit } = start(`
+      closeOnExit({ close: () => Promise.reject(new Error("no")) });
+      closeOnExit({ close() { throw new Error("no"); } });
+      say("ready");`);
+    await said("ready");
+    child.kill("SIGTERM");
+    expect(await exit).toEqual({ code: null, signal: "SIGTERM", output: "ready\n" });
+  });
+
+  test("it is ended by others who listen to the signal, when they have done their own", async () => {
+    const { child, said, exit } = start(`
+      closeOnExit(storage("one"));
+      process.on("SIGTERM", async () => {
+        await delay(200);
+        say("done");
+        process.exit(3);
+      });
+      say("ready");`);
+    await said("ready");
+    child.kill("SIGTERM");
+    expect(await exit).toEqual({ code: 3, signal: null, output: "ready\nclosing one {}\nclosed one\ndone\n" });
+  });
+
+  test("it closes nothing any more after that was undone, and again after it was asked for again", async () => {
+    const { child, said, exit } = start(`
+      const [one, two] = [storage("one"), storage("two")];
+      const undo = closeOnExit(one);
+      closeOnExit(two)();
+      undo();
+      undo();
+      say(String(process.listenerCount("SIGTERM") + process.listenerCount("beforeExit")));
+      closeOnExit(two);
+      say("ready");`);
+    await said("ready");
+    child.kill("SIGTERM");
+    expect(await exit).toEqual({ code: null, signal: "SIGTERM", output: "0\nready\nclosing two {}\nclosed two\n" });
+  });
+});
+
+test("an option that is none is refused at once", () => {
+  const storage = { close: async () => ({ unsent: null }) };
+  expect(() => closeOnExit(storage, { timeout: 1 } as never)).toThrow(CheckpointError);
+  expect(() => closeOnExit(storage, { timeoutMs: -1 })).toThrow("options.timeoutMs");
+  expect(process.listenerCount("beforeExit")).toBe(0);
+});

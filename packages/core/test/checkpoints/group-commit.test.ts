@@ -1,0 +1,325 @@
+import { describe, expect, test, vi } from "vitest";
+import type { Base, Row } from "../../src/checkpoints/dialect.ts";
+import { rowBytes } from "../../src/checkpoints/dialect.ts";
+import { StoreQueue } from "../../src/checkpoints/group-commit.ts";
+import { idOf } from "../rows.ts";
+
+const rowOf = (at: number, stateLength = 10): Row => ({
+  id: idOf(at),
+  agentId: "agent",
+  namespace: "",
+  name: "turn",
+  parentId: null,
+  baseId: null,
+  createdAt: 0,
+  metadata: null,
+  encoding: "json",
+  stateBytes: stateLength,
+  digest: new Uint8Array(32),
+  state: new Uint8Array(stateLength),
+  afterId: null,
+  pending: null,
+});
+const baseOf = (at: number): Base => ({ id: idOf(at), digest: new Uint8Array(32) });
+
+/** The row behind which others gather. */
+const FIRST = 0xffff;
+
+interface Commit {
+  readonly ids: readonly number[];
+  readonly bases: readonly number[];
+  readonly signal: AbortSignal;
+  readonly resolve: (stored: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const numbers = (of: readonly { readonly id: string }[]) => of.map(({ id }) => Number.parseInt(id.slice(-12), 16));
+
+/** A queue whose commits end when the test says so. */
+class Bench {
+  readonly commits: Commit[] = [];
+  readonly queue: StoreQueue;
+  readonly signals = new Map<number, AbortController>();
+
+  constructor(mayBeOneRowsFault: (error: unknown) => boolean = () => false) {
+    const commit = (rows: readonly Row[], bases: readonly Base[], signal: AbortSignal): Promise<boolean> =>
+      new Promise((resolve, reject) => {
+        this.commits.push({ ids: numbers(rows), bases: numbers(bases), signal, resolve, reject });
+      });
+    this.queue = new StoreQueue(commit, mayBeOneRowsFault);
+  }
+
+  /** What becomes of the row, in a word. */
+  insert(at: number, { length = 10, maxBytes = 1_000_000, base = -1 } = {}): Promise<unknown> {
+    const controller = new AbortController();
+    this.signals.set(at, controller);
+    const queued = { row: rowOf(at, length), base: base < 0 ? null : baseOf(base) };
+    return this.queue.insert(queued, maxBytes, controller.signal).catch((error: unknown) => error);
+  }
+
+  /** The commit with this number, once it is under way. */
+  async commit(at: number): Promise<Commit> {
+    // Nothing but promises lies before it.
+    for (let turn = 0; turn < 1_000 && this.commits[at] === undefined; turn++) await null;
+    expect(this.commits.length, "commits under way").toBeGreaterThan(at);
+    return this.commits[at] as Commit;
+  }
+
+  /** Lets all rows that come before the returned function is called gather behind a first one. */
+  async gather(maxBytes = 1_000_000): Promise<() => void> {
+    void this.insert(FIRST, { maxBytes });
+    const { resolve } = await this.commit(0);
+    return () => resolve(true);
+  }
+
+  /** The rows of each commit, but of that one. */
+  get gathered(): readonly (readonly number[])[] {
+    return this.ids.filter(([id]) => id !== FIRST);
+  }
+
+  get ids(): readonly (readonly number[])[] {
+    return this.commits.map(({ ids }) => ids);
+  }
+}
+
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => from + at);
+
+describe("a row that is alone", () => {
+  test("it waits for no timer, and for nobody's input", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "setImmediate", "setInterval"] });
+    const bench = new Bench();
+    const stored = bench.insert(1);
+    for (let turn = 0; turn < 100; turn++) await null;
+    vi.useRealTimers();
+    expect(bench.ids).toEqual([[1]]);
+    bench.commits[0]?.resolve(true);
+    expect(await stored).toBe(true);
+  });
+
+  test("it is given its own signal, and its base", async () => {
+    const bench = new Bench();
+    const stored = bench.insert(1, { base: 0 });
+    const commit = await bench.commit(0);
+    expect(commit.signal).toBe(bench.signals.get(1)?.signal);
+    expect(commit.bases).toEqual([0]);
+    commit.resolve(false);
+    expect(await stored).toBe(false);
+  });
+
+  test("it fails as its commit does, and those after it do not", async () => {
+    const bench = new Bench(() => true);
+    const stored = bench.insert(1);
+    const fault = new TypeError("fault");
+    (await bench.commit(0)).reject(fault);
+    expect(await stored).toBe(fault);
+    const next = bench.insert(2);
+    (await bench.commit(1)).resolve(true);
+    expect(await next).toBe(true);
+  });
+});
+
+describe("rows that come at once", () => {
+  test("they are one commit, in the order in which they came, with each of their bases once", async () => {
+    const bench = new Bench();
+    const go = await bench.gather();
+    const bases = [7, -1, 7, 8];
+    const stored = bases.map((base, at) => bench.insert(at + 10, { base }));
+    go();
+    const commit = await bench.commit(1);
+    expect([commit.ids, commit.bases]).toEqual([
+      [10, 11, 12, 13],
+      [7, 8],
+    ]);
+    commit.resolve(true);
+    expect(await Promise.all(stored)).toEqual([true, true, true, true]);
+  });
+
+  test("they are with the next commit, but for the first, which goes at once", async () => {
+    const bench = new Bench();
+    const stored = range(1, 5).map((at) => bench.insert(at));
+    (await bench.commit(0)).resolve(true);
+    (await bench.commit(1)).resolve(true);
+    expect(await Promise.all(stored)).toEqual([true, true, true, true]);
+    expect(bench.ids).toEqual([[1], [2, 3, 4]]);
+  });
+
+  test("they gather while a commit is under way", async () => {
+    const bench = new Bench();
+    const first = bench.insert(1);
+    const commit = await bench.commit(0);
+    const others = range(2, 7).map((at) => bench.insert(at));
+    for (let turn = 0; turn < 100; turn++) await null;
+    expect(bench.ids).toEqual([[1]]);
+    commit.resolve(true);
+    (await bench.commit(1)).resolve(true);
+    expect(await Promise.all([first, ...others])).toEqual(range(1, 7).map(() => true));
+    expect(bench.ids).toEqual([[1], range(2, 7)]);
+  });
+
+  test("they are with those who were told by the commit before, and store the next one at once", async () => {
+    const bench = new Bench();
+    const go = await bench.gather();
+    const agents = range(0, 5).map(async (agent) => {
+      for (let turn = 0; turn < 4; turn++) await bench.insert(agent + 10 * turn);
+    });
+    go();
+    for (let at = 0; at < 4; at++) (await bench.commit(at + 1)).resolve(true);
+    await Promise.all(agents);
+    expect(bench.gathered.map((ids) => ids.length)).toEqual([5, 5, 5, 5]);
+  });
+
+  test("they are never more than 128 in one commit", async () => {
+    const bench = new Bench();
+    const go = await bench.gather();
+    const stored = range(0, 300).map((at) => bench.insert(at));
+    go();
+    for (let at = 0; at < 3; at++) (await bench.commit(at + 1)).resolve(true);
+    await Promise.all(stored);
+    expect(bench.gathered).toEqual([range(0, 128), range(128, 256), range(256, 300)]);
+  });
+
+  test("they never have more bytes in one commit than they may", async () => {
+    const bench = new Bench();
+    const maxBytes = 3 * rowBytes(rowOf(0, 1_000)) + 1;
+    const go = await bench.gather(maxBytes);
+    const stored = range(0, 8).map((at) => bench.insert(at, { length: 1_000, maxBytes }));
+    go();
+    for (let at = 0; at < 3; at++) (await bench.commit(at + 1)).resolve(true);
+    await Promise.all(stored);
+    expect(bench.gathered).toEqual([range(0, 3), range(3, 6), range(6, 8)]);
+  });
+
+  test("they do not wait for one that is large, nor it for them", async () => {
+    const bench = new Bench();
+    const first = bench.insert(1);
+    await bench.commit(0);
+    const [large, small] = [bench.insert(2, { length: 300_000 }), bench.insert(3)];
+    (await bench.commit(1)).resolve(true);
+    expect(await large).toBe(true);
+    bench.commits[0]?.resolve(true);
+    (await bench.commit(2)).resolve(true);
+    expect([await first, await small]).toEqual([true, true]);
+    expect(bench.ids).toEqual([[1], [2], [3]]);
+  });
+});
+
+describe("a commit of several rows that fails", () => {
+  const fault = new TypeError("one row's fault");
+
+  test("it fails only for the row whose fault it is", async () => {
+    const bench = new Bench((error) => error === fault);
+    const go = await bench.gather();
+    const stored = range(1, 5).map((at) => bench.insert(at, { base: at + 20 }));
+    go();
+    (await bench.commit(1)).reject(fault);
+    await bench.commit(5);
+    expect(bench.gathered.slice(1)).toEqual([[1], [2], [3], [4]]);
+    expect(bench.commits.slice(2).map(({ bases }) => bases)).toEqual([[21], [22], [23], [24]]);
+    for (const { ids, resolve, reject } of bench.commits.slice(2)) ids[0] === 3 ? reject(fault) : resolve(true);
+    expect(await Promise.all(stored)).toEqual([true, true, fault, true]);
+  });
+
+  test("it fails for all if it is the fault of none", async () => {
+    const bench = new Bench((error) => error === fault);
+    const go = await bench.gather();
+    const stored = range(1, 4).map((at) => bench.insert(at));
+    const other = new TypeError("the connection's");
+    go();
+    (await bench.commit(1)).reject(other);
+    expect(await Promise.all(stored)).toEqual([other, other, other]);
+    expect(bench.gathered).toHaveLength(1);
+  });
+
+  test("it is told row by row what was not stored", async () => {
+    const bench = new Bench();
+    const go = await bench.gather();
+    const stored = range(1, 4).map((at) => bench.insert(at));
+    go();
+    (await bench.commit(1)).resolve(false);
+    await bench.commit(4);
+    for (const { ids, resolve } of bench.commits.slice(2)) resolve(ids[0] !== 2);
+    expect(await Promise.all(stored)).toEqual([true, false, true]);
+  });
+
+  test("it is followed by the rows that came meanwhile", async () => {
+    const bench = new Bench((error) => error === fault);
+    const go = await bench.gather();
+    const stored = [bench.insert(1), bench.insert(2)];
+    go();
+    const commit = await bench.commit(1);
+    stored.push(bench.insert(3));
+    commit.reject(fault);
+    (await bench.commit(2)).resolve(true);
+    (await bench.commit(3)).resolve(true);
+    (await bench.commit(4)).resolve(true);
+    expect(await Promise.all(stored)).toEqual([true, true, true]);
+    expect(bench.gathered).toEqual([[1, 2], [1], [2], [3]]);
+  });
+});
+
+describe("a caller that stops waiting", () => {
+  test("it is left out if its row was not sent yet, and the others are not", async () => {
+    const bench = new Bench();
+    const first = bench.insert(1);
+    const commit = await bench.commit(0);
+    const others = [bench.insert(2), bench.insert(3), bench.insert(4)];
+    bench.signals.get(3)?.abort("enough");
+    commit.resolve(true);
+    (await bench.commit(1)).resolve(true);
+    expect(await Promise.all([first, ...others])).toEqual([true, true, "enough", true]);
+    expect(bench.ids).toEqual([[1], [2, 4]]);
+  });
+
+  test("it sends nothing if it was the only one", async () => {
+    const bench = new Bench();
+    const first = bench.insert(1);
+    const commit = await bench.commit(0);
+    const second = bench.insert(2);
+    bench.signals.get(2)?.abort("enough");
+    commit.resolve(true);
+    expect([await first, await second]).toEqual([true, "enough"]);
+    const third = bench.insert(3);
+    (await bench.commit(1)).resolve(true);
+    expect(await third).toBe(true);
+    expect(bench.ids).toEqual([[1], [3]]);
+  });
+
+  test("it ends the commit under way only if nobody waits for that any more", async () => {
+    const bench = new Bench();
+    const go = await bench.gather();
+    const stored = range(1, 4).map((at) => bench.insert(at));
+    go();
+    const { signal, reject } = await bench.commit(1);
+    bench.signals.get(1)?.abort("first");
+    bench.signals.get(2)?.abort("second");
+    expect(signal.aborted).toBe(false);
+    bench.signals.get(3)?.abort("third");
+    expect([signal.aborted, signal.reason]).toEqual([true, "third"]);
+    reject(signal.reason);
+    await Promise.all(stored);
+  });
+
+  test("it lets the next ones go also if the driver never settles what was given up", async () => {
+    const bench = new Bench();
+    const given = bench.insert(1);
+    await vi.waitFor(() => expect(bench.commits).toHaveLength(1), { timeout: 60_000 });
+    bench.signals.get(1)?.abort(new TypeError("the deadline"));
+    expect(await given).toBeInstanceOf(TypeError);
+    const next = bench.insert(2);
+    await vi.waitFor(() => expect(bench.commits).toHaveLength(2), { timeout: 60_000 });
+    bench.commits[1]?.resolve(true);
+    expect(await next).toBe(true);
+  });
+
+  test("it is not listened to after the commit has ended", async () => {
+    const bench = new Bench();
+    const go = await bench.gather();
+    const stored = range(1, 3).map((at) => bench.insert(at));
+    go();
+    const { signal, resolve } = await bench.commit(1);
+    resolve(true);
+    await Promise.all(stored);
+    for (const at of [1, 2]) bench.signals.get(at)?.abort();
+    expect(signal.aborted).toBe(false);
+  });
+});

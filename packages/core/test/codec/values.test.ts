@@ -1,0 +1,416 @@
+import { runInNewContext } from "node:vm";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  decodeValue,
+  type EncodedText,
+  encodeValue,
+  MAX_DEPTH,
+  MalformedText,
+  type TextForm,
+  UnsupportedValue,
+} from "../../src/codec/values.ts";
+import { anyState, difference, objectOf } from "./any-state.ts";
+
+/** A value's text, as the pieces of a snapshot make it up. */
+function encodeText(value: unknown): EncodedText {
+  const { form, tree } = encodeValue(value);
+  return { form, text: JSON.stringify(tree) };
+}
+
+function thereAndBack(value: unknown): unknown {
+  return decodeValue(encodeText(value));
+}
+
+/** The message that a value is refused with. */
+function refusal(value: unknown): string {
+  try {
+    encodeText(value);
+  } catch (error) {
+    expect(error).toBeInstanceOf(UnsupportedValue);
+    return (error as Error).message;
+  }
+  return "(it was taken)";
+}
+
+function nested(levels: number): unknown {
+  let value: unknown = [];
+  for (let level = 0; level < levels; level++) value = level % 2 === 0 ? { a: value } : [value];
+  return value;
+}
+
+describe("a state that is encoded and decoded", () => {
+  test("it is strictly equal to what it was, whatever it holds", () => {
+    fc.assert(
+      fc.property(anyState, (state) => {
+        expect(difference(thereAndBack(state), state)).toBeNull();
+      }),
+      { numRuns: 20_000 },
+    );
+  });
+
+  test("it is not changed by being encoded", () => {
+    fc.assert(
+      fc.property(
+        anyState.map((state) => [state, thereAndBack(state)] as const),
+        ([state, copy]) => {
+          encodeText(state);
+          expect(difference(state, copy)).toBeNull();
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test("it is written the same way each time, so that equal states have equal digests", () => {
+    fc.assert(
+      fc.property(anyState, (state) => {
+        expect(encodeText(thereAndBack(state))).toEqual(encodeText(state));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test.each<[string, unknown]>([
+    ["null", null],
+    ["undefined", undefined],
+    ["true", true],
+    ["zero", 0],
+    ["minus zero", -0],
+    ["NaN", Number.NaN],
+    ["Infinity", Number.POSITIVE_INFINITY],
+    ["minus Infinity", Number.NEGATIVE_INFINITY],
+    ["an empty string", ""],
+    ["NUL", "\0"],
+    ["a lone surrogate", "\ud83d"],
+    ["a bigint", -(2n ** 200n)],
+    ["a Date", new Date(1_234_567_890_123)],
+    ["a Date before the epoch", new Date(-1)],
+    ["the last Date", new Date(8.64e15)],
+    ["an invalid Date", new Date(Number.NaN)],
+    ["an empty Map", new Map()],
+    [
+      "a Map with keys of all kinds",
+      new Map<unknown, unknown>([
+        [Number.NaN, 1],
+        [undefined, 2],
+        [{ a: 1 }, -0],
+        [new Map(), 3n],
+      ]),
+    ],
+    ["a Set with members that look alike", new Set<unknown>([1, "1", 1n, {}, {}])],
+    ["an empty Uint8Array", new Uint8Array()],
+    ["a Buffer", Buffer.from([0, 255, 128])],
+    ["a part of a larger buffer", new Uint8Array([1, 2, 3, 4]).subarray(1, 3)],
+    ["an array of holes", new Array(5)],
+    // biome-ignore lint/suspicious/noSparseArray: that is what is tested
+    ["holes beside undefined", [, undefined, , 1, ,]],
+    ["an object without a prototype", Object.create(null)],
+    ["an own __proto__ member", JSON.parse('{"__proto__":{"polluted":true},"a":{"__proto__":1}}')],
+    ["our own tags", { $: ["map", [1, 2]] }],
+    ["our own tags, escaped once", { $$: [{ $: ["undefined"] }] }],
+    ["a tag beside another member", { $: ["undefined"], a: undefined }],
+    ["members that JSON.stringify would call, if they were functions", { toJSON: 1, a: { toJSON: { b: null } } }],
+    ["members named as those of every object", { constructor: 1, hasOwnProperty: 2, valueOf: null, toString: "" }],
+  ])("it comes back when it is %s", (_name, state) => {
+    expect(difference(thereAndBack(state), state)).toBeNull();
+    expect(difference(thereAndBack({ in: [state] }), { in: [state] })).toBeNull();
+  });
+
+  test("it keeps objects and arrays of another realm as data of this one", () => {
+    const foreign = runInNewContext("({ a: [1, { b: [] }], c: undefined })") as object;
+    expect(difference(thereAndBack(foreign), { a: [1, { b: [] }], c: undefined })).toBeNull();
+  });
+
+  test(`it may be nested ${MAX_DEPTH} levels deep, plain or tagged`, () => {
+    const plain = nested(MAX_DEPTH - 1);
+    expect(encodeText(plain).form).toBe("json");
+    expect(difference(thereAndBack(plain), plain)).toBeNull();
+    let tagged: unknown = new Map();
+    for (let level = 0; level < MAX_DEPTH - 1; level++) tagged = new Map([[1, tagged]]);
+    expect(encodeText(thereAndBack(tagged))).toEqual(encodeText(tagged));
+  });
+
+  test("it may be an array with one element at the far end", () => {
+    const far: unknown[] = [];
+    far[0xffff_fffe] = "last";
+    const { form, text } = encodeText(far);
+    expect([form, text]).toEqual(["tagged", '{"$":["sparse",4294967295,[4294967294,"last"]]}']);
+    const back = decodeValue({ form, text }) as unknown[];
+    expect([back.length, Object.keys(back), back[0xffff_fffe]]).toEqual([4_294_967_295, ["4294967294"], "last"]);
+  });
+
+  test("it is read in the form that it says, and no other: a tag in a plain text is a member", () => {
+    const state = { $: ["undefined"] };
+    expect(decodeValue({ form: "json", text: JSON.stringify(state) })).toEqual(state);
+    expect(decodeValue({ form: "tagged", text: JSON.stringify(state) })).toBeUndefined();
+  });
+});
+
+describe("a state that is plain JSON", () => {
+  test("it is written as exactly JSON.stringify", () => {
+    const anyJson = fc
+      .jsonValue({ noUnicodeString: false })
+      .map((value) => JSON.parse(JSON.stringify(value)) as unknown);
+    fc.assert(
+      fc.property(anyJson, (value) => {
+        expect(encodeText(value)).toEqual({ form: "json", text: JSON.stringify(value) });
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
+  test("it is written so with keys that look like tags", () => {
+    const state = { $: ["bigint", "1"], $$: 1, __proto: [] };
+    expect(encodeText(state)).toEqual({ form: "json", text: JSON.stringify(state) });
+  });
+});
+
+describe("a state that cannot come back as it is", () => {
+  class Tool {
+    name = "search";
+  }
+  class OwnMap extends Map {}
+  class OwnDate extends Date {}
+  class OwnArray extends Array {}
+  class OwnBytes extends Uint8Array {}
+  const nonEnumerable = Object.defineProperty({ a: 1 }, "hidden", { value: "secret", enumerable: false });
+  const withSymbolKey = { [Symbol("secret")]: 1 };
+  const listed = Object.assign([1, 2], { total: 2 });
+
+  test.each<[string, unknown, string]>([
+    ["a function", () => "secret", "is a function"],
+    ["a class", Tool, "is a function"],
+    ["a proxy over a function", new Proxy(() => 1, {}), "is a function"],
+    ["a symbol", Symbol("secret"), "is a symbol"],
+    ["a registered symbol", Symbol.for("secret"), "is a symbol"],
+    ["an object with a symbol key", withSymbolKey, "has a symbol or a non-enumerable property as a member"],
+    ["an object with a hidden member", nonEnumerable, "has a symbol or a non-enumerable property as a member"],
+    ["a class instance", new Tool(), "is an instance of Tool"],
+    ["an instance of a class without a name", new (class {})(), "is an instance of a class"],
+    ["a Map of a subclass", new OwnMap(), "is an instance of OwnMap"],
+    ["a Date of a subclass", new OwnDate(), "is an instance of OwnDate"],
+    ["an array of a subclass", new OwnArray(), "is an instance of OwnArray"],
+    ["bytes of a subclass", new OwnBytes(), "is an instance of OwnBytes"],
+    ["a boxed number", Object(1), "is an instance of Number"],
+    ["a boxed string", Object("secret"), "is an instance of String"],
+    ["a boxed boolean", Object(true), "is an instance of Boolean"],
+    ["a boxed bigint", Object(1n), "is an instance of BigInt"],
+    ["an error", new TypeError("secret"), "is an instance of TypeError"],
+    ["a regular expression", /secret/, "is an instance of RegExp"],
+    ["a URL", new URL("https://secret@example.com"), "is an instance of URL"],
+    ["a promise", Promise.resolve("secret"), "is an instance of Promise"],
+    ["a WeakMap", new WeakMap(), "is an instance of WeakMap"],
+    ["a Float64Array", new Float64Array(2), "is an instance of Float64Array"],
+    ["a Uint8ClampedArray", new Uint8ClampedArray(2), "is an instance of Uint8ClampedArray"],
+    ["an Int8Array", new Int8Array(2), "is an instance of Int8Array"],
+    ["an ArrayBuffer", new ArrayBuffer(2), "is an instance of ArrayBuffer"],
+    ["a DataView", new DataView(new ArrayBuffer(2)), "is an instance of DataView"],
+    ["an AbortSignal", new AbortController().signal, "is an instance of AbortSignal"],
+    ["what only has the prototype of a Date", Object.create(Date.prototype), "is an instance of Date"],
+    ["what only has the prototype of a Map", Object.create(Map.prototype), "is an instance of Map"],
+    ["what only has the prototype of an array", Object.create(Array.prototype), "is an instance of Array"],
+    ["what inherits from data", Object.create({ a: 1 }), "is an instance of Object"],
+    ["an array with members beside its elements", listed, "is an array with members beside its elements"],
+    ["a Date with a member", Object.assign(new Date(), { zone: "secret" }), "is a Date with members of its own"],
+    ["a Map with a member", Object.assign(new Map(), { a: 1 }), "is a Map with members of its own"],
+    ["a Set with a member", Object.assign(new Set(), { a: 1 }), "is a Set with members of its own"],
+    ["bytes with a member", Object.assign(new Uint8Array(2), { a: 1 }), "is a byte array with members of its own"],
+    ["a Buffer with a member", Object.assign(Buffer.alloc(2), { a: 1 }), "is a byte array with members of its own"],
+  ])("it is refused by its path: %s", (_name, value, problem) => {
+    expect(refusal(value)).toBe(`state ${problem}`);
+    expect(refusal({ tools: [1, 2, { run: value }] })).toBe(`state.tools[2].run ${problem}`);
+    expect(refusal(new Map([[1, { a: value }]]))).toMatch(new RegExp(`^state\\[1\\]\\.a ${problem}$`));
+    expect(refusal({ after: new Date(), "a key": new Set([0, value]) })).toBe(`state["a key"][1] ${problem}`);
+  });
+
+  test("it is refused where JSON alone would have been enough for all else, and where it would not", () => {
+    expect(refusal([undefined, 1n, { f() {} }])).toBe("state[2].f is a function");
+    expect(refusal([1, { f() {} }, undefined])).toBe("state[1].f is a function");
+  });
+
+  test("it is refused by both places when an object contains itself", () => {
+    const itself: Record<string, unknown> = {};
+    itself["self"] = itself;
+    expect(refusal(itself)).toBe("state.self is a cycle: it is state again");
+    const far: Record<string, unknown> = { a: { b: [{}] } };
+    ((far["a"] as { b: object[] }).b[0] as Record<string, unknown>)["up"] = far["a"];
+    expect(refusal(far)).toBe("state.a.b[0].up is a cycle: it is state.a again");
+    const map = new Map<string, unknown>();
+    map.set("me", map);
+    expect(refusal({ map })).toBe("state.map[1] is a cycle: it is state.map again");
+  });
+
+  test("it is no cycle when one object stands in two places", () => {
+    const shared = { a: 1 };
+    expect(difference(thereAndBack([shared, { shared }]), [{ a: 1 }, { shared: { a: 1 } }])).toBeNull();
+  });
+
+  test.each([MAX_DEPTH + 1, 100_000])("it is refused at a depth of %d", (levels) => {
+    const message = refusal(nested(levels));
+    expect(message).toMatch(/is nested deeper than 1000 levels$/);
+    expect(message.length).toBeLessThan(200);
+  });
+
+  test("it is refused with a short message, and no more of a long key than its beginning", () => {
+    const key = `secret ${"x".repeat(10_000)}`;
+    expect(refusal({ [key]: () => 1 }).length).toBeLessThan(120);
+  });
+});
+
+describe("a text that is decoded", () => {
+  /** What decoding may make: each by the exact prototype of this realm. */
+  const DATA = new Set<unknown>([
+    Object.prototype,
+    Array.prototype,
+    Date.prototype,
+    Map.prototype,
+    Set.prototype,
+    Uint8Array.prototype,
+    Buffer.prototype,
+    null,
+  ]);
+
+  function isData(value: unknown): boolean {
+    if (typeof value === "function" || typeof value === "symbol") return false;
+    if (typeof value !== "object" || value === null) return true;
+    if (!DATA.has(Object.getPrototypeOf(value))) return false;
+    if (value instanceof Uint8Array || value instanceof Date) return true;
+    if (value instanceof Map) return [...value].flat(1).every(isData);
+    if (value instanceof Set) return [...value].every(isData);
+    const own = Object.getOwnPropertyDescriptors(value) as Record<string, PropertyDescriptor>;
+    return Object.values(own).every(
+      (member) => member.get === undefined && member.set === undefined && isData(member.value),
+    );
+  }
+
+  const prototypes = [Object, Array, Map, Set, Date, Uint8Array, Buffer, Function].map(
+    (builtIn) => [builtIn.prototype, Reflect.ownKeys(builtIn.prototype).length] as const,
+  );
+
+  function decodeOrRefuse(form: TextForm, text: string): void {
+    try {
+      expect(isData(decodeValue({ form, text }))).toBe(true);
+    } catch (error) {
+      expect(error).toBeInstanceOf(MalformedText);
+    }
+    expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
+    for (const [prototype, members] of prototypes) expect(Reflect.ownKeys(prototype).length).toBe(members);
+  }
+
+  const anyTagged = fc.letrec<{ value: unknown }>((tie) => ({
+    value: fc.oneof(
+      { maxDepth: 4, depthSize: "small" },
+      fc.constantFrom<unknown>(
+        null,
+        true,
+        0,
+        -1,
+        1.5,
+        4_294_967_295,
+        4_294_967_296,
+        "",
+        "1",
+        "-0",
+        "NaN",
+        "AAAA",
+        "not base64!",
+      ),
+      fc.array(tie("value"), { maxLength: 4 }),
+      fc
+        .array(fc.tuple(fc.constantFrom("$", "$$", "$a", "a", "__proto__", "constructor", "polluted"), tie("value")), {
+          maxLength: 4,
+        })
+        .map((entries) => objectOf(entries)),
+      fc
+        .tuple(
+          fc.constantFrom(
+            "undefined",
+            "number",
+            "bigint",
+            "date",
+            "map",
+            "set",
+            "bytes",
+            "buffer",
+            "sparse",
+            "null-prototype",
+            "x",
+          ),
+          fc.array(tie("value"), { maxLength: 3 }),
+        )
+        .map(([tag, content]) => ({ $: [tag, ...content] })),
+    ),
+  })).value;
+
+  test("it makes nothing but data, or is refused, whatever tags it holds", () => {
+    fc.assert(
+      fc.property(anyTagged, (value) => decodeOrRefuse("tagged", JSON.stringify(value))),
+      { numRuns: 10_000 },
+    );
+  });
+
+  test("it makes nothing but data, or is refused, when characters of it were changed", () => {
+    const changes = fc.array(
+      fc.tuple(fc.nat(), fc.constantFrom("", "$", "[", "]", "{", "}", '"', ",", ":", "0", "\\", "\0")),
+      {
+        minLength: 1,
+        maxLength: 4,
+      },
+    );
+    fc.assert(
+      fc.property(anyState, changes, fc.constantFrom<TextForm>("json", "tagged"), (state, places, form) => {
+        let { text } = encodeText(state);
+        for (const [at, change] of places) {
+          const cut = at % (text.length + 1);
+          text = text.slice(0, cut) + change + text.slice(cut + 1);
+        }
+        decodeOrRefuse(form, text);
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
+  test("it makes nothing but data, or is refused, when it is any text at all", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => decodeOrRefuse("tagged", text)),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test.each([
+    "",
+    "{",
+    '{"$":1}',
+    '{"$":[]}',
+    '{"$":["Function","return 1"]}',
+    '{"$":["undefined"],"a":1}',
+    '{"$a":1}',
+    '{"$":["bigint","1.5"]}',
+    '{"$":["bigint",""]}',
+    '{"$":["number","7"]}',
+    '{"$":["date","now"]}',
+    '{"$":["map",[1]]}',
+    '{"$":["set",{}]}',
+    '{"$":["bytes",[1,2]]}',
+    '{"$":["sparse",2,[5,1]]}',
+    '{"$":["sparse",-1,[]]}',
+    '{"$":["sparse",4294967296,[]]}',
+    '{"$":["sparse",2,["length",1]]}',
+    '{"$":["null-prototype",[]]}',
+  ])("it is refused when we cannot have written it: %s", (text) => {
+    expect(() => decodeValue({ form: "tagged", text })).toThrow(MalformedText);
+  });
+
+  test("it is refused without being quoted", () => {
+    expect(() => decodeValue({ form: "json", text: '{"password":"hunter2"' })).toThrow(/^not JSON$/);
+  });
+
+  test("it keeps a __proto__ member as a member", () => {
+    for (const form of ["json", "tagged"] as const) {
+      const decoded = decodeValue({ form, text: '{"__proto__":{"polluted":true}}' }) as object;
+      expect(Object.getPrototypeOf(decoded)).toBe(Object.prototype);
+      expect(Object.keys(decoded)).toEqual(["__proto__"]);
+    }
+  });
+});

@@ -1,0 +1,222 @@
+import { describe, expect, test } from "vitest";
+import { createStorage } from "../../src/checkpoints/storage.ts";
+import { createProvider, defineConfig, type Provider, parseConfig } from "../../src/config/define.ts";
+import { CheckpointError, invalidArgument } from "../../src/contract/errors.ts";
+import { scriptedDialect } from "../scripted-dialect.ts";
+
+const CANARY = "hunter2-canary";
+const main = { type: "own", url: `own://user:${CANARY}@host/db` };
+const config = (providers: object) => ({ checkpoint: { providers } });
+
+function refusal(value: unknown): string {
+  try {
+    parseConfig("read config", value);
+  } catch (error) {
+    expect(error).toMatchObject({ name: "CheckpointError", code: "INVALID_CONFIG", retryable: false });
+    expect((error as Error).message).not.toContain(CANARY);
+    return (error as Error).message.replace(/^read config: /, "");
+  }
+  return "(it was taken)";
+}
+
+describe("a config", () => {
+  test("it is what was given, where it is defined", () => {
+    const given = { checkpoint: { providers: { main, backup: { type: "own" }, archive: { type: "own" } } } };
+    expect(defineConfig(given)).toBe(given);
+  });
+
+  test("it names its providers in order, each with its place, its type and its options", () => {
+    const factory = () => createStorage(scriptedDialect());
+    const given = config({ main, backup: { type: factory, a: 1 }, "off-site_2": { type: "own" } });
+    expect(parseConfig("read config", given).providers).toEqual([
+      { name: "main", field: "checkpoint.providers.main", type: "own", options: main },
+      // A factory is called as its own user would call it: the type is itself.
+      { name: "backup", field: "checkpoint.providers.backup", type: factory, options: { a: 1 } },
+      { name: "off-site_2", field: "checkpoint.providers.off-site_2", type: "own", options: { type: "own" } },
+    ]);
+  });
+
+  test("it may have a provider only under a condition", () => {
+    const { providers } = parseConfig("read config", config({ main, backup: undefined }));
+    expect(providers.map(({ name }) => name)).toEqual(["main"]);
+  });
+
+  test("it does not hand out the config's own objects", () => {
+    const given = { ...main };
+    const [provider] = parseConfig("read config", config({ main: given })).providers;
+    given.type = "other";
+    expect(provider?.options).toEqual(main);
+  });
+
+  test("it says what is done with main and backup, and what it leaves out has its default", () => {
+    expect(parseConfig("read config", config({ main })).policy).toEqual({
+      replication: "async",
+      failover: "automatic",
+      staleReads: "refuse",
+      reconcile: true,
+      tombstoneRetentionMs: 30 * 86_400_000,
+    });
+    const policy = {
+      replication: "required",
+      failover: "read-only",
+      staleReads: "allow",
+      reconcile: false,
+      tombstoneRetentionMs: 0,
+    };
+    expect(parseConfig("read config", { checkpoint: { providers: { main }, ...policy } }).policy).toEqual(policy);
+    const absent = { replication: undefined, reconcile: undefined };
+    expect(parseConfig("read config", { checkpoint: { providers: { main }, ...absent } }).policy).toMatchObject({
+      replication: "async",
+      reconcile: true,
+    });
+  });
+
+  test.each<[object, string]>([
+    [
+      { replication: "sync" },
+      'checkpoint.replication to be "async" or "required" or "off", got a string of 4 characters',
+    ],
+    [{ replication: true }, 'checkpoint.replication to be "async" or "required" or "off", got a boolean'],
+    [{ failover: "on" }, 'checkpoint.failover to be "automatic" or "read-only" or "off", got a string of 2 characters'],
+    [{ failover: null }, 'checkpoint.failover to be "automatic" or "read-only" or "off", got null'],
+    [{ staleReads: CANARY }, 'checkpoint.staleReads to be "refuse" or "allow", got a string of 14 characters'],
+    [{ reconcile: "yes" }, "checkpoint.reconcile to be a boolean, got a string of 3 characters"],
+    [{ tombstoneRetentionMs: -1 }, "checkpoint.tombstoneRetentionMs to be a whole number from 0 to "],
+    [{ tombstoneRetentionMs: 1.5 }, "checkpoint.tombstoneRetentionMs to be a whole number from 0 to "],
+    [{ tombstoneRetentionMs: "30d" }, "checkpoint.tombstoneRetentionMs to be a whole number from 0 to "],
+  ])("it is refused by the name of what it says wrong of main and backup: %#", (policy, message) => {
+    expect(refusal({ checkpoint: { providers: { main }, ...policy } })).toContain(`expected ${message}`);
+  });
+
+  test.each<[unknown, string]>([
+    [undefined, "expected config to be an object, got undefined"],
+    [null, "expected config to be an object, got null"],
+    [CANARY, `expected config to be an object, got a string of ${CANARY.length} characters`],
+    [[config({ main })], "expected config to be an object, got an array"],
+    [() => config({ main }), "expected config to be an object, got a function"],
+    [{}, "expected config to have the member checkpoint, got none"],
+    [{ checkpoints: {} }, 'expected config to have the member checkpoint, got "checkpoints"'],
+    [{ ...config({ main }), extends: "./base" }, 'expected config to have the members checkpoint, got "extends"'],
+    [{ ...config({ main }), $production: {} }, 'expected config to have the members checkpoint, got "$production"'],
+    [{ ...config({ main }), $meta: {} }, 'expected config to have the members checkpoint, got "$meta"'],
+    [{ ...config({ main }), [Symbol(CANARY)]: 1 }, "expected config to have the members checkpoint, got a symbol"],
+    [{ checkpoint: null }, "expected checkpoint to be an object, got null"],
+    [{ checkpoint: [] }, "expected checkpoint to be an object, got an array"],
+    [{ checkpoint: { provider: { main } } }, 'expected checkpoint to have the member providers, got "provider"'],
+    [
+      { checkpoint: { providers: { main }, retries: 1 } },
+      'expected checkpoint to have the members providers, replication, failover, staleReads, reconcile, tombstoneRetentionMs, got "retries"',
+    ],
+    [config([]), "expected checkpoint.providers to be an object, got an array"],
+    [config({}), "expected checkpoint.providers to have the member main, got none"],
+    [config({ mian: main }), 'expected checkpoint.providers to have the member main, got "mian"'],
+    [config({ main: undefined, backup: main }), "expected checkpoint.providers to have the member main"],
+    [config({ main: CANARY }), "expected checkpoint.providers.main to be an object, got a string of 14 characters"],
+    [
+      config({ main: { databasePath: CANARY } }),
+      'expected checkpoint.providers.main to have the member type, got "databasePath"',
+    ],
+    [
+      config({ main: { type: 7 } }),
+      "expected checkpoint.providers.main.type to be a factory function, or 1 to 64 of the characters a-z",
+    ],
+    [
+      config({ main, backup: { type: `../${CANARY}` } }),
+      "expected checkpoint.providers.backup.type to be a factory function",
+    ],
+    [config({ main, backup: { type: "Own" } }), "got a string of 3 characters"],
+    [config({ main, backup: null }), "expected checkpoint.providers.backup to be an object, got null"],
+    [
+      config({ main, [`${CANARY}!`]: main }),
+      "expected each name in checkpoint.providers to be 1 to 64 letters, digits, _ and -",
+    ],
+    [
+      config(JSON.parse(`{ "main": { "type": "own" }, "__proto__": { "type": "own" } }`)),
+      "expected each name in checkpoint.providers",
+    ],
+  ])("it is refused by the field, the expectation and the kind of what came: %#", (value, message) => {
+    expect(refusal(value)).toContain(message);
+  });
+
+  test("it is refused without what it says itself, when reading it throws", () => {
+    const throwing = {
+      get checkpoint(): never {
+        throw new RangeError(CANARY);
+      },
+    };
+    expect(refusal(throwing)).toBe("reading it threw an error");
+  });
+});
+
+describe("a factory's complaint about its options", () => {
+  const provider: Provider = {
+    name: "backup",
+    field: "checkpoint.providers.backup",
+    type: "own",
+    options: { type: "own", a: 1 },
+  };
+
+  function refusalOf(factory: (options: never) => unknown): CheckpointError {
+    try {
+      createProvider("read config /app/x.mjs", factory as never, provider);
+    } catch (error) {
+      expect(error).toMatchObject({ name: "CheckpointError", code: "INVALID_CONFIG" });
+      return error as CheckpointError;
+    }
+    return expect.unreachable("it was taken");
+  }
+
+  const throwing = (error: unknown) => () => {
+    throw error;
+  };
+
+  test("it is none where they are right: the factory gets them all", () => {
+    let given: unknown;
+    createProvider(
+      "read config",
+      ((options: unknown) => {
+        given = options;
+        return createStorage(scriptedDialect());
+      }) as never,
+      provider,
+    );
+    expect(given).toEqual({ type: "own", a: 1 });
+  });
+
+  test.each<[CheckpointError, string]>([
+    [
+      invalidArgument("options.poolSize", "a number", "x"),
+      "expected checkpoint.providers.backup.poolSize to be a number, got a string of 1 characters",
+    ],
+    [invalidArgument("options", "an object", 7), "expected checkpoint.providers.backup to be an object, got 7"],
+    [
+      new CheckpointError("INVALID_ARGUMENT", "expected options to have either url or pool"),
+      "expected checkpoint.providers.backup to have either url or pool",
+    ],
+    [new CheckpointError("INVALID_ARGUMENT", "no such host"), "checkpoint.providers.backup: no such host"],
+    [
+      new CheckpointError("INVALID_ARGUMENT", "expected optionsOfAll to be 1"),
+      "checkpoint.providers.backup: expected optionsOfAll to be 1",
+    ],
+  ])("it is told by the field of the config: %#", (error, message) => {
+    expect(refusalOf(throwing(error)).message).toBe(`read config /app/x.mjs: ${message}`);
+  });
+
+  test("it is told without its words where it is any other error", () => {
+    const error = refusalOf(throwing(new TypeError(CANARY)));
+    expect(error.message).toBe(
+      "read config /app/x.mjs: checkpoint.providers.backup: its factory threw an error of class TypeError",
+    );
+    expect(String(error.cause)).not.toContain(CANARY);
+    expect(refusalOf(throwing(CANARY)).message).toMatch(/its factory threw a string of 14 characters$/);
+  });
+
+  test.each<[unknown, string]>([
+    [undefined, "undefined"],
+    [{}, "an object"],
+    [Promise.resolve(), "a promise (opening is the first call's, not the factory's)"],
+  ])("it is ours where no storage came back: %#", (returned, kind) => {
+    expect(refusalOf(() => returned).message).toMatch(/call storage factory: expected it to return a storage, got /);
+    expect(refusalOf(() => returned).message).toContain(kind);
+  });
+});

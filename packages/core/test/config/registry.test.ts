@@ -1,0 +1,54 @@
+import { describe, expect, test } from "vitest";
+import { createStorage } from "../../src/checkpoints/storage.ts";
+import { createRegistry } from "../../src/config/registry.ts";
+import { scriptedDialect } from "../scripted-dialect.ts";
+
+const factory = () => createStorage(scriptedDialect());
+
+describe("a registry", () => {
+  test("it gives back what was registered, by type, in that order", () => {
+    const registry = createRegistry();
+    expect([registry.types(), registry.get("own")]).toEqual([[], undefined]);
+    registry.register("own", factory);
+    registry.register("another-1", () => factory());
+    expect(registry.get("own")).toBe(factory);
+    expect(registry.types()).toEqual(["own", "another-1"]);
+  });
+
+  test("it shares nothing with another registry", () => {
+    createRegistry().register("own", factory);
+    expect(createRegistry().types()).toEqual([]);
+  });
+
+  test("it refuses a type that is taken, even by the same factory", () => {
+    const registry = createRegistry();
+    registry.register("own", factory);
+    expect(() => registry.register("own", factory)).toThrow(
+      expect.objectContaining({
+        code: "INVALID_ARGUMENT",
+        message: 'register storage type: "own" is registered already',
+      }),
+    );
+  });
+
+  test.each(["", "Own", "-own", "1own", "own_2", "own/../x", "@own/x", "own ", "x".repeat(65), "__proto__", 7, null])(
+    "it refuses a type that is no name: %j",
+    (type) => {
+      const registry = createRegistry();
+      expect(() => registry.register(type as string, factory)).toThrow(
+        /^expected type to be 1 to 64 of the characters a-z/,
+      );
+      expect(registry.get(type as string)).toBeUndefined();
+    },
+  );
+
+  test("it refuses a factory that is no function", () => {
+    expect(() => createRegistry().register("own", {} as never)).toThrow(
+      "expected factory to be a function, got an object",
+    );
+  });
+
+  test("it takes the names of what every object has for types like others", () => {
+    expect(createRegistry().get("constructor")).toBeUndefined();
+  });
+});

@@ -1,0 +1,291 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { type Context, type ContextManager, context, metrics, ROOT_CONTEXT, trace } from "@opentelemetry/api";
+import {
+  AggregationTemporality,
+  InMemoryMetricExporter,
+  MeterProvider,
+  type MetricData,
+  PeriodicExportingMetricReader,
+} from "@opentelemetry/sdk-metrics";
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  type ReadableSpan,
+  SimpleSpanProcessor,
+} from "@opentelemetry/sdk-trace-base";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Dialect } from "../../src/checkpoints/dialect.ts";
+import { createStorage } from "../../src/checkpoints/storage.ts";
+import type { NamedAgentCheckpoint } from "../../src/contract/checkpoints.ts";
+import { recordBacklog, recordReplicated } from "../../src/database/telemetry.ts";
+import { failing, ScriptedError, scriptedDialect } from "../scripted-dialect.ts";
+
+let spans: InMemorySpanExporter;
+let numbers: InMemoryMetricExporter;
+let meters: MeterProvider;
+let tracers: BasicTracerProvider;
+
+/** The current span, as an SDK for Node keeps it. */
+function contextManager(): ContextManager {
+  const current = new AsyncLocalStorage<Context>();
+  const manager: ContextManager = {
+    active: () => current.getStore() ?? ROOT_CONTEXT,
+    with: (active, work, self, ...given) => current.run(active, () => work.apply(self as never, given)),
+    bind: (_active, target) => target,
+    enable: () => manager,
+    disable: () => manager,
+  };
+  return manager;
+}
+
+function register(): void {
+  spans = new InMemorySpanExporter();
+  numbers = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
+  tracers = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] });
+  meters = new MeterProvider({
+    readers: [new PeriodicExportingMetricReader({ exporter: numbers, exportIntervalMillis: 3_600_000 })],
+  });
+  trace.setGlobalTracerProvider(tracers);
+  metrics.setGlobalMeterProvider(meters);
+  context.setGlobalContextManager(contextManager());
+}
+
+beforeEach(register);
+afterEach(async () => {
+  await Promise.all([tracers.shutdown(), meters.shutdown()]);
+  for (const api of [trace, metrics, context]) api.disable();
+});
+
+const checkpoint = (members: Partial<NamedAgentCheckpoint> = {}): NamedAgentCheckpoint => ({
+  agentId: "agent",
+  name: "turn",
+  state: { a: 1 },
+  createdAt: 7,
+  ...members,
+});
+
+function open(script: Partial<Dialect> = {}, options: Parameters<typeof createStorage>[1] = {}) {
+  const dialect = scriptedDialect({ system: "other_sql", collection: "agent_checkpoints", ...script });
+  return createStorage(dialect, { retry: { maxRetries: 1, baseDelayMs: 1, jitterMaxMs: 0 }, ...options });
+}
+
+const COMMON = { "db.system.name": "other_sql", "waymark.provider": "main" };
+const STORE = { ...COMMON, "db.operation.name": "store checkpoint", "db.collection.name": "agent_checkpoints" };
+
+async function exported(): Promise<Map<string, MetricData>> {
+  await meters.forceFlush();
+  const all = numbers.getMetrics().at(-1)?.scopeMetrics ?? [];
+  return new Map(all.flatMap(({ metrics }) => metrics).map((metric) => [metric.descriptor.name, metric]));
+}
+
+const points = (metric: MetricData | undefined) =>
+  metric?.dataPoints.map(({ attributes, value }) => ({ attributes, value })) ?? [];
+
+const last = (): ReadableSpan => spans.getFinishedSpans().at(-1) as ReadableSpan;
+
+describe("a span", () => {
+  test("it says what was done where, and how large the state was", async () => {
+    await using storage = open();
+    await storage.storeCheckpoint(checkpoint());
+    expect(last()).toMatchObject({
+      name: "store checkpoint agent_checkpoints",
+      kind: 2, // client
+      status: { code: 0 },
+      attributes: { ...STORE, "waymark.state.bytes": 7 },
+    });
+  });
+
+  test("it says why a call failed, in codes", async () => {
+    const error = Object.assign(new ScriptedError("full"), { code: "53100" });
+    await using storage = open({ commit: () => Promise.reject(error) });
+    await expect(storage.storeCheckpoint(checkpoint())).rejects.toThrow();
+    expect(last().attributes).toMatchObject({ "error.type": "STORAGE_FULL", "db.response.status_code": "53100" });
+    expect(last()).toMatchObject({ status: { code: 2 }, events: [] });
+  });
+
+  test.each([{ code: "ECONNREFUSED" }, { code: "EHOSTUNREACH", syscall: "connect" }])(
+    "it takes no code of Node's for one of the database: %j",
+    async (members) => {
+      const error = Object.assign(new ScriptedError("other"), members);
+      await using storage = open({ list: () => Promise.reject(error) });
+      await expect(storage.listCheckpoints()).rejects.toThrow();
+      expect(Object.keys(last().attributes)).not.toContain("db.response.status_code");
+    },
+  );
+
+  test("it says how often the call was made again", async () => {
+    await using storage = open({ list: failing(1, "connection", async () => []) });
+    await storage.listCheckpoints();
+    expect(last()).toMatchObject({ status: { code: 0 }, attributes: { "waymark.retries": 1 } });
+  });
+
+  test("it is the parent of what the driver tells, and the child of what the caller does", async () => {
+    const tracer = trace.getTracer("test");
+    await using storage = open({
+      list: async () => {
+        tracer.startSpan("driver").end();
+        return [];
+      },
+    });
+    await storage.health(); // opened
+    spans.reset();
+    await tracer.startActiveSpan("caller", async (span) => {
+      await storage.listCheckpoints();
+      span.end();
+    });
+    const [driver, ours, caller] = spans.getFinishedSpans();
+    expect([driver?.name, ours?.name, caller?.name]).toEqual([
+      "driver",
+      "list checkpoints agent_checkpoints",
+      "caller",
+    ]);
+    expect(driver?.parentSpanContext?.spanId).toBe(ours?.spanContext().spanId);
+    expect(ours?.parentSpanContext?.spanId).toBe(caller?.spanContext().spanId);
+  });
+
+  test("it has the dialect's own name where that says no other, and no table", async () => {
+    await using storage = createStorage(scriptedDialect());
+    await storage.stats();
+    expect(last()).toMatchObject({ name: "count checkpoints", attributes: { "db.system.name": "scripted" } });
+  });
+});
+
+describe("a metric", () => {
+  test("it counts how long calls take, in the buckets of the conventions", async () => {
+    await using storage = open();
+    await storage.storeCheckpoint(checkpoint());
+    await storage.storeCheckpoint(checkpoint());
+    const duration = (await exported()).get("db.client.operation.duration");
+    expect(duration?.descriptor.unit).toBe("s");
+    expect(points(duration)).toMatchObject([
+      {
+        attributes: STORE,
+        value: { count: 2, buckets: { boundaries: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10] } },
+      },
+    ]);
+  });
+
+  test("it shows a failure that a retry has cured, which no result shows", async () => {
+    await using storage = open({ list: failing(1, "serialization", async () => []) });
+    await storage.listCheckpoints();
+    const all = await exported();
+    expect(points(all.get("waymark.retries"))).toMatchObject([
+      { attributes: { "db.operation.name": "list checkpoints", "error.type": "CONTENTION" }, value: 1 },
+    ]);
+    expect(points(all.get("db.client.operation.duration"))[0]?.attributes).not.toHaveProperty("error.type");
+  });
+
+  test("it shows the circuit, also before anything has happened to it", async () => {
+    let reachable = false;
+    await using storage = open(
+      {
+        ping: async () => {
+          if (!reachable) throw new ScriptedError("connection");
+        },
+      },
+      { retry: { maxRetries: 0 }, circuit: { failureThreshold: 2 } },
+    );
+    await storage.health();
+    expect(points((await exported()).get("waymark.circuit.state"))).toEqual([{ attributes: COMMON, value: 0 }]);
+    await storage.health();
+    expect(points((await exported()).get("waymark.circuit.state"))).toEqual([{ attributes: COMMON, value: 2 }]);
+    reachable = true;
+    await storage.health();
+    const all = await exported();
+    expect(points(all.get("waymark.circuit.state"))).toEqual([{ attributes: COMMON, value: 0 }]);
+    expect(points(all.get("waymark.circuit.transitions"))).toEqual([
+      { attributes: { ...COMMON, "waymark.circuit.state": "open" }, value: 1 },
+      { attributes: { ...COMMON, "waymark.circuit.state": "closed" }, value: 1 },
+    ]);
+  });
+
+  test("it shows what is replicated, and what is not yet", async () => {
+    recordReplicated("main", "backup", 3, 100);
+    recordReplicated("main", "backup", 2, 50);
+    recordBacklog("main", { rows: 7, bytes: 900, ageMs: 1_500 });
+    recordBacklog("backup", null);
+    const all = await exported();
+    const attributes = { "waymark.replication.from": "main", "waymark.replication.to": "backup" };
+    expect(points(all.get("waymark.replication.rows"))).toEqual([{ attributes, value: 5 }]);
+    expect(points(all.get("waymark.replication.bytes"))).toEqual([{ attributes, value: 150 }]);
+    const backlog = ["rows", "bytes", "age"].map((name) => points(all.get(`waymark.replication.backlog.${name}`)));
+    const main = { "waymark.provider": "main" };
+    expect(backlog).toEqual([7, 900, 1.5].map((value) => [{ attributes: main, value }]));
+  });
+});
+
+describe("an SDK", () => {
+  test("it may come after the storage, and be another one later", async () => {
+    for (const api of [trace, metrics]) api.disable();
+    await using storage = open();
+    await storage.storeCheckpoint(checkpoint());
+    for (let round = 0; round < 2; round++) {
+      for (const api of [trace, metrics, context]) api.disable();
+      register();
+      await storage.storeCheckpoint(checkpoint());
+      expect(spans.getFinishedSpans()).toHaveLength(1);
+      const all = await exported();
+      expect(points(all.get("db.client.operation.duration"))).toMatchObject([{ value: { count: 1 } }]);
+      expect(points(all.get("waymark.circuit.state"))).toMatchObject([{ value: 0 }]);
+    }
+  });
+
+  test("it does not make calls fail when it fails itself", async () => {
+    const broken = vi.fn(() => {
+      throw new TypeError("the exporter's own affair");
+    });
+    for (const api of [trace, metrics]) api.disable();
+    trace.setGlobalTracerProvider({ getTracer: broken });
+    metrics.setGlobalMeterProvider({ getMeter: broken });
+    await using storage = open();
+    expect(await storage.retrieveCheckpoint(await storage.storeCheckpoint(checkpoint()))).not.toBeNull();
+    expect(broken).toHaveBeenCalled();
+  });
+});
+
+test("no span and no metric shows a state, an id, a name, a label or a password", async () => {
+  const CANARY = "hunter2-canary";
+  const ids: string[] = [];
+  const quoting = (fault: ConstructorParameters<typeof ScriptedError>[0]) =>
+    Object.assign(new ScriptedError(fault, `Duplicate entry '${CANARY}'`), {
+      sql: CANARY,
+      parameters: [CANARY],
+      code: `${CANARY}://user:${CANARY}@host`,
+    });
+  let broken = false;
+  const dialect = scriptedDialect();
+  const breakable: Dialect = {
+    ...dialect,
+    commit: (change, signal) => (broken ? Promise.reject(quoting("connection")) : dialect.commit(change, signal)),
+    list: (query, signal) => (broken ? Promise.reject(quoting("other")) : dialect.list(query, signal)),
+  };
+  await using storage = createStorage(breakable, { retry: { maxRetries: 0 }, circuit: { failureThreshold: 1 } });
+  const canary = checkpoint({
+    agentId: CANARY,
+    namespace: CANARY,
+    name: CANARY,
+    metadata: { [CANARY]: CANARY },
+    state: { [CANARY]: CANARY },
+  });
+  ids.push(await storage.storeCheckpoint(canary));
+  await storage.storeCheckpoint({ ...canary, id: ids[0] as string, state: 1 }).catch(() => {}); // a conflict, whose message has the id
+  await storage.retrieveLatestCheckpoint(CANARY, { namespace: CANARY });
+  await storage.listCheckpoints({ agentId: CANARY, name: CANARY, metadata: { [CANARY]: CANARY } });
+  await storage.retrieveCheckpoint(ids[0] as string);
+  await storage.deleteAgent(CANARY);
+  broken = true;
+  await storage.listCheckpoints({ agentId: CANARY }).catch(() => {});
+  await storage.storeCheckpoint(canary).catch(() => {});
+  await storage.storeCheckpoint(canary).catch(() => {});
+  const told = spans.getFinishedSpans().map(({ name, attributes, events, status, links }) => ({
+    name,
+    attributes,
+    events,
+    status,
+    links,
+  }));
+  const all = JSON.stringify([told, [...(await exported()).values()]]);
+  expect(all).toContain("UNAVAILABLE");
+  expect(all).not.toContain(CANARY);
+  for (const id of ids) expect(all).not.toContain(id);
+});
