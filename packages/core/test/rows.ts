@@ -45,7 +45,7 @@ export class Line {
   async store(state: unknown): Promise<StoredChain> {
     const like: Snapshot | undefined = this.last?.snapshot;
     const id = idOf(this.rows.size);
-    const next = await packNext(id, takeSnapshot(state, { like }), this.last);
+    const next = await packNext(id, takeSnapshot(state, { base: like }), this.last);
     this.rows.set(id, rowOf(id, next));
     this.last = next.chain;
     return next.chain;

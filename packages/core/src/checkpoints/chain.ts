@@ -1,15 +1,15 @@
-import type { PieceList } from "../codec/delta.ts";
+import type { ChunkList } from "../codec/delta.ts";
 import {
-  ANCHOR,
   DamagedState,
-  type OpenedState,
-  openState,
   type PackedState,
   packSnapshot,
-  type Snapshot,
+  SKIP_DELTA_SUFFIX,
   UnknownEncoding,
+  type UnpackedState,
+  unpackState,
   verifySnapshot,
-} from "../codec/snapshot.ts";
+} from "../codec/format.ts";
+import type { Snapshot } from "../codec/snapshot.ts";
 import type { Dialect, Row, RowHead } from "./dialect.ts";
 
 /**
@@ -71,7 +71,7 @@ export function nextBase(chain: StoredChain): { base: StoredChain; anchor: boole
 }
 
 function isAnchor({ baseId, encoding }: Row): boolean {
-  return baseId === null || encoding.endsWith(ANCHOR); // also of an encoding that is not known
+  return baseId === null || encoding.endsWith(SKIP_DELTA_SUFFIX); // also of an encoding that is not known
 }
 
 /** Whether a difference is worth it at all. */
@@ -165,18 +165,18 @@ export async function findState(
 async function readRows(rows: readonly Row[], also: (row: Row) => boolean): Promise<StoredChain[]> {
   const found: StoredChain[] = [];
   const lastAnchor = rows.findIndex(isAnchor);
-  let pieces: PieceList | null = null;
+  let pieces: ChunkList | null = null;
   let chain = { rows: 0, sinceAnchor: 0, storedBytes: 0, compression: 1 };
   let anchor: StoredChain | null = null;
-  const opening = rows.map((row) => openState(row, row.baseId === null));
+  const opening = rows.map((row) => unpackState(row, row.baseId === null));
   for (const one of opening) one.catch(() => {}); // told below, when it is its turn
   for (let index = rows.length - 1; index >= 0; index--) {
     const row = rows[index] as Row;
     const { id, baseId, state, stateBytes } = row;
     try {
       if (pieces === null && baseId !== null) throw new DamagedState("what it is a difference to is not there");
-      const opened = (await opening[index]) as OpenedState;
-      pieces = await opened.on(pieces);
+      const opened = (await opening[index]) as UnpackedState;
+      pieces = await opened.applyTo(pieces);
       chain = {
         rows: chain.rows + 1,
         sinceAnchor: isAnchor(row) ? 0 : chain.sinceAnchor + 1,

@@ -1,13 +1,6 @@
 import { setImmediate } from "node:timers/promises";
-import {
-  DamagedState,
-  EncryptionMismatch,
-  type Snapshot,
-  sameState,
-  stateOf,
-  takeSnapshot,
-  UnknownEncoding,
-} from "../codec/snapshot.ts";
+import { DamagedState, EncryptionMismatch, UnknownEncoding } from "../codec/format.ts";
+import { decodeSnapshot, type Snapshot, sameContent, takeSnapshot } from "../codec/snapshot.ts";
 import { MalformedText, UnsupportedValue } from "../codec/values.ts";
 import type {
   AgentCheckpointListItem,
@@ -296,7 +289,7 @@ export class DialectStorage implements CheckpointStorage {
     if (standsFor(this.dialect, existing, row.digest)) return true;
     // Another version may have cut the same text into other pieces.
     const stored = await findState(this.dialect, row.id, signal);
-    return stored !== null && sameState(stored.snapshot, snapshot);
+    return stored !== null && sameContent(stored.snapshot, snapshot);
   }
 
   async retrieveCheckpoint(id: string, options: ReadOptions = {}): Promise<StoredAgentCheckpoint | null> {
@@ -354,7 +347,7 @@ export class DialectStorage implements CheckpointStorage {
   #checkpointOf(row: RowHead, { snapshot }: StoredChain): StoredAgentCheckpoint {
     idClock.observe(row.id);
     try {
-      return { ...toItem(row, decodeMetadataOf(row)), state: stateOf(snapshot) };
+      return { ...toItem(row, decodeMetadataOf(row)), state: decodeSnapshot(snapshot) };
     } catch (error) {
       throw unreadable("retrieve checkpoint", row.id, error);
     }
@@ -728,7 +721,7 @@ export class DialectStorage implements CheckpointStorage {
   ): Promise<boolean> {
     if (!haveSameHead(here, row)) return false;
     const [state, other] = [await findState(this.dialect, here.id, signal), await read()];
-    return state !== null && other !== null && sameState(state.snapshot, other);
+    return state !== null && other !== null && sameContent(state.snapshot, other);
   }
 
   async #reclaim(operation: string, signal: AbortSignal | undefined): Promise<void> {
@@ -789,7 +782,7 @@ function within(agentId: string, namespace: string | undefined): Pick<RowQuery, 
 function snapshotOf(field: string, state: unknown, like: Snapshot | undefined, freeze: boolean): Snapshot {
   const operation = field === "state" ? "store checkpoint" : "append writes";
   try {
-    return takeSnapshot(state, { like, freeze });
+    return takeSnapshot(state, { base: like, freeze });
   } catch (error) {
     if (error instanceof UnsupportedValue) {
       throw new CheckpointError("UNSUPPORTED_VALUE", `${operation}: ${error.message.replace(/^state/, field)}`);

@@ -1,4 +1,5 @@
-import { openState, type Snapshot, type StoredState, stateOf, verifySnapshot } from "../codec/snapshot.ts";
+import { type StoredState, unpackState, verifySnapshot } from "../codec/format.ts";
+import { decodeSnapshot, type Snapshot } from "../codec/snapshot.ts";
 import type { CheckpointWrite } from "../contract/checkpoints.ts";
 import type { CheckedWrite } from "./arguments.ts";
 import { packWhole } from "./chain.ts";
@@ -69,8 +70,8 @@ function complement(id: string): string {
 /** @throws DamagedState, UnknownEncoding, EncryptionMismatch, MalformedText */
 export async function readWrite(row: WriteRow & Pick<StoredState, "unreadable">): Promise<RankedWrite> {
   const { taskId, index, channel, taskPath, rank } = row;
-  const pieces = await (await openState(row, true)).on(null);
-  const value = stateOf(verifySnapshot(pieces, row));
+  const pieces = await (await unpackState(row, true)).applyTo(null);
+  const value = decodeSnapshot(verifySnapshot(pieces, row));
   return { write: { taskId, index, channel, value, ...(taskPath === "" ? {} : { taskPath }) }, rank };
 }
 

@@ -1,203 +1,112 @@
 import { hash } from "node:crypto";
+import { type Chunk, joinLists, makeChunk, type TextOrChunk } from "./chunk.ts";
 import {
-  type Beginning,
-  type CutArray,
+  type ChunkedArray,
+  elementMemo,
   isObject,
-  type Known,
-  knownElement,
-  learnHistory,
-  learnOnSecondSight,
-  recognised,
+  type Memo,
+  memoOf,
+  rememberArray,
+  rememberOnSecondSight,
+  type UnchangedPrefix,
 } from "./memo.ts";
-import type { EncodedValue } from "./values.ts";
+import { MAX_CONTAINER_CHUNK, MIN_OWN_CHUNK, sizeOf } from "./size.ts";
 
 /**
- * A state's text in pieces, which joined are exactly the text. It is cut where its structure is, so that what did not
- * change from one turn to the next is a piece that did not change: an element of a long array, a member of a large object.
- * What is long and has no structure (strings, lists of numbers, byte arrays) is cut by its content.
+ * Splits a state's text into chunks at the boundaries of its structure: an element of a long array, a member of a large
+ * object. So what did not change from one turn to the next is a chunk that did not change. Long text without structure
+ * (strings, lists of numbers, byte arrays) is split by content (content-defined chunking).
+ *
+ * A state's digest is made of the names of its chunks: with another rule for boundaries the same state has another digest.
  */
-export class Piece {
-  /** The length as UTF-8. */
-  readonly bytes: number;
-  /** Stands for the content: the same for the same text, and for no other. */
-  readonly name: string;
-  /** What was read is decoded when somebody asks for it: most of a state never is, piece by piece. */
-  #utf8: Buffer | null;
-  #text: string | null;
 
-  constructor(name: string, bytes: number, text: string | null, utf8: Buffer | null) {
-    this.name = name;
-    this.bytes = bytes;
-    this.#text = text;
-    this.#utf8 = utf8;
-  }
+/** Depth down to which objects and arrays are split by structure; below it they are split by content. */
+const MAX_SPLIT_DEPTH = 12;
+/** A state with more levels is split by content alone: `JSON.stringify` needs all of the stack. */
+const MAX_SPLIT_LEVELS = 200;
+/** Bounds of a chunk split by content, in characters; only the last may be shorter. Text without structure: 3,000 on average. */
+const MIN_TEXT_CHUNK = 1_024;
+const MAX_TEXT_CHUNK = 8_192;
+/** One position in 2,048 is a boundary. */
+const BOUNDARY_MASK = 0xffe0_0000;
+/** Characters before a position that its hash is made of. */
+const WINDOW_CHARACTERS = 32;
+/** Shorter lists of chunks are copied one by one. */
+const OWN_LIST_FROM = 32;
+/** Shorter arrays are chunked again each time. */
+const REMEMBERED_FROM_ELEMENTS = 16;
 
-  get text(): string {
-    this.#text ??= (this.#utf8 as Buffer).toString("utf8");
-    this.#utf8 = null;
-    return this.#text;
-  }
-
-  /** The SHA-256 of the UTF-8, in base64; `null` of a short one. */
-  get hash(): string | null {
-    return this.name.startsWith("#") ? this.name.slice(1) : null;
-  }
-
-  /** `null`: it was not read, or was decoded. */
-  get utf8(): Buffer | null {
-    return this.#utf8;
-  }
-
-  /** What it takes in memory, about: ASCII text is one byte a character, else two; and this object, and its name. */
-  get memoryBytes(): number {
-    if (this === COMMA) return 0;
-    const wide = this.#text !== null && this.#text.length < this.bytes;
-    return (wide ? 2 * (this.#text as string).length : this.bytes) + PIECE_MEMORY_BYTES;
-  }
+/** A state as plain JSON data. */
+export interface ChunkerInput {
+  readonly tree: unknown;
+  /** Long arrays in it that begin as they did in the last state. */
+  readonly prefixes: ReadonlyMap<object, UnchangedPrefix>;
+  /** Number of levels. */
+  readonly levels: number;
 }
 
-/** Containers up to this size are one piece, in characters as {@link sizeOf} estimates them. */
-const OPEN_ABOVE = 4_096;
-/** How deep containers are opened: what is below has pieces cut by content. */
-const MAX_OPEN = 12;
-/** A state with more levels is not opened at all: `JSON.stringify` needs all of the stack. */
-const MAX_LEVELS = 200;
-/** Smaller neighbours are put together. */
-const SMALL_BELOW = 128;
-/** Pieces cut by content: none is shorter but the last, none longer. Without structure 3,000 characters on average. */
-const CUT_FROM = 1_024;
-const CUT_AT_LATEST = 8_192;
-/** One in 2,048 places is a cut. */
-const CUT_MASK = 0xffe0_0000;
-/** The hash of a place is made of this many characters before it. */
-const WINDOW = 32;
-/** Shorter texts are their own name: a hash would be longer. */
-const NAMED_BY_HASH_FROM = 32;
-const PIECE_MEMORY_BYTES = 120;
-
-/** `text` may be a part of a longer one: the piece does not hold on to that. */
-export function makePiece(text: string): Piece {
-  if (text === ",") return COMMA;
-  if (text.length < NAMED_BY_HASH_FROM) {
-    return new Piece(`${text.length}:${text}`, Buffer.byteLength(text), text, null);
-  }
-  const utf8 = Buffer.from(text, "utf8");
-  return new Piece(hashName(utf8), utf8.byteLength, utf8.toString("utf8"), null);
+export interface ChunkedText {
+  readonly parts: readonly TextOrChunk[];
+  /** Updates of memos, to be called with the chunks of all parts once these are made. */
+  readonly memoUpdates: readonly MemoUpdate[];
 }
 
-/** Between any two elements: one object for all of them. */
-const COMMA = new Piece("1:,", 1, ",", null);
+type MemoUpdate = (chunks: readonly Chunk[]) => void;
 
-/** A piece that was read. Bytes that are no UTF-8 have another name than the text that they become. */
-export function pieceOf(utf8: Buffer): Piece {
-  // Of so many bytes there are characters enough, whatever they are.
-  if (utf8.byteLength >= NAMED_BY_HASH_FROM * 3) return new Piece(hashName(utf8), utf8.byteLength, null, utf8);
-  const text = utf8.toString("utf8");
-  if (text.length < NAMED_BY_HASH_FROM) return makePiece(text);
-  return new Piece(hashName(utf8), utf8.byteLength, text, utf8);
+/** Splits the text of plain JSON data. */
+export function chunkTree({ tree, prefixes, levels }: ChunkerInput): ChunkedText {
+  const chunker = new Chunker(prefixes, levels > MAX_SPLIT_LEVELS ? MAX_SPLIT_DEPTH : 0);
+  const memo = isObject(tree) ? memoOf(tree) : undefined;
+  if (memo === undefined || !chunker.addRemembered(tree as object, memo)) chunker.addValue(tree, sizeOf(tree, memo));
+  return chunker;
 }
 
-function hashName(utf8: Buffer): string {
-  return `#${hash("sha256", utf8, "base64")}`;
-}
-
-export function textOfPieces(pieces: readonly Piece[]): string {
-  return utf8Known(pieces)?.toString("utf8") ?? pieces.map(({ text }) => text).join("");
-}
-
-export function utf8OfPieces(pieces: readonly Piece[]): Buffer {
-  return utf8Known(pieces) ?? Buffer.from(pieces.map(({ text }) => text).join(""), "utf8");
-}
-
-function utf8Known(pieces: readonly Piece[]): Buffer | null {
-  const parts: Buffer[] = [];
-  for (const { utf8 } of pieces) {
-    if (utf8 === null) return null;
-    parts.push(utf8);
-  }
-  return Buffer.concat(parts);
-}
-
-/** Fresh text, or pieces that are known already. */
-export type Part = string | Piece;
-
-export interface CutText {
-  readonly parts: readonly Part[];
-  /** What is to be known by these parts, once they are pieces. */
-  readonly claims: readonly Claim[];
-}
-
-/** Told the pieces of all parts. */
-type Claim = (pieces: readonly Piece[]) => void;
-
-/** The text of plain JSON data in parts. */
-export function cutTree({ tree, beginnings, levels }: Omit<EncodedValue, "form">): CutText {
-  const cutter = new Cutter(beginnings, levels > MAX_LEVELS ? MAX_OPEN : 0);
-  const known = isObject(tree) ? recognised(tree) : undefined;
-  if (known === undefined || !cutter.known(tree as object, known)) cutter.fresh(tree, sizeOf(tree, known));
-  return cutter;
-}
-
-export function asPiece(part: Part): Piece {
-  return typeof part === "string" ? makePiece(part) : part;
-}
-
-/** Whether the value, as an element or member of a larger one, is a piece of its own. */
-export function isOnePiece(value: unknown): boolean {
-  const size = sizeOf(value);
-  return size >= SMALL_BELOW && size <= OPEN_ABOVE;
-}
-
-const MAX_ARGUMENTS = 4_096;
-/** Shorter lists of parts are copied one by one. */
-const LIST_FROM_PARTS = 32;
-/** Arrays of fewer elements are cut again each time. */
-const HISTORY_FROM_ELEMENTS = 16;
-
-class Cutter implements CutText {
-  readonly claims: Claim[] = [];
-  readonly #beginnings: ReadonlyMap<object, Beginning>;
-  /** How many containers are open. */
+class Chunker implements ChunkedText {
+  readonly memoUpdates: MemoUpdate[] = [];
+  readonly #prefixes: ReadonlyMap<object, UnchangedPrefix>;
+  /** Number of objects and arrays around the value at hand. */
   #depth: number;
-  /** Whether texts are made pieces at once: what is frozen keeps them. */
+  /** Whether text becomes chunks at once: a frozen value keeps its chunks. */
   readonly #frozen: boolean;
-  /** Finished parts in lists, so that long ones are not copied one by one; and those after them. */
-  readonly #lists: (readonly Part[])[] = [];
+  /** Finished parts in lists, so that long ones are not copied one by one; `#last` has those that follow. */
+  readonly #lists: (readonly TextOrChunk[])[] = [];
   #inLists = 0;
-  #last: Part[] = [];
+  #last: TextOrChunk[] = [];
 
-  constructor(beginnings: ReadonlyMap<object, Beginning>, depth: number, frozen = false) {
-    this.#beginnings = beginnings;
+  constructor(prefixes: ReadonlyMap<object, UnchangedPrefix>, depth: number, frozen = false) {
+    this.#prefixes = prefixes;
     this.#depth = depth;
     this.#frozen = frozen;
   }
 
-  get parts(): readonly Part[] {
-    return joinLists<Part>([...this.#lists, this.#last]);
+  get parts(): readonly TextOrChunk[] {
+    return joinLists<TextOrChunk>([...this.#lists, this.#last]);
   }
 
-  /** Returns whether nothing in the value is a piece of its own. */
-  fresh(value: unknown, size: number): boolean {
-    if (size <= OPEN_ABOVE || !isObject(value) || this.#depth >= MAX_OPEN) {
-      this.#text(textOf(value));
+  /** Adds a value. Returns whether nothing in it is a chunk of its own. */
+  addValue(value: unknown, size: number): boolean {
+    if (size <= MAX_CONTAINER_CHUNK || !isObject(value) || this.#depth >= MAX_SPLIT_DEPTH) {
+      this.#addText(textOf(value));
       return true;
     }
     this.#depth += 1;
-    const flat = Array.isArray(value) ? this.#array(value) : this.#object(value as Readonly<Record<string, unknown>>);
+    const flat = Array.isArray(value)
+      ? this.#addArray(value)
+      : this.#addObject(value as Readonly<Record<string, unknown>>);
     this.#depth -= 1;
     return flat;
   }
 
-  /** `false`: its pieces are not known. */
-  known(value: object, known: Known): boolean {
-    if (known.pieces === null) {
-      if (known.copy !== null) return false;
-      const cutter = new Cutter(this.#beginnings, this.#depth, true);
-      cutter.fresh(value, sizeOf(value, known));
-      known.pieces = cutter.parts as readonly Piece[];
-      for (const claim of cutter.claims) claim(known.pieces);
+  /** Adds the remembered chunks of a value. `false`: there are none. */
+  addRemembered(value: object, memo: Memo): boolean {
+    if (memo.chunks === null) {
+      if (memo.shadow !== null) return false;
+      const chunker = new Chunker(this.#prefixes, this.#depth, true);
+      chunker.addValue(value, sizeOf(value, memo));
+      memo.chunks = chunker.parts as readonly Chunk[];
+      for (const update of chunker.memoUpdates) update(memo.chunks);
     }
-    this.#add(known.pieces);
+    this.#addChunks(memo.chunks);
     return true;
   }
 
@@ -205,119 +114,119 @@ class Cutter implements CutText {
     return this.#inLists + this.#last.length;
   }
 
-  #add(pieces: readonly Piece[]): void {
-    if (pieces.length < LIST_FROM_PARTS) {
-      for (const piece of pieces) this.#last.push(piece);
+  #addChunks(chunks: readonly Chunk[]): void {
+    if (chunks.length < OWN_LIST_FROM) {
+      for (const chunk of chunks) this.#last.push(chunk);
       return;
     }
-    this.#lists.push(this.#last, pieces);
-    this.#inLists += this.#last.length + pieces.length;
+    this.#lists.push(this.#last, chunks);
+    this.#inLists += this.#last.length + chunks.length;
     this.#last = [];
   }
 
-  #value(value: unknown, size: number, known: Known | undefined): void {
-    if (known !== undefined && this.known(value as object, known)) return;
+  #addElement(value: unknown, size: number, memo: Memo | undefined): void {
+    if (memo !== undefined && this.addRemembered(value as object, memo)) return;
     const from = this.#count;
-    const flat = this.fresh(value, size);
-    if (!isObject(value) || !flat) return; // a copy of one that has pieces inside would be a copy of them too
-    const learned = known ?? learnOnSecondSight(value);
-    if (learned === undefined) return;
+    const flat = this.addValue(value, size);
+    if (!isObject(value) || !flat) return; // its members have chunks and copies of their own
+    const remembered = memo ?? rememberOnSecondSight(value);
+    if (remembered === undefined) return;
     const to = this.#count;
-    this.claims.push((pieces) => {
-      learned.pieces = pieces.slice(from, to);
+    this.memoUpdates.push((chunks) => {
+      remembered.chunks = chunks.slice(from, to);
     });
   }
 
-  /** Each element is a piece, and each run of small ones. */
-  #array(array: readonly unknown[]): boolean {
+  /** Adds an array: each element is a chunk, and each run of small ones. */
+  #addArray(array: readonly unknown[]): boolean {
     const start = this.#count;
-    const found = this.#beginnings.get(array);
-    const beginning = found?.cut.pieces === found?.pieces ? found : undefined;
-    const ends: number[] = beginning?.cut.ends ?? [];
-    if (beginning !== undefined) {
-      beginning.cut.pieces = null; // from here on it is changed
-      ends.length = beginning.length;
+    const found = this.#prefixes.get(array);
+    const prefix = found?.chunked.chunks === found?.chunks ? found : undefined;
+    const ends: number[] = prefix?.chunked.ends ?? [];
+    if (prefix !== undefined) {
+      prefix.chunked.chunks = null; // it is being updated from here on
+      ends.length = prefix.length;
     }
     while (ends.length > 0 && ends.at(-1) === -1) ends.pop();
     let from = ends.length;
-    if (beginning !== undefined) {
-      const { first } = beginning.cut;
-      this.#add(beginning.pieces.slice(first, first + (ends.at(-1) ?? 0)));
+    if (prefix !== undefined) {
+      const { first } = prefix.chunked;
+      this.#addChunks(prefix.chunks.slice(first, first + (ends.at(-1) ?? 0)));
     }
     let pending = from === 0 ? "[" : from < array.length ? "," : "";
-    // What is as it was, after the last one that is a piece, is small.
-    while (ends.length < (beginning?.length ?? 0)) ends.push(-1);
+    // Unchanged elements after the last one that is a chunk are small.
+    while (ends.length < (prefix?.length ?? 0)) ends.push(-1);
     for (let at = ends.length; at < array.length; at++) {
       const element = array[at];
-      const known = isObject(element) ? recognised(element) : undefined;
-      const size = sizeOf(element, known);
+      const memo = isObject(element) ? memoOf(element) : undefined;
+      const size = sizeOf(element, memo);
       ends.push(-1);
-      if (size < SMALL_BELOW) continue;
+      if (size < MIN_OWN_CHUNK) continue;
       if (from < at) pending += `${textBetween(array, from, at)},`;
-      this.#text(pending);
-      this.#value(element, size, known);
+      this.#addText(pending);
+      this.#addElement(element, size, memo);
       ends[at] = this.#count - start;
       pending = at + 1 < array.length ? "," : "";
       from = at + 1;
     }
-    this.#text(`${pending}${textBetween(array, from, array.length)}]`);
-    if (array.length >= HISTORY_FROM_ELEMENTS && from > 0) this.#learn(array, ends, start, beginning);
+    this.#addText(`${pending}${textBetween(array, from, array.length)}]`);
+    if (array.length >= REMEMBERED_FROM_ELEMENTS && from > 0) this.#rememberArray(array, ends, start, prefix);
     return from === 0;
   }
 
-  #learn(array: readonly unknown[], ends: number[], start: number, beginning: Beginning | undefined): void {
-    const known = beginning?.cut.known ?? [];
-    known.length = beginning?.length ?? 0;
-    const mixed = array.length <= 4 * (this.#count - start); // else copies of small ones take more than they save
-    for (let at = known.length; at < array.length; at++) {
+  #rememberArray(array: readonly unknown[], ends: number[], start: number, prefix: UnchangedPrefix | undefined): void {
+    const memos = prefix?.chunked.memos ?? [];
+    memos.length = prefix?.length ?? 0;
+    const mixed = array.length <= 4 * (this.#count - start); // else copies of small elements take more than they save
+    for (let at = memos.length; at < array.length; at++) {
       const element = array[at];
-      const small = mixed && ends[at] === -1 && isObject(element) && recognised(element) === undefined;
-      known.push(small ? learnOnSecondSight(element) : knownElement(element));
+      const small = mixed && ends[at] === -1 && isObject(element) && memoOf(element) === undefined;
+      memos.push(small ? rememberOnSecondSight(element) : elementMemo(element));
     }
-    const cut: CutArray = beginning?.cut ?? { elements: [], known, ends, pieces: null, first: 0 };
-    cut.elements.length = beginning?.length ?? 0;
-    for (let at = cut.elements.length; at < array.length; at++) cut.elements.push(array[at]);
-    learnHistory(array, cut);
-    this.claims.push((pieces) => {
-      cut.pieces = pieces;
-      cut.first = start;
+    const chunked: ChunkedArray = prefix?.chunked ?? { elements: [], memos, ends, chunks: null, first: 0 };
+    chunked.elements.length = prefix?.length ?? 0;
+    for (let at = chunked.elements.length; at < array.length; at++) chunked.elements.push(array[at]);
+    rememberArray(array, chunked);
+    this.memoUpdates.push((chunks) => {
+      chunked.chunks = chunks;
+      chunked.first = start;
     });
   }
 
-  /** Each member that is not small is a piece; the keys and small members between two of them are one. */
-  #object(object: Readonly<Record<string, unknown>>): boolean {
+  /** Adds an object: each member that is not small is a chunk; the keys and small members between two of them are one. */
+  #addObject(object: Readonly<Record<string, unknown>>): boolean {
     let flat = true;
     let pending = "{";
     let separator = "";
     for (const key of Object.keys(object)) {
       const member = object[key];
-      const known = isObject(member) ? recognised(member) : undefined;
-      const size = sizeOf(member, known);
+      const memo = isObject(member) ? memoOf(member) : undefined;
+      const size = sizeOf(member, memo);
       pending += `${separator}${JSON.stringify(key)}:`;
       separator = ",";
-      if (size < SMALL_BELOW) {
+      if (size < MIN_OWN_CHUNK) {
         pending += textOf(member);
         continue;
       }
-      this.#text(pending);
-      this.#value(member, size, known);
+      this.#addText(pending);
+      this.#addElement(member, size, memo);
       pending = "";
       flat = false;
     }
-    this.#text(`${pending}}`);
+    this.#addText(`${pending}}`);
     return flat;
   }
 
-  #text(text: string): void {
+  #addText(text: string): void {
     if (text === "") return;
-    if (text.length <= CUT_AT_LATEST) {
-      this.#last.push(this.#frozen ? makePiece(text) : text);
+    if (text.length <= MAX_TEXT_CHUNK) {
+      this.#last.push(this.#frozen ? makeChunk(text) : text);
       return;
     }
     for (let from = 0; from < text.length; ) {
-      const to = cutAfter(text, from);
+      const to = endOfTextChunk(text, from);
       const part = text.slice(from, to);
-      this.#last.push(this.#frozen ? makePiece(part) : part);
+      this.#last.push(this.#frozen ? makeChunk(part) : part);
       from = to;
     }
   }
@@ -327,15 +236,7 @@ function textBetween(array: readonly unknown[], from: number, to: number): strin
   return from === to ? "" : textOf(array.slice(from, to)).slice(1, -1);
 }
 
-/** Lists one after the other. Copies memory, in parts, since a call takes only so many arguments. */
-export function joinLists<Item>(lists: readonly (readonly Item[])[]): Item[] {
-  let joined: Item[] = [];
-  for (let at = 0; at < lists.length; at += MAX_ARGUMENTS)
-    joined = joined.concat(...lists.slice(at, at + MAX_ARGUMENTS));
-  return joined;
-}
-
-/** A getter or proxy may turn into something else after it was looked at. */
+/** Writes a value that was found to be JSON. A getter or proxy may give something else this time: then it throws. */
 function textOf(value: unknown): string {
   const text: unknown = stringify(value);
   if (typeof text !== "string") throw new TypeError("a value that has changed");
@@ -346,7 +247,7 @@ function stringify(value: unknown): unknown {
   try {
     return JSON.stringify(value);
   } catch (error) {
-    // At some 2,700 levels it may take more stack than there is, where the same written in JavaScript does not.
+    // At some 2,700 levels it may need more stack than there is; the same in JavaScript does not.
     if (error instanceof RangeError && /call stack/i.test(error.message)) return deepText(value);
     throw error;
   }
@@ -365,54 +266,29 @@ function deepText(value: unknown): string {
   return `{${text}}`;
 }
 
-/** How long the text is, about, and more than {@link OPEN_ABOVE} if it is longer than that. */
-function sizeOf(value: unknown, known?: Known): number {
-  if (known !== undefined && known.size >= 0) return known.size;
-  const size = OPEN_ABOVE + 1 - rest(value, OPEN_ABOVE + 1);
-  if (known !== undefined) known.size = size;
-  return size;
-}
-
-/** What is left of `room` characters after the value's text: exact enough where it matters, the same for the same value. */
-function rest(value: unknown, room: number): number {
-  if (typeof value === "string") return room - value.length - 2;
-  if (typeof value !== "object") return room - 8;
-  if (value === null) return room - 4;
-  let left = room - 2;
-  if (Array.isArray(value)) {
-    for (let at = 0; at < value.length && left > 0; at++) left = rest(value[at], left) - 1;
-    return left;
-  }
-  for (const key of Object.keys(value)) {
-    left = rest((value as Record<string, unknown>)[key], left - key.length - 4);
-    if (left <= 0) return left;
-  }
-  return left;
-}
-
 /**
- * Where the piece that begins at `from` ends: behind a place whose hash has eleven zeros. The hash is of the characters just
- * before the place, so after an insertion the same places are found again (gear hash, as in FastCDC: Xia et al., USENIX ATC
- * 2016).
+ * Finds the end of the chunk that begins at `from`: behind a position whose hash has eleven zeros. The hash is of the
+ * characters just before the position, so after an insertion the same positions are found again (gear hash, as in FastCDC:
+ * Xia et al., USENIX ATC 2016).
  */
-function cutAfter(text: string, from: number): number {
-  const latest = from + CUT_AT_LATEST;
-  if (text.length - from <= CUT_FROM) return text.length;
+function endOfTextChunk(text: string, from: number): number {
+  const latest = from + MAX_TEXT_CHUNK;
+  if (text.length - from <= MIN_TEXT_CHUNK) return text.length;
   let hashed = 0;
   const end = Math.min(latest, text.length);
-  for (let at = from + CUT_FROM - WINDOW; at < end; at++) {
+  for (let at = from + MIN_TEXT_CHUNK - WINDOW_CHARACTERS; at < end; at++) {
     hashed = ((hashed << 1) + (GEAR[text.charCodeAt(at) & 0xff] as number)) | 0;
-    if ((hashed & CUT_MASK) === 0 && at >= from + CUT_FROM) return afterCharacter(text, at + 1);
+    if ((hashed & BOUNDARY_MASK) === 0 && at >= from + MIN_TEXT_CHUNK) return afterSurrogatePair(text, at + 1);
   }
-  return afterCharacter(text, end);
+  return afterSurrogatePair(text, end);
 }
 
-/** Not between the halves of a character: each piece is UTF-8 by itself. */
-function afterCharacter(text: string, at: number): number {
+/** Moves a boundary out of a surrogate pair: each chunk is UTF-8 by itself. */
+function afterSurrogatePair(text: string, at: number): number {
   return at < text.length && (text.charCodeAt(at) & 0xfc00) === 0xdc00 ? at + 1 : at;
 }
 
-/** A fixed random number for each byte: it decides where texts are cut, so it never changes. */
+/** A fixed random number for each byte. It decides where texts are split, so it never changes. */
 const GEAR = Int32Array.from({ length: 256 }, (_, byte) =>
   hash("sha256", `waymark gear ${byte}`, "buffer").readInt32LE(),
 );

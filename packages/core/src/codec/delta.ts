@@ -1,30 +1,31 @@
-import { joinLists, type Part, type Piece, utf8OfPieces } from "./chunker.ts";
+import { type Chunk, joinLists, type TextOrChunk, utf8OfChunks } from "./chunk.ts";
 
-/** Where two lists of pieces are the same: `count` pieces from `at` in the one, from `from` in the other. */
+/** A run of chunks that two lists have in common: `count` chunks from `at` in the one, from `from` in the other. */
 export interface Run {
   readonly at: number;
   readonly from: number;
   readonly count: number;
 }
 
-/** How far around a difference its end is looked for first. */
+/** Number of chunks around a difference in which its end is looked for first. */
 const NEARBY = 12;
+/** Shorter chunks (a comma, a key) are everywhere. */
 const DISTINCT_FROM_BYTES = 32;
 
 /**
- * Runs of pieces that are the same in both lists, in the order of `target`. Most often the lists are the same but for a
- * few places, and these are found by going through both at once; what has moved is found by its text.
+ * Finds the runs of chunks that both lists have, in the order of `target`. Most often the lists differ in a few positions
+ * only, which are found by walking both at once; chunks that have moved are found by their text.
  */
-export function alignPieces(target: readonly Part[], base: readonly Piece[]): Run[] {
+export function alignChunks(target: readonly TextOrChunk[], base: readonly Chunk[]): Run[] {
   const runs: Run[] = [];
   const byName = !target.some((part) => typeof part === "string");
-  let places: Map<string, number> | null = null;
+  let positions: Map<string, number> | null = null;
   let at = 0;
   let from = 0;
   while (at < target.length) {
     let count = 0;
     const most = Math.min(target.length - at, base.length - from);
-    while (count < most && isSame(target[at + count] as Part, base[from + count] as Piece)) count += 1;
+    while (count < most && isSameChunk(target[at + count] as TextOrChunk, base[from + count] as Chunk)) count += 1;
     if (count > 0) runs.push({ at, from, count });
     at += count;
     from += count;
@@ -33,11 +34,11 @@ export function alignPieces(target: readonly Part[], base: readonly Piece[]): Ru
       [at, from] = near;
       continue;
     }
-    places ??= placesOf(base, from, byName);
+    positions ??= positionsOf(base, from, byName);
     while (at < target.length) {
-      const place = placeOf(target[at] as Part, places, byName);
-      if (place !== undefined) {
-        from = place;
+      const position = positionOf(target[at] as TextOrChunk, positions, byName);
+      if (position !== undefined) {
+        from = position;
         break;
       }
       at += 1;
@@ -46,75 +47,75 @@ export function alignPieces(target: readonly Part[], base: readonly Piece[]): Ru
   return runs;
 }
 
-/** The next place where both lists are the same again, if it is near. */
+/** Finds the next position where both lists are the same again, if it is near. */
 function nearby(
-  target: readonly Part[],
+  target: readonly TextOrChunk[],
   at: number,
-  base: readonly Piece[],
+  base: readonly Chunk[],
   from: number,
 ): [at: number, from: number] | null {
   for (let distance = 1; distance <= NEARBY; distance++) {
     for (let ahead = 0; ahead <= distance; ahead++) {
       const part = target[at + ahead];
-      const piece = base[from + distance - ahead];
-      if (part === undefined || piece === undefined || !isDistinct(piece)) continue;
-      if (isSame(part, piece)) return [at + ahead, from + distance - ahead];
+      const chunk = base[from + distance - ahead];
+      if (part === undefined || chunk === undefined || !isDistinct(chunk)) continue;
+      if (isSameChunk(part, chunk)) return [at + ahead, from + distance - ahead];
     }
   }
   return null;
 }
 
-/** By name, or by text where the other list may have fresh text. */
-function placesOf(base: readonly Piece[], from: number, byName: boolean): Map<string, number> {
-  const places = new Map<string, number>();
+/** Indexes the chunks by name, or by text where the other list may have fresh text. */
+function positionsOf(base: readonly Chunk[], from: number, byName: boolean): Map<string, number> {
+  const positions = new Map<string, number>();
   for (let at = from; at < base.length; at++) {
-    const piece = base[at] as Piece;
-    if (!isDistinct(piece)) continue;
-    const key = byName ? piece.name : piece.text;
-    if (!places.has(key)) places.set(key, at);
+    const chunk = base[at] as Chunk;
+    if (!isDistinct(chunk)) continue;
+    const key = byName ? chunk.name : chunk.text;
+    if (!positions.has(key)) positions.set(key, at);
   }
-  return places;
+  return positions;
 }
 
-function placeOf(part: Part, places: Map<string, number>, byName: boolean): number | undefined {
-  if (places.size === 0) return undefined;
-  return places.get(typeof part === "string" ? part : byName ? part.name : part.text);
+function positionOf(part: TextOrChunk, positions: Map<string, number>, byName: boolean): number | undefined {
+  if (positions.size === 0) return undefined;
+  return positions.get(typeof part === "string" ? part : byName ? part.name : part.text);
 }
 
-/** Shorter pieces (a comma, a key) are everywhere: a run does not begin with one, except where both lists begin. */
-function isDistinct({ bytes }: Piece): boolean {
+/** Returns whether a run may begin with this chunk. Where both lists begin, it may begin with any. */
+function isDistinct({ bytes }: Chunk): boolean {
   return bytes >= DISTINCT_FROM_BYTES;
 }
 
-/** Most often it is the very same object, since states that follow each other share their pieces. */
-function isSame(part: Part, piece: Piece): boolean {
-  return part === piece || (typeof part === "string" ? part === piece.text : part.name === piece.name);
+/** Compares by identity first: states that follow each other share most of their chunks. */
+function isSameChunk(part: TextOrChunk, chunk: Chunk): boolean {
+  return part === chunk || (typeof part === "string" ? part === chunk.text : part.name === chunk.name);
 }
 
-/** A step from one list of pieces to another: what to copy of the first, or what to insert. */
-export type Step = Copy | Insert;
+/** A step of a delta: copy chunks of the base, or insert others. */
+export type Step = CopyStep | InsertStep;
 
-export interface Copy {
+export interface CopyStep {
   readonly from: number;
   readonly count: number;
 }
 
-export interface Insert {
-  readonly pieces: readonly Piece[];
+export interface InsertStep {
+  readonly chunks: readonly Chunk[];
 }
 
-export function isCopy(step: Step): step is Copy {
+export function isCopy(step: Step): step is CopyStep {
   return "from" in step;
 }
 
-/** What turns `base` into `target`, in the order of the target. */
-export function difference(target: readonly Piece[], base: readonly Piece[]): Step[] {
+/** Computes the delta that turns `base` into `target`. */
+export function deltaSteps(target: readonly Chunk[], base: readonly Chunk[]): Step[] {
   const steps: Step[] = [];
   let done = 0;
   const insertUpTo = (at: number) => {
-    if (at > done) steps.push({ pieces: target.slice(done, at) });
+    if (at > done) steps.push({ chunks: target.slice(done, at) });
   };
-  for (const { at, from, count } of alignPieces(target, base)) {
+  for (const { at, from, count } of alignChunks(target, base)) {
     insertUpTo(at);
     steps.push({ from, count });
     done = at + count;
@@ -123,46 +124,43 @@ export function difference(target: readonly Piece[], base: readonly Piece[]): St
   return steps;
 }
 
-/**
- * A list of pieces in runs of other lists: a chain of differences is put together without a list of all pieces for each of
- * its rows.
- */
-export class PieceList {
+/** A list of chunks as runs of other lists: so a chain of deltas is applied without copying all chunks for each row. */
+export class ChunkList {
   readonly length: number;
-  readonly #runs: readonly PieceRun[];
+  readonly #runs: readonly ChunkRun[];
 
-  private constructor(runs: readonly PieceRun[]) {
+  private constructor(runs: readonly ChunkRun[]) {
     this.#runs = runs;
     this.length = runs.reduce((sum, { from, to }) => sum + to - from, 0);
   }
 
-  static of(pieces: readonly Piece[]): PieceList {
-    return new PieceList([{ pieces, from: 0, to: pieces.length }]);
+  static of(chunks: readonly Chunk[]): ChunkList {
+    return new ChunkList([{ chunks: chunks, from: 0, to: chunks.length }]);
   }
 
-  /** The result of the steps on this list. @throws RangeError if they copy what is not there */
-  apply(steps: readonly Step[]): PieceList {
+  /** Applies a delta. @throws RangeError if it copies chunks that are not there */
+  apply(steps: readonly Step[]): ChunkList {
     const runs = steps.flatMap((step) => {
-      if (!isCopy(step)) return [{ pieces: step.pieces, from: 0, to: step.pieces.length }];
+      if (!isCopy(step)) return [{ chunks: step.chunks, from: 0, to: step.chunks.length }];
       if (step.from + step.count > this.length) throw new RangeError("a copy of what is not there");
       return this.#part(step.from, step.from + step.count);
     });
-    return new PieceList(runs);
+    return new ChunkList(runs);
   }
 
-  slice(from: number, to: number): Piece[] {
-    const runs = this.#part(from, to).map((run) => run.pieces.slice(run.from, run.to));
+  slice(from: number, to: number): Chunk[] {
+    const runs = this.#part(from, to).map((run) => run.chunks.slice(run.from, run.to));
     return joinLists(runs);
   }
 
-  #part(from: number, to: number): PieceRun[] {
-    const part: PieceRun[] = [];
+  #part(from: number, to: number): ChunkRun[] {
+    const part: ChunkRun[] = [];
     let start = 0;
     for (const run of this.#runs) {
       const end = start + run.to - run.from;
       if (end > from && start < to) {
         const first = run.from + Math.max(0, from - start);
-        part.push({ pieces: run.pieces, from: first, to: run.from + Math.min(end, to) - start });
+        part.push({ chunks: run.chunks, from: first, to: run.from + Math.min(end, to) - start });
       }
       start = end;
     }
@@ -170,17 +168,17 @@ export class PieceList {
   }
 }
 
-interface PieceRun {
-  readonly pieces: readonly Piece[];
+interface ChunkRun {
+  readonly chunks: readonly Chunk[];
   readonly from: number;
   readonly to: number;
 }
 
 /**
- * The end of those pieces of the base that no step copies, as UTF-8: what is inserted is often an edition of it, so it
- * makes a dictionary to compress that with.
+ * Returns the last bytes of those chunks of the base that no step copies. Inserted chunks are often edited versions of
+ * them, so they make a good dictionary for the compression.
  */
-export function notCopied(steps: readonly Step[], base: PieceList, maxBytes: number): Buffer {
+export function dictionarySource(steps: readonly Step[], base: ChunkList, maxBytes: number): Buffer {
   const gaps: { from: number; to: number }[] = [];
   let end = 0;
   for (const { from, count } of steps.filter(isCopy).sort((one, other) => one.from - other.from)) {
@@ -188,15 +186,15 @@ export function notCopied(steps: readonly Step[], base: PieceList, maxBytes: num
     end = Math.max(end, from + count);
   }
   gaps.push({ from: end, to: base.length });
-  const left: Piece[] = [];
+  const left: Chunk[] = [];
   let bytes = 0;
   for (const { from, to } of gaps.reverse()) {
     if (bytes >= maxBytes) break;
-    for (const piece of base.slice(from, to).reverse()) {
+    for (const chunk of base.slice(from, to).reverse()) {
       if (bytes >= maxBytes) break;
-      left.push(piece);
-      bytes += piece.bytes;
+      left.push(chunk);
+      bytes += chunk.bytes;
     }
   }
-  return utf8OfPieces(left.reverse()).subarray(-maxBytes);
+  return utf8OfChunks(left.reverse()).subarray(-maxBytes);
 }

@@ -1,164 +1,168 @@
 import { isDate, isProxy } from "node:util/types";
-import type { Piece } from "./chunker.ts";
+import type { Chunk } from "./chunk.ts";
 
 /**
- * What is known of plain objects and arrays from the last time they were seen, so that what did not change costs little.
+ * A memo (memoization) of an object or array that an earlier state held: how it was encoded and chunked. Memos are kept in
+ * a WeakMap by object identity, so an object that comes again unchanged is not encoded again.
  *
- * What is frozen all the way down cannot change any more: it is recognised by identity. Anything else is only found by
- * its identity, and then compared with a copy of our own, member by member. (A frozen Date, Map, Set or byte array can
- * still be changed, and a getter may answer anything: what holds one is never taken for frozen.)
+ * A deeply frozen value cannot change: its identity is enough. Any other value is compared with a shadow copy, member by
+ * member. (A frozen Date, Map, Set or byte array can still change, and a getter may return anything: a value that holds one
+ * never counts as frozen.)
  */
-export class Known {
-  /** See {@link NOT_JSON}. */
+export class Memo {
+  /** Bits such as {@link NOT_JSON}. */
   readonly traits: number;
-  /** How many levels are below it. */
+  /** Levels below the value. */
   readonly height: number;
-  /** What it was; `null`: it is frozen all the way down. */
-  readonly copy: Copy | null;
-  /** The value in the tagged form, where that is another. */
+  /** Copy to compare the value with; `null`: the value is deeply frozen. */
+  readonly shadow: ShadowCopy | null;
+  /** The value in the tagged form; `null`: it was not tagged yet, or the tagged form is the value itself. */
   tagged: object | null = null;
-  /** Its size as pieces.ts counts it; -1 if it was not counted yet. */
+  /** Size as `sizeOf` estimates it; -1: not estimated yet. */
   size = -1;
-  pieces: readonly Piece[] | null = null;
+  chunks: readonly Chunk[] | null = null;
 
-  constructor(traits: number, height: number, copy: Copy | null) {
+  constructor(traits: number, height: number, shadow: ShadowCopy | null) {
     this.traits = traits;
     this.height = height;
-    this.copy = copy;
+    this.shadow = shadow;
   }
 }
 
-/** Traits of a value, any part of it included. JSON cannot say all of it. */
+/** Trait: the value, or a part of it, is no JSON. */
 export const NOT_JSON = 1;
-/** A key starts with `$`, which the tagged form writes differently. */
-export const DOLLAR = 2;
-/** It can still change. */
-export const LOOSE = 4;
+/** Trait: a key starts with `$`, which the tagged form escapes. */
+export const DOLLAR_KEY = 2;
+/** Trait: the value can still change. */
+export const MUTABLE = 4;
 
-const known = new WeakMap<object, Known>();
+const memos = new WeakMap<object, Memo>();
 
-/** What is known of the value as it is now. What has changed is forgotten. */
-export function recognise(value: object): Known | undefined {
-  const found = known.get(value);
-  if (found === undefined || found === SEEN) return undefined;
-  if (found.copy === null || matches(value, found.copy)) return found;
-  known.delete(value);
+/** Returns the value's memo if the value is unchanged; drops the memo if it is not. */
+export function validMemo(value: object): Memo | undefined {
+  const found = memos.get(value);
+  if (found === undefined || found === SEEN_ONCE) return undefined;
+  if (found.shadow === null || isUnchanged(value, found.shadow)) return found;
+  memos.delete(value);
   return undefined;
 }
 
-/** What is known of a value that {@link recognise} was asked about just now. */
-export function recognised(value: object): Known | undefined {
-  const found = known.get(value);
-  return found === SEEN ? undefined : found;
+/** Returns the memo of a value that {@link validMemo} has just checked: does not compare again. */
+export function memoOf(value: object): Memo | undefined {
+  const found = memos.get(value);
+  return found === SEEN_ONCE ? undefined : found;
 }
 
-/** To be called of a frozen value whose members are primitives or known too. `false`: it may answer differently. */
-export function learnFrozen(value: object, traits: number, height: number): boolean {
+/**
+ * Remembers a frozen value whose members are primitives or remembered too. Returns `false`, and remembers nothing, if
+ * reading it may give something else next time (a proxy, a getter).
+ */
+export function rememberFrozen(value: object, traits: number, height: number): boolean {
   if (isProxy(value) || hasAccessor(value)) return false;
-  known.set(value, new Known(traits, height, null));
+  memos.set(value, new Memo(traits, height, null));
   return true;
 }
 
-/** For plain JSON that this codec has made itself, and gives to nobody. */
-export function learnOwn(value: object): void {
-  known.set(value, new Known(0, 0, null));
+/** Remembers plain JSON that this codec has made itself and keeps to itself. */
+export function rememberOwn(value: object): void {
+  memos.set(value, new Memo(0, 0, null));
 }
 
 /**
- * For any other value: keeps a copy, from the second time on. A state that is read anew for every turn never has the same
- * objects twice. `undefined` if there is no copy.
+ * Remembers any other value with a shadow copy, from the second time on that it is seen: a state that is parsed anew for
+ * every turn never has the same objects twice, so copies of it would be waste. `undefined`: there is no copy.
  */
-export function learnOnSecondSight(value: object): Known | undefined {
-  if (!known.has(value)) {
-    known.set(value, SEEN);
+export function rememberOnSecondSight(value: object): Memo | undefined {
+  if (!memos.has(value)) {
+    memos.set(value, SEEN_ONCE);
     return undefined;
   }
-  const copying = new Copying();
-  if (!copying.add(value, 0)) return undefined;
-  const found = new Known(copying.traits, copying.deepest, copying.copy);
-  known.set(value, found);
-  return found;
+  const copier = new ShadowCopier();
+  if (!copier.add(value, 0)) return undefined;
+  const memo = new Memo(copier.traits, copier.deepest, copier.shadow);
+  memos.set(value, memo);
+  return memo;
 }
 
-/** Stands for values that were seen once. */
-const SEEN = new Known(LOOSE, 0, null);
+/** Marks values that were seen once. */
+const SEEN_ONCE = new Memo(MUTABLE, 0, null);
 
 /**
- * A long array as it was cut: a history that the next state most often continues. It is brought up to date in place, since
- * new lists for each state would be more garbage than all else.
+ * The chunks of a long array (a message history), which the array of the next state most often continues. Updated in
+ * place: new lists for each state would be more garbage than all else.
  */
-export interface CutArray {
+export interface ChunkedArray {
   readonly elements: unknown[];
-  /** What is known of each element; `null` of a primitive that is the same in both forms; `undefined`: nothing. */
-  readonly known: (Known | null | undefined)[];
-  /** How many pieces there are up to each element, and with it; -1 where that is not the end of one. */
+  /** Memo of each element; `null`: a primitive that is the same in both text forms; `undefined`: nothing is remembered. */
+  readonly memos: (Memo | null | undefined)[];
+  /** Number of chunks up to and with each element; -1: the element does not end a chunk. */
   readonly ends: number[];
-  /** Pieces that hold those of the array, from `first` on. `null`: it is being brought up to date. */
-  pieces: readonly Piece[] | null;
+  /** A list of chunks that has the array's, from index `first` on. `null`: an update is under way. */
+  chunks: readonly Chunk[] | null;
   first: number;
 }
 
-/** The beginning of an array that is as it was: so many elements, which have these traits and levels. */
-export interface Beginning {
-  readonly cut: CutArray;
-  /** The pieces of the cut. Once it has others, it was brought up to date for another array, and this is void. */
-  readonly pieces: readonly Piece[];
+/** The elements at the beginning of an array that are as they were when it was chunked, and their traits and levels. */
+export interface UnchangedPrefix {
+  readonly chunked: ChunkedArray;
+  /** The value of `chunked.chunks` when this was made. If it differs later, another array has updated it: this is void. */
+  readonly chunks: readonly Chunk[];
   readonly length: number;
   readonly traits: number;
   readonly height: number;
 }
 
 /**
- * What was cut last, by the array, and by its second element: one that was copied and added to is found by that. (The first
- * one is often the same for many agents: a system prompt.)
+ * Chunked arrays by the array, and by its second element: a copy that was added to is found by that. (The first element is
+ * often the same for many agents: a system prompt.)
  */
-const histories = new WeakMap<object, CutArray>();
+const chunkedArrays = new WeakMap<object, ChunkedArray>();
 
-function historyOf(array: readonly unknown[]): CutArray | undefined {
+function chunkedArrayOf(array: readonly unknown[]): ChunkedArray | undefined {
   const [, second] = array;
-  return histories.get(array) ?? (isObject(second) ? histories.get(second) : undefined);
+  return chunkedArrays.get(array) ?? (isObject(second) ? chunkedArrays.get(second) : undefined);
 }
 
-export function learnHistory(array: readonly unknown[], cut: CutArray): void {
+export function rememberArray(array: readonly unknown[], chunked: ChunkedArray): void {
   const [, second] = array;
-  histories.set(array, cut);
-  if (isObject(second)) histories.set(second, cut);
+  chunkedArrays.set(array, chunked);
+  if (isObject(second)) chunkedArrays.set(second, chunked);
 }
 
-/** How much of an array is as it was when it, or the one that it continues, was cut. */
-export function beginningOf(array: readonly unknown[], frozenOnly: boolean): Beginning | null {
-  const cut = historyOf(array);
-  if (cut === undefined || array[0] !== cut.elements[0] || !hasElementsOnly(array)) return null;
-  const { pieces } = cut;
-  if (pieces === null) return null;
-  const most = Math.min(array.length, cut.elements.length);
+/** Finds how much of an array is as it was when it, or the array that it continues, was chunked. `null`: nothing. */
+export function unchangedPrefix(array: readonly unknown[], frozenOnly: boolean): UnchangedPrefix | null {
+  const chunked = chunkedArrayOf(array);
+  if (chunked === undefined || array[0] !== chunked.elements[0] || !hasElementsOnly(array)) return null;
+  const { chunks } = chunked;
+  if (chunks === null) return null;
+  const most = Math.min(array.length, chunked.elements.length);
   let traits = 0;
   let height = 0;
   let length = 0;
   for (; length < most; length++) {
     const element = array[length];
-    const found = cut.known[length];
-    if (element !== cut.elements[length] || found === undefined) break;
-    if (found === null) continue;
-    if (found.copy !== null && (frozenOnly || !matches(element as object, found.copy))) break;
-    traits |= found.traits;
-    if (found.height >= height) height = found.height + 1;
+    const memo = chunked.memos[length];
+    if (element !== chunked.elements[length] || memo === undefined) break;
+    if (memo === null) continue;
+    if (memo.shadow !== null && (frozenOnly || !isUnchanged(element as object, memo.shadow))) break;
+    traits |= memo.traits;
+    if (memo.height >= height) height = memo.height + 1;
   }
-  return length === 0 ? null : { cut, pieces, length, traits, height };
+  return length === 0 ? null : { chunked, chunks, length, traits, height };
 }
 
-/** What {@link CutArray.known} says of an element, after it was recognised or learned. */
-export function knownElement(element: unknown): Known | null | undefined {
-  if (isObject(element)) return recognised(element);
+/** The entry of {@link ChunkedArray.memos} for an element that was just checked or remembered. */
+export function elementMemo(element: unknown): Memo | null | undefined {
+  if (isObject(element)) return memoOf(element);
   return isJson(element) ? null : undefined;
 }
 
-/** Arrays of more elements are looked at more quickly. */
+/** Longer arrays are not checked for members that cannot be enumerated. */
 const MAX_LISTED = 64;
 
 /**
- * Whether an array has neither holes nor members beside its elements. Of a long one, members that cannot be enumerated
- * are not seen: listing all names of it takes longer than all else.
+ * Returns whether an array has neither holes nor members beside its elements. Of a long array, members that cannot be
+ * enumerated are overlooked: listing all of its names takes longer than all else.
  */
 function hasElementsOnly(array: readonly unknown[]): boolean {
   const keys = Object.keys(array);
@@ -179,16 +183,17 @@ export function isObject(value: unknown): value is object {
 }
 
 /**
- * What a value was, in one list: of a primitive itself, of a container its shape and then its members. Text is shared with
- * the value, and shapes are shared between copies, so a copy is small; and what is compared lies side by side.
+ * A flat copy of a value: a primitive is itself, an object or array is its shape and then its members. Strings are shared
+ * with the value and shapes between copies, so a copy is small; and a comparison reads memory in order.
  */
-type Copy = readonly unknown[];
+type ShadowCopy = readonly unknown[];
 
+/** What objects with the same keys have in common (the "shape" of JavaScript engines). */
 class Shape {
   readonly prototype: object | null;
-  /** `null`: of an array or a date. */
+  /** `null`: it is an array or a date. */
   readonly keys: readonly string[] | null;
-  /** How many members follow; of a date its time does. */
+  /** Number of members that follow in the copy; a date's time counts as one. */
   readonly members: number;
   readonly isDate: boolean;
 
@@ -200,7 +205,7 @@ class Shape {
   }
 }
 
-/** So many shapes are shared; those of objects with more members, or with longer names, are not worth it. */
+/** Limits of the shapes that are shared: how many, of how many members, with names of how many characters in all. */
 const MAX_SHAPES = 4_096;
 const MAX_SHARED_MEMBERS = 32;
 const MAX_SHARED_CHARACTERS = 512;
@@ -217,37 +222,37 @@ function shapeOf(value: object, keys: readonly string[] | null, members: number)
   return shared ?? shape;
 }
 
-/** Makes a copy, and looks at what is copied. To be used for values that were found to be data. */
-class Copying {
-  readonly copy: unknown[] = [];
-  traits = LOOSE;
+/** Copies a value that was found to be data, and notes its traits. */
+class ShadowCopier {
+  readonly shadow: unknown[] = [];
+  traits = MUTABLE;
   deepest = 0;
 
-  /** `false`: there is no copy of it (byte arrays, maps, sets, proxies). */
+  /** Adds a value to the copy. `false`: it cannot be copied (byte arrays, maps, sets, proxies). */
   add(value: unknown, depth: number): boolean {
     if (!isObject(value)) {
       if (!(typeof value === "number" ? isJsonNumber(value) : isJson(value))) this.traits |= NOT_JSON;
-      this.copy.push(value);
+      this.shadow.push(value);
       return true;
     }
     if (isProxy(value)) return false;
     this.deepest = Math.max(this.deepest, depth);
     if (isDate(value)) {
       this.traits |= NOT_JSON;
-      this.copy.push(new Shape(value, null, 1, true), value.getTime());
+      this.shadow.push(new Shape(value, null, 1, true), value.getTime());
       return true;
     }
     if (Array.isArray(value)) {
       if (!hasElementsOnly(value)) return false;
-      this.copy.push(shapeOf(value, null, value.length));
+      this.shadow.push(shapeOf(value, null, value.length));
       return value.every((element) => this.add(element, depth + 1));
     }
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== null) return false;
     const keys = Object.keys(value);
     if (prototype === null) this.traits |= NOT_JSON;
-    if (keys.some((key) => key.startsWith("$"))) this.traits |= DOLLAR;
-    this.copy.push(shapeOf(value, keys, keys.length));
+    if (keys.some((key) => key.startsWith("$"))) this.traits |= DOLLAR_KEY;
+    this.shadow.push(shapeOf(value, keys, keys.length));
     return keys.every((key) => this.add((value as Record<string, unknown>)[key], depth + 1));
   }
 }
@@ -260,13 +265,13 @@ export function isJsonNumber(value: number): boolean {
   return Number.isFinite(value) && !Object.is(value, -0);
 }
 
-/** Whether the value is what the copy was made of, to the last detail that is stored or refused. */
-function matches(value: object, copy: Copy): boolean {
-  return matchedTo(value, copy, 0) === copy.length;
+/** Returns whether the value is what the copy was made of, in every detail that is stored or refused. */
+function isUnchanged(value: object, copy: ShadowCopy): boolean {
+  return endOfMatch(value, copy, 0) === copy.length;
 }
 
-/** Where in the copy the members of a container end that begins at `at`; -1 if the value is another one. */
-function matchedTo(value: object, copy: Copy, at: number): number {
+/** Returns where in the copy the members of the container at `at` end; -1 if the value differs. */
+function endOfMatch(value: object, copy: ShadowCopy, at: number): number {
   const shape = copy[at] as Shape;
   if (Object.getPrototypeOf(value) !== shape.prototype) return -1;
   let next = at + 1;
@@ -277,30 +282,30 @@ function matchedTo(value: object, copy: Copy, at: number): number {
   if (shape.keys === null) {
     if (!Array.isArray(value) || value.length !== shape.members || !hasElementsOnly(value)) return -1;
     for (let index = 0; index < value.length; index++) {
-      next = memberTo(value[index], copy, next);
+      next = endOfMemberMatch(value[index], copy, next);
       if (next < 0) return -1;
     }
     return next;
   }
-  // In this order: what differs most often first, and no list of keys is made for it.
+  // Values before the list of keys: they differ most often, and no list is made then.
   let member = 0;
   for (const key in value) {
     if (key !== shape.keys[member]) return -1;
-    next = memberTo((value as Record<string, unknown>)[key], copy, next);
+    next = endOfMemberMatch((value as Record<string, unknown>)[key], copy, next);
     if (next < 0) return -1;
     member += 1;
   }
   return member === shape.members && hasOnly(value, member) && !Array.isArray(value) ? next : -1;
 }
 
-function memberTo(value: unknown, copy: Copy, at: number): number {
+function endOfMemberMatch(value: unknown, copy: ShadowCopy, at: number): number {
   const copied = copy[at];
   if (value === copied) return value !== 0 || Object.is(value, copied) ? at + 1 : -1;
-  if (copied instanceof Shape) return isObject(value) ? matchedTo(value, copy, at) : -1;
+  if (copied instanceof Shape) return isObject(value) ? endOfMatch(value, copy, at) : -1;
   return Object.is(value, copied) ? at + 1 : -1;
 }
 
-/** Whether there are no more members than these that can be enumerated. */
+/** Returns whether an object has just so many members, hidden ones included. */
 function hasOnly(value: object, members: number): boolean {
   return Object.getOwnPropertyNames(value).length === members && Object.getOwnPropertySymbols(value).length === 0;
 }

@@ -1,27 +1,27 @@
 /**
  * States as JSON text, without loss.
  *
- * A state that is plain JSON is written as exactly `JSON.stringify(state)`, in the form `json`. One that holds more is
- * written in the form `tagged`: what JSON cannot say becomes `{"$": [tag, …]}`, and keys of the state's own that start
- * with `$` get one more `$`, so that nothing of the state can be taken for a tag. Which form a text has is kept beside
- * it, never guessed from it. The set of tags is closed, and each decodes to data.
+ * A state that is plain JSON is written as exactly `JSON.stringify(state)`: the form `json`. Any other state is written in
+ * the form `tagged`: a value that JSON lacks becomes `{"$": [tag, …]}`, and the state's own keys that start with `$` get
+ * one more `$`, so that nothing of a state can be taken for a tag. The form is stored beside the text, never guessed from
+ * it. The set of tags is closed, and each decodes to data.
  */
 
 import { isDeepStrictEqual } from "node:util";
 import { isDate, isMap, isSet, isUint8Array } from "node:util/types";
-import { isOnePiece } from "./chunker.ts";
 import {
-  type Beginning,
-  beginningOf,
-  DOLLAR,
+  DOLLAR_KEY,
   isJsonNumber,
-  LOOSE,
-  learnFrozen,
-  learnOnSecondSight,
-  learnOwn,
+  MUTABLE,
   NOT_JSON,
-  recognise,
+  rememberFrozen,
+  rememberOnSecondSight,
+  rememberOwn,
+  type UnchangedPrefix,
+  unchangedPrefix,
+  validMemo,
 } from "./memo.ts";
+import { isOneChunk } from "./size.ts";
 
 export type TextForm = "json" | "tagged";
 
@@ -30,39 +30,39 @@ export interface EncodedText {
   readonly text: string;
 }
 
-/** A value as plain JSON data, of which the text is made: `JSON.stringify(tree)`. */
+/** A value as plain JSON data. Its text is `JSON.stringify(tree)`. */
 export interface EncodedValue {
   readonly form: TextForm;
   readonly tree: unknown;
-  /** Of long arrays in it, what is as it was in the last state. */
-  readonly beginnings: ReadonlyMap<object, Beginning>;
-  /** How many levels were walked through. */
+  /** Prefixes of long arrays in it that are as they were in the last state. */
+  readonly prefixes: ReadonlyMap<object, UnchangedPrefix>;
+  /** Number of levels. */
   readonly levels: number;
 }
 
-/** How deep values may be nested. Twice as deep a text would come near to what `JSON.parse` can take. */
+/** The most levels of a value. Text of twice as many would come near to what `JSON.parse` can take. */
 export const MAX_DEPTH = 1_000;
 
-/** A value that cannot come back as it is. Says where, never what. */
+/** A value that cannot come back as it is. The message has the path to it, never the value. */
 export class UnsupportedValue extends Error {}
 
 /** A text that this codec has not written. */
 export class MalformedText extends Error {}
 
 /**
- * `freeze`: freezes the plain objects and arrays of the value while walking through it.
+ * Encodes a value. `freeze`: freezes its plain objects and arrays on the way.
  * @throws UnsupportedValue, or a `RangeError` if the value is nested deeper than the stack reaches
  */
 export function encodeValue(value: unknown, freeze = false): EncodedValue {
-  if (freeze) encodeValue(value); // what is refused is left as it was
+  if (freeze) encodeValue(value); // throws before anything is frozen
   const walk = new Walk(freeze);
   const traits = walk.inspect(value, 0);
   const json = (traits & NOT_JSON) === 0;
   const tree = json ? value : walk.tag(value, 0);
-  return { form: json ? "json" : "tagged", tree, beginnings: walk.beginnings, levels: walk.deepest };
+  return { form: json ? "json" : "tagged", tree, prefixes: walk.prefixes, levels: walk.deepest };
 }
 
-/** @throws MalformedText */
+/** Decodes a text. @throws MalformedText */
 export function decodeValue({ form, text }: EncodedText): unknown {
   let parsed: unknown;
   try {
@@ -75,22 +75,22 @@ export function decodeValue({ form, text }: EncodedText): unknown {
 
 type PlainObject = Record<string, unknown>;
 
-/** One pass over a value, which knows where it is. */
+/** A walk over one value, which keeps the path to the current position. */
 class Walk {
   readonly #freeze: boolean;
-  /** The keys and the containers from the root to here; entries beyond the current depth are stale. */
+  /** Keys and containers from the root to the current position; entries beyond the current depth are stale. */
   readonly #path: (string | number)[] = [];
   readonly #ancestors: object[] = [];
-  /** The deepest level that was seen, for the height of what is frozen. */
+  /** Deepest level so far, for the height of frozen values. */
   deepest = 0;
-  /** Of long arrays, the elements that were not looked at again. */
-  readonly beginnings = new Map<object, Beginning>();
+  /** Prefixes of long arrays that were not walked again. */
+  readonly prefixes = new Map<object, UnchangedPrefix>();
 
   constructor(freeze: boolean) {
     this.#freeze = freeze;
   }
 
-  /** The value's traits. Throws for what neither form can say. */
+  /** Returns the value's traits. Throws for a value that neither form can hold. */
   inspect(value: unknown, depth: number): number {
     switch (typeof value) {
       case "string":
@@ -107,43 +107,43 @@ class Walk {
       default:
         throw this.#unsupported(depth, `is a ${typeof value}`);
     }
-    const known = recognise(value);
-    if (known !== undefined && depth + known.height < MAX_DEPTH && !(this.#freeze && known.copy !== null)) {
-      this.deepest = Math.max(this.deepest, depth + known.height);
-      return known.traits;
+    const memo = validMemo(value);
+    if (memo !== undefined && depth + memo.height < MAX_DEPTH && !(this.#freeze && memo.shadow !== null)) {
+      this.deepest = Math.max(this.deepest, depth + memo.height);
+      return memo.traits;
     }
     const kind = kindOf(value);
     if (kind === undefined) throw this.#unsupported(depth, `is ${className(value)}`);
     this.#enter(value, depth);
-    if (kind !== "array" && kind !== "object") return NOT_JSON | LOOSE; // `tag` looks inside
+    if (kind !== "array" && kind !== "object") return NOT_JSON | MUTABLE; // `tag` looks inside
     if (this.#freeze) Object.freeze(value);
-    const beginning = Array.isArray(value) ? this.#beginningOf(value, depth) : null;
-    if (!Object.isFrozen(value)) return this.#inspectMembers(value, depth, beginning) | LOOSE;
+    const prefix = Array.isArray(value) ? this.#prefixOf(value, depth) : null;
+    if (!Object.isFrozen(value)) return this.#inspectMembers(value, depth, prefix) | MUTABLE;
     const outside = this.deepest;
     this.deepest = depth;
-    const traits = this.#inspectMembers(value, depth, beginning);
+    const traits = this.#inspectMembers(value, depth, prefix);
     const height = this.deepest - depth;
     this.deepest = Math.max(outside, this.deepest);
-    // One that continues another is found by that again; the elements that were passed over may be getters.
-    const learned = (traits & LOOSE) === 0 && beginning === null && learnFrozen(value, traits, height);
-    return learned ? traits : traits | LOOSE;
+    // An array with an unchanged prefix is found by that again; elements that were skipped may be getters.
+    const isRemembered = (traits & MUTABLE) === 0 && prefix === null && rememberFrozen(value, traits, height);
+    return isRemembered ? traits : traits | MUTABLE;
   }
 
-  #beginningOf(array: unknown[], depth: number): Beginning | null {
-    const beginning = beginningOf(array, this.#freeze);
-    if (beginning === null || depth + beginning.height >= MAX_DEPTH) return null;
-    this.beginnings.set(array, beginning);
-    return beginning;
+  #prefixOf(array: unknown[], depth: number): UnchangedPrefix | null {
+    const prefix = unchangedPrefix(array, this.#freeze);
+    if (prefix === null || depth + prefix.height >= MAX_DEPTH) return null;
+    this.prefixes.set(array, prefix);
+    return prefix;
   }
 
-  #inspectMembers(value: object, depth: number, beginning: Beginning | null): number {
-    let traits = beginning?.traits ?? 0;
+  #inspectMembers(value: object, depth: number, prefix: UnchangedPrefix | null): number {
+    let traits = prefix?.traits ?? 0;
     if (Array.isArray(value)) {
       const array: unknown[] = value;
-      // `tag` looks inside of one with holes: by its keys, since its length may be four billion.
-      if (beginning === null && this.#isSparse(array, depth)) return NOT_JSON | LOOSE;
-      if (beginning !== null) this.deepest = Math.max(this.deepest, depth + beginning.height);
-      for (let index = beginning?.length ?? 0; index < array.length; index++) {
+      // `tag` walks a sparse array, by its keys: its length may be four billion.
+      if (prefix === null && this.#isSparse(array, depth)) return NOT_JSON | MUTABLE;
+      if (prefix !== null) this.deepest = Math.max(this.deepest, depth + prefix.height);
+      for (let index = prefix?.length ?? 0; index < array.length; index++) {
         this.#path[depth] = index;
         traits |= this.inspect(array[index], depth + 1);
       }
@@ -152,13 +152,13 @@ class Walk {
     const object = value as PlainObject;
     for (const key of this.#keys(object, depth)) {
       this.#path[depth] = key;
-      if (key.charCodeAt(0) === 0x24) traits |= DOLLAR;
+      if (key.charCodeAt(0) === 0x24) traits |= DOLLAR_KEY;
       traits |= this.inspect(object[key], depth + 1);
     }
     return Object.getPrototypeOf(object) === null ? traits | NOT_JSON : traits;
   }
 
-  /** The value as JSON, with tags for what JSON cannot say. Parts that need none are in it as they are. */
+  /** Returns the value in the tagged form. Parts that need no tags are in it as they are. */
   tag(value: unknown, depth: number): unknown {
     switch (typeof value) {
       case "string":
@@ -177,24 +177,24 @@ class Walk {
       default:
         throw this.#unsupported(depth, `is a ${typeof value}`);
     }
-    const known = recognise(value); // again: `inspect` has not looked inside of maps and sets
-    if (known === undefined || depth + known.height >= MAX_DEPTH) {
+    const memo = validMemo(value); // again: `inspect` has not walked maps and sets
+    if (memo === undefined || depth + memo.height >= MAX_DEPTH) {
       return this.#remember(value, this.#tagContainer(value, depth));
     }
-    if ((known.traits & (NOT_JSON | DOLLAR)) === 0) return value;
-    if (known.tagged !== null) return known.tagged;
+    if ((memo.traits & (NOT_JSON | DOLLAR_KEY)) === 0) return value;
+    if (memo.tagged !== null) return memo.tagged;
     const tagged = this.#tagContainer(value, depth);
-    if (tagged !== value) learnOwn(tagged);
-    known.tagged = tagged;
+    if (tagged !== value) rememberOwn(tagged);
+    memo.tagged = tagged;
     return tagged;
   }
 
-  /** A part that needs tags, and is worth it, is tagged once, and not again until it has changed. */
+  /** Remembers a part that needs tags, if it is of the size of a chunk: it is not tagged again until it changes. */
   #remember(value: object, tagged: object): object {
-    const known = tagged !== value && isOnePiece(tagged) ? learnOnSecondSight(value) : undefined;
-    if (known === undefined) return tagged;
-    known.tagged = tagged;
-    learnOwn(tagged);
+    const memo = tagged !== value && isOneChunk(tagged) ? rememberOnSecondSight(value) : undefined;
+    if (memo === undefined) return tagged;
+    memo.tagged = tagged;
+    rememberOwn(tagged);
     return tagged;
   }
 
@@ -208,7 +208,7 @@ class Walk {
         return this.#tagObject(value as PlainObject, depth);
       case "date":
         this.#refuseOwn(value, depth, "a Date");
-        // An invalid Date is one without a time.
+        // An invalid Date has no time.
         return { $: ["date", Number.isNaN((value as Date).getTime()) ? null : (value as Date).getTime()] };
       case "map":
         this.#refuseOwn(value, depth, "a Map");
@@ -281,7 +281,7 @@ class Walk {
     this.#ancestors[depth] = value;
     if (depth > this.deepest) this.deepest = depth;
     if (depth < MAX_DEPTH) return;
-    // Too deep, and most likely for ever: look whether some object contains itself.
+    // Too deep, most likely because some object contains itself.
     const firstSeen = new Map<object, number>();
     for (let at = 0; at <= depth; at++) {
       const ancestor = this.#ancestors[at] as object;
@@ -292,10 +292,10 @@ class Walk {
     throw this.#unsupported(depth, `is nested deeper than ${MAX_DEPTH} levels`);
   }
 
-  /** The keys of a plain object, none of which may be lost. */
+  /** Returns the keys of a plain object. Throws if it has members that these do not list. */
   #keys(object: object, depth: number): string[] {
     const keys = Object.keys(object);
-    // Two questions take half as long as `Reflect.ownKeys`.
+    // Two calls take half as long as `Reflect.ownKeys`.
     const others = Object.getOwnPropertySymbols(object).length;
     if (others > 0 || Object.getOwnPropertyNames(object).length !== keys.length) {
       throw this.#unsupported(depth, "has a symbol or a non-enumerable property as a member");
@@ -303,9 +303,9 @@ class Walk {
     return keys;
   }
 
-  /** Whether an array has holes. An array with members beside its elements is refused. */
+  /** Returns whether an array has holes. Throws if it has members beside its elements. */
   #isSparse(array: unknown[], depth: number): boolean {
-    // Own keys come as: the elements in ascending order, `length`, all others.
+    // Order of own keys: the elements, ascending; `length`; all others.
     const keys: readonly PropertyKey[] = Reflect.ownKeys(array);
     const elements = keys.indexOf("length");
     if (elements !== keys.length - 1) throw this.#unsupported(depth, "is an array with members beside its elements");
@@ -335,7 +335,7 @@ class Walk {
   }
 }
 
-/** A key as a message may show it: keys are structure, but a long one may be content. */
+/** Returns a key as a message may show it: keys are structure, but a long one may be content. */
 function quote(key: string): string {
   return JSON.stringify(key.length <= 64 ? key : `${key.slice(0, 64)}…`);
 }
@@ -352,7 +352,7 @@ const KINDS = new Map<object, Kind>([
   [Buffer.prototype, "buffer"],
 ]);
 
-/** By prototype, so that a class instance is never taken for data. */
+/** Tells the kind of a value by its prototype, so that a class instance is never taken for data. */
 function kindOf(value: object): Kind | undefined {
   const prototype: object | null = Object.getPrototypeOf(value);
   if (prototype === Object.prototype || prototype === null) return "object";
@@ -364,7 +364,7 @@ function kindOf(value: object): Kind | undefined {
   return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "isPrototypeOf") ? "object" : undefined;
 }
 
-/** Whether it is what its prototype says: `Object.create(Date.prototype)` is not a Date. */
+/** Returns whether a value is what its prototype says: `Object.create(Date.prototype)` is not a Date. */
 function hasSlots(value: object, kind: Kind): boolean {
   switch (kind) {
     case "date":

@@ -1,6 +1,6 @@
 /** Whole numbers from 0 to 2^53 - 1 in as few bytes as they need: seven bits each, the lowest first (LEB128). */
 
-/** Bytes that {@link writeVarint}, or whoever has used it, has not written. */
+/** Bytes that are not as they were written. */
 export class DamagedBytes extends Error {}
 
 export function writeVarint(into: number[], value: number): void {

@@ -4,12 +4,12 @@ import { crc32 } from "node:zlib";
 import type { Row, RowHead, WriteRow } from "../checkpoints/dialect.ts";
 import {
   DamagedState,
+  ENCRYPTED_SUFFIX,
   EncryptionMismatch,
   type PackedState,
-  SEALED,
   type StoredState,
   UnknownEncoding,
-} from "../codec/snapshot.ts";
+} from "../codec/format.ts";
 import { CHECK_BYTES, CRC_BYTES, type SealingKey, type SealingRing, VERSION } from "./key-ring.ts";
 
 /**
@@ -74,7 +74,7 @@ export async function inTurns<Item extends Pick<Row, "state">, Result>(
 }
 
 export function isSealed({ encoding }: Pick<RowHead, "encoding">): boolean {
-  return encoding.endsWith(SEALED);
+  return encoding.endsWith(ENCRYPTED_SUFFIX);
 }
 
 export async function sealState(
@@ -82,7 +82,7 @@ export async function sealState(
   owner: Owner,
   { encoding, digest, state }: Unsealed,
 ): Promise<PackedState> {
-  const sealed = `${encoding}${SEALED}`;
+  const sealed = `${encoding}${ENCRYPTED_SUFFIX}`;
   const aad = authenticated(key.header, owner, sealed);
   const nonce = randomBytes(NONCE_BYTES);
   if (state.byteLength >= ASIDE_FROM_BYTES) {
@@ -110,7 +110,7 @@ export async function openSealed(ring: SealingRing, owner: Owner, row: Unsealed)
   if (column.byteLength !== expected.byteLength || !timingSafeEqual(column, expected)) {
     throw new DamagedState("the digest is not that of the encrypted state");
   }
-  return { encoding: encoding.slice(0, -SEALED.length), digest, state: plain.subarray(DIGEST_BYTES) };
+  return { encoding: encoding.slice(0, -ENCRYPTED_SUFFIX.length), digest, state: plain.subarray(DIGEST_BYTES) };
 }
 
 /**

@@ -10,7 +10,7 @@ import type {
   WriteRow,
 } from "../checkpoints/dialect.ts";
 import { isTombstone } from "../checkpoints/tombstones.ts";
-import { DamagedState, EncryptionMismatch, parseEncoding, UnknownEncoding } from "../codec/snapshot.ts";
+import { DamagedState, EncryptionMismatch, parseEncoding, UnknownEncoding } from "../codec/format.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import {
   inTurns,

@@ -11,7 +11,8 @@ import type { QueuedRow } from "../checkpoints/group-commit.ts";
 import { type DialectStorage, haveSameHead } from "../checkpoints/storage.ts";
 import { bytesOfWrites, readWrite } from "../checkpoints/task-writes.ts";
 import { isTombstone } from "../checkpoints/tombstones.ts";
-import { DamagedState, EncryptionMismatch, openState, type Snapshot, UnknownEncoding } from "../codec/snapshot.ts";
+import { DamagedState, EncryptionMismatch, UnknownEncoding, unpackState } from "../codec/format.ts";
+import type { Snapshot } from "../codec/snapshot.ts";
 import { CheckpointError, type CheckpointErrorCode, codeOf } from "../contract/errors.ts";
 
 /**
@@ -289,7 +290,7 @@ async function faultOf(row: Row): Promise<CheckpointErrorCode | null> {
   if (isTombstone(row)) return null;
   try {
     if (row.baseId === null) await readChain([row]);
-    else await openState(row, false);
+    else await unpackState(row, false);
     return null;
   } catch (error) {
     const reason = error instanceof UnreadableRow ? error.cause : error;

@@ -8,7 +8,8 @@ import {
   UnreadableRow,
 } from "../../src/checkpoints/chain.ts";
 import type { Row } from "../../src/checkpoints/dialect.ts";
-import { DamagedState, parseEncoding, stateOf, takeSnapshot, UnknownEncoding } from "../../src/codec/snapshot.ts";
+import { DamagedState, parseEncoding, UnknownEncoding } from "../../src/codec/format.ts";
+import { decodeSnapshot, takeSnapshot } from "../../src/codec/snapshot.ts";
 import { chainOf, idOf, Line, noise, oldRow, rowOf } from "../rows.ts";
 
 const turn = (at: number) => ({ at, content: noise(at, 400) });
@@ -39,7 +40,7 @@ describe("a line of states that grow", () => {
       longest = Math.max(longest, (await line.store({ history, at })).rows);
       if (at % 50 !== 0) continue;
       const found = await read(chainOf(line.rows, idOf(at)));
-      expect(stateOf(found.snapshot)).toEqual({ history, at });
+      expect(decodeSnapshot(found.snapshot)).toEqual({ history, at });
       expect(shape(found)).toEqual(shape(line.last as StoredChain));
     }
     expect(longest).toBeLessThanOrEqual(256);
@@ -56,7 +57,7 @@ describe("a line of states that grow", () => {
   test("it has an anchor every now and then, which is the difference to the anchor before", async () => {
     const line = await lineOf(Array.from({ length: 200 }, (_, at) => ({ history: turns(at + 20) })));
     const anchors = [...line.rows.values()].filter(
-      ({ baseId, encoding }) => baseId === null || parseEncoding(encoding).anchor,
+      ({ baseId, encoding }) => baseId === null || parseEncoding(encoding).isSkip,
     );
     expect(anchors.length).toBeGreaterThan(3);
     expect(anchors.length).toBeLessThan(10);
@@ -113,7 +114,7 @@ describe("a state", () => {
       const { rows, storedBytes, compression, snapshot } = await line.store(state);
       expect(storedBytes).toBeLessThanOrEqual(2 * compression * snapshot.stateBytes + 4_096);
       if (rows === 1) whole += 1;
-      expect(stateOf((await read(chainOf(line.rows, idOf(at)))).snapshot)).toEqual(state);
+      expect(decodeSnapshot((await read(chainOf(line.rows, idOf(at)))).snapshot)).toEqual(state);
     }
     expect(whole).toBeGreaterThan(5);
     expect(whole).toBeLessThan(40);
@@ -130,7 +131,7 @@ describe("a state", () => {
     const also = new Set([rows[1]?.id, rows.at(-1)?.id, "nobody"]);
     const found = await readChain(rows, ({ id }) => also.has(id));
     expect(found.map(({ id }) => id)).toEqual([idOf(69), rows[1]?.id, rows.at(-1)?.id]);
-    expect(found.map(({ snapshot }) => (stateOf(snapshot) as typeof base).history.length)).toEqual([89, 88, 20]);
+    expect(found.map(({ snapshot }) => (decodeSnapshot(snapshot) as typeof base).history.length)).toEqual([89, 88, 20]);
   });
 });
 
@@ -142,7 +143,7 @@ describe("a row of the version before", () => {
     expect(line.last).toMatchObject({ rows: 1, sinceAnchor: 0, anchor: null });
     for (let at = 1; at <= 40; at++) await line.store({ history: turns(100 + at) });
     const chain = chainOf(line.rows, idOf(40));
-    expect(stateOf((await read(chain)).snapshot)).toEqual({ history: turns(140) });
+    expect(decodeSnapshot((await read(chain)).snapshot)).toEqual({ history: turns(140) });
     const stored = [...line.rows.values()].slice(1).reduce((sum, { state }) => sum + state.byteLength, 0);
     expect(stored).toBeLessThan(2 * JSON.stringify(turns(140)).length);
   });
@@ -152,7 +153,7 @@ describe("a row of the version before", () => {
     line.rows.set(idOf(0), oldRow(idOf(0), "x".repeat(100_000)));
     line.last = await read(chainOf(line.rows, idOf(0)));
     await line.store(`${"x".repeat(100_000)}y`);
-    expect(stateOf((await read(chainOf(line.rows, idOf(1)))).snapshot)).toBe(`${"x".repeat(100_000)}y`);
+    expect(decodeSnapshot((await read(chainOf(line.rows, idOf(1)))).snapshot)).toBe(`${"x".repeat(100_000)}y`);
   });
 });
 

@@ -8,7 +8,7 @@ import {
 } from "../../src/checkpoints/chain.ts";
 import type { Rewrite, Row } from "../../src/checkpoints/dialect.ts";
 import { planRemoval, type Removal } from "../../src/checkpoints/rebase.ts";
-import { stateOf, takeSnapshot } from "../../src/codec/snapshot.ts";
+import { decodeSnapshot, takeSnapshot } from "../../src/codec/snapshot.ts";
 import { chainOf, idOf, Line, noise, rowOf } from "../rows.ts";
 import { scriptedDialect } from "../scripted-dialect.ts";
 
@@ -62,7 +62,7 @@ function carryOut({ change }: Removal): void {
 async function expectAllBack(): Promise<void> {
   for (const id of rows.keys()) {
     const [found] = (await readChain(chainOf(rows, id))) as [StoredChain];
-    expect(stateOf(found.snapshot)).toEqual(states.get(id));
+    expect(decodeSnapshot(found.snapshot)).toEqual(states.get(id));
   }
 }
 

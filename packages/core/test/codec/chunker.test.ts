@@ -1,17 +1,17 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { makePiece, type Piece, pieceOf, textOfPieces, utf8OfPieces } from "../../src/codec/chunker.ts";
+import { type Chunk, chunkOfUtf8, makeChunk, textOfChunks, utf8OfChunks } from "../../src/codec/chunk.ts";
 import { takeSnapshot } from "../../src/codec/snapshot.ts";
 import { encodeValue, MAX_DEPTH } from "../../src/codec/values.ts";
 import { anyText, objectOf } from "./any-state.ts";
 
-const cut = (tree: unknown): readonly Piece[] => takeSnapshot(tree).pieces;
+const cut = (tree: unknown): readonly Chunk[] => takeSnapshot(tree).chunks;
 
-const joined = (pieces: readonly Piece[]) => pieces.map(({ text }) => text).join("");
-const names = (pieces: readonly Piece[]) => pieces.map(({ name }) => name);
+const joined = (pieces: readonly Chunk[]) => pieces.map(({ text }) => text).join("");
+const names = (pieces: readonly Chunk[]) => pieces.map(({ name }) => name);
 /** How many of the pieces are not in the others. */
-const fresh = (pieces: readonly Piece[], others: readonly Piece[]) => {
+const fresh = (pieces: readonly Chunk[], others: readonly Chunk[]) => {
   const known = new Set(names(others));
   return pieces.filter(({ name }) => !known.has(name)).length;
 };
@@ -257,8 +257,8 @@ describe("a piece", () => {
   test("it is the same piece after it was written and read", () => {
     fc.assert(
       fc.property(anyUnits, (text) => {
-        const made = makePiece(text);
-        const read = pieceOf(Buffer.from(text, "utf8"));
+        const made = makeChunk(text);
+        const read = chunkOfUtf8(Buffer.from(text, "utf8"));
         expect([read.name, read.bytes, read.text]).toEqual([made.name, made.bytes, text]);
         expect(read.bytes).toBe(Buffer.byteLength(text));
       }),
@@ -267,23 +267,23 @@ describe("a piece", () => {
   });
 
   test("it is named by its text if that is short, else by its SHA-256", () => {
-    expect(makePiece("x".repeat(31)).name).toBe(`31:${"x".repeat(31)}`);
+    expect(makeChunk("x".repeat(31)).name).toBe(`31:${"x".repeat(31)}`);
     const text = "à".repeat(32);
-    expect(makePiece(text).name).toBe(`#${createHash("sha256").update(text).digest("base64")}`);
+    expect(makeChunk(text).name).toBe(`#${createHash("sha256").update(text).digest("base64")}`);
   });
 
   test("it has a name of its own: no other text has it", () => {
     fc.assert(
       fc.property(anyUnits, anyUnits, (one, other) => {
-        expect(makePiece(one).name === makePiece(other).name).toBe(one === other);
+        expect(makeChunk(one).name === makeChunk(other).name).toBe(one === other);
       }),
     );
   });
 
   test("it has another name than the text that its bytes become, if they are no UTF-8", () => {
     for (const length of [1, 40, 200]) {
-      const damaged = pieceOf(Buffer.alloc(length, 0xff));
-      const honest = makePiece("\ufffd".repeat(length));
+      const damaged = chunkOfUtf8(Buffer.alloc(length, 0xff));
+      const honest = makeChunk("\ufffd".repeat(length));
       if (length > 31) expect(damaged.name).not.toBe(honest.name);
       expect(damaged.text).toBe(honest.text);
     }
@@ -293,13 +293,13 @@ describe("a piece", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(anyUnits, fc.constantFrom("made", "read", "decoded"))), (parts) => {
         const pieces = parts.map(([text, how]) => {
-          const piece = how === "made" ? makePiece(text) : pieceOf(Buffer.from(text));
+          const piece = how === "made" ? makeChunk(text) : chunkOfUtf8(Buffer.from(text));
           if (how === "decoded") expect(piece.text).toBe(text);
           return piece;
         });
         const text = parts.map(([part]) => part).join("");
-        expect(utf8OfPieces(pieces).equals(Buffer.from(text))).toBe(true);
-        expect(textOfPieces(pieces)).toBe(text);
+        expect(utf8OfChunks(pieces).equals(Buffer.from(text))).toBe(true);
+        expect(textOfChunks(pieces)).toBe(text);
       }),
     );
   });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
-import { recognise } from "../../src/codec/memo.ts";
-import { type Snapshot, stateOf, takeSnapshot } from "../../src/codec/snapshot.ts";
+import { validMemo } from "../../src/codec/memo.ts";
+import { decodeSnapshot, type Snapshot, takeSnapshot } from "../../src/codec/snapshot.ts";
 import { UnsupportedValue } from "../../src/codec/values.ts";
 import { difference } from "./any-state.ts";
 
@@ -14,8 +14,8 @@ async function anotherCodec(): Promise<typeof takeSnapshot> {
 /** What a snapshot says, or how the value is refused. */
 function said(take: () => Snapshot): { text: string } | { refused: string } {
   try {
-    const { form, pieces } = take();
-    return { text: `${form} ${pieces.map(({ text }) => text).join("")}` };
+    const { form, chunks } = take();
+    return { text: `${form} ${chunks.map(({ text }) => text).join("")}` };
   } catch (error) {
     return { refused: (error as Error).message };
   }
@@ -28,7 +28,7 @@ async function expectSame(state: unknown): Promise<void> {
 }
 
 function expectBack(state: unknown): void {
-  expect(difference(stateOf(takeSnapshot(state)), state)).toBeNull();
+  expect(difference(decodeSnapshot(takeSnapshot(state)), state)).toBeNull();
 }
 
 const long = (text: string) => `${text} `.repeat(200 / (text.length + 1) + 1);
@@ -45,11 +45,11 @@ function deepFreeze<Value>(value: Value): Value {
 describe("a value that is frozen all the way down", () => {
   test("it is recognised by its identity, with all that is in it", async () => {
     const frozen = deepFreeze({ turns: turns(3), nested: { a: [1, null, "x"] }, nothing: undefined });
-    expect(recognise(frozen)).toBeUndefined();
+    expect(validMemo(frozen)).toBeUndefined();
     takeSnapshot(frozen);
-    expect(recognise(frozen)?.copy).toBeNull();
-    expect(recognise(frozen.turns)?.copy).toBeNull();
-    expect(recognise(frozen.turns[1] as object)?.copy).toBeNull();
+    expect(validMemo(frozen)?.shadow).toBeNull();
+    expect(validMemo(frozen.turns)?.shadow).toBeNull();
+    expect(validMemo(frozen.turns[1] as object)?.shadow).toBeNull();
     expectBack(frozen);
     await expectSame({ other: [frozen, frozen] });
   });
@@ -57,7 +57,7 @@ describe("a value that is frozen all the way down", () => {
   test("it is recognised after it was frozen for its owner", () => {
     const state = { turns: turns(3), $: [1, -0] };
     takeSnapshot(state, { freeze: true });
-    expect(recognise(state)?.copy).toBeNull();
+    expect(validMemo(state)?.shadow).toBeNull();
     expectBack(state);
     expect(Object.isFrozen(state.turns[0])).toBe(true);
   });
@@ -181,7 +181,7 @@ describe("a value that is frozen all the way down", () => {
         history: Object.freeze([...turns(20).map(deepFreeze), held, held]),
       });
       for (let time = 0; time < times; time++) await expectSame(state);
-      expect(recognise(state)?.copy).not.toBeNull();
+      expect(validMemo(state)?.shadow).not.toBeNull();
       change();
       await expectSame(state);
       await expectSame(state);
@@ -460,8 +460,8 @@ describe("an array that is like one before", () => {
           const state = { turns: history, count };
           const snapshot = takeSnapshot(state, { freeze: freeze && mayFreeze });
           const first = takeSnapshot(structuredClone(state));
-          expect(snapshot.pieces.map(({ text }) => text)).toEqual(first.pieces.map(({ text }) => text));
-          expect(difference(stateOf(snapshot), state)).toBeNull();
+          expect(snapshot.chunks.map(({ text }) => text)).toEqual(first.chunks.map(({ text }) => text));
+          expect(difference(decodeSnapshot(snapshot), state)).toBeNull();
         }
       }),
       { numRuns: 150 },

@@ -2,20 +2,17 @@ import { createHash } from "node:crypto";
 import { crc32, deflateRawSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { PieceList } from "../../src/codec/delta.ts";
+import { ChunkList } from "../../src/codec/delta.ts";
 import {
   DamagedState,
-  openState,
   packSnapshot,
   parseEncoding,
-  type Snapshot,
   type StoredState,
-  sameState,
-  stateOf,
-  takeSnapshot,
   UnknownEncoding,
+  unpackState,
   verifySnapshot,
-} from "../../src/codec/snapshot.ts";
+} from "../../src/codec/format.ts";
+import { decodeSnapshot, type Snapshot, sameContent, takeSnapshot } from "../../src/codec/snapshot.ts";
 import { encodeValue, UnsupportedValue } from "../../src/codec/values.ts";
 import { anyState, difference } from "./any-state.ts";
 
@@ -26,11 +23,11 @@ async function pack(snapshot: Snapshot, base: Snapshot | null = null, anchor = f
 }
 
 async function unpack(stored: StoredState, base: Snapshot | null = null): Promise<Snapshot> {
-  const opened = await openState(stored, base === null);
-  return verifySnapshot(await opened.on(base && PieceList.of(base.pieces)), stored);
+  const opened = await unpackState(stored, base === null);
+  return verifySnapshot(await opened.applyTo(base && ChunkList.of(base.chunks)), stored);
 }
 
-const read = async (stored: StoredState, base: Snapshot | null = null) => stateOf(await unpack(stored, base));
+const read = async (stored: StoredState, base: Snapshot | null = null) => decodeSnapshot(await unpack(stored, base));
 const packWhole = (state: unknown) => pack(takeSnapshot(state));
 const readOrError = (stored: StoredState, base: Snapshot | null = null) =>
   read(stored, base).catch((error: unknown) => error);
@@ -64,7 +61,7 @@ describe("a state that is packed and unpacked", () => {
     await fc.assert(
       fc.asyncProperty(anyState, anyState, fc.boolean(), async (state, before, isLike) => {
         const base = takeSnapshot(before);
-        const snapshot = takeSnapshot(state, isLike ? { like: base } : {});
+        const snapshot = takeSnapshot(state, isLike ? { base } : {});
         expect(difference(await read(await pack(snapshot, base), base), state)).toBeNull();
       }),
       { numRuns: 2_000 },
@@ -79,7 +76,7 @@ describe("a state that is packed and unpacked", () => {
   test.each([0, 1, 500, 1_000, 1_500])("it is what it was with 1,000 turns, from one with %d", async (count) => {
     const base = takeSnapshot({ messages: turns(count), at: new Date(0) });
     const state = { messages: turns(1_000), at: new Date(1) };
-    const stored = await pack(takeSnapshot(state, { like: base }), base);
+    const stored = await pack(takeSnapshot(state, { base }), base);
     expect(difference(await read(stored, base), state)).toBeNull();
   });
 
@@ -95,10 +92,10 @@ describe("a state that is packed and unpacked", () => {
 
   test("it is stored with a digest of its pieces, if it is in several", async () => {
     const snapshot = takeSnapshot(longTurns(100));
-    expect(snapshot.pieces.length).toBeGreaterThan(128);
+    expect(snapshot.chunks.length).toBeGreaterThan(128);
     expect(snapshot.stateBytes).toBe(Buffer.byteLength(JSON.stringify(longTurns(100))));
     // As the format says, for whoever wants to verify a row without this codec.
-    const names = snapshot.pieces.map(({ text }) =>
+    const names = snapshot.chunks.map(({ text }) =>
       text.length < 32 ? `${text.length}:${text}` : `#${createHash("sha256").update(text).digest("base64")}`,
     );
     const blocks = Array.from({ length: Math.ceil(names.length / 64) }, (_, block) =>
@@ -111,16 +108,16 @@ describe("a state that is packed and unpacked", () => {
 
   test("it has another digest than a state whose text is the same in another form", () => {
     const [tag, nothing] = [takeSnapshot({ $: ["undefined"] }), takeSnapshot(undefined)];
-    expect(tag.pieces.map(({ text }) => text)).toEqual(nothing.pieces.map(({ text }) => text));
+    expect(tag.chunks.map(({ text }) => text)).toEqual(nothing.chunks.map(({ text }) => text));
     expect(Buffer.compare(tag.digest, nothing.digest)).not.toBe(0);
-    expect([sameState(tag, nothing), sameState(tag, tag)]).toEqual([false, true]);
+    expect([sameContent(tag, nothing), sameContent(tag, tag)]).toEqual([false, true]);
   });
 
   test("it has the digest that it has without another that it is like", () => {
     const before = takeSnapshot(longTurns(500));
     const others = [501, 500, 100, 0].map(longTurns);
     for (const state of [...others, [...longTurns(400), ...longTurns(70)], longTurns(500).slice(7)]) {
-      const [alone, like] = [takeSnapshot(state), takeSnapshot(state, { like: before })];
+      const [alone, like] = [takeSnapshot(state), takeSnapshot(state, { base: before })];
       expect([hex(like.digest), like.stateBytes]).toEqual([hex(alone.digest), alone.stateBytes]);
       expect(like.memoryBytes).toBe(alone.memoryBytes);
     }
@@ -128,10 +125,10 @@ describe("a state that is packed and unpacked", () => {
 
   test("it shares the pieces that are the same with the one that it is like", () => {
     const before = takeSnapshot(longTurns(100));
-    const after = takeSnapshot([...longTurns(100), "new"], { like: before });
-    const own = after.pieces.filter((piece) => !before.pieces.includes(piece));
+    const after = takeSnapshot([...longTurns(100), "new"], { base: before });
+    const own = after.chunks.filter((piece) => !before.chunks.includes(piece));
     expect(own.length).toBeLessThan(4);
-    expect(after.pieces.length).toBeGreaterThan(128);
+    expect(after.chunks.length).toBeGreaterThan(128);
   });
 
   test("it is left as it is where compression gains nothing", async () => {
@@ -148,7 +145,7 @@ describe("a state that is packed and unpacked", () => {
 
   test("it takes no more than what has changed, as the difference to the one before", async () => {
     const base = takeSnapshot({ messages: longTurns(500) });
-    const snapshot = takeSnapshot({ messages: longTurns(501) }, { like: base });
+    const snapshot = takeSnapshot({ messages: longTurns(501) }, { base });
     const { encoding, state } = await pack(snapshot, base);
     expect(encoding).toMatch(/^json\+pieces(\+deflate)?$/);
     expect(state.byteLength).toBeLessThan(400);
@@ -157,7 +154,7 @@ describe("a state that is packed and unpacked", () => {
 
   test("it is the same as an anchor, and says that it is one", async () => {
     const base = takeSnapshot({ messages: turns(100) });
-    const snapshot = takeSnapshot({ messages: turns(130) }, { like: base });
+    const snapshot = takeSnapshot({ messages: turns(130) }, { base });
     const [plain, anchor] = [await pack(snapshot, base), await pack(snapshot, base, true)];
     expect([plain.encoding, anchor.encoding]).toEqual(["json+pieces+deflate", "json+pieces+deflate+anchor"]);
     expect([anchor.stateBytes, hex(anchor.digest)]).toEqual([plain.stateBytes, hex(plain.digest)]);
@@ -173,13 +170,13 @@ describe("a state that is packed and unpacked", () => {
     state.long.splice(10, 5);
     (state.long[0] as { content: string }).content = "changed";
     expect(await read(await pack(snapshot))).toEqual(expected);
-    expect(stateOf(snapshot)).toEqual(expected);
+    expect(decodeSnapshot(snapshot)).toEqual(expected);
   });
 
   test("it is another value each time that it is asked for", () => {
     const snapshot = takeSnapshot({ turns: [1] });
-    (stateOf(snapshot) as { turns: number[] }).turns.push(2);
-    expect(stateOf(snapshot)).toEqual({ turns: [1] });
+    (decodeSnapshot(snapshot) as { turns: number[] }).turns.push(2);
+    expect(decodeSnapshot(snapshot)).toEqual({ turns: [1] });
   });
 
   test("it is refused by its path if it cannot come back", () => {
@@ -230,8 +227,8 @@ describe("a row of the version before", () => {
     const old = written(state, compressed);
     expect(old.encoding).toBe(encoding);
     const base = await unpack(old);
-    expect(difference(stateOf(base), state)).toBeNull();
-    const next = takeSnapshot({ ...(state as object), more: 1 }, { like: base });
+    expect(difference(decodeSnapshot(base), state)).toBeNull();
+    const next = takeSnapshot({ ...(state as object), more: 1 }, { base });
     expect(difference(await read(await pack(next, base), base), { ...(state as object), more: 1 })).toBeNull();
   });
 
@@ -239,8 +236,8 @@ describe("a row of the version before", () => {
     const state = { messages: turns(500) };
     const [old, now] = [await unpack(written(state, true)), takeSnapshot(state)];
     expect(Buffer.compare(old.digest, now.digest)).not.toBe(0);
-    expect(sameState(old, now)).toBe(true);
-    expect(sameState(old, takeSnapshot({ messages: turns(501) }))).toBe(false);
+    expect(sameContent(old, now)).toBe(true);
+    expect(sameContent(old, takeSnapshot({ messages: turns(501) }))).toBe(false);
   });
 
   test("it is refused if a difference is expected", async () => {
@@ -273,7 +270,7 @@ describe("a row of the version before", () => {
     const before = process.memoryUsage().arrayBuffers;
     for (const stateBytes of [1_000, 40_000]) {
       const stored = { encoding: "json+deflate", state: bomb, stateBytes, digest: new Uint8Array(32) };
-      await expect(openState(stored, true)).rejects.toThrow(DamagedState);
+      await expect(unpackState(stored, true)).rejects.toThrow(DamagedState);
     }
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(10_000_000);
   });
@@ -326,7 +323,7 @@ describe("a stored state that is damaged", () => {
   });
 
   test("it is refused when its base is another one, or is not there", async () => {
-    const stored = await pack(takeSnapshot(turns(80), { like: base }), base);
+    const stored = await pack(takeSnapshot(turns(80), { base }), base);
     for (const other of [null, takeSnapshot(turns(3)), takeSnapshot(turns(81)), takeSnapshot("x")]) {
       expect(await readOrError(stored, other)).toBeInstanceOf(DamagedState);
     }
