@@ -1,24 +1,8 @@
+/** `@waymark/core`: for users. What authors of backends and adapters need is in `kit.ts`. */
 export { closeOnExit } from "./agent/close-on-exit.ts";
-export {
-  type AgentCheckpoint,
-  type AutoCheckpoint,
-  type AutoCheckpointOptions,
-  type CheckpointedAgent,
-  CheckpointService,
-} from "./agent/service.ts";
-export type {
-  Change,
-  Dialect,
-  Fault,
-  Opened,
-  Rewrite,
-  Row,
-  RowHead,
-  RowQuery,
-  RowStats,
-} from "./checkpoints/dialect.ts";
+export type { AgentCheckpoint, AutoCheckpoint, AutoCheckpointOptions, CheckpointedAgent } from "./agent/contract.ts";
+export { CheckpointService } from "./agent/service.ts";
 export { newCheckpointId } from "./checkpoints/ids.ts";
-export { createStorage } from "./checkpoints/storage.ts";
 export {
   type CheckpointConfig,
   defineConfig,
@@ -27,10 +11,13 @@ export {
   type ProviderTypes,
   type WaymarkConfig,
 } from "./config/define.ts";
-export { type ConfiguredStorage, type Environment, type OpenOptions, openCheckpointStorage } from "./config/open.ts";
+export type { Environment } from "./config/environment.ts";
+export { type ConfiguredStorage, type OpenOptions, openCheckpointStorage } from "./config/open.ts";
 export { createRegistry, type Registry, type StorageFactory } from "./config/registry.ts";
 export * from "./contract/checkpoints.ts";
 export { CheckpointError, type CheckpointErrorCode } from "./contract/errors.ts";
+export * from "./contract/options.ts";
+export * from "./contract/status.ts";
 export { type ReencryptOptions, type ReencryptResult, reencryptCheckpoints } from "./encryption/reencrypt.ts";
 export type { ReplicationOptions } from "./replication/options.ts";
 export { createReplicatedStorage, type ReplicatedStorage } from "./replication/storage.ts";

@@ -1,10 +1,18 @@
-/** `@waymark/core/kit`: what a backend author needs beside the contract. */
-
+/** `@waymark/core/kit`: for authors of backends and of adapters, beside the contract. */
+export { checkAgentId, checkNamespace, checkText } from "./checkpoints/arguments.ts";
 export * from "./checkpoints/dialect.ts";
-export { createStorage } from "./checkpoints/storage.ts";
-export { boolean, identifier, integer, members, oneOf, string } from "./contract/checks.ts";
-export { invalidArgument, property, rootCause } from "./contract/errors.ts";
-export { defaultPoolSize } from "./database/environment.ts";
+export { slices } from "./checkpoints/paging.ts";
+export { boolean, identifier, integer, objectWithKeys, oneOf, string } from "./contract/checks.ts";
+export { type CheckpointErrorCode, factsOf, invalidArgument, property, rootCause } from "./contract/errors.ts";
+export {
+  createStorage,
+  type ResolvedStorageOptions,
+  resolveStorageOptions,
+  STORAGE_OPTIONS,
+} from "./create-storage.ts";
+export type { Database, Opened } from "./database/database.ts";
+export type { Fault } from "./database/faults.ts";
+export { forward, forwardThrough } from "./database/forward.ts";
 export * from "./database/migrations.ts";
-export { Opening } from "./database/once.ts";
-export { COMMON_OPTIONS, type ResolvedCommonOptions, resolveCommonOptions, timeout } from "./database/options.ts";
+export { Once, Shared, type SharedUse } from "./database/once.ts";
+export { defaultPoolSize, timeout } from "./database/options.ts";

@@ -1,32 +1,33 @@
 import { createHash } from "node:crypto";
 import { deflateRawSync } from "node:zlib";
-import { type PackedChain, packNext, type StoredChain } from "../src/checkpoints/chain.ts";
+import { type ChainState, type PackedNext, packNext } from "../src/checkpoints/chain.ts";
 import type { Row } from "../src/checkpoints/dialect.ts";
-import { type Snapshot, takeSnapshot } from "../src/codec/snapshot.ts";
+import { takeSnapshot } from "../src/codec/snapshot.ts";
 
-/** Rows as a storage makes them, without one: for what stands beside it. */
+/** Rows as a storage makes them, without a storage. */
 
-/** The ids of a line, in their order. */
+/** Returns the id of a turn: a later turn has a higher one. */
 export const idOf = (turn: number) => `00000000-0000-7000-8000-${turn.toString(16).padStart(12, "0")}`;
 
-export function rowOf(id: string, { base, packed, chain }: PackedChain): Row {
-  const { stateBytes, digest } = chain.snapshot;
-  const head = { agentId: "agent", namespace: "", name: "turn", parentId: null, createdAt: 0, metadata: null };
-  return { ...head, id, baseId: base?.id ?? null, ...packed, stateBytes, digest, afterId: null, pending: null };
+const HEAD = { agentId: "agent", namespace: "", name: "turn", parentId: null, createdAt: 0, metadata: null };
+const FLAGS = { afterId: null, pending: null };
+
+export function rowOf(id: string, { base, packed, next }: PackedNext): Row {
+  const { stateBytes, digest } = next.snapshot;
+  return { ...HEAD, id, baseId: base?.id ?? null, ...packed, stateBytes, digest, ...FLAGS };
 }
 
-/** A row as version 0.1 wrote it. */
-export function oldRow(id: string, state: unknown, compressed = true): Row {
+/** Makes a row as version 0.1 wrote it. */
+export function oldRow(id: string, state: unknown, isCompressed = true): Row {
   const text = Buffer.from(JSON.stringify(state));
-  const packed = compressed
+  const packed = isCompressed
     ? { encoding: "json+deflate", state: deflateRawSync(text) }
     : { encoding: "json", state: text };
-  const snapshot = { stateBytes: text.byteLength, digest: createHash("sha256").update(text).digest() };
-  const head = { agentId: "agent", namespace: "", name: "turn", parentId: null, createdAt: 0, metadata: null };
-  return { ...head, id, baseId: null, ...packed, ...snapshot, afterId: null, pending: null };
+  const digest = createHash("sha256").update(text).digest();
+  return { ...HEAD, id, baseId: null, ...packed, stateBytes: text.byteLength, digest, ...FLAGS };
 }
 
-/** The row, its base, and so on. */
+/** Returns the row, its base, and so on down to a full one. */
 export function chainOf(rows: ReadonlyMap<string, Row>, id: string): Row[] {
   const chain: Row[] = [];
   for (let next: string | null = id; next !== null; next = chain.at(-1)?.baseId ?? null) {
@@ -37,22 +38,21 @@ export function chainOf(rows: ReadonlyMap<string, Row>, id: string): Row[] {
   return chain;
 }
 
-/** A line of states, each stored after the one before. */
-export class Line {
+/** The history of an agent in one namespace: each state is stored after the one before. */
+export class Timeline {
   readonly rows = new Map<string, Row>();
-  last: StoredChain | null = null;
+  last: ChainState | null = null;
 
-  async store(state: unknown): Promise<StoredChain> {
-    const like: Snapshot | undefined = this.last?.snapshot;
+  async store(state: unknown): Promise<ChainState> {
     const id = idOf(this.rows.size);
-    const next = await packNext(id, takeSnapshot(state, { base: like }), this.last);
-    this.rows.set(id, rowOf(id, next));
-    this.last = next.chain;
-    return next.chain;
+    const packed = await packNext(id, takeSnapshot(state, { base: this.last?.snapshot }), this.last);
+    this.rows.set(id, rowOf(id, packed));
+    this.last = packed.next;
+    return packed.next;
   }
 }
 
-/** Text that compresses little, the same for the same seed. */
+/** Makes text that compresses little, the same for the same seed. */
 export function noise(seed: string | number, characters: number): string {
   let text = "";
   for (let part = 0; text.length < characters; part++) {

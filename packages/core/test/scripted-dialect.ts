@@ -1,26 +1,36 @@
-import type {
-  Base,
-  Change,
-  Dialect,
-  Fault,
-  PendingHead,
-  Row,
-  RowHead,
-  RowQuery,
-  WriteRow,
+import {
+  type Base,
+  type Dialect,
+  NIL_ID,
+  NO_AGENT,
+  type Outbox,
+  type OutboxChange,
+  type PendingHead,
+  type Row,
+  type RowHead,
+  type RowQuery,
+  type WriteRow,
 } from "../src/checkpoints/dialect.ts";
-import { NIL_ID, NO_AGENT } from "../src/checkpoints/dialect.ts";
+import type { Fault } from "../src/database/faults.ts";
 
 /**
- * A dialect without a database, to see what stands above the seam: rows are in a Map, `calls` names what was called, and
- * any method may be replaced by what a test wants a database to do.
+ * A dialect in memory, for tests of the layers above the seam: rows are in a Map, `calls` has the names of the methods that
+ * were called, those of the outbox too, and a test may replace any method.
  */
-export interface ScriptedDialect extends Dialect {
+export interface ScriptedDialect extends Dialect, Tables {
+  readonly calls: string[];
+  readonly outbox: Outbox;
+}
+
+/** The tables of a database, which several dialects may share as several processes do. */
+export interface Tables {
   readonly rows: Map<string, Row>;
   /** By row, task and index. */
   readonly writes: Map<string, WriteRow>;
-  readonly calls: string[];
 }
+
+/** Methods that a test replaces. The outbox commits by `commit`. */
+export type Script = Partial<Omit<Dialect, "outbox">>;
 
 /** A driver's error. Its text stands for what drivers quote: values, parameters, URLs. */
 export class ScriptedError extends Error {
@@ -33,22 +43,41 @@ export class ScriptedError extends Error {
   }
 }
 
-export function scriptedDialect(script: Partial<Dialect> = {}): ScriptedDialect {
-  const rows = new Map<string, Row>();
-  const writes = new Map<string, WriteRow>();
+export function scriptedDialect(script: Script = {}, tables: Partial<Tables> = {}): ScriptedDialect {
+  const { rows = new Map<string, Row>(), writes = new Map<string, WriteRow>() } = tables;
   const calls: string[] = [];
-  const dialect: Dialect = {
+  const dialect: Omit<Dialect, "outbox"> = {
     name: "scripted",
     apiVersion: 1,
     open: async () => ({ maxStatementBytes: 1_000_000 }),
     migrate: async () => [],
-    commit: async (change) => commit(rows, writes, change),
-    readChain: async (id) => chain(rows, id),
+    commit: async (change) => commit({ rows, writes }, change),
+    readChain: async (id) => readChain(rows, id),
     list: async (query) => list(rows, query),
     readRows: async (ids) => ids.flatMap((id) => rows.get(id) ?? []),
     readWrites: async (ids) => [...writes.values()].filter(({ checkpointId }) => ids.includes(checkpointId)),
     writeKeys: async ({ since = "", before = "g" }) =>
       [...writes.values()].filter(({ checkpointId }) => checkpointId > since && checkpointId < before),
+    dependents: async (ids) =>
+      list(rows, { limit: Number.POSITIVE_INFINITY }).filter(({ baseId }) => baseId !== null && ids.includes(baseId)),
+    agents: async (after, limit) => {
+      const agents = [...new Set([...rows.values()].map((row) => row.agentId))].sort();
+      return agents.filter((agent) => agent > (after ?? NO_AGENT)).slice(0, limit);
+    },
+    stats: async () => ({
+      rows: list(rows, { limit: Number.POSITIVE_INFINITY }).length,
+      storedBytes: 0,
+      stateBytes: 0,
+      longestChain: Math.max(0, ...Array.from(rows.keys(), (id) => readChain(rows, id).length)),
+    }),
+    vacuum: async () => false,
+    ping: async () => {},
+    classify: (error) => (error instanceof ScriptedError ? error.fault : "other"),
+    close: async () => {},
+    ...script,
+  };
+  const outbox: Outbox = {
+    commit: (change, signal) => dialect.commit(change, signal),
     pending: async (until, limit) => {
       const due = pendingRows(rows).filter((row) => row.pending <= until);
       return due.slice(0, limit).map(({ state, afterId, ...head }) => ({ ...head, storedBytes: state.byteLength }));
@@ -59,55 +88,55 @@ export function scriptedDialect(script: Partial<Dialect> = {}): ScriptedDialect 
       return { rows: pending.length, storedBytes, oldest: pending[0]?.pending ?? null };
     },
     count: async (range) => list(rows, { ...range, limit: Number.POSITIVE_INFINITY }).length,
-    dependents: async () => [],
-    agents: async (after, limit) => {
-      const agents = [...new Set([...rows.values()].map((row) => row.agentId))].sort();
-      return agents.filter((agent) => agent > (after ?? NO_AGENT)).slice(0, limit);
-    },
-    stats: async () => ({
-      rows: list(rows, { limit: Number.POSITIVE_INFINITY }).length,
-      storedBytes: 0,
-      stateBytes: 0,
-      longestChain: Math.max(0, ...Array.from(rows.keys(), (id) => chain(rows, id).length)),
-    }),
-    reclaim: async () => false,
-    ping: async () => {},
-    classify: (error) => (error instanceof ScriptedError ? error.fault : "other"),
-    close: async () => {},
-    ...script,
   };
-  const recorded = Object.entries(dialect).map(([name, member]: [string, unknown]) => {
-    if (typeof member !== "function" || name === "classify") return [name, member];
-    const call = (...given: unknown[]) => {
-      calls.push(name);
-      return member(...given) as unknown;
-    };
-    return [name, call];
+  const recorded = intercept({ ...dialect, outbox }, (name, call) => {
+    calls.push(name);
+    return call();
   });
-  return { ...(Object.fromEntries(recorded) as Dialect), rows, writes, calls };
+  return { ...recorded, rows, writes, calls };
 }
 
-/** Fails so many times with this fault, then does what the dialect does anyway. */
-export function failing<Given extends unknown[], Result>(
+/**
+ * Wraps all methods of a dialect and of its outbox, except `classify`. `around` gets the name of a method and a function that
+ * calls it.
+ */
+export function intercept<Wrapped extends Dialect>(
+  dialect: Wrapped,
+  around: (name: string, call: () => unknown) => unknown,
+): Wrapped {
+  const wrap = (members: object): object =>
+    Object.fromEntries(
+      Object.entries(members).map(([name, member]: [string, unknown]) => {
+        if (typeof member !== "function" || name === "classify") return [name, member];
+        return [name, (...args: unknown[]) => around(name, () => member(...args) as unknown)];
+      }),
+    );
+  const outbox = dialect.outbox === undefined ? {} : { outbox: wrap(dialect.outbox) };
+  return { ...wrap(dialect), ...outbox } as Wrapped;
+}
+
+/** Makes a method that fails so many times with a fault, then does what `otherwise` does. */
+export function failing<Args extends unknown[], Result>(
   times: number,
   fault: Fault,
-  otherwise: (...given: Given) => Promise<Result>,
-): (...given: Given) => Promise<Result> {
+  otherwise: (...args: Args) => Promise<Result>,
+): (...args: Args) => Promise<Result> {
   let left = times;
-  return async (...given) => {
+  return async (...args) => {
     left -= 1;
     if (left >= 0) throw new ScriptedError(fault);
-    return await otherwise(...given);
+    return await otherwise(...args);
   };
 }
 
+/** Never settles. */
 export function never(): Promise<never> {
   return new Promise(() => {});
 }
 
-function commit(rows: Map<string, Row>, writes: Map<string, WriteRow>, change: Change): boolean {
+function commit({ rows, writes }: Tables, change: OutboxChange): boolean {
   const isThere = (id: string) => {
-    const row = rows.get(id) ?? change.insert?.find((one) => one.id === id);
+    const row = rows.get(id) ?? change.insert?.find((inserted) => inserted.id === id);
     return row !== undefined && row.agentId !== NO_AGENT;
   };
   if (change.append?.some(({ checkpointId }) => !isThere(checkpointId))) return false;
@@ -115,30 +144,31 @@ function commit(rows: Map<string, Row>, writes: Map<string, WriteRow>, change: C
   for (const [key, { checkpointId }] of writes) if (change.remove?.includes(checkpointId)) writes.delete(key);
   for (const write of change.append ?? []) {
     const key = `${write.checkpointId} ${write.taskId} ${write.index}`;
-    const known = writes.get(key);
-    if (known === undefined || known.rank <= write.rank) writes.set(key, write);
+    const stored = writes.get(key);
+    if (stored === undefined || stored.rank <= write.rank) writes.set(key, write);
   }
   return true;
 }
 
-function commitRows(rows: Map<string, Row>, change: Change): boolean {
+/** Applies a change to the rows, and undoes it if a guard or a unique key misses. */
+function commitRows(rows: Map<string, Row>, change: OutboxChange): boolean {
   const before = new Map<string, Row | undefined>();
   const put = (id: string, row: Row | undefined) => {
     if (!before.has(id)) before.set(id, rows.get(id));
     if (row === undefined) rows.delete(id);
     else rows.set(id, row);
   };
-  let done = false;
+  let isDone = false;
   try {
-    done = apply(rows, change, put);
+    isDone = apply(rows, change, put);
   } finally {
-    if (!done) for (const [id, row] of before) put(id, row);
+    if (!isDone) for (const [id, row] of before) put(id, row);
   }
-  return done;
+  return isDone;
 }
 
-function apply(rows: Map<string, Row>, change: Change, put: (id: string, row: Row | undefined) => void): boolean {
-  const like = ({ id, digest }: Base) => {
+function apply(rows: Map<string, Row>, change: OutboxChange, put: (id: string, row: Row | undefined) => void): boolean {
+  const find = ({ id, digest }: Base) => {
     const row = rows.get(id);
     return row !== undefined && Buffer.compare(row.digest, digest) === 0 ? row : null;
   };
@@ -146,7 +176,7 @@ function apply(rows: Map<string, Row>, change: Change, put: (id: string, row: Ro
     if (rows.has(row.id)) throw new ScriptedError("duplicate");
     put(row.id, row);
   };
-  for (const base of change.bases ?? []) if (like(base) === null) return false;
+  for (const base of change.bases ?? []) if (find(base) === null) return false;
   for (const row of change.insert ?? []) {
     const [latest] = list(rows, { agentId: row.agentId, namespace: row.namespace, limit: 1 });
     if (row.afterId !== null && row.afterId !== (latest?.id ?? NIL_ID)) return false;
@@ -158,17 +188,17 @@ function apply(rows: Map<string, Row>, change: Change, put: (id: string, row: Ro
     put(id, { ...row, ...rewritten });
   }
   for (const id of change.remove ?? []) put(id, undefined);
-  for (const tombstone of change.bury ?? []) insert(tombstone);
-  for (const content of change.acknowledge ?? []) {
-    const row = like(content);
-    if (row?.pending === content.pending) put(row.id, { ...row, pending: null });
+  for (const tombstone of change.insertTombstones ?? []) insert(tombstone);
+  for (const acknowledged of change.acknowledge ?? []) {
+    const row = find(acknowledged);
+    if (row !== null && row.pending === acknowledged.pending) put(row.id, { ...row, pending: null });
   }
   for (const { id, fromPending, pending } of change.lease ?? []) {
     const row = rows.get(id);
     if (row === undefined || row.pending !== fromPending) return false;
     put(id, { ...row, pending });
   }
-  for (const { id, pending } of change.pend ?? []) {
+  for (const { id, pending } of change.markPending ?? []) {
     const row = rows.get(id);
     if (row !== undefined) put(id, { ...row, pending: Math.max((row.pending ?? -1) + 1, pending) });
   }
@@ -180,26 +210,23 @@ function pendingRows(rows: Map<string, Row>): (Row & PendingHead)[] {
   return pending.sort((one, other) => one.pending - other.pending || (one.id < other.id ? -1 : 1));
 }
 
-function chain(rows: Map<string, Row>, id: string): Row[] {
+function readChain(rows: Map<string, Row>, id: string): Row[] {
   const row = rows.get(id);
-  return row === undefined ? [] : [row, ...(row.baseId === null ? [] : chain(rows, row.baseId))];
+  return row === undefined ? [] : [row, ...(row.baseId === null ? [] : readChain(rows, row.baseId))];
 }
 
 function list(rows: Map<string, Row>, query: RowQuery): RowHead[] {
-  const lines = query.metadataLines ?? [];
-  const tombstones = query.id !== undefined || query.agentId !== undefined;
+  const { labels = [], before, since } = query;
+  const withTombstones = query.id !== undefined || query.agentId !== undefined;
   return [...rows.values()]
-    .filter((row) => tombstones || row.agentId !== NO_AGENT)
+    .filter((row) => withTombstones || row.agentId !== NO_AGENT)
     .filter((row) =>
       (["id", "agentId", "namespace", "name", "parentId"] as const).every(
         (key) => query[key] === undefined || query[key] === row[key],
       ),
     )
-    .filter((row) => lines.every((line) => row.metadata?.includes(line)))
-    .filter(
-      (row) =>
-        (query.before === undefined || row.id < query.before) && (query.since === undefined || row.id > query.since),
-    )
+    .filter((row) => labels.every((label) => row.metadata?.includes(label)))
+    .filter((row) => (before === undefined || row.id < before) && (since === undefined || row.id > since))
     .sort((one, other) => (one.id < other.id ? 1 : -1))
     .slice(0, query.limit)
     .map(({ state, afterId, ...head }) => head);

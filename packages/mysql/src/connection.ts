@@ -7,7 +7,7 @@ import type { Pool, PoolConnection, PoolOptions } from "mysql2/promise";
 import { classify } from "./errors.ts";
 import type { ResolvedOptions } from "./options.ts";
 
-/** How long the server may take to close the connections of a pool that is closed. */
+/** Time for the server to close the connections of a closed pool. */
 const CLOSE_TIMEOUT_MS = 5_000;
 
 interface Address {
@@ -16,9 +16,9 @@ interface Address {
   readonly socketPath?: string;
 }
 
-/** The pool of one storage: made of a URL, or the user's own. */
+/** A pool, made of a URL or handed in by the user. */
 export interface Connection {
-  /** Runs `work` on one connection, which is given up when the signal aborts: it may never answer. */
+  /** Runs `work` on one connection, which is destroyed when the signal aborts: it may never answer. */
   use<Result>(signal: AbortSignal, work: (connection: PoolConnection) => Promise<Result>): Promise<Result>;
   close(): Promise<void>;
 }
@@ -42,14 +42,14 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
       };
     });
     if (signal.aborted) {
-      connection.release(); // it came too late
+      connection.release(); // too late
       signal.throwIfAborted();
     }
     signal.addEventListener("abort", giveUp, { once: true });
     try {
       return await Promise.race([prepareSession(connection).then(() => work(connection)), givenUp]);
     } catch (error) {
-      // After these mysql2 hands the connection to the next caller, who then fails with ECONNRESET.
+      // After such errors mysql2 would hand the connection to the next caller, who then fails with ECONNRESET.
       const fault = classify(error);
       if (fault === "connection" || fault === "too-large") connection.destroy();
       throw error;
@@ -59,20 +59,20 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
     }
   }
 
-  return { use, close: () => (own ? end(pool, sockets) : Promise.resolve()) };
+  return { use, close: () => (own ? endPool(pool, sockets) : Promise.resolve()) };
 }
 
 /**
- * Says good-bye to the server, which then closes the connections. One that does not answer any more gets some time, and
- * no longer holds up the end of the process.
+ * Ends a pool: the server is told, and closes the connections. One that does not answer gets some time, and does not keep the
+ * process alive.
  */
-async function end(pool: Pool, sockets: ReadonlySet<Socket>): Promise<void> {
+async function endPool(pool: Pool, sockets: ReadonlySet<Socket>): Promise<void> {
   const waiting = new AbortController();
   const late = delay(CLOSE_TIMEOUT_MS, undefined, { signal: waiting.signal }).catch(() => {});
   try {
     await Promise.race([pool.end(), late]);
   } catch (error) {
-    // A connection that is lost, or that was still to be made, has nothing left to release.
+    // A connection that was lost, or was never made, has nothing to release.
     if (classify(error) !== "connection") throw error;
   } finally {
     waiting.abort();
@@ -82,7 +82,7 @@ async function end(pool: Pool, sockets: ReadonlySet<Socket>): Promise<void> {
 
 const prepared = new WeakSet<object>();
 
-/** Once per connection: with other settings of the server or the pool, what was acknowledged would not be committed. */
+/** Sets up a connection, once: with other settings of the server or the pool, an acknowledged change might not be committed. */
 async function prepareSession(connection: PoolConnection): Promise<void> {
   const session: object = connection.connection;
   if (prepared.has(session)) return;
@@ -90,7 +90,7 @@ async function prepareSession(connection: PoolConnection): Promise<void> {
   prepared.add(session);
 }
 
-/** Drizzle on one connection. */
+/** Makes a Drizzle database on one connection. */
 export function drizzleOn(connection: PoolConnection): MySql2Database {
   return drizzle({ client: connection });
 }
@@ -99,18 +99,18 @@ function promisePool(pool: Pool | CallbackPool): Pool {
   return "promise" in pool && typeof pool.promise === "function" ? pool.promise() : (pool as Pool);
 }
 
-/** `sockets` holds those that are open: the pool has no list of its connections. */
+/** Makes a pool. `sockets` is filled with its open sockets: the pool has no list of its connections. */
 async function makePool(options: ResolvedOptions, sockets: Set<Socket>): Promise<Pool> {
   const { default: mysql } = await import("mysql2/promise");
   const connectionString = options.connectionString as string;
   const settings: PoolOptions = {
     uri: connectionString,
     connectionLimit: options.poolSize,
-    // As many as there may be would be kept for ever: mysql2 looks after idle connections only if fewer may be idle.
+    // One fewer than the limit: mysql2 closes idle connections only if fewer than all may be idle.
     maxIdle: Math.max(1, options.poolSize - 1),
     idleTimeout: options.idleTimeoutMs,
     connectTimeout: options.connectTimeoutMs,
-    // As mysql2 makes them by itself.
+    // The same as mysql2's own.
     stream: ({ config }: { config: Address }) => {
       const socket = config.socketPath
         ? createConnection(config.socketPath)
@@ -132,7 +132,7 @@ async function makePool(options: ResolvedOptions, sockets: Set<Socket>): Promise
       connectionString,
     );
   }
-  // An idle connection that is lost says so to nobody else, and an error event without a listener ends the process.
+  // An idle connection that is lost emits an error, and an error event without a listener ends the process.
   pool.on("connection", (connection) => connection.on("error", () => {}));
   return pool;
 }

@@ -1,7 +1,7 @@
 import { type Fault, property, rootCause } from "@waymark/core/kit";
 
 /**
- * What the servers' error numbers mean for us (https://dev.mysql.com/doc/mysql-errors/en/,
+ * Meanings of the servers' error numbers (https://dev.mysql.com/doc/mysql-errors/en/,
  * https://mariadb.com/kb/en/mariadb-error-codes/). By number: where MySQL and MariaDB differ, mysql2 knows MySQL's names.
  */
 const SERVER_FAULTS: Readonly<Record<number, Fault>> = {
@@ -22,7 +22,7 @@ const SERVER_FAULTS: Readonly<Record<number, Fault>> = {
   1969: "timeout", // MariaDB's max_statement_time
   3024: "timeout", // MySQL's max_execution_time
   1317: "timeout", // somebody killed the query
-  1042: "connection", // the server did not find out who we are
+  1042: "connection", // the server could not resolve our host name
   1043: "connection", // a bad handshake
   1047: "connection", // a Galera node that is not in the primary component
   1053: "connection", // shutting down
@@ -88,7 +88,7 @@ const SERVER_FAULTS: Readonly<Record<number, Fault>> = {
   1713: "too-large", // for the undo log
 };
 
-/** What mysql2's own codes and the operating system's mean for us. */
+/** Meanings of mysql2's own codes and of the operating system's. */
 const CLIENT_FAULTS: Readonly<Record<string, Fault>> = {
   PROTOCOL_CONNECTION_LOST: "connection",
   PROTOCOL_SEQUENCE_TIMEOUT: "connection",
@@ -117,11 +117,11 @@ const CLIENT_FAULTS: Readonly<Record<string, Fault>> = {
   ERR_STRING_TOO_LONG: "too-large",
 };
 
-/** Where there is no code that says it: mysql2's pool and its connections have words alone. */
+/** Meanings of messages, for errors without a code: mysql2's pool and its connections have words alone. */
 const WORDS: readonly [words: RegExp, fault: Fault][] = [
-  // Of an engine or a file the servers tell the operating system's error only here.
+  // Only the message has the operating system's error, where an engine or a file failed.
   [/^Got error (?:28|122)\b|errno:? (?:28|122)\b|No space left on device|Disk quota exceeded/, "full"],
-  [/\bcertificate\b|altnames/, "access"], // a server that is not who it should be
+  [/\bcertificate\b|altnames/, "access"], // not the server's certificate
   [/^Can't (?:add new command when connection is|write) in closed state/, "connection"],
   [/^(?:Connection lost|Pool is closed|Unexpected packet)/, "connection"],
   [/^(?:Queue limit reached|No connections available)/, "overload"],
@@ -143,7 +143,7 @@ function byWords(error: unknown): Fault | undefined {
   return WORDS.find(([words]) => words.test(message))?.[1];
 }
 
-/** mysql2 says so of a connection that it can use no more; what the server refuses as we log in has a number. */
+/** mysql2 marks a lost connection as fatal; an error of the server during the login has a number. */
 function isFatal(error: unknown): boolean {
   return property(error, "fatal") === true && typeof property(error, "errno") !== "number";
 }

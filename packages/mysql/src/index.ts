@@ -1,17 +1,20 @@
-import { type CheckpointStorage, createStorage } from "@waymark/core";
-import { createMySQLDialect } from "./checkpoints/dialect.ts";
+import type { CheckpointStorage } from "@waymark/core";
+import { createStorage } from "@waymark/core/kit";
+import { createCheckpointDialect } from "./checkpoints/dialect.ts";
+import { shareConnection } from "./database.ts";
 import { type MySQLPool, type MySQLStorageOptions, type MySQLTls, resolveOptions } from "./options.ts";
 
 export * from "@waymark/core";
 export type { MySQLPool, MySQLStorageOptions, MySQLTls };
-/** The name under which `openCheckpointStorage` finds every dialect package's factory. */
+/** The name under which `openCheckpointStorage` finds the factory of every dialect's package. */
 export { createMySQLStorage as createCheckpointStorage };
 
 /**
- * Keeps checkpoints in MySQL or MariaDB. Returns at once: it connects, and makes its schema, at first use.
+ * Creates a storage that keeps checkpoints in MySQL or MariaDB. Synchronous: the database is connected to, and its schema migrated, at
+ * first use.
  * @throws CheckpointError `INVALID_ARGUMENT`, which names the option
  */
 export function createMySQLStorage(options: MySQLStorageOptions): CheckpointStorage {
   const resolved = resolveOptions(options);
-  return createStorage(createMySQLDialect(resolved), resolved);
+  return createStorage(createCheckpointDialect(shareConnection(resolved).share(), resolved), resolved);
 }

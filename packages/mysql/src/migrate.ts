@@ -7,48 +7,53 @@ import {
   migrationDigest,
   missingMigrations,
   property,
+  type Schema,
   schemaOutdated,
 } from "@waymark/core/kit";
-import { getTableColumns, getTableName } from "drizzle-orm";
 import type { PoolConnection, RowDataPacket } from "mysql2/promise";
-import { migrations } from "./checkpoints/migrations.ts";
-import { agentCheckpoints, agentCheckpointWrites } from "./checkpoints/schema.ts";
 import { classify } from "./errors.ts";
 import type { ResolvedOptions } from "./options.ts";
 
+/** Where a schema is migrated. */
 type Place = Pick<ResolvedOptions, "tablePrefix" | "operationTimeoutMs">;
 
 /**
- * Brings the schema up to date. Here DDL commits by itself, so a process may die between two statements, and the next
- * one goes on: each statement runs alone, one that was done already counts as done, and a migration is recorded when all
- * of its statements are. A named lock keeps processes from doing the work at once; where the server has none (some
- * Galera clusters) they may, for the same reason.
+ * Migrates a schema. Here DDL commits by itself, so a process may die between two statements, and the next one goes on: each
+ * statement runs alone, one that was done already counts as done, and a migration is recorded when all of its statements are.
+ * A named lock keeps processes from doing the work at once. Some Galera clusters have no such locks; there they may, for the
+ * same reason.
  */
 export async function migrateSchema(
   connection: PoolConnection,
+  schema: Schema,
   place: Place,
   mode: "apply" | "verify" | "sql",
 ): Promise<string[]> {
-  const missing = missingMigrations(migrations, await readHistory(connection, place));
-  if (mode === "sql") return missing.length === 0 ? [] : steps(place, missing);
+  const { migrations } = schema;
+  const missing = missingMigrations(migrations, await readHistory(connection, schema, place));
+  if (mode === "sql") return missing.length === 0 ? [] : steps(schema, place, missing);
   if (missing.length === 0) return [];
-  if (mode === "verify") throw schemaOutdated(missing, steps(place, missing));
+  if (mode === "verify") throw schemaOutdated(missing, steps(schema, place, missing));
   try {
     await lock(connection, place);
-    const stillMissing = missingMigrations(migrations, await readHistory(connection, place));
+    const stillMissing = missingMigrations(migrations, await readHistory(connection, schema, place));
     if (stillMissing.length === 0) return [];
-    await checkPlace(connection, place);
-    for (const statement of steps(place, stillMissing)) await runOnce(connection, statement);
+    await checkTables(connection, schema, place);
+    for (const statement of steps(schema, place, stillMissing)) await runOnce(connection, statement);
     return stillMissing.map(({ name }) => name);
   } finally {
     connection.destroy(); // and with it the lock, and the engine that was set
   }
 }
 
-async function readHistory(connection: PoolConnection, { tablePrefix }: Place): Promise<AppliedMigration[]> {
-  const history = `${tablePrefix}waymark_migrations`;
-  if ((await columnsOf(connection, history)).size === 0) return [];
-  const rows = await query(connection, `SELECT name, digest, minimum_reader FROM \`${history}\``);
+async function readHistory(
+  connection: PoolConnection,
+  { history }: Schema,
+  { tablePrefix }: Place,
+): Promise<AppliedMigration[]> {
+  const table = `${tablePrefix}${history}`;
+  if ((await columnsOf(connection, table)).size === 0) return [];
+  const rows = await query(connection, `SELECT name, digest, minimum_reader FROM \`${table}\``);
   return rows.map(([name, digest, minimumReader]) => ({
     name: String(name),
     digest: String(digest),
@@ -56,17 +61,16 @@ async function readHistory(connection: PoolConnection, { tablePrefix }: Place): 
   }));
 }
 
-/** For a database that lacks some of our migrations: a table may be there half-made, but not by somebody else. */
-async function checkPlace(connection: PoolConnection, { tablePrefix }: Place): Promise<void> {
-  for (const ours of [agentCheckpoints, agentCheckpointWrites]) {
-    const table = `${tablePrefix}${getTableName(ours)}`;
+/** Checks a database that lacks some of the migrations: a table may be there half-made, but not made by somebody else. */
+async function checkTables(connection: PoolConnection, { tables }: Schema, { tablePrefix }: Place): Promise<void> {
+  for (const { name, columns } of tables) {
+    const table = `${tablePrefix}${name}`;
     const found = await columnsOf(connection, table);
-    const expected = Object.values(getTableColumns(ours)).map(({ name }) => name);
-    if (found.size > 0 && !expected.every((name) => found.has(name))) throw foreignTable(table);
+    if (found.size > 0 && !columns.every((column) => found.has(column))) throw foreignTable(table);
   }
 }
 
-/** Empty if there is no such table. */
+/** Returns the names of a table's columns, in lower case; none if there is no such table. */
 async function columnsOf(connection: PoolConnection, table: string): Promise<Set<string>> {
   const text = "SELECT column_name FROM information_schema.columns WHERE table_schema = database() AND table_name = ?";
   const rows = await query(connection, text, table);
@@ -97,7 +101,7 @@ async function lock(connection: PoolConnection, place: Place): Promise<void> {
   }
 }
 
-/** What a server says of a statement that was done before: table, column, index, foreign key or row is there, or gone. */
+/** Error numbers of a statement that was done before: the table, column, index, foreign key or row is there, or gone. */
 const DONE_ALREADY: ReadonlySet<unknown> = new Set([1050, 1060, 1061, 1826, 1062, 1051, 1091]);
 
 async function runOnce(connection: PoolConnection, statement: string): Promise<void> {
@@ -117,17 +121,15 @@ async function query(connection: PoolConnection, text: string, ...values: (strin
   return rows;
 }
 
-function steps({ tablePrefix }: Place, missing: readonly Migration[]): string[] {
-  const history = `\`${tablePrefix}waymark_migrations\``;
+function steps({ history, stem }: Schema, { tablePrefix }: Place, missing: readonly Migration[]): string[] {
+  const table = `\`${tablePrefix}${history}\``;
   return [
-    // Other engines take foreign keys and ignore them.
+    // Other engines accept foreign keys and ignore them.
     "SET SESSION default_storage_engine = InnoDB",
-    `CREATE TABLE IF NOT EXISTS ${history} (name varchar(190) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, digest char(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, minimum_reader int NOT NULL, applied_at bigint NOT NULL)`,
+    `CREATE TABLE IF NOT EXISTS ${table} (name varchar(190) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, digest char(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, minimum_reader int NOT NULL, applied_at bigint NOT NULL)`,
     ...missing.flatMap((migration) => [
-      ...migration.statements.map((statement) =>
-        statement.replaceAll("`agent_checkpoint", `\`${tablePrefix}agent_checkpoint`),
-      ),
-      `INSERT INTO ${history} (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
+      ...migration.statements.map((statement) => statement.replaceAll(`\`${stem}`, `\`${tablePrefix}${stem}`)),
+      `INSERT INTO ${table} (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
     ]),
   ];
 }

@@ -1,41 +1,41 @@
 import { CheckpointError, type CommonStorageOptions } from "@waymark/core";
 import {
-  COMMON_OPTIONS,
   defaultPoolSize,
   integer,
   invalidArgument,
-  members,
+  objectWithKeys,
   oneOf,
-  type ResolvedCommonOptions,
-  resolveCommonOptions,
+  type ResolvedStorageOptions,
+  resolveStorageOptions,
+  STORAGE_OPTIONS,
   string,
   timeout,
 } from "@waymark/core/kit";
 
-/** A mysql2 pool (of `mysql2` or `mysql2/promise`), as far as its type matters to users: its version may differ from ours. */
+/** A mysql2 pool, of `mysql2` or `mysql2/promise`. Structural: its version may differ from this package's. */
 export interface MySQLPool {
   getConnection(...callback: never[]): unknown;
   query(...query: never[]): unknown;
   end(...callback: never[]): unknown;
 }
 
-/** TLS as mysql2 takes it; `true` asks for it, and for a certificate that can be verified. */
+/** TLS: mysql2's options; `true` asks for TLS with a certificate that can be verified. */
 export type MySQLTls = boolean | Readonly<Record<string, unknown>>;
 
 export interface MySQLStorageOptions extends CommonStorageOptions {
-  /** What a config file says; here it may be left out. */
+  /** The name of this dialect, as config files have it. May be left out here. */
   readonly type?: "mysql";
   /** `mysql://user:password@host:3306/database`, for MySQL and MariaDB alike. */
   readonly connectionString?: string | undefined;
-  /** Instead of `connectionString`: a mysql2 pool of your own. We never end it. */
+  /** Instead of `connectionString`: a mysql2 pool of your own. It is never ended here. */
   readonly pool?: MySQLPool;
-  /** How many connections at most. Default 20; where tests run (`NODE_ENV=test`, Vitest) 2. */
+  /** Maximum number of connections. Default 20; where tests run (`NODE_ENV=test`, Vitest) 2. */
   readonly poolSize?: number;
-  /** How long a connection may take to be made, in milliseconds. Default 5,000. */
+  /** Longest time to make a connection, in milliseconds. Default 5,000. */
   readonly connectTimeoutMs?: number;
-  /** After how long an idle connection is given back, in milliseconds. Default 30,000. */
+  /** Idle time after which a connection is closed, in milliseconds. Default 30,000. */
   readonly idleTimeoutMs?: number;
-  /** TLS, where the URL does not say it. Default: as the URL says. */
+  /** TLS, where the URL does not set it. Default: as the URL says. */
   readonly ssl?: MySQLTls;
 }
 
@@ -45,7 +45,7 @@ declare module "@waymark/core" {
   }
 }
 
-const NAMES = [
+const KEYS = [
   "type",
   "connectionString",
   "pool",
@@ -53,11 +53,11 @@ const NAMES = [
   "connectTimeoutMs",
   "idleTimeoutMs",
   "ssl",
-  ...COMMON_OPTIONS,
+  ...STORAGE_OPTIONS,
 ] as const;
 
-/** The options with their defaults: inside, nothing is optional. */
-export interface ResolvedOptions extends ResolvedCommonOptions {
+/** The options, checked and with their defaults: nothing is optional. */
+export interface ResolvedOptions extends ResolvedStorageOptions {
   readonly connectionString: string | null;
   readonly pool: MySQLPool | null;
   readonly poolSize: number;
@@ -67,7 +67,7 @@ export interface ResolvedOptions extends ResolvedCommonOptions {
 }
 
 export function resolveOptions(value: MySQLStorageOptions): ResolvedOptions {
-  const options = members("options", value, NAMES);
+  const options = objectWithKeys("options", value, KEYS);
   oneOf("options.type", options.type ?? "mysql", ["mysql"]);
   const {
     connectionString,
@@ -94,30 +94,30 @@ export function resolveOptions(value: MySQLStorageOptions): ResolvedOptions {
     }
   }
   return {
-    ...resolveCommonOptions(options),
-    connectionString: connectionString === undefined ? null : url(connectionString),
-    pool: pool === undefined ? null : poolOf(pool),
+    ...resolveStorageOptions(options),
+    connectionString: connectionString === undefined ? null : checkUrl(connectionString),
+    pool: pool === undefined ? null : checkPool(pool),
     poolSize: integer("options.poolSize", poolSize, 1, 10_000, "connections"),
     connectTimeoutMs: timeout("options.connectTimeoutMs", connectTimeoutMs),
     idleTimeoutMs: timeout("options.idleTimeoutMs", idleTimeoutMs),
-    ssl: ssl === undefined ? null : tls(ssl),
+    ssl: ssl === undefined ? null : checkTls(ssl),
   };
 }
 
-/** Never shown in a message: it holds a password. */
-function url(value: unknown): string {
+/** Checks a URL. It is never shown in a message: it holds a password. */
+function checkUrl(value: unknown): string {
   const checked = string("options.connectionString", value);
   if (/^(mysql|mariadb):\/\/./.test(checked)) return checked;
   throw invalidArgument("options.connectionString", "a URL that starts with mysql:// or mariadb://", value);
 }
 
-function poolOf(value: unknown): MySQLPool {
+function checkPool(value: unknown): MySQLPool {
   const pool = value as MySQLPool;
   if (typeof value === "object" && value !== null && typeof pool.getConnection === "function") return pool;
   throw invalidArgument("options.pool", "a mysql2 pool", value);
 }
 
-function tls(value: unknown): MySQLTls {
+function checkTls(value: unknown): MySQLTls {
   if (typeof value === "boolean" || (typeof value === "object" && value !== null)) return value as MySQLTls;
   throw invalidArgument("options.ssl", "a boolean or an object for mysql2", value);
 }

@@ -1,6 +1,6 @@
 import { type Fault, property, rootCause } from "@waymark/core/kit";
 
-/** What node:tls says of a server that is not who it should be. */
+/** Codes of node:tls for a certificate that is not the server's, or cannot be verified. */
 const CERTIFICATE_FAULTS: Readonly<Record<string, Fault>> = {
   CERT_HAS_EXPIRED: "access",
   CERT_NOT_YET_VALID: "access",
@@ -13,8 +13,8 @@ const CERTIFICATE_FAULTS: Readonly<Record<string, Fault>> = {
 };
 
 /**
- * What PostgreSQL's SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html), postgres.js's own codes
- * and the operating system's mean for us. Where a whole class means the same, its two characters stand for it.
+ * Meanings of PostgreSQL's SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html), of postgres.js's own
+ * codes and of the operating system's. Where a whole class means the same, its two characters stand for it.
  */
 const FAULTS: Readonly<Record<string, Fault>> = {
   "23505": "duplicate",

@@ -1,17 +1,20 @@
-import { type CheckpointStorage, createStorage } from "@waymark/core";
-import { createPostgresDialect } from "./checkpoints/dialect.ts";
+import type { CheckpointStorage } from "@waymark/core";
+import { createStorage } from "@waymark/core/kit";
+import { createCheckpointDialect } from "./checkpoints/dialect.ts";
+import { shareConnection } from "./database.ts";
 import { type PostgresClient, type PostgresStorageOptions, type PostgresTls, resolveOptions } from "./options.ts";
 
 export * from "@waymark/core";
 export type { PostgresClient, PostgresStorageOptions, PostgresTls };
-/** The name under which `openCheckpointStorage` finds every dialect package's factory. */
+/** The name under which `openCheckpointStorage` finds the factory of every dialect's package. */
 export { createPostgresStorage as createCheckpointStorage };
 
 /**
- * Keeps checkpoints in PostgreSQL. Returns at once: it connects, and makes its schema, at first use.
+ * Creates a storage that keeps checkpoints in PostgreSQL. Synchronous: the database is connected to, and its schema migrated, at
+ * first use.
  * @throws CheckpointError `INVALID_ARGUMENT`, which names the option
  */
 export function createPostgresStorage(options: PostgresStorageOptions): CheckpointStorage {
   const resolved = resolveOptions(options);
-  return createStorage(createPostgresDialect(resolved), resolved);
+  return createStorage(createCheckpointDialect(shareConnection(resolved).share(), resolved), resolved);
 }

@@ -6,40 +6,51 @@ import {
   type Migration,
   migrationDigest,
   missingMigrations,
+  type Schema,
   schemaOutdated,
 } from "@waymark/core/kit";
 import type { Sql, TransactionSql } from "postgres";
-import { migrations } from "./checkpoints/migrations.ts";
-import { begin } from "./connection.ts";
+import { begin } from "./client.ts";
 import type { ResolvedOptions } from "./options.ts";
 
+/** Where a schema is migrated: a PostgreSQL schema ("namespace" in its catalog) and a prefix. */
 type Place = Pick<ResolvedOptions, "schema" | "tablePrefix" | "operationTimeoutMs">;
 
 /**
- * Brings the schema up to date in one transaction that takes an advisory lock first, and looks again inside: of many
- * processes that open an empty database at once, one migrates and the others find it done. The lock is the
- * transaction's, so that it works through poolers and cannot be left behind.
+ * Migrates a schema in one transaction that takes an advisory lock first, and checks again inside: of many processes that
+ * open an empty database at once, one migrates and the others find it done. The lock belongs to the transaction, so it works
+ * through poolers and cannot be left behind.
  */
-export async function migrateSchema(client: Sql, place: Place, mode: "apply" | "verify" | "sql"): Promise<string[]> {
-  const missing = missingMigrations(migrations, await readHistory(client, place));
-  if (mode === "sql") return missing.length === 0 ? [] : script(place, missing);
+export async function migrateSchema(
+  client: Sql,
+  schema: Schema,
+  place: Place,
+  mode: "apply" | "verify" | "sql",
+): Promise<string[]> {
+  const { migrations } = schema;
+  const missing = missingMigrations(migrations, await readHistory(client, schema, place));
+  if (mode === "sql") return missing.length === 0 ? [] : script(schema, place, missing);
   if (missing.length === 0) return [];
-  if (mode === "verify") throw schemaOutdated(missing, script(place, missing));
+  if (mode === "verify") throw schemaOutdated(missing, script(schema, place, missing));
   return await begin(client, async (transaction) => {
-    // Else, where a database's default is stricter, what we look at after the wait is as it was before.
+    // A database's default may be stricter, and would show the history as it was before the wait.
     await transaction.unsafe("SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
     await transaction.unsafe(`SET LOCAL lock_timeout = ${place.operationTimeoutMs}`);
     await transaction.unsafe(`SELECT pg_advisory_xact_lock(${lockKey(place)})`);
-    const stillMissing = missingMigrations(migrations, await readHistory(transaction, place));
-    if (stillMissing.length === migrations.length) await checkPlace(transaction, place);
-    for (const statement of steps(place, stillMissing)) await transaction.unsafe(statement);
+    const stillMissing = missingMigrations(migrations, await readHistory(transaction, schema, place));
+    if (stillMissing.length === migrations.length) await checkPlace(transaction, schema, place);
+    for (const statement of steps(schema, place, stillMissing)) await transaction.unsafe(statement);
     return stillMissing.map(({ name }) => name);
   });
 }
 
-async function readHistory(client: Sql | TransactionSql, place: Place): Promise<AppliedMigration[]> {
-  if (!(await exists(client, place.schema, `${place.tablePrefix}waymark_migrations`))) return [];
-  const rows = await client.unsafe(`SELECT name, digest, minimum_reader FROM ${historyTable(place)}`).values();
+async function readHistory(
+  client: Sql | TransactionSql,
+  { history }: Schema,
+  place: Place,
+): Promise<AppliedMigration[]> {
+  if (!(await hasTable(client, place.schema, `${place.tablePrefix}${history}`))) return [];
+  const rows = await client.unsafe(`SELECT name, digest, minimum_reader FROM ${inPlace(place, history)}`).values();
   return rows.map(([name, digest, minimumReader]) => ({
     name: name as string,
     digest: digest as string,
@@ -47,10 +58,11 @@ async function readHistory(client: Sql | TransactionSql, place: Place): Promise<
   }));
 }
 
-/** For a database that has none of our migrations. */
-async function checkPlace(client: TransactionSql, { schema, tablePrefix }: Place): Promise<void> {
-  const table = `${tablePrefix}agent_checkpoints`;
-  if (await exists(client, schema, table)) throw foreignTable(`"${schema}"."${table}"`);
+/** Checks a database without any of the migrations: no table has one of our names, and all text can be stored. */
+async function checkPlace(client: TransactionSql, { tables }: Schema, place: Place): Promise<void> {
+  for (const { name } of tables) {
+    if (await hasTable(client, place.schema, `${place.tablePrefix}${name}`)) throw foreignTable(inPlace(place, name));
+  }
   const [encoding] = await client.unsafe("SELECT current_setting('server_encoding')").values();
   if (encoding?.[0] !== "UTF8") {
     const message = `open database: expected its encoding to be UTF8, got ${String(encoding?.[0])}`;
@@ -59,10 +71,10 @@ async function checkPlace(client: TransactionSql, { schema, tablePrefix }: Place
 }
 
 /**
- * Whether there is such a table; the names are ours, checked. Not by `to_regclass`: that asks the connection's cache of
- * names, which within a transaction need not have heard of a table that another process made while we waited.
+ * Returns whether there is such a table; the names are checked options. Not by `to_regclass`: it asks the connection's cache of
+ * names, which within a transaction may not know a table that another process made during the wait.
  */
-async function exists(client: Sql | TransactionSql, schema: string, table: string): Promise<boolean> {
+async function hasTable(client: Sql | TransactionSql, schema: string, table: string): Promise<boolean> {
   const rows = await client.unsafe(
     `SELECT 1 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace ` +
       `WHERE n.nspname = '${schema}' AND c.relname = '${table}'`,
@@ -70,33 +82,34 @@ async function exists(client: Sql | TransactionSql, schema: string, table: strin
   return rows.length > 0;
 }
 
-function historyTable({ schema, tablePrefix }: Place): string {
-  return `"${schema}"."${tablePrefix}waymark_migrations"`;
+function inPlace({ schema, tablePrefix }: Place, table: string): string {
+  return `"${schema}"."${tablePrefix}${table}"`;
 }
 
-/** 64 bits that no other application is likely to lock. One for a schema, which storages of two prefixes may both make. */
+/** 64 bits that no other application is likely to lock. One lock for a schema: storages of two prefixes may both create it. */
 function lockKey({ schema }: Place): bigint {
   return createHash("sha256").update(`waymark migrations "${schema}"`).digest().readBigInt64BE();
 }
 
-function script(place: Place, missing: readonly Migration[]): string[] {
-  return ["BEGIN", ...steps(place, missing), "COMMIT"];
+function script(schema: Schema, place: Place, missing: readonly Migration[]): string[] {
+  return ["BEGIN", ...steps(schema, place, missing), "COMMIT"];
 }
 
-/** For one transaction: the generated statements name no schema but `public`, so the search path says where. */
-function steps(place: Place, missing: readonly Migration[]): string[] {
-  const history = historyTable(place);
+/** The statements of one transaction. Generated ones name no schema but `public`, so the search path says where. */
+function steps({ history, stem }: Schema, place: Place, missing: readonly Migration[]): string[] {
+  const { schema, tablePrefix } = place;
+  const table = inPlace(place, history);
   if (missing.length === 0) return [];
   return [
     // Asked first, since CREATE SCHEMA IF NOT EXISTS wants a right on the database even where the schema exists.
-    `DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = '${place.schema}') THEN CREATE SCHEMA "${place.schema}"; END IF; END $$`,
-    `SET LOCAL search_path TO "${place.schema}"`,
-    `CREATE TABLE IF NOT EXISTS ${history} (name text PRIMARY KEY, digest text NOT NULL, minimum_reader integer NOT NULL, applied_at bigint NOT NULL)`,
+    `DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = '${schema}') THEN CREATE SCHEMA "${schema}"; END IF; END $$`,
+    `SET LOCAL search_path TO "${schema}"`,
+    `CREATE TABLE IF NOT EXISTS ${table} (name text PRIMARY KEY, digest text NOT NULL, minimum_reader integer NOT NULL, applied_at bigint NOT NULL)`,
     ...missing.flatMap((migration) => [
       ...migration.statements.map((statement) =>
-        statement.replaceAll('"public".', "").replaceAll('"agent_checkpoint', `"${place.tablePrefix}agent_checkpoint`),
+        statement.replaceAll('"public".', "").replaceAll(`"${stem}`, `"${tablePrefix}${stem}`),
       ),
-      `INSERT INTO ${history} (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
+      `INSERT INTO ${table} (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
     ]),
   ];
 }

@@ -1,50 +1,50 @@
 import { CheckpointError, type CommonStorageOptions } from "@waymark/core";
 import {
   boolean,
-  COMMON_OPTIONS,
   defaultPoolSize,
   identifier,
   integer,
   invalidArgument,
-  members,
+  objectWithKeys,
   oneOf,
-  type ResolvedCommonOptions,
-  resolveCommonOptions,
+  type ResolvedStorageOptions,
+  resolveStorageOptions,
+  STORAGE_OPTIONS,
   string,
   timeout,
 } from "@waymark/core/kit";
 
-/** A postgres.js client, as far as its type matters to users: so its version may differ from ours. */
+/** A postgres.js client. Structural: its version may differ from this package's. */
 export interface PostgresClient {
   unsafe(query: string, parameters?: never[]): unknown;
   begin(work: never): Promise<unknown>;
   end(options?: { timeout?: number }): Promise<void>;
 }
 
-/** TLS, as node:tls takes it, or as libpq's `sslmode` says it. */
+/** TLS: options of node:tls, or a word of libpq's `sslmode`. */
 export type PostgresTls = boolean | "require" | "allow" | "prefer" | "verify-full" | Readonly<Record<string, unknown>>;
 
 export interface PostgresStorageOptions extends CommonStorageOptions {
-  /** What a config file says; here it may be left out. */
+  /** The name of this dialect, as config files have it. May be left out here. */
   readonly type?: "postgres";
   /** `postgres://user:password@host:5432/database?sslmode=require` */
   readonly connectionString?: string | undefined;
-  /** Instead of `connectionString`: a postgres.js client of your own. We never end it, nor change how it reads dates. */
+  /** Instead of `connectionString`: a postgres.js client of your own. It is never ended here, and its parsers stay as they are. */
   readonly client?: PostgresClient;
-  /** Where our tables are: made by migrations if it is not there. Default `"public"`, whatever the search path is. */
+  /** PostgreSQL schema of the tables, created by migrations if it is missing. Default `"public"`, whatever the search path is. */
   readonly schema?: string;
-  /** How many connections at most. Default 20; where tests run (`NODE_ENV=test`, Vitest) 2. */
+  /** Maximum number of connections. Default 20; where tests run (`NODE_ENV=test`, Vitest) 2. */
   readonly poolSize?: number;
-  /** How long a connection may take to be made, in milliseconds. Default 5,000. */
+  /** Longest time to make a connection, in milliseconds. Default 5,000. */
   readonly connectTimeoutMs?: number;
-  /** After how long an idle connection is given back, in milliseconds. Default 30,000. */
+  /** Idle time after which a connection is closed, in milliseconds. Default 30,000. */
   readonly idleTimeoutMs?: number;
   /**
-   * Prepare statements once per connection. Faster by a round trip; not for poolers in transaction mode that do not
-   * track prepared statements (pgbouncer before 1.21). Default `false`.
+   * Prepare statements once per connection. It saves a round trip, but needs a pooler in transaction mode to track prepared
+   * statements (pgbouncer does from 1.21). Default `false`.
    */
   readonly prepare?: boolean;
-  /** TLS, where the URL does not say it. Default: as the URL says. */
+  /** TLS, where the URL does not set it. Default: as the URL says. */
   readonly ssl?: PostgresTls;
 }
 
@@ -54,7 +54,7 @@ declare module "@waymark/core" {
   }
 }
 
-const NAMES = [
+const KEYS = [
   "type",
   "connectionString",
   "client",
@@ -64,11 +64,11 @@ const NAMES = [
   "idleTimeoutMs",
   "prepare",
   "ssl",
-  ...COMMON_OPTIONS,
+  ...STORAGE_OPTIONS,
 ] as const;
 
-/** The options with their defaults: inside, nothing is optional. */
-export interface ResolvedOptions extends ResolvedCommonOptions {
+/** The options, checked and with their defaults: nothing is optional. */
+export interface ResolvedOptions extends ResolvedStorageOptions {
   readonly connectionString: string | null;
   readonly client: PostgresClient | null;
   readonly schema: string;
@@ -80,7 +80,7 @@ export interface ResolvedOptions extends ResolvedCommonOptions {
 }
 
 export function resolveOptions(value: PostgresStorageOptions): ResolvedOptions {
-  const options = members("options", value, NAMES);
+  const options = objectWithKeys("options", value, KEYS);
   oneOf("options.type", options.type ?? "postgres", ["postgres"]);
   const { connectionString, client, schema = "public", poolSize = defaultPoolSize(20) } = options;
   const { connectTimeoutMs = 5_000, idleTimeoutMs = 30_000, prepare = false, ssl } = options;
@@ -101,33 +101,33 @@ export function resolveOptions(value: PostgresStorageOptions): ResolvedOptions {
     }
   }
   return {
-    ...resolveCommonOptions(options),
-    connectionString: connectionString === undefined ? null : url(connectionString),
-    client: client === undefined ? null : clientOf(client),
+    ...resolveStorageOptions(options),
+    connectionString: connectionString === undefined ? null : checkUrl(connectionString),
+    client: client === undefined ? null : checkClient(client),
     schema: identifier("options.schema", schema, 63),
     poolSize: integer("options.poolSize", poolSize, 1, 10_000, "connections"),
     connectTimeoutMs: timeout("options.connectTimeoutMs", connectTimeoutMs),
     idleTimeoutMs: timeout("options.idleTimeoutMs", idleTimeoutMs),
     prepare: boolean("options.prepare", prepare),
-    ssl: ssl === undefined ? null : tls(ssl),
+    ssl: ssl === undefined ? null : checkTls(ssl),
   };
 }
 
-/** Never shown in a message: it holds a password. */
-function url(value: unknown): string {
+/** Checks a URL. It is never shown in a message: it holds a password. */
+function checkUrl(value: unknown): string {
   const checked = string("options.connectionString", value);
   if (/^postgres(ql)?:\/\/./.test(checked)) return checked;
   throw invalidArgument("options.connectionString", "a URL that starts with postgres:// or postgresql://", value);
 }
 
-function clientOf(value: unknown): PostgresClient {
+function checkClient(value: unknown): PostgresClient {
   const client = value as PostgresClient;
   if (typeof value === "function" && typeof client.unsafe === "function" && typeof client.begin === "function")
     return client;
   throw invalidArgument("options.client", "a postgres.js client", value);
 }
 
-function tls(value: unknown): PostgresTls {
+function checkTls(value: unknown): PostgresTls {
   if (typeof value === "boolean" || (typeof value === "object" && value !== null)) return value as PostgresTls;
   return oneOf("options.ssl", value, ["require", "allow", "prefer", "verify-full"]);
 }

@@ -1,8 +1,8 @@
 import { type Fault, property, rootCause } from "@waymark/core/kit";
 
 /**
- * What SQLite's extended result codes mean for us: https://sqlite.org/rescode.html. A code that is not listed counts as
- * its primary one (`SQLITE_BUSY_SNAPSHOT` as `SQLITE_BUSY`).
+ * Meanings of SQLite's extended result codes: https://sqlite.org/rescode.html. A code that is not listed counts as its
+ * primary one (`SQLITE_BUSY_SNAPSHOT` as `SQLITE_BUSY`).
  */
 const FAULTS: readonly (readonly [code: string, fault: Fault])[] = [
   ["SQLITE_CONSTRAINT_PRIMARYKEY", "duplicate"],
@@ -33,5 +33,5 @@ export function classify(error: unknown): Fault {
   if (code === "SQLITE_ERROR" && typeof message === "string" && /^no such (table|column)|has no column/.test(message)) {
     return "schema";
   }
-  return FAULTS.find(([known]) => code === known || code.startsWith(`${known}_`))?.[1] ?? "other";
+  return FAULTS.find(([listed]) => code === listed || code.startsWith(`${listed}_`))?.[1] ?? "other";
 }

@@ -1,17 +1,20 @@
-import { type CheckpointStorage, createStorage } from "@waymark/core";
-import { createSQLiteDialect } from "./checkpoints/dialect.ts";
+import type { CheckpointStorage } from "@waymark/core";
+import { createStorage } from "@waymark/core/kit";
+import { createCheckpointDialect } from "./checkpoints/dialect.ts";
+import { shareConnection } from "./database.ts";
 import { resolveOptions, type SQLiteDatabase, type SQLiteStorageOptions } from "./options.ts";
 
 export * from "@waymark/core";
 export type { SQLiteDatabase, SQLiteStorageOptions };
-/** The name under which `openCheckpointStorage` finds every dialect package's factory. */
+/** The name under which `openCheckpointStorage` finds the factory of every dialect's package. */
 export { createSQLiteStorage as createCheckpointStorage };
 
 /**
- * Keeps checkpoints in an SQLite file. Returns at once: the file is opened, and its schema made, at first use.
+ * Creates a storage that keeps checkpoints in an SQLite file. Synchronous: the file is opened, and its schema migrated, at
+ * first use.
  * @throws CheckpointError `INVALID_ARGUMENT`, which names the option
  */
 export function createSQLiteStorage(options: SQLiteStorageOptions): CheckpointStorage {
   const resolved = resolveOptions(options);
-  return createStorage(createSQLiteDialect(resolved), resolved);
+  return createStorage(createCheckpointDialect(shareConnection(resolved).share(), resolved), resolved);
 }

@@ -4,26 +4,31 @@ import {
   type Migration,
   migrationDigest,
   missingMigrations,
+  type Schema,
   schemaOutdated,
 } from "@waymark/core/kit";
-import { migrations } from "./checkpoints/migrations.ts";
 import type { Handle } from "./handle.ts";
 
 /**
- * Brings the schema up to date in one transaction that takes the write lock first, and looks again inside: of many
- * processes that open a new file at once, one migrates and the others find it done.
+ * Migrates a schema in one transaction that takes the write lock first, and checks again inside: of many processes that open
+ * a new file at once, one migrates and the others find it done.
  */
-export function migrateSchema(handle: Handle, tablePrefix: string, mode: "apply" | "verify" | "sql"): string[] {
-  const history = `${tablePrefix}waymark_migrations`;
+export function migrateSchema(
+  handle: Handle,
+  schema: Schema,
+  tablePrefix: string,
+  mode: "apply" | "verify" | "sql",
+): string[] {
+  const { migrations } = schema;
+  const history = `${tablePrefix}${schema.history}`;
   const missing = missingMigrations(migrations, readHistory(handle, history));
-  if (mode === "sql") return missing.length === 0 ? [] : script(history, tablePrefix, missing);
+  if (mode === "sql") return missing.length === 0 ? [] : script(schema, tablePrefix, missing);
   if (missing.length === 0) return [];
-  if (mode === "verify") throw schemaOutdated(missing, script(history, tablePrefix, missing));
+  if (mode === "verify") throw schemaOutdated(missing, script(schema, tablePrefix, missing));
   const apply = handle.transaction(() => {
     const stillMissing = missingMigrations(migrations, readHistory(handle, history));
-    const table = `${tablePrefix}agent_checkpoints`;
-    if (stillMissing.length === migrations.length && hasTable(handle, table)) throw foreignTable(table);
-    for (const statement of steps(history, tablePrefix, stillMissing)) handle.exec(statement);
+    if (stillMissing.length === migrations.length) checkNames(handle, schema, tablePrefix);
+    for (const statement of steps(schema, tablePrefix, stillMissing)) handle.exec(statement);
     return stillMissing.map(({ name }) => name);
   });
   return apply.immediate();
@@ -35,22 +40,29 @@ function readHistory(handle: Handle, history: string): AppliedMigration[] {
   return (rows as AppliedMigration[]).map((row) => ({ ...row, minimumReader: Number(row.minimumReader) }));
 }
 
+/** Checks, in a database without any of the migrations, that no table has one of our names. */
+function checkNames(handle: Handle, schema: Schema, tablePrefix: string): void {
+  for (const { name } of schema.tables) {
+    const table = `${tablePrefix}${name}`;
+    if (hasTable(handle, table)) throw foreignTable(table);
+  }
+}
+
 function hasTable(handle: Handle, name: string): boolean {
   return handle.prepare("select 1 from sqlite_master where type = 'table' and name = ?").get(name) !== undefined;
 }
 
-function script(history: string, tablePrefix: string, missing: readonly Migration[]): string[] {
-  return ["BEGIN IMMEDIATE", ...steps(history, tablePrefix, missing), "COMMIT"];
+function script(schema: Schema, tablePrefix: string, missing: readonly Migration[]): string[] {
+  return ["BEGIN IMMEDIATE", ...steps(schema, tablePrefix, missing), "COMMIT"];
 }
 
-function steps(history: string, tablePrefix: string, missing: readonly Migration[]): string[] {
+function steps({ history, stem }: Schema, tablePrefix: string, missing: readonly Migration[]): string[] {
+  const table = `"${tablePrefix}${history}"`;
   return [
-    `CREATE TABLE IF NOT EXISTS "${history}" (name text PRIMARY KEY NOT NULL, digest text NOT NULL, minimum_reader integer NOT NULL, applied_at integer NOT NULL)`,
+    `CREATE TABLE IF NOT EXISTS ${table} (name text PRIMARY KEY NOT NULL, digest text NOT NULL, minimum_reader integer NOT NULL, applied_at integer NOT NULL)`,
     ...missing.flatMap((migration) => [
-      ...migration.statements.map((statement) =>
-        statement.replaceAll("`agent_checkpoint", `\`${tablePrefix}agent_checkpoint`),
-      ),
-      `INSERT INTO "${history}" (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
+      ...migration.statements.map((statement) => statement.replaceAll(`\`${stem}`, `\`${tablePrefix}${stem}`)),
+      `INSERT INTO ${table} (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
     ]),
   ];
 }

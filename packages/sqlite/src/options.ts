@@ -1,16 +1,16 @@
 import { CheckpointError, type CommonStorageOptions } from "@waymark/core";
 import {
-  COMMON_OPTIONS,
   invalidArgument,
-  members,
+  objectWithKeys,
   oneOf,
-  type ResolvedCommonOptions,
-  resolveCommonOptions,
+  type ResolvedStorageOptions,
+  resolveStorageOptions,
+  STORAGE_OPTIONS,
   string,
   timeout,
 } from "@waymark/core/kit";
 
-/** A better-sqlite3 database, as far as its type matters to users: its typings are no dependency of ours. */
+/** A better-sqlite3 database. Structural: its typings are no dependency of this package. */
 export interface SQLiteDatabase {
   readonly open: boolean;
   prepare(sql: string): unknown;
@@ -19,20 +19,20 @@ export interface SQLiteDatabase {
 }
 
 export interface SQLiteStorageOptions extends CommonStorageOptions {
-  /** What a config file says; here it may be left out. */
+  /** The name of this dialect, as config files have it. May be left out here. */
   readonly type?: "sqlite";
-  /** The database file, made with its folders if it is not there; `:memory:` keeps all in this process. */
+  /** Path of the database file, created with its folders if it is missing; `:memory:` keeps everything in this process. */
   readonly databasePath?: string | undefined;
-  /** Instead of `databasePath`: a better-sqlite3 handle of your own, with foreign keys on. We never close it. */
+  /** Instead of `databasePath`: a better-sqlite3 handle of your own, with foreign keys on. It is never closed here. */
   readonly database?: SQLiteDatabase;
   /**
    * When a commit counts as done: `"FULL"` survives a power cut, `"NORMAL"` may lose the last commits to one (not to
    * a crash of the process), `"EXTRA"` is FULL and also syncs the folder. Default `"FULL"`. Not for `database`.
    */
   readonly synchronous?: "FULL" | "NORMAL" | "EXTRA";
-  /** How long a statement waits for another process's lock, in milliseconds. It holds up this thread. Default 5,000. */
+  /** Longest wait for another process's lock, in milliseconds. It blocks this thread. Default 5,000. */
   readonly busyTimeoutMs?: number;
-  /** Where better-sqlite3's `.node` file is, for bundles that run away from node_modules. */
+  /** Path of better-sqlite3's `.node` file, for bundles that run without node_modules. */
   readonly nativeBinding?: string;
 }
 
@@ -42,18 +42,18 @@ declare module "@waymark/core" {
   }
 }
 
-const NAMES = [
+const KEYS = [
   "type",
   "databasePath",
   "database",
   "synchronous",
   "busyTimeoutMs",
   "nativeBinding",
-  ...COMMON_OPTIONS,
+  ...STORAGE_OPTIONS,
 ] as const;
 
-/** The options with their defaults: inside, nothing is optional. */
-export interface ResolvedOptions extends ResolvedCommonOptions {
+/** The options, checked and with their defaults: nothing is optional. */
+export interface ResolvedOptions extends ResolvedStorageOptions {
   readonly database: SQLiteDatabase | null;
   readonly databasePath: string | null;
   readonly synchronous: "FULL" | "NORMAL" | "EXTRA";
@@ -62,7 +62,7 @@ export interface ResolvedOptions extends ResolvedCommonOptions {
 }
 
 export function resolveOptions(value: SQLiteStorageOptions): ResolvedOptions {
-  const options = members("options", value, NAMES);
+  const options = objectWithKeys("options", value, KEYS);
   oneOf("options.type", options.type ?? "sqlite", ["sqlite"]);
   const { synchronous = "FULL", busyTimeoutMs = 5_000, nativeBinding, database, databasePath } = options;
   if (database === undefined && databasePath === undefined && "databasePath" in options) {
@@ -78,16 +78,16 @@ export function resolveOptions(value: SQLiteStorageOptions): ResolvedOptions {
     }
   }
   return {
-    ...resolveCommonOptions(options),
-    database: database === undefined ? null : handle(database),
-    databasePath: databasePath === undefined ? null : path("options.databasePath", databasePath),
+    ...resolveStorageOptions(options),
+    database: database === undefined ? null : checkHandle(database),
+    databasePath: databasePath === undefined ? null : checkPath("options.databasePath", databasePath),
     synchronous: oneOf("options.synchronous", synchronous, ["FULL", "NORMAL", "EXTRA"]),
     busyTimeoutMs: busyTimeoutMs === 0 ? 0 : timeout("options.busyTimeoutMs", busyTimeoutMs),
-    nativeBinding: nativeBinding === undefined ? null : path("options.nativeBinding", nativeBinding),
+    nativeBinding: nativeBinding === undefined ? null : checkPath("options.nativeBinding", nativeBinding),
   };
 }
 
-function path(field: string, value: unknown): string {
+function checkPath(field: string, value: unknown): string {
   const checked = string(field, value);
   // SQLite's driver trims it, and takes nothing for a temporary database.
   if (checked.trim() !== checked || checked === "" || checked.includes("\0")) {
@@ -96,7 +96,7 @@ function path(field: string, value: unknown): string {
   return checked;
 }
 
-function handle(value: unknown): SQLiteDatabase {
+function checkHandle(value: unknown): SQLiteDatabase {
   const database = value as SQLiteDatabase;
   if (typeof value !== "object" || value === null || typeof database.prepare !== "function") {
     throw invalidArgument("options.database", "a better-sqlite3 database", value);

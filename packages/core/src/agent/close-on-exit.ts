@@ -4,16 +4,15 @@ import { invalidArgument, property } from "../contract/errors.ts";
 
 type Closable = Pick<CheckpointStorage, "close">;
 
-/** One listener for all of them: Node warns of more than ten. */
+/** Storages to close; one listener serves all of them: Node warns of more than ten. */
 const registered = new Map<Closable, CloseOptions>();
 
 /**
- * Closes the storage when the process is asked to end (SIGINT, SIGTERM) or has nothing left to do: what was accepted is
- * finished, and what a backup lacks is sent within `timeoutMs`. Then the process ends as it would have: by the signal, so
- * that whoever waits for it sees that, or as other listeners of the signal see fit. A second signal ends it at once. What
- * fails meanwhile is dropped, since nobody is left to tell.
+ * Closes the storage when the process gets SIGINT or SIGTERM, or has nothing left to do: calls under way are finished, and
+ * the backup's backlog is sent within `timeoutMs`. Then the process ends as it would have: by the signal, so that its parent
+ * sees that, or as other listeners of the signal decide. A second signal ends it at once. Errors of closing are ignored.
  *
- * Asked for twice, it happens once, with the options of the first. Returns what undoes it.
+ * A second call for the same storage changes nothing. Returns a function that undoes it.
  */
 export function closeOnExit(storage: Closable, options: CloseOptions = {}): () => void {
   if (typeof property(storage, "close") !== "function") throw invalidArgument("storage", "a storage", storage);
@@ -26,21 +25,21 @@ export function closeOnExit(storage: Closable, options: CloseOptions = {}): () =
 }
 
 function listen(): void {
-  process.on("SIGINT", endBy).on("SIGTERM", endBy).on("beforeExit", closeAll);
+  process.on("SIGINT", endBy).on("SIGTERM", endBy).on("beforeExit", closeStorages);
 }
 
 function stopListening(): void {
-  process.off("SIGINT", endBy).off("SIGTERM", endBy).off("beforeExit", closeAll);
+  process.off("SIGINT", endBy).off("SIGTERM", endBy).off("beforeExit", closeStorages);
 }
 
 async function endBy(signal: NodeJS.Signals): Promise<void> {
-  stopListening(); // the next signal does what it does to any process
-  await closeAll();
-  // Others may listen too, to finish work of their own: then without us it would not have ended the process either.
+  stopListening(); // the next signal ends the process
+  await closeStorages();
+  // Other listeners may have work of their own to finish: then the signal alone would not have ended the process either.
   if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
 }
 
-async function closeAll(): Promise<void> {
+async function closeStorages(): Promise<void> {
   stopListening();
   const storages = [...registered];
   registered.clear();

@@ -1,15 +1,15 @@
-import type { StoredChain } from "./chain.ts";
+import type { ChainState } from "./chain.ts";
 
 /**
- * Recent states, by the id of their checkpoint, and the last one of each line (an agent's namespace). A checkpoint never
- * changes, so what is cached is always right; whether it is still there, only the database knows.
+ * Recent states, by the id of their checkpoint, and the newest of each timeline. A checkpoint never changes, so a cached state
+ * is always right; whether it is still stored, only the database knows.
  */
 export class StateCache {
   readonly #maxBytes: number;
-  readonly #lines = new Map<string, string>();
+  readonly #latest = new Map<string, string>();
   /** Least recently used first. */
   readonly #recent = new Map<string, Cached>();
-  /** States that a newer one is the difference to: their line goes on from that, so they are the first to go. */
+  /** States that a newer one builds on: their timeline goes on from that one, so they are evicted first. */
   readonly #superseded = new Map<string, Cached>();
   #bytes = 0;
 
@@ -17,38 +17,38 @@ export class StateCache {
     this.#maxBytes = maxBytes;
   }
 
-  find(id: string): StoredChain | undefined {
+  find(id: string): ChainState | undefined {
     const found = this.#recent.get(id);
-    if (found === undefined) return this.#superseded.get(id)?.chain;
+    if (found === undefined) return this.#superseded.get(id)?.state;
     this.#recent.delete(id);
     this.#recent.set(id, found);
-    return found.chain;
+    return found.state;
   }
 
-  /** The state with this id, if it is one of the line's. */
-  get(line: string, id: string): StoredChain | undefined {
-    return (this.#recent.get(id) ?? this.#superseded.get(id))?.line === line ? this.find(id) : undefined;
+  /** Returns the state with this id, if it is one of this timeline. */
+  getIn(timeline: string, id: string): ChainState | undefined {
+    return (this.#recent.get(id) ?? this.#superseded.get(id))?.timeline === timeline ? this.find(id) : undefined;
   }
 
-  /** The newest state that was stored or read in a line. */
-  latest(line: string): StoredChain | undefined {
-    const id = this.#lines.get(line);
+  /** Returns the newest state of a timeline that was stored or read. */
+  latestOf(timeline: string): ChainState | undefined {
+    const id = this.#latest.get(timeline);
     return id === undefined ? undefined : this.find(id);
   }
 
-  /** `supersedes`: the id of the state that it replaces as the one to go on from. */
-  put(line: string, chain: StoredChain, supersedes: string | null): void {
-    const bytes = bytesOf(chain);
+  /** Adds a state. `supersedes`: id of the state that it replaces as the one to go on from. */
+  put(timeline: string, state: ChainState, supersedes: string | null): void {
+    const bytes = memoryBytes(state);
     if (bytes > this.#maxBytes) return;
-    this.forget(chain.id);
+    this.forget(state.id);
     const superseded = supersedes === null ? undefined : this.#recent.get(supersedes);
     if (superseded !== undefined) {
-      this.#recent.delete(superseded.chain.id);
-      this.#superseded.set(superseded.chain.id, superseded);
+      this.#recent.delete(superseded.state.id);
+      this.#superseded.set(superseded.state.id, superseded);
     }
-    this.#recent.set(chain.id, { line, chain, bytes });
-    // One that was read to look back is not what the line goes on from.
-    if (chain.id > (this.#lines.get(line) ?? "")) this.#lines.set(line, chain.id);
+    this.#recent.set(state.id, { timeline, state, bytes });
+    // An older state, which was read to look back, is not the one to go on from.
+    if (state.id > (this.#latest.get(timeline) ?? "")) this.#latest.set(timeline, state.id);
     this.#bytes += bytes;
     this.#evict();
   }
@@ -59,12 +59,12 @@ export class StateCache {
     this.#recent.delete(id);
     this.#superseded.delete(id);
     this.#bytes -= found.bytes;
-    if (this.#lines.get(found.line) === id) this.#lines.delete(found.line);
+    if (this.#latest.get(found.timeline) === id) this.#latest.delete(found.timeline);
   }
 
-  /** The last state of a line, which somebody has removed rows of. */
-  forgetLine(line: string): void {
-    const id = this.#lines.get(line);
+  /** Forgets the newest state of a timeline, rows of which another client has removed. */
+  forgetLatest(timeline: string): void {
+    const id = this.#latest.get(timeline);
     if (id !== undefined) this.forget(id);
   }
 
@@ -79,14 +79,14 @@ export class StateCache {
 }
 
 interface Cached {
-  readonly line: string;
-  readonly chain: StoredChain;
+  readonly timeline: string;
+  readonly state: ChainState;
   readonly bytes: number;
 }
 
-/** What a state holds in memory, about: its text, an object for each piece, and what of its anchor it does not share. */
-function bytesOf({ snapshot, anchor, storedBytes, compression }: StoredChain): number {
+/** Estimates a state's memory: its text, an object per chunk, and the chunks of its last skip delta that it does not share. */
+function memoryBytes({ snapshot, lastSkip, storedBytes, compression }: ChainState): number {
   const own = snapshot.memoryBytes;
-  if (anchor === null) return own;
-  return own + Math.min(anchor.snapshot.memoryBytes, (storedBytes - anchor.storedBytes) / compression);
+  if (lastSkip === null) return own;
+  return own + Math.min(lastSkip.snapshot.memoryBytes, (storedBytes - lastSkip.storedBytes) / compression);
 }

@@ -13,112 +13,114 @@ import type { Snapshot } from "../codec/snapshot.ts";
 import type { Dialect, Row, RowHead } from "./dialect.ts";
 
 /**
- * How states are stored: whole, or as the difference to an earlier one of the same line, which may be a difference itself.
- * A chain is a row and its bases.
+ * Delta chains: a state is stored full, or as a delta to an earlier state of the same timeline, its base, which may be a
+ * delta itself. A chain is a row, its base, and so on down to a full one.
  *
- * A line of thousands of turns is one whole state, then differences. So that no chain grows long, every 32nd row is an
- * anchor: the difference to the anchor before, not to the row before. Together the anchors hold the history once more, so
- * a line takes about twice the bytes of its changes; and a chain is the anchors, and the rows since the last one. With
- * many anchors they come less often, so that there are about as many rows of either kind.
+ * A timeline of thousands of turns is one full state, then deltas. To keep chains short, every 32nd row or so is a skip
+ * delta (as in Subversion's FSFS): its base is not the row before it, but the last skip delta or full state. So a chain is
+ * the skip deltas, and the rows since the last of them; with many skip deltas they come less often, so that there are about
+ * as many rows of either kind. The skip deltas together hold the history once more: a timeline takes about twice the bytes
+ * of its changes.
  *
- * A state is whole again when reading it would take more than twice the bytes of a whole one (a state that is rewritten
- * rather than added to), or when there are too many anchors.
+ * A state is full again when its chain would take more than twice the bytes of a full state (states that are rewritten
+ * rather than added to), or would have too many rows.
  */
 
-/** What an agent's namespace is called where lines are told apart. */
-export function lineOf({ agentId, namespace }: Pick<RowHead, "agentId" | "namespace">): string {
+/** The key of a timeline: the history of an agent in one namespace. */
+export function timelineOf({ agentId, namespace }: Pick<RowHead, "agentId" | "namespace">): string {
   return `${agentId}\0${namespace}`;
 }
 
-/** A state, and what it takes to read it. */
-export interface StoredChain {
+/** A stored state, and the facts about its chain. */
+export interface ChainState {
   readonly id: string;
   readonly snapshot: Snapshot;
-  /** The rows of its chain. */
+  /** Number of rows of the chain. */
   readonly rows: number;
-  /** How many of them came after the last anchor; a whole one is an anchor too. */
-  readonly sinceAnchor: number;
-  /** The last anchor before it; `null`: it is one itself. */
-  readonly anchor: StoredChain | null;
-  /** The bytes of all of them as stored. */
+  /** Number of rows since the last skip delta or full state; 0 for these. */
+  readonly sinceSkip: number;
+  /** The last skip delta or full state before this one; `null`: this is one itself. */
+  readonly lastSkip: ChainState | null;
+  /** Bytes of the chain's states as stored. */
   readonly storedBytes: number;
-  /** Of the whole one at its end: how many stored bytes a byte of text takes. */
+  /** Stored bytes per byte of text, of the full state at the end of the chain. */
   readonly compression: number;
 }
 
-export interface PackedChain {
-  /** `null`: it is whole. */
-  readonly base: StoredChain | null;
+/** A state that is packed, to be stored. */
+export interface PackedNext {
+  /** `null`: it is full. */
+  readonly base: ChainState | null;
   readonly packed: PackedState;
-  /** As it will be when stored. */
-  readonly chain: StoredChain;
+  /** The state as it will be when it is stored. */
+  readonly next: ChainState;
 }
 
-/** Rows from one anchor to the next, at least. */
-const STRIDE = 32;
+/** Fewest rows from one skip delta to the next. */
+const SKIP_STRIDE = 32;
 /** MariaDB silently ends a recursion after 1,000 steps, MySQL with an error. */
 const MAX_ROWS = 256;
-/** A whole state is smaller than its difference's overhead, and quicker to read than two rows. */
-const WHOLE_UP_TO_BYTES = 4_096;
-/** What a chain may take beyond twice the bytes of a whole state: less than a page. */
+/** Up to this size a full state is smaller than a delta's overhead, and faster to read than two rows. */
+const FULL_UP_TO_BYTES = 4_096;
+/** Bytes that a chain may take beyond twice those of a full state: less than a page. */
 const SLACK_BYTES = 4_096;
 
-/** What the next state is to be a difference to: this one, or its last anchor. */
-export function nextBase(chain: StoredChain): { base: StoredChain; anchor: boolean } {
-  const anchors = chain.rows - chain.sinceAnchor;
-  const due = chain.sinceAnchor + 1 >= Math.max(STRIDE, anchors);
-  return due ? { base: chain.anchor ?? chain, anchor: true } : { base: chain, anchor: false };
+/** Returns the base of the next state: this state, or, if a skip delta is due, the last skip delta. */
+export function nextBase(state: ChainState): { base: ChainState; isSkip: boolean } {
+  const skips = state.rows - state.sinceSkip;
+  const isDue = state.sinceSkip + 1 >= Math.max(SKIP_STRIDE, skips);
+  return isDue ? { base: lastSkipOf(state), isSkip: true } : { base: state, isSkip: false };
 }
 
-function isAnchor({ baseId, encoding }: Row): boolean {
-  return baseId === null || encoding.endsWith(SKIP_DELTA_SUFFIX); // also of an encoding that is not known
+function isSkipOrFull({ baseId, encoding }: Row): boolean {
+  return baseId === null || encoding.endsWith(SKIP_DELTA_SUFFIX); // also with an unknown encoding
 }
 
-/** Whether a difference is worth it at all. */
-export function isSmall({ stateBytes }: Snapshot): boolean {
-  return stateBytes <= WHOLE_UP_TO_BYTES;
+/** Returns whether a state is too small for a delta to pay. */
+export function isAlwaysFull({ stateBytes }: Snapshot): boolean {
+  return stateBytes <= FULL_UP_TO_BYTES;
 }
 
-/** Packs a state as a difference to `after` or its anchor; whole if there is none, or if that is better. */
-export async function packNext(id: string, snapshot: Snapshot, after: StoredChain | null): Promise<PackedChain> {
-  if (after === null || isSmall(snapshot)) return await packWhole(id, snapshot);
-  const { base, anchor } = nextBase(after);
-  return (await packDifference(id, snapshot, base, anchor)) ?? (await packWhole(id, snapshot));
+/** Packs a state as a delta to `after` or its last skip delta; full if there is none, or if that is better. */
+export async function packNext(id: string, snapshot: Snapshot, after: ChainState | null): Promise<PackedNext> {
+  if (after === null || isAlwaysFull(snapshot)) return await packFull(id, snapshot);
+  const { base, isSkip } = nextBase(after);
+  return (await packDelta(id, snapshot, base, isSkip)) ?? (await packFull(id, snapshot));
 }
 
-export async function packWhole(id: string, snapshot: Snapshot): Promise<PackedChain> {
+export async function packFull(id: string, snapshot: Snapshot): Promise<PackedNext> {
   const packed = await packSnapshot(snapshot, null);
   const storedBytes = packed.state.byteLength;
   const compression = storedBytes / Math.max(1, snapshot.stateBytes);
   return {
     base: null,
     packed,
-    chain: { id, snapshot, rows: 1, sinceAnchor: 0, anchor: null, storedBytes, compression },
+    next: { id, snapshot, rows: 1, sinceSkip: 0, lastSkip: null, storedBytes, compression },
   };
 }
 
-/** `null`: a whole one is better. */
-export async function packDifference(
+/** Packs a state as a delta. `null`: a full state is better. */
+export async function packDelta(
   id: string,
   snapshot: Snapshot,
-  base: StoredChain,
-  anchor: boolean,
-): Promise<PackedChain | null> {
+  base: ChainState,
+  isSkip: boolean,
+): Promise<PackedNext | null> {
   if (base.id >= id || base.rows >= MAX_ROWS) return null;
-  const packed = await packSnapshot(snapshot, base.snapshot, anchor);
+  const packed = await packSnapshot(snapshot, base.snapshot, isSkip);
   const storedBytes = base.storedBytes + packed.state.byteLength;
   if (storedBytes > 2 * base.compression * snapshot.stateBytes + SLACK_BYTES) return null;
-  const { rows, sinceAnchor, compression } = base;
-  const since = anchor ? { sinceAnchor: 0, anchor: null } : { sinceAnchor: sinceAnchor + 1, anchor: anchorOf(base) };
-  return { base, packed, chain: { id, snapshot, rows: rows + 1, ...since, storedBytes, compression } };
+  const { rows, sinceSkip, compression } = base;
+  const since = isSkip ? { sinceSkip: 0, lastSkip: null } : { sinceSkip: sinceSkip + 1, lastSkip: lastSkipOf(base) };
+  return { base, packed, next: { id, snapshot, rows: rows + 1, ...since, storedBytes, compression } };
 }
 
-/** The anchor of what comes after this one; without its own, so that no line of them is held in memory. */
-function anchorOf(chain: StoredChain): StoredChain {
-  return chain.anchor ?? chain;
+/** The last skip delta for the next state. It has none itself, so that the cache does not hold all skip deltas of a chain. */
+function lastSkipOf(state: ChainState): ChainState {
+  return state.lastSkip ?? state;
 }
 
-/** A row whose state cannot be read, of the chain of one that was asked for. */
+/** A row of a chain whose state cannot be read. */
 export class UnreadableRow extends Error {
   readonly id: string;
   override readonly cause: DamagedState | UnknownEncoding;
@@ -131,67 +133,67 @@ export class UnreadableRow extends Error {
 }
 
 /**
- * The states of a chain's rows, the first of which they belong to: that one's, and those of `also`, if they are in it.
- * `rows` is the row, its base, and so on to a whole one.
- * @throws UnreadableRow that names the row which is damaged
+ * Unpacks the state of a chain's first row, and those of the other rows that `isWanted`. `rows`: the row, its base, and so
+ * on down to a full one. The result has the same order.
+ * @throws UnreadableRow that names the damaged row
  */
-export async function readChain(
+export async function unpackChain(
   rows: readonly Row[],
-  also: (row: Row) => boolean = () => false,
-): Promise<StoredChain[]> {
+  isWanted: (row: Row) => boolean = () => false,
+): Promise<ChainState[]> {
   try {
-    return await readRows(rows, also);
+    return await applyDeltas(rows, isWanted);
   } catch (error) {
-    // A row that is intact by its checksum, but another than it should be, shows only when each is verified.
-    if (error instanceof UnreadableRow) await readRows(rows, () => true);
+    // A row that is intact by its checksum, but not the right one, shows only when each state is verified.
+    if (error instanceof UnreadableRow) await applyDeltas(rows, () => true);
     throw error;
   }
 }
 
-/** The state of a row; `null` if it is not there, or cannot be read. */
-export async function findState(
+/** Reads the state of a row; `null` if it is not there, or cannot be read. */
+export async function readState(
   dialect: Pick<Dialect, "readChain">,
   id: string,
   signal: AbortSignal,
-): Promise<StoredChain | null> {
+): Promise<ChainState | null> {
   try {
-    return (await readChain(await dialect.readChain(id, signal)))[0] ?? null;
+    return (await unpackChain(await dialect.readChain(id, signal)))[0] ?? null;
   } catch (error) {
     if (error instanceof UnreadableRow) return null;
     throw error;
   }
 }
 
-async function readRows(rows: readonly Row[], also: (row: Row) => boolean): Promise<StoredChain[]> {
-  const found: StoredChain[] = [];
-  const lastAnchor = rows.findIndex(isAnchor);
-  let pieces: ChunkList | null = null;
-  let chain = { rows: 0, sinceAnchor: 0, storedBytes: 0, compression: 1 };
-  let anchor: StoredChain | null = null;
-  const opening = rows.map((row) => unpackState(row, row.baseId === null));
-  for (const one of opening) one.catch(() => {}); // told below, when it is its turn
+async function applyDeltas(rows: readonly Row[], isWanted: (row: Row) => boolean): Promise<ChainState[]> {
+  const found: ChainState[] = [];
+  const lastSkipAt = rows.findIndex(isSkipOrFull);
+  let chunks: ChunkList | null = null;
+  let facts = { rows: 0, sinceSkip: 0, storedBytes: 0, compression: 1 };
+  let lastSkip: ChainState | null = null;
+  const unpacking = rows.map((row) => unpackState(row, row.baseId === null));
+  for (const one of unpacking) one.catch(() => {}); // thrown below, when it is its turn
   for (let index = rows.length - 1; index >= 0; index--) {
     const row = rows[index] as Row;
     const { id, baseId, state, stateBytes } = row;
     try {
-      if (pieces === null && baseId !== null) throw new DamagedState("what it is a difference to is not there");
-      const opened = (await opening[index]) as UnpackedState;
-      pieces = await opened.applyTo(pieces);
-      chain = {
-        rows: chain.rows + 1,
-        sinceAnchor: isAnchor(row) ? 0 : chain.sinceAnchor + 1,
-        storedBytes: chain.storedBytes + state.byteLength,
-        compression: baseId === null ? state.byteLength / Math.max(1, stateBytes) : chain.compression,
+      if (chunks === null && baseId !== null) throw new DamagedState("its base is missing");
+      const unpacked = (await unpacking[index]) as UnpackedState;
+      chunks = await unpacked.applyTo(chunks);
+      facts = {
+        rows: facts.rows + 1,
+        sinceSkip: isSkipOrFull(row) ? 0 : facts.sinceSkip + 1,
+        storedBytes: facts.storedBytes + state.byteLength,
+        compression: baseId === null ? state.byteLength / Math.max(1, stateBytes) : facts.compression,
       };
-      if (index !== 0 && index !== lastAnchor && !also(row)) continue;
-      const read: StoredChain = {
+      if (index !== 0 && index !== lastSkipAt && !isWanted(row)) continue;
+      const read: ChainState = {
         id,
-        snapshot: verifySnapshot(pieces, row),
-        ...chain,
-        anchor: index < lastAnchor ? anchor : null,
+        snapshot: verifySnapshot(chunks, row),
+        ...facts,
+        lastSkip: index < lastSkipAt ? lastSkip : null,
       };
-      if (index === lastAnchor) anchor = read;
-      if (index === 0 || also(row)) found.push(read);
+      if (index === lastSkipAt) lastSkip = read;
+      if (index === 0 || isWanted(row)) found.push(read);
     } catch (error) {
       if (!(error instanceof DamagedState || error instanceof UnknownEncoding)) throw error;
       throw new UnreadableRow(id, error);

@@ -1,22 +1,25 @@
-import { type Base, type Row, rowBytes } from "./dialect.ts";
+import type { Base, Row } from "./dialect.ts";
 
-/** Larger rows gain nothing from company, and would hold it up. */
+/** Larger rows are committed alone: they gain nothing from a group, and would delay it. */
 const ALONE_FROM_BYTES = 256 * 1_024;
-const MAX_ROWS = 128;
-/** A commit under way for longer does not hold up the others any more; so many may be under way then. */
+/** Rows of one commit. */
+const MAX_BATCH_ROWS = 128;
+/** A commit that takes longer no longer delays the next ones, of which so many may be under way then. */
 const SLOW_AFTER_MS = 100;
 const MAX_RUNNING = 8;
+/** Promise steps between the end of a commit and the next store of a caller that waited for it, and some more. */
+const MICROTASKS = 24;
 
-/** A row, and what it is a difference to. */
-export interface QueuedRow {
+/** A row, and the base that it is a delta to. */
+export interface RowWithBase {
   readonly row: Row;
   readonly base: Base | null;
 }
 
-/** Commits rows all or none, see `Dialect.commit`. */
+/** Commits rows, all or none, see `Dialect.commit`. */
 type Commit = (rows: readonly Row[], bases: readonly Base[], signal: AbortSignal) => Promise<boolean>;
 
-interface Waiting extends QueuedRow {
+interface Waiting extends RowWithBase {
   readonly bytes: number;
   readonly signal: AbortSignal;
   readonly resolve: (stored: boolean) => void;
@@ -24,61 +27,62 @@ interface Waiting extends QueuedRow {
 }
 
 /**
- * Puts the rows of stores that come at once into one commit: while one is under way the next ones gather. A row that is
- * alone waits for nothing.
+ * Group commit: stores that arrive while a commit is under way share the next one. A row that is alone waits for nothing.
  */
-export class StoreQueue {
+export class GroupCommit {
   readonly #commit: Commit;
-  readonly #mayBeOneRowsFault: (error: unknown) => boolean;
+  readonly #mayBeOneRow: (error: unknown) => boolean;
   readonly #waiting: Waiting[] = [];
-  /** How many commits are under way. */
+  /** Number of commits under way. */
   #running = 0;
 
   /**
-   * `mayBeOneRowsFault`: whether a commit may have failed because of one of its rows. Each is then sent by itself, so that
+   * `mayBeOneRow`: whether a commit may have failed because of one of its rows. Each is then committed by itself, so that
    * only that one fails.
    */
-  constructor(commit: Commit, mayBeOneRowsFault: (error: unknown) => boolean) {
+  constructor(commit: Commit, mayBeOneRow: (error: unknown) => boolean) {
     this.#commit = commit;
-    this.#mayBeOneRowsFault = mayBeOneRowsFault;
+    this.#mayBeOneRow = mayBeOneRow;
   }
 
-  /** `maxBytes`: what the rows of one commit may have together. Resolves and rejects as a commit of the row alone does. */
-  async insert({ row, base }: QueuedRow, maxBytes: number, signal: AbortSignal): Promise<boolean> {
-    const bytes = rowBytes(row);
+  /**
+   * Inserts a row. Resolves and rejects as a commit of this row alone does. `bytes`: the row's, as `rowBytes` counts them;
+   * `maxBytes`: the most of one commit.
+   */
+  async insert({ row, base }: RowWithBase, bytes: number, maxBytes: number, signal: AbortSignal): Promise<boolean> {
     if (bytes >= ALONE_FROM_BYTES) return await this.#commit([row], base === null ? [] : [base], signal);
     return await new Promise((resolve, reject) => {
       this.#waiting.push({ row, base, bytes, signal, resolve, reject });
-      if (this.#running === 0) this.#run(maxBytes);
+      if (this.#running === 0) this.#commitBatches(maxBytes);
     });
   }
 
-  async #run(maxBytes: number): Promise<void> {
+  async #commitBatches(maxBytes: number): Promise<void> {
     this.#running += 1;
     while (this.#waiting.length > 0) {
-      const batch = this.#take(maxBytes);
-      // A commit that waits for a lock, or for a connection that was lost, holds up its own rows only.
+      const batch = this.#nextBatch(maxBytes);
+      // A commit that waits for a lock, or for a connection that was lost, delays only its own rows.
       const slow = setTimeout(() => {
-        if (this.#waiting.length > 0 && this.#running < MAX_RUNNING) this.#run(maxBytes);
+        if (this.#waiting.length > 0 && this.#running < MAX_RUNNING) this.#commitBatches(maxBytes);
       }, SLOW_AFTER_MS);
-      await this.#send(batch);
+      await this.#commitBatch(batch);
       clearTimeout(slow);
-      // Who was told just now may store the next one at once. They come together, also where a commit ends before anything
-      // else has its turn, if they are waited for until they have come.
-      if (batch.length > 1 || this.#waiting.length > 0) for (let turn = 0; turn < TURNS; turn++) await null;
+      // Callers whose store just resolved often store again immediately. Yield a few microtasks so that those stores join the
+      // next batch, even with a synchronous driver.
+      if (batch.length > 1 || this.#waiting.length > 0) for (let step = 0; step < MICROTASKS; step++) await null;
     }
     this.#running -= 1;
   }
 
-  #take(maxBytes: number): Waiting[] {
+  #nextBatch(maxBytes: number): Waiting[] {
     const bases = new Map<string, Uint8Array>();
     let bytes = 0;
     let count = 0;
     for (const { bytes: more, base } of this.#waiting) {
-      if (count > 0 && (count === MAX_ROWS || bytes + more > maxBytes)) break;
+      if (count > 0 && (count === MAX_BATCH_ROWS || bytes + more > maxBytes)) break;
       if (base !== null) {
         const digest = bases.get(base.id) ?? base.digest;
-        if (Buffer.compare(digest, base.digest) !== 0) break; // its id was used again: both cannot be right
+        if (Buffer.compare(digest, base.digest) !== 0) break; // the id was used again: both cannot be right
         bases.set(base.id, digest);
       }
       bytes += more;
@@ -87,7 +91,7 @@ export class StoreQueue {
     return this.#waiting.splice(0, count);
   }
 
-  async #send(batch: readonly Waiting[]): Promise<void> {
+  async #commitBatch(batch: readonly Waiting[]): Promise<void> {
     const wanted = batch.filter(({ signal, reject }) => {
       if (signal.aborted) reject(signal.reason);
       return !signal.aborted;
@@ -99,11 +103,11 @@ export class StoreQueue {
       const bases = new Map(wanted.flatMap(({ base }) => (base === null ? [] : [[base.id, base]])));
       const rows = wanted.map(({ row }) => row);
       const stored = await orAborted(this.#commit(rows, [...bases.values()], signal), signal);
-      if (!stored && wanted.length > 1) await Promise.all(wanted.map((one) => this.#send([one])));
+      if (!stored && wanted.length > 1) await Promise.all(wanted.map((one) => this.#commitBatch([one])));
       else for (const { resolve } of wanted) resolve(stored);
     } catch (error) {
-      if (wanted.length > 1 && this.#mayBeOneRowsFault(error)) {
-        await Promise.all(wanted.map((one) => this.#send([one])));
+      if (wanted.length > 1 && this.#mayBeOneRow(error)) {
+        await Promise.all(wanted.map((one) => this.#commitBatch([one])));
       } else {
         for (const { reject } of wanted) reject(error);
       }
@@ -113,7 +117,7 @@ export class StoreQueue {
   }
 }
 
-/** Some drivers never settle what they gave up: the queue would wait for it for ever. */
+/** Rejects when the signal aborts: some drivers never settle a call that they gave up, and the group would wait for ever. */
 function orAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
   return new Promise((resolve, reject) => {
     const end = () => reject(signal.reason);
@@ -123,14 +127,11 @@ function orAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<
   });
 }
 
-/** How many steps of promises lie between a commit's end and the next store of whoever waited for it, and some more. */
-const TURNS = 24;
-
 function alone({ signal }: Waiting): { signal: AbortSignal; release: () => void } {
   return { signal, release: () => {} };
 }
 
-/** A signal that aborts when nobody waits any more. */
+/** Makes a signal that aborts when all callers of a batch have stopped waiting. */
 function together(batch: readonly Waiting[]): { signal: AbortSignal; release: () => void } {
   const all = new AbortController();
   let left = batch.length;

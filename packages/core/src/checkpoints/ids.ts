@@ -1,42 +1,43 @@
 import { randomBytes } from "node:crypto";
 
 /**
- * UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, then 74 bits that we count up within a millisecond (its
- * section 6.2, method 2), so that ids order by when they were made, as strings and as bytes.
+ * UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, then 74 bits that count up within a millisecond (section 6.2,
+ * method 2). So ids sort by the time when they were made, as strings and as bytes.
  */
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
-/** The end of the year 9999: later ids are nobody's clock. The generator, pushed there by one, has 900 years left. */
+/** The end of the year 9999: no clock shows later times. A generator that an id has pushed there has 900 years left. */
 const MAX_TIME_MS = 253_402_300_799_999;
 
-/** The id in lower case, or `null` if it is not a UUIDv7. */
+/** Returns the id in lower case, or `null` if it is not a UUIDv7. */
 export function parseId(text: string): string | null {
   const id = text.toLowerCase();
   return UUID_V7.test(id) ? id : null;
 }
 
-/** Whether an id's time is one that a clock may have shown. */
+/** Returns whether an id's time is one that a clock may have shown. */
 export function hasPlausibleTime(id: string): boolean {
   return idTime(id) <= MAX_TIME_MS;
 }
 
-/** When an id was made, in milliseconds since 1970-01-01 UTC. */
+/** Returns the time when an id was made, in milliseconds since 1970-01-01 UTC. */
 export function idTime(id: string): number {
   return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
 }
 
-/** The lowest id of a millisecond. */
+/** Returns the lowest id of a millisecond. */
 export function firstIdAt(timeMs: number): string {
   const hex = Math.max(0, Math.min(timeMs, MAX_TIME_MS)).toString(16).padStart(12, "0");
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7000-8000-000000000000`;
 }
 
-/** The id one below, and one above, whether they are a UUIDv7 or not: ranges leave out their ends. */
+/** Returns the id one below, UUIDv7 or not: ranges leave out their ends. */
 export function predecessor(id: string): string {
   return fromNumber(BigInt(`0x${id.replaceAll("-", "")}`) - 1n);
 }
 
+/** Returns the id one above, UUIDv7 or not. */
 export function successor(id: string): string {
   return fromNumber(BigInt(`0x${id.replaceAll("-", "")}`) + 1n);
 }
@@ -46,7 +47,7 @@ function fromNumber(number: bigint): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
-/** The 74 counted bits in parts that a JavaScript number holds exactly. */
+/** The 74 counted bits, in parts that a JavaScript number holds exactly. */
 interface Tail {
   /** 12 bits: rand_a. */
   high: number;
@@ -57,15 +58,15 @@ interface Tail {
 }
 
 /**
- * Makes ids that are above all that it has made or {@link IdClock.observe}d, whatever the machine's clock says: who has
- * read an agent's latest checkpoint and stores the next one is after it.
+ * Makes ids above all that it has made or {@link IdClock.observe}d, whatever the machine's clock says: a checkpoint that is
+ * stored after reading the latest one sorts after it.
  */
 export class IdClock {
   #time = 0;
   #tail: Tail = { high: 0, middle: 0, low: 0 };
 
   next(): string {
-    // Clocks that were replaced may show fractions, or nothing at all.
+    // A replaced clock may show fractions, or NaN.
     const now = Math.min(Math.floor(Date.now()) || 0, MAX_TIME_MS);
     if (now > this.#time) {
       this.#time = now;
@@ -76,7 +77,7 @@ export class IdClock {
     return format(this.#time, this.#tail);
   }
 
-  /** From now on no id is made at or below this one. `id` is a UUIDv7 in lower case; others are passed over. */
+  /** Makes no id at or below this one from now on. `id` is in lower case; one that is not a UUIDv7 is ignored. */
   observe(id: string): void {
     const time = idTime(id);
     if (!(time >= this.#time) || !UUID_V7.test(id) || time > MAX_TIME_MS) return;
@@ -85,7 +86,7 @@ export class IdClock {
     this.#tail = parseTail(id);
   }
 
-  /** One step up within the millisecond, by a random stride, so that ids are no guess from their neighbours. */
+  /** Counts up within the millisecond, by a random stride, so that ids cannot be guessed from their neighbours. */
   #count(): void {
     const tail = this.#tail;
     tail.low += 1 + (randomWords(1)[0] as number);
@@ -101,12 +102,12 @@ export class IdClock {
   }
 }
 
-/** This process's: all storages share it, so that an agent may move between them. */
+/** The clock of this process. All storages share it, so that an agent may move between them. */
 export const idClock = new IdClock();
 
 /**
- * An id for a checkpoint to store, above all that this process has made or read: for stores that somebody else may repeat.
- * A repetition brings the same id and the same content, `createdAt` included.
+ * Makes an id for a checkpoint, above all that this process has made or read. For stores that another process may repeat: a
+ * repetition has the same id and the same content, `createdAt` included.
  */
 export function newCheckpointId(): string {
   return idClock.next();
@@ -115,7 +116,7 @@ export function newCheckpointId(): string {
 let pool: Uint32Array<ArrayBuffer> = new Uint32Array(0);
 let taken = 0;
 
-/** Random 32-bit words from a pool: asking the kernel for each id costs more than all else here. */
+/** Takes random 32-bit words from a pool: asking the kernel for each id costs more than everything else here. */
 function randomWords(count: number): Uint32Array {
   if (taken + count > pool.length) {
     pool = new Uint32Array(256);

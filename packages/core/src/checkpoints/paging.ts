@@ -1,22 +1,22 @@
-/** Lists that are too long to be had at once: the same for one storage, and for a main and its backup. */
+/** Lists that are too long for one statement. */
 
-/** What is asked for at once. */
+/** Rows of one page. */
 export const PAGE = 1_000;
 
-/** A list in parts of this size, the last of which may be smaller. */
-export function* chunks<Item>(items: readonly Item[], size: number): IterableIterator<Item[]> {
+/** Splits a list into slices of this size; the last one may be smaller. */
+export function* slices<Item>(items: readonly Item[], size: number): IterableIterator<Item[]> {
   for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size);
 }
 
-/** As many as there are, `total` at most, newest first. What is stored meanwhile is neither repeated nor skipped. */
-export async function* eachOf<Item extends { readonly id: string }>(
+/** Iterates over all items, newest first, at most `total`. Items stored meanwhile are neither repeated nor skipped. */
+export async function* iteratePages<Item extends { readonly id: string }>(
   total: number,
-  page: (before: string | undefined, limit: number) => Promise<readonly Item[]>,
+  readPage: (before: string | undefined, limit: number) => Promise<readonly Item[]>,
 ): AsyncIterableIterator<Item> {
   let before: string | undefined;
   for (let left = total; left > 0; ) {
     const limit = Math.min(PAGE, left);
-    const items = await page(before, limit);
+    const items = await readPage(before, limit);
     yield* items;
     if (items.length < limit) return;
     left -= items.length;
@@ -24,19 +24,22 @@ export async function* eachOf<Item extends { readonly id: string }>(
   }
 }
 
-/** A checkpoint, its parent, and so on. `withOlder` gives one and those before it, among which the next ones are looked for. */
-export async function* lineage<Item extends { readonly id: string; readonly parentId?: string }>(
+/**
+ * Iterates over a checkpoint, its parent, and so on. `readWithOlder` returns a checkpoint and some before it, among which the
+ * next ancestors are looked for.
+ */
+export async function* iterateLineage<Item extends { readonly id: string; readonly parentId?: string }>(
   from: string | null,
-  withOlder: (id: string) => Promise<readonly Item[]>,
+  readWithOlder: (id: string) => Promise<readonly Item[]>,
 ): AsyncIterableIterator<Item> {
-  const shown = new Set<string>(); // ids that callers bring may name each other as parents
+  const visited = new Set<string>(); // ids that callers choose may name each other as parents
   let items = new Map<string, Item>();
-  for (let id = from; id !== null && !shown.has(id); ) {
-    if (!items.has(id)) items = new Map((await withOlder(id)).map((item) => [item.id, item]));
+  for (let id = from; id !== null && !visited.has(id); ) {
+    if (!items.has(id)) items = new Map((await readWithOlder(id)).map((item) => [item.id, item]));
     const item = items.get(id);
     if (item === undefined) return;
     yield item;
-    shown.add(id);
+    visited.add(id);
     id = item.parentId ?? null;
   }
 }

@@ -1,41 +1,49 @@
 import {
-  findState,
-  lineOf,
+  type ChainState,
   nextBase,
-  type PackedChain,
-  packDifference,
-  packWhole,
-  readChain,
-  type StoredChain,
+  type PackedNext,
+  packDelta,
+  packFull,
+  readState,
+  timelineOf,
   UnreadableRow,
+  unpackChain,
 } from "./chain.ts";
 import type { Change, Dialect, Rewrite, Row } from "./dialect.ts";
 
-/** What one commit rewrites, and the states that are needed for it, in bytes, about: else it is planned in parts. */
+/**
+ * Rebasing (as of disk images, qcow2): before rows are removed, the rows that stay and build on them are rewritten on other
+ * bases. A plan is made of rows that were read; its commit is guarded against changes by other clients since.
+ */
+
+/** Estimated bytes that one commit rewrites, and of the states needed for it: a larger plan is made in parts. */
 const MAX_REWRITTEN_BYTES = 16_000_000;
 const MAX_STATES_BYTES = 128_000_000;
 
-/** How far back a row that stays is looked for. */
+/** Rows among which an older row that stays is looked for. */
 const MAX_LOOKED_BACK = 1_000;
 
+/** Plans of one removal: after each that other clients have outdated another one is made. */
+export const MAX_PLANS = 20;
+
 export interface RemovalRequest {
-  /** Rows to remove, highest first; or rows to make independent of what goes, lowest first. */
+  /** Rows to remove, highest first; or rows to rebase, lowest first. */
   readonly ids: readonly string[];
-  /** Whether a row is to go, now or later: no row that stays is made a difference to it. */
-  isDoomed(id: string): boolean;
+  /** Returns whether a row will be removed, now or later: it becomes no base of a row that stays. */
+  willBeRemoved(id: string): boolean;
   readonly maxRowBytes: number;
 }
 
 export interface Removal {
-  /** The first ones of those that were asked for, or all. */
+  /** The first of the requested rows, or all. */
   readonly ids: readonly string[];
-  /** Removes what of these can be. A row that stays needs the others: it is damaged, or too large to be sent whole. */
+  /** Removes those of them that can be. A row that stays needs the others: it is damaged, or too large to be stored full. */
   readonly change: Change & { readonly remove: readonly string[] };
-  /** Why some are not removed; `null`: all are. */
+  /** Reason why some are not removed; `null`: all are. */
   readonly kept: "damaged" | "too large" | null;
 }
 
-/** Plans the removal of rows: what of the rows that stay builds on them is rewritten, see {@link planRebasing}. */
+/** Plans the removal of rows, and the rebasing of the rows that stay and build on them. */
 export async function planRemoval(dialect: Dialect, request: RemovalRequest, signal: AbortSignal): Promise<Removal> {
   const { ids } = request;
   const removing = new Set(ids);
@@ -50,45 +58,44 @@ export async function planRemoval(dialect: Dialect, request: RemovalRequest, sig
 }
 
 export interface Rebasing {
-  /** The first ones of those that were asked for, at least one, or all. */
+  /** The first of the requested rows, at least one, or all. */
   readonly ids: readonly string[];
   readonly change: Change;
-  /** What cannot be removed, since a row that stays needs it, and why. */
+  /** Rows that cannot be removed, since a row that stays needs them, and the reason. */
   readonly needed: ReadonlySet<string>;
   readonly kept: Removal["kept"];
 }
 
 /**
- * Plans to make rows that stay independent of rows that go: each becomes a difference to the nearest older row of its line
- * that stays, one of its own bases or the one that was rewritten before; if there is none, or its chain would be longer
- * than it was, it becomes whole. Other clients may change the rows meanwhile: the commit is guarded against that.
+ * Plans to rebase rows: each becomes a delta to the nearest older row of its timeline that stays (one of its own bases, or
+ * the row that was rebased before it). If there is none, or the chain would get longer, the row becomes full.
  */
 export async function planRebasing(dialect: Dialect, request: RemovalRequest, signal: AbortSignal): Promise<Rebasing> {
-  const { isDoomed, maxRowBytes } = request;
-  const { ids, survivors, needed } = await readSurvivors(dialect, request.ids, isDoomed, signal);
+  const { willBeRemoved, maxRowBytes } = request;
+  const { ids, survivors, needed } = await readSurvivors(dialect, request.ids, willBeRemoved, signal);
   const rewrite: Rewrite[] = [];
   const bases = new Map<string, Uint8Array>();
-  const rewritten = new Map<string, StoredChain>();
-  const before = new Map<string, StoredChain | null>(); // the last one of each line
+  const rewritten = new Map<string, ChainState>();
+  const before = new Map<string, ChainState | null>(); // the last of each timeline
   let kept: Removal["kept"] = needed.size > 0 ? "damaged" : null;
   let planned = ids;
   let bytes = 0;
   for (const [index, { rows, state, base: ownBase }] of survivors.entries()) {
     const row = rows[0] as Row;
-    const line = lineOf(row);
+    const timeline = timelineOf(row);
     const own = rewritten.get(ownBase?.id ?? "") ?? ownBase;
-    if (!before.has(line)) before.set(line, await readOlder(dialect, row, own, isDoomed, signal));
-    const next = await packAfter(state, own, before.get(line) ?? null, isDoomed);
-    if (next.packed.state.byteLength > maxRowBytes) {
+    if (!before.has(timeline)) before.set(timeline, await readOlder(dialect, row, own, willBeRemoved, signal));
+    const { base, packed, next } = await packAfter(state, own, before.get(timeline) ?? null, willBeRemoved);
+    if (packed.state.byteLength > maxRowBytes) {
       for (const { id } of rows) needed.add(id);
       kept = "too large";
       continue;
     }
-    before.set(line, next.chain);
-    rewritten.set(row.id, next.chain);
-    rewrite.push({ id: row.id, fromBaseId: row.baseId, baseId: next.base?.id ?? null, ...next.packed });
-    for (const { id, snapshot } of [state, next.base ?? state]) bases.set(id, snapshot.digest);
-    bytes += next.packed.state.byteLength;
+    before.set(timeline, next);
+    rewritten.set(row.id, next);
+    rewrite.push({ id: row.id, fromBaseId: row.baseId, baseId: base?.id ?? null, ...packed });
+    for (const { id, snapshot } of [state, base ?? state]) bases.set(id, snapshot.digest);
+    bytes += packed.state.byteLength;
     if (bytes > MAX_REWRITTEN_BYTES && index < survivors.length - 1) {
       planned = ids.filter((id) => id <= row.id);
       break;
@@ -99,38 +106,42 @@ export async function planRebasing(dialect: Dialect, request: RemovalRequest, si
 }
 
 /**
- * As the difference to the nearest row that leaves its chain no longer than it was: what builds on it would get longer too.
- * One of its own bases always does, another row where its chain is short enough, or that of its anchor.
+ * Packs a state as a delta to the nearest row that leaves its chain no longer than it was: chains that build on it would get
+ * longer too. One of its own bases always does; another row does if its chain, or that of its last skip delta, is short
+ * enough.
  */
 async function packAfter(
-  { id, snapshot, rows }: StoredChain,
-  own: StoredChain | null,
-  other: StoredChain | null,
-  isDoomed: (id: string) => boolean,
-): Promise<PackedChain> {
-  const candidates: { base: StoredChain; anchor: boolean }[] = [];
-  if (other !== null) candidates.push(nextBase(other), { base: other.anchor ?? other, anchor: true });
-  if (own !== null) candidates.push({ base: own, anchor: false });
-  const allowed = candidates.filter(({ base }) => base.rows < rows && base.id < id && !isDoomed(base.id));
-  for (const { base, anchor } of allowed.sort((one, two) => (one.base.id < two.base.id ? 1 : -1))) {
-    const difference = await packDifference(id, snapshot, base, anchor);
-    if (difference !== null) return difference;
+  { id, snapshot, rows }: ChainState,
+  own: ChainState | null,
+  other: ChainState | null,
+  willBeRemoved: (id: string) => boolean,
+): Promise<PackedNext> {
+  const candidates: { base: ChainState; isSkip: boolean }[] = [];
+  if (other !== null) candidates.push(nextBase(other), { base: other.lastSkip ?? other, isSkip: true });
+  if (own !== null) candidates.push({ base: own, isSkip: false });
+  const allowed = candidates.filter(({ base }) => base.rows < rows && base.id < id && !willBeRemoved(base.id));
+  for (const { base, isSkip } of allowed.sort((one, two) => (one.base.id < two.base.id ? 1 : -1))) {
+    const delta = await packDelta(id, snapshot, base, isSkip);
+    if (delta !== null) return delta;
   }
-  return await packWhole(id, snapshot);
+  return await packFull(id, snapshot);
 }
 
-/** A row that stays, with its bases; its state, and that of the nearest of these which stays. */
+/** A row that stays, with its chain; its state, and the state of its nearest base that stays. */
 interface Survivor {
   readonly rows: readonly Row[];
-  readonly state: StoredChain;
-  readonly base: StoredChain | null;
+  readonly state: ChainState;
+  readonly base: ChainState | null;
 }
 
-/** The first ones of these rows, at least one: those that can be read, oldest first, and what the others need. */
+/**
+ * Reads the first of these rows, at least one: the survivors, oldest first. `needed`: the chains of those that cannot be
+ * read.
+ */
 async function readSurvivors(
   dialect: Dialect,
   lowestFirst: readonly string[],
-  isDoomed: (id: string) => boolean,
+  willBeRemoved: (id: string) => boolean,
   signal: AbortSignal,
 ): Promise<{ ids: readonly string[]; survivors: Survivor[]; needed: Set<string> }> {
   const left = new Set([...lowestFirst].reverse());
@@ -138,9 +149,9 @@ async function readSurvivors(
   const survivors: Survivor[] = [];
   let bytes = 0;
   for (const id of left) {
-    // The newest one's chain most often holds others.
+    // The chain of the newest one most often holds others of them.
     const rows = await dialect.readChain(id, signal);
-    const found = await readStates(rows, left, isDoomed);
+    const found = await readStates(rows, left, willBeRemoved);
     if (found === null) for (const row of rows) needed.add(row.id);
     for (const survivor of found ?? []) {
       left.delete(survivor.state.id);
@@ -149,28 +160,30 @@ async function readSurvivors(
     bytes += found?.at(-1)?.state.snapshot.memoryBytes ?? 0;
     if (bytes > MAX_STATES_BYTES && lowestFirst.length > 1) {
       const half = lowestFirst.slice(0, Math.ceil(lowestFirst.length / 2));
-      return await readSurvivors(dialect, half, isDoomed, signal);
+      return await readSurvivors(dialect, half, willBeRemoved, signal);
     }
   }
   survivors.sort((one, other) => (one.state.id < other.state.id ? -1 : 1));
   return { ids: lowestFirst, survivors, needed };
 }
 
-/** Of a chain's rows those that are wanted. `null`: the first one cannot be read. */
+/** Reads the wanted rows of a chain. `null`: its first row cannot be read. */
 async function readStates(
   rows: readonly Row[],
   wanted: ReadonlySet<string>,
-  isDoomed: (id: string) => boolean,
+  willBeRemoved: (id: string) => boolean,
 ): Promise<Survivor[] | null> {
   const found = rows.flatMap((row, index) => {
     if (!wanted.has(row.id)) return [];
-    return [{ rows: rows.slice(index), baseId: rows.slice(index + 1).find(({ id }) => !isDoomed(id))?.id ?? null }];
+    return [
+      { rows: rows.slice(index), baseId: rows.slice(index + 1).find(({ id }) => !willBeRemoved(id))?.id ?? null },
+    ];
   });
   const read = new Set(found.flatMap(({ rows: [row], baseId }) => [row?.id, baseId]));
   try {
-    const states = new Map((await readChain(rows, ({ id }) => read.has(id))).map((state) => [state.id, state]));
+    const states = new Map((await unpackChain(rows, ({ id }) => read.has(id))).map((state) => [state.id, state]));
     return found.map(({ rows: chain, baseId }) => {
-      const state = states.get((chain[0] as Row).id) as StoredChain;
+      const state = states.get((chain[0] as Row).id) as ChainState;
       return { rows: chain, state, base: baseId === null ? null : (states.get(baseId) ?? null) };
     });
   } catch (error) {
@@ -179,16 +192,16 @@ async function readStates(
   }
 }
 
-/** The nearest older row of the line that stays, if it is nearer than `own`, near at all, and can be read. */
+/** Reads the nearest older row of the timeline that stays; `null` if `own` is nearer, or it is too far, or cannot be read. */
 async function readOlder(
   dialect: Dialect,
   { agentId, namespace, id }: Row,
-  own: StoredChain | null,
-  isDoomed: (id: string) => boolean,
+  own: ChainState | null,
+  willBeRemoved: (id: string) => boolean,
   signal: AbortSignal,
-): Promise<StoredChain | null> {
+): Promise<ChainState | null> {
   const since = own === null ? {} : { since: own.id };
   const older = await dialect.list({ agentId, namespace, before: id, ...since, limit: MAX_LOOKED_BACK }, signal);
-  const nearest = older.find((row) => !isDoomed(row.id));
-  return nearest === undefined ? null : await findState(dialect, nearest.id, signal);
+  const nearest = older.find((row) => !willBeRemoved(row.id));
+  return nearest === undefined ? null : await readState(dialect, nearest.id, signal);
 }

@@ -2,20 +2,32 @@ import { type StoredState, unpackState, verifySnapshot } from "../codec/format.t
 import { decodeSnapshot, type Snapshot } from "../codec/snapshot.ts";
 import type { CheckpointWrite } from "../contract/checkpoints.ts";
 import type { CheckedWrite } from "./arguments.ts";
-import { packWhole } from "./chain.ts";
+import { packFull } from "./chain.ts";
 import { type WriteKey, type WriteRow, writeBytes } from "./dialect.ts";
+import { commitPlan, type Engine } from "./engine.ts";
+import { noCheckpoint, snapshotOf, tooLarge, unreadable } from "./failures.ts";
+import { idClock, predecessor, successor } from "./ids.ts";
+import { isTombstone } from "./tombstones.ts";
 
 /**
- * What tasks have produced since a checkpoint, as rows of a table of their own. A value is stored whole: it is seldom like
- * another one, and goes with its checkpoint soon.
+ * Task writes: results of a step, as rows of a table of their own. A value is stored full: it is seldom like another one,
+ * and is soon removed with its checkpoint.
  *
- * Which of two writes with the same task and index stays, their ranks tell, in whatever order they come, and in main and
- * backup alike: an id for those that are written over, and its complement for those that stay.
+ * Of two writes with the same task and index, their ranks decide which one stays, in whatever order they arrive, and in main
+ * and backup alike. The rank is an id for writes that are overwritten (index below 0), and its complement for those that
+ * stay.
  */
 
-/** A write that was handed in, as it was then. */
-export interface PreparedWrite extends CheckedWrite {
+/** A write as it was when it was handed in. */
+interface PreparedWrite extends CheckedWrite {
   readonly snapshot: Snapshot;
+}
+
+/** Writes as they were when they were handed in. `checkpointId`: `null` if it is no id of ours. */
+export interface PreparedWrites {
+  readonly checkpointId: string | null;
+  readonly writes: readonly PreparedWrite[];
+  readonly signal: AbortSignal | undefined;
 }
 
 /** A write that was read, and its rank. */
@@ -24,42 +36,99 @@ export interface RankedWrite {
   readonly rank: string;
 }
 
-/** Of one checkpoint: there is room for one write there. */
-function placeOf({ taskId, index }: Pick<WriteKey, "taskId" | "index">): string {
+/** Prepares writes synchronously: what the caller changes afterwards is not stored. `heads`: the writes, checked. */
+export function prepareWrites(
+  checkpointId: string | null,
+  heads: readonly CheckedWrite[],
+  writes: readonly CheckpointWrite[],
+  signal: AbortSignal | undefined,
+): PreparedWrites {
+  const prepared = heads.map((head, at) => {
+    const { value } = writes[at] as CheckpointWrite;
+    return { ...head, snapshot: snapshotOf(`writes[${at}].value`, value, undefined, false) };
+  });
+  return { checkpointId, writes: dropRepeated(prepared), signal };
+}
+
+/** Appends prepared writes. `pending`: time from which on the checkpoint is pending again; `null`: it is not to be sent. */
+export async function appendWrites(
+  engine: Engine,
+  { checkpointId: id, writes, signal }: PreparedWrites,
+  pending: number | null,
+): Promise<void> {
+  const { dialect, session } = engine;
+  await session.run("append writes", signal, async (deadline, { maxStatementBytes }) => {
+    if (id === null) throw noCheckpoint("append writes", "with such an id");
+    const stored = await dialect.writeKeys({ since: predecessor(id), before: successor(id) }, deadline);
+    // Stored writes came first, whatever the clocks of the processes that wrote them.
+    for (const key of stored) idClock.observe(idFromRank(key));
+    const rank = idClock.next();
+    const append = await Promise.all(dropSuperseded(writes, stored).map((write) => packWrite(id, write, rank)));
+    if (append.length === 0) {
+      const [row] = await dialect.list({ id, limit: 1 }, deadline);
+      if (row === undefined || isTombstone(row)) throw noCheckpoint("append writes", id);
+      return;
+    }
+    const bytes = bytesOfWrites(append);
+    if (bytes > maxStatementBytes) throw tooLarge("append writes", bytes, maxStatementBytes);
+    const change = pending === null ? { append } : { append, markPending: [{ id, pending }] };
+    if (!(await commitPlan(engine, change, deadline))) throw noCheckpoint("append writes", id);
+  });
+}
+
+/** Lists the writes of a checkpoint, with their ranks. */
+export async function listRankedWrites(
+  { dialect, session }: Engine,
+  id: string | null,
+  signal: AbortSignal | undefined,
+): Promise<RankedWrite[]> {
+  return await session.run("list writes", signal, async (deadline) => {
+    const rows = id === null ? [] : await dialect.readWrites([id], deadline);
+    for (const row of rows) idClock.observe(idFromRank(row));
+    try {
+      return mergeRanked(await Promise.all(rows.map(unpackWrite)));
+    } catch (error) {
+      throw unreadable("list writes", id as string, error);
+    }
+  });
+}
+
+/** The slot of a write within its checkpoint, which has room for one. */
+function slotOf({ taskId, index }: Pick<WriteKey, "taskId" | "index">): string {
   return `${index} ${taskId}`;
 }
 
-/** What they add to a statement together. */
+/** Returns the bytes that writes add to a statement. */
 export function bytesOfWrites(writes: readonly WriteRow[]): number {
   return writes.reduce((sum, write) => sum + writeBytes(write), 0);
 }
 
-/** Of several with the same task and index, the one that stays. */
-export function withoutRepeated<Write extends Pick<WriteKey, "taskId" | "index">>(writes: readonly Write[]): Write[] {
+/** Drops writes of one call that lose to another one of it: for index ≥ 0 the first stays, below 0 the last. */
+export function dropRepeated<Write extends Pick<WriteKey, "taskId" | "index">>(writes: readonly Write[]): Write[] {
   const kept = new Map<string, Write>();
   for (const write of writes) {
-    const place = placeOf(write);
-    if (write.index < 0 || !kept.has(place)) kept.set(place, write);
+    const slot = slotOf(write);
+    if (write.index < 0 || !kept.has(slot)) kept.set(slot, write);
   }
   return [...kept.values()];
 }
 
-/** Without those that another has come before, and stays. */
-export function withoutKnown(writes: readonly PreparedWrite[], known: readonly WriteKey[]): PreparedWrite[] {
-  const taken = new Set(known.map(placeOf));
-  return writes.filter((write) => write.index < 0 || !taken.has(placeOf(write)));
+/** Drops writes that lose to one already stored: for index ≥ 0 the first stays. */
+function dropSuperseded(writes: readonly PreparedWrite[], stored: readonly WriteKey[]): PreparedWrite[] {
+  const taken = new Set(stored.map(slotOf));
+  return writes.filter((write) => write.index < 0 || !taken.has(slotOf(write)));
 }
 
-/** `id`: of now, above all that this process has made or read. */
-export async function packWrite(checkpointId: string, write: PreparedWrite, id: string): Promise<WriteRow> {
+/** Packs a write. `id`: a new one, above all that this process has made or read. */
+async function packWrite(checkpointId: string, write: PreparedWrite, id: string): Promise<WriteRow> {
   const { snapshot, ...head } = write;
-  const { packed } = await packWhole(checkpointId, snapshot);
+  const { packed } = await packFull(checkpointId, snapshot);
   const { stateBytes, digest } = snapshot;
   return { checkpointId, ...head, ...packed, stateBytes, digest, rank: head.index < 0 ? id : complement(id) };
 }
 
-/** The id that a rank was made of. */
-export function idOfRank({ index, rank }: Pick<WriteKey, "index" | "rank">): string {
+/** Returns the id that a rank was made of. */
+function idFromRank({ index, rank }: Pick<WriteKey, "index" | "rank">): string {
   return index < 0 ? rank : complement(rank);
 }
 
@@ -67,25 +136,25 @@ function complement(id: string): string {
   return id.replace(/[0-9a-f]/g, (digit) => (15 - Number.parseInt(digit, 16)).toString(16));
 }
 
-/** @throws DamagedState, UnknownEncoding, EncryptionMismatch, MalformedText */
-export async function readWrite(row: WriteRow & Pick<StoredState, "unreadable">): Promise<RankedWrite> {
+/** Unpacks a write. @throws DamagedState, UnknownEncoding, EncryptionMismatch, MalformedText */
+export async function unpackWrite(row: WriteRow & Pick<StoredState, "unreadable">): Promise<RankedWrite> {
   const { taskId, index, channel, taskPath, rank } = row;
-  const pieces = await (await unpackState(row, true)).applyTo(null);
-  const value = decodeSnapshot(verifySnapshot(pieces, row));
+  const chunks = await (await unpackState(row, true)).applyTo(null);
+  const value = decodeSnapshot(verifySnapshot(chunks, row));
   return { write: { taskId, index, channel, value, ...(taskPath === "" ? {} : { taskPath }) }, rank };
 }
 
-/** The writes of one checkpoint in two databases, or of one: each once, in order. */
-export function mergeWrites(...sides: readonly (readonly RankedWrite[])[]): RankedWrite[] {
+/** Merges the writes of one checkpoint in two databases, or sorts those of one: each slot once, the highest rank stays. */
+export function mergeRanked(...sides: readonly (readonly RankedWrite[])[]): RankedWrite[] {
   const merged = new Map<string, RankedWrite>();
   for (const ranked of sides.flat()) {
-    const place = placeOf(ranked.write);
-    const other = merged.get(place);
-    if (other === undefined || other.rank < ranked.rank) merged.set(place, ranked);
+    const slot = slotOf(ranked.write);
+    const other = merged.get(slot);
+    if (other === undefined || other.rank < ranked.rank) merged.set(slot, ranked);
   }
-  return [...merged.values()].sort(inOrder);
+  return [...merged.values()].sort(byTaskAndIndex);
 }
 
-function inOrder({ write: one }: RankedWrite, { write: other }: RankedWrite): number {
+function byTaskAndIndex({ write: one }: RankedWrite, { write: other }: RankedWrite): number {
   return Buffer.compare(Buffer.from(one.taskId), Buffer.from(other.taskId)) || one.index - other.index;
 }

@@ -66,7 +66,7 @@ class Chunker implements ChunkedText {
   readonly #prefixes: ReadonlyMap<object, UnchangedPrefix>;
   /** Number of objects and arrays around the value at hand. */
   #depth: number;
-  /** Whether text becomes chunks at once: a frozen value keeps its chunks. */
+  /** Set where text becomes chunks at once: a frozen value keeps its chunks. */
   readonly #frozen: boolean;
   /** Finished parts in lists, so that long ones are not copied one by one; `#last` has those that follow. */
   readonly #lists: (readonly TextOrChunk[])[] = [];

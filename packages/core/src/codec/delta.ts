@@ -143,28 +143,28 @@ export class ChunkList {
     const runs = steps.flatMap((step) => {
       if (!isCopy(step)) return [{ chunks: step.chunks, from: 0, to: step.chunks.length }];
       if (step.from + step.count > this.length) throw new RangeError("a copy of what is not there");
-      return this.#part(step.from, step.from + step.count);
+      return this.#runsBetween(step.from, step.from + step.count);
     });
     return new ChunkList(runs);
   }
 
   slice(from: number, to: number): Chunk[] {
-    const runs = this.#part(from, to).map((run) => run.chunks.slice(run.from, run.to));
+    const runs = this.#runsBetween(from, to).map((run) => run.chunks.slice(run.from, run.to));
     return joinLists(runs);
   }
 
-  #part(from: number, to: number): ChunkRun[] {
-    const part: ChunkRun[] = [];
+  #runsBetween(from: number, to: number): ChunkRun[] {
+    const runs: ChunkRun[] = [];
     let start = 0;
     for (const run of this.#runs) {
       const end = start + run.to - run.from;
       if (end > from && start < to) {
         const first = run.from + Math.max(0, from - start);
-        part.push({ chunks: run.chunks, from: first, to: run.from + Math.min(end, to) - start });
+        runs.push({ chunks: run.chunks, from: first, to: run.from + Math.min(end, to) - start });
       }
       start = end;
     }
-    return part;
+    return runs;
   }
 }
 

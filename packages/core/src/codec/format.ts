@@ -140,12 +140,12 @@ export async function unpackState(stored: StoredState, isFull: boolean): Promise
       },
     };
   } catch (error) {
-    throw damaged(error);
+    throw toDamagedState(error);
   }
 }
 
 async function unpackBody(body: Buffer, isDeflated: boolean, isIndependent: boolean): Promise<UnpackedState> {
-  const { counts, length, written } = readHeader(body);
+  const { counts, length, written } = readStepHeader(body);
   const ahead = isDeflated && isIndependent ? await inflate(written, length, null, INFLATE_AHEAD_FROM_BYTES) : null;
   return {
     async applyTo(base) {
@@ -156,13 +156,13 @@ async function unpackBody(body: Buffer, isDeflated: boolean, isIndependent: bool
         const inserted = ahead ?? (isDeflated ? await inflate(written, length, dictionary) : written);
         return (base ?? ChunkList.of([])).apply(readSteps(counts, asBuffer(inserted)));
       } catch (error) {
-        throw damaged(error);
+        throw toDamagedState(error);
       }
     },
   };
 }
 
-function damaged(error: unknown): unknown {
+function toDamagedState(error: unknown): unknown {
   const malformed = error instanceof DamagedBytes || error instanceof RangeError;
   return malformed ? new DamagedState("the state is damaged") : error;
 }
@@ -170,7 +170,7 @@ function damaged(error: unknown): unknown {
 /** Steps before their chunks are read: a copy, or the number of inserted chunks. */
 type StepCounts = readonly (CopyStep | number)[];
 
-function readHeader(body: Buffer): { counts: StepCounts; length: number; written: Buffer } {
+function readStepHeader(body: Buffer): { counts: StepCounts; length: number; written: Buffer } {
   const end = body.byteLength - CHECKSUM_BYTES;
   if (end < 0 || crc32(body.subarray(0, end)) !== body.readUInt32LE(end)) throw new DamagedBytes("checksum");
   const at = { position: 0 };

@@ -188,7 +188,7 @@ export function isObject(value: unknown): value is object {
  */
 type ShadowCopy = readonly unknown[];
 
-/** What objects with the same keys have in common (the "shape" of JavaScript engines). */
+/** Prototype and keys that several objects have in common (the "shape" of JavaScript engines). */
 class Shape {
   readonly prototype: object | null;
   /** `null`: it is an array or a date. */

@@ -5,7 +5,7 @@ export const MAX_CONTAINER_CHUNK = 4_096;
 /** Values below this size share a chunk with their neighbours. */
 export const MIN_OWN_CHUNK = 128;
 
-/** Whether the value, as an element or member of a larger one, is one chunk by itself. */
+/** Returns whether the value, as an element or member of a larger one, is one chunk by itself. */
 export function isOneChunk(value: unknown): boolean {
   const size = sizeOf(value);
   return size >= MIN_OWN_CHUNK && size <= MAX_CONTAINER_CHUNK;

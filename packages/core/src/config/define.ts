@@ -1,5 +1,5 @@
 import type { CheckpointStorage } from "../contract/checkpoints.ts";
-import { members, plainObject } from "../contract/checks.ts";
+import { objectWithKeys, plainObject } from "../contract/checks.ts";
 import { CheckpointError, describe, invalidArgument, withoutValues } from "../contract/errors.ts";
 import {
   REPLICATION_OPTIONS,
@@ -10,43 +10,43 @@ import {
 import { callFactory, isTypeName, type StorageFactory, TYPE_NAME } from "./registry.ts";
 
 /**
- * The shape of a config, and what is said of one that has another shape: always by the field's name, what was expected
- * and the kind of what came. Values are never shown, since any of them may be a password.
+ * The shape of a config, and its checks. Each error names the field, what was expected and the type of the value received;
+ * never the value, which may be a password.
  */
 
 export interface WaymarkConfig {
   readonly checkpoint: CheckpointConfig;
 }
 
-/** Beside the providers, what is done with main and backup. */
+/** The providers, and the options of main and backup. */
 export interface CheckpointConfig extends ReplicationOptions {
   readonly providers: ProvidersConfig;
 }
 
-/** Storages by name. One that is `undefined` is as good as absent, so that it may depend on a condition. */
+/** Providers by name. `undefined` counts as absent, so that a provider may depend on a condition. */
 export interface ProvidersConfig {
-  /** The one that is used. */
+  /** The storage that is used. */
   readonly main: ProviderConfig;
-  /** Gets all that main gets, and steps in while main is out of reach. */
+  /** A copy of main, which takes over while main is unreachable. */
   readonly backup?: ProviderConfig | undefined;
   readonly [name: string]: ProviderConfig | undefined;
 }
 
 export interface ProviderConfig {
-  /** The `x` of the package `@waymark/x`, or a type of the registry that was given, or a factory itself. */
+  /** The `x` of the package `@waymark/x`, a type of the registry that was given, or a factory. */
   readonly type: string | StorageFactory;
-  /** What the factory takes; see the README of its package. */
+  /** Options of the factory; see the README of its package. */
   readonly [option: string]: unknown;
 }
 
 /**
- * The options of each type that TypeScript knows of. A dialect's package adds its own, by
+ * Options of each type, for TypeScript. A dialect's package adds its own by
  * `declare module "@waymark/core" { interface ProviderTypes { postgres: PostgresStorageOptions } }`.
  */
 // biome-ignore lint/suspicious/noEmptyInterface: others add to it
 export interface ProviderTypes {}
 
-/** Of a provider: the options of its type, and no others. A type that is not known has any. */
+/** A provider with the options of its type and no others. A type that TypeScript does not know has any options. */
 type CheckedProvider<Provider> = Provider extends { readonly type: infer Type extends keyof ProviderTypes }
   ? {
       readonly [Option in keyof Provider]: Option extends keyof ProviderTypes[Type]
@@ -61,18 +61,18 @@ interface CheckedConfig<Providers> {
   };
 }
 
-/** Returns what it is given, with the types checked: for config files. */
+/** Returns the config that it is given, with its types checked. For config files. */
 export function defineConfig<const Providers extends ProvidersConfig>(config: CheckedConfig<Providers>): WaymarkConfig {
   return config;
 }
 
-/** One provider of a config whose shape was found right. */
+/** One provider of a parsed config. */
 export interface Provider {
   readonly name: string;
-  /** Where it stands, for messages: `checkpoint.providers.main`. */
+  /** Its path in the config, for messages: `checkpoint.providers.main`. */
   readonly field: string;
   readonly type: string | StorageFactory;
-  /** All that was given, `type` too if it is a name: what a factory's own user would hand to it. */
+  /** All options as given; with `type`, if it is a name. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
@@ -82,14 +82,19 @@ export interface ParsedConfig {
 }
 
 /**
- * @param source where the config comes from, as messages begin: "read config /app/waymark.config.ts"
+ * Parses a config.
+ * @param source beginning of messages: "read config /app/waymark.config.ts"
  * @throws CheckpointError `INVALID_CONFIG`
  */
 export function parseConfig(source: string, value: unknown): ParsedConfig {
   try {
-    const { checkpoint } = members("config", required("config", value, "checkpoint"), ["checkpoint"]);
-    const known = ["providers", ...REPLICATION_OPTIONS] as const;
-    const { providers, ...replication } = members("checkpoint", required("checkpoint", checkpoint, "providers"), known);
+    const { checkpoint } = objectWithKeys("config", required("config", value, "checkpoint"), ["checkpoint"]);
+    const keys = ["providers", ...REPLICATION_OPTIONS] as const;
+    const { providers, ...replication } = objectWithKeys(
+      "checkpoint",
+      required("checkpoint", checkpoint, "providers"),
+      keys,
+    );
     const given = Object.entries(required("checkpoint.providers", providers, "main"));
     return {
       policy: resolveReplication("checkpoint", replication),
@@ -102,7 +107,7 @@ export function parseConfig(source: string, value: unknown): ParsedConfig {
   }
 }
 
-/** An object that has this member at least. What it has instead is most likely the member with a typing error. */
+/** Checks that an object has this key. The message lists its keys: one of them is most likely this one with a typing error. */
 function required(field: string, value: unknown, member: string): Record<string, unknown> {
   const object = plainObject(field, value);
   if (object[member] !== undefined) return object;
@@ -124,7 +129,8 @@ function parseProvider(name: string, value: unknown): Provider {
 }
 
 /**
- * Has a factory make a provider. Its complaints about `options.x` are the config's about `checkpoint.providers.main.x`.
+ * Creates a provider. Rewrites option names in the factory's errors to config paths: `options.x` becomes
+ * `checkpoint.providers.main.x`.
  * @throws CheckpointError `INVALID_CONFIG`
  */
 export function createProvider(
@@ -146,9 +152,9 @@ export function createProvider(
   }
 }
 
-/** What our own checks found, as a fault of the config. */
+/** Makes the error for a config that a check refused. */
 function invalidConfig(source: string, error: unknown): CheckpointError {
   if (error instanceof CheckpointError) return new CheckpointError("INVALID_CONFIG", `${source}: ${error.message}`);
-  // A getter or a proxy in the config threw: its message is the user's, and may hold a value.
+  // A getter or a proxy in the config threw: its message may hold a value.
   return new CheckpointError("INVALID_CONFIG", `${source}: reading it threw an error`, { cause: withoutValues(error) });
 }

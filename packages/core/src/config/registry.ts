@@ -2,21 +2,21 @@ import type { CheckpointStorage } from "../contract/checkpoints.ts";
 import { CheckpointError, describe, invalidArgument } from "../contract/errors.ts";
 
 /**
- * Makes a storage of its options, at once: what needs a connection waits for first use. Each factory checks its options
- * itself, so callers that hold factories of many kinds know nothing of them: hence `never`, which every one accepts.
+ * Creates a storage of its options, synchronously: it connects at first use. Each factory checks its options itself; callers
+ * with factories of many kinds do not know them: hence `never`, which every factory accepts.
  */
 export type StorageFactory = (options: never) => CheckpointStorage;
 
 /**
- * Storage factories by the `type` that a config names them with. A type that is registered here is not looked for among
- * the installed packages: for backends of one's own, and for bundles, which have no packages to look in.
+ * Storage factories by the `type` of a config. A registered type is not looked for among the installed packages: for backends
+ * of your own, and for bundles, which have no packages.
  */
 export interface Registry {
-  /** @throws CheckpointError `INVALID_ARGUMENT` if the type is taken, or is not as {@link isTypeName} says. */
+  /** Registers a type. @throws CheckpointError `INVALID_ARGUMENT` if it is taken, or is not as {@link isTypeName} says */
   register(type: string, factory: StorageFactory): void;
-  /** `undefined` if there is none. */
+  /** Returns the factory of a type; `undefined`: there is none. */
   get(type: string): StorageFactory | undefined;
-  /** In the order of registration. */
+  /** Lists the types, in the order of registration. */
   types(): readonly string[];
 }
 
@@ -41,12 +41,12 @@ export function createRegistry(): Registry {
 
 export const TYPE_NAME = "1 to 64 of the characters a-z, 0-9 and -, starting with a letter";
 
-/** Strict, since a type becomes part of a package's name. */
+/** Checks a type. Strict, since it becomes part of a package's name. */
 export function isTypeName(value: unknown): value is string {
   return typeof value === "string" && /^[a-z][a-z0-9-]{0,63}$/.test(value);
 }
 
-/** Calls a factory with options that only it can check. What comes back is looked at: it may be anybody's. */
+/** Calls a factory with options that only it can check, and checks its result. */
 export function callFactory(factory: StorageFactory, options: Readonly<Record<string, unknown>>): CheckpointStorage {
   const storage: unknown = factory(options as never);
   if (

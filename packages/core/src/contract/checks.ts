@@ -1,18 +1,18 @@
 import { CheckpointError, invalidArgument } from "./errors.ts";
 
 /**
- * Checks of single values, for arguments and for options: what is wrong is said by name, expectation and the kind of
- * value received, never by its content.
+ * Checks of single values, for arguments and options. Each error names the field, what was expected and the type of the
+ * value received, never its content.
  */
 
-export type Members<Name extends string> = { readonly [member in Name]?: unknown };
+export type ObjectWithKeys<Name extends string> = { readonly [member in Name]?: unknown };
 
-/** The members of an argument, all of them known. An unknown one is most likely a filter with a typing error. */
-export function members<const Name extends string>(
+/** Checks that an argument is an object without unknown keys: an unknown key is most likely a typing error. */
+export function objectWithKeys<const Name extends string>(
   field: string,
   value: unknown,
   names: readonly Name[],
-): Members<Name> {
+): ObjectWithKeys<Name> {
   const object = plainObject(field, value);
   for (const key of Reflect.ownKeys(object)) {
     if ((names as readonly PropertyKey[]).includes(key)) continue;
@@ -22,7 +22,7 @@ export function members<const Name extends string>(
       `expected ${field} to have the members ${names.join(", ")}, got ${shown}`,
     );
   }
-  return object as Members<Name>;
+  return object as ObjectWithKeys<Name>;
 }
 
 export function plainObject(field: string, value: unknown): Record<string, unknown> {
@@ -53,7 +53,7 @@ export function oneOf<const Choice extends string>(field: string, value: unknown
   throw invalidArgument(field, choices.map((choice) => JSON.stringify(choice)).join(" or "), value);
 }
 
-/** A name that stands in SQL as an identifier: checked to need no quoting, though it is quoted all the same. */
+/** Checks a name that becomes an SQL identifier: it needs no quoting, though it is quoted all the same. */
 export function identifier(field: string, value: unknown, maxLength: number): string {
   const name = string(field, value);
   if (name.length <= maxLength && /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return name;

@@ -1,72 +1,88 @@
 /**
- * What went wrong, as a closed set.
+ * The error codes, and what follows from each. A new code is one row here: everything that depends on codes (the type,
+ * `retryable`, `status()`, failover, delivery to the backup, the adapters) is derived from these columns.
  *
- * | code | meaning | retryable |
- * |---|---|---|
- * | `INVALID_ARGUMENT` | an argument or option is not as documented; the message names it | no |
- * | `INVALID_CONFIG` | a config file or environment variable is not as documented, or names a package that is missing | no |
- * | `UNSUPPORTED_VALUE` | the state holds what cannot come back as it is; the message names the path | no |
- * | `STATE_TOO_LARGE` | the state, as it would be sent, is over a limit of the server; nothing was sent | no |
- * | `CONFLICT` | another checkpoint has this id, or another writer has stored after `ifLatest` | no |
- * | `NOT_FOUND` | there is no checkpoint with this id, or it was deleted | no |
- * | `CORRUPT_CHECKPOINT` | what is stored does not match its length or digest | no |
- * | `UNSUPPORTED_FORMAT` | a newer version of Waymark has written this checkpoint | no |
- * | `ENCRYPTION_MISMATCH` | a checkpoint is encrypted and should not be, or the other way round, or with a key that is not here | no |
- * | `SCHEMA_OUTDATED` | the schema is missing or old and may not be changed here; `sql` holds what to run | no |
- * | `SCHEMA_TOO_NEW` | a newer version has changed the schema so that this one cannot use it | no |
- * | `SCHEMA_MISMATCH` | the tables are not ours, or not as their history says | no |
- * | `UNAVAILABLE` | no connection, or it was lost, or the server takes no more | yes |
- * | `STALE` | main is out of reach, and the backup may lack the newest; `allowStale` takes what it has | yes |
- * | `TIMEOUT` | the deadline passed; a store may or may not have taken place (storing again is safe) | yes |
- * | `CONTENTION` | a lock, deadlock or serialization failure that retries did not cure | yes |
- * | `READ_ONLY` | the database takes no writes now | yes |
- * | `STORAGE_FULL` | the disk or quota is full | yes |
- * | `ACCESS_DENIED` | wrong password, unknown database, or a right is missing | no |
- * | `ABORTED` | the caller's signal ended the call | no |
- * | `CLOSED` | the storage was closed | no |
- * | `DATABASE_ERROR` | anything else that the database said; see `cause` | no |
+ * `retryable`: whether the same call may succeed later.
+ *
+ * `fault`: what is at fault.
+ * - `call`: the call itself, what it hands in or that it was cancelled. It fails the same way in any database.
+ * - `setup`: the way the program configures, uses or closes the storage.
+ * - `row`: one stored row.
+ * - `database`: the database.
+ *
+ * `failover`: whether the backup may take over a call that main failed with this code.
+ * - `unreachable`: yes, main does not answer.
+ * - `refused`: yes, for a store: main answers, and does not take it now.
+ * - `locked-out`: yes, if main was open before: a password was changed, tables are gone. At the start it is a mistake to report.
+ * - `never`: no.
+ *
+ * `skipsRow`: whether a row that the other database refuses with this code is put aside, so that other rows go on.
  */
-export type CheckpointErrorCode =
-  | "INVALID_ARGUMENT"
-  | "INVALID_CONFIG"
-  | "UNSUPPORTED_VALUE"
-  | "STATE_TOO_LARGE"
-  | "CONFLICT"
-  | "NOT_FOUND"
-  | "CORRUPT_CHECKPOINT"
-  | "UNSUPPORTED_FORMAT"
-  | "ENCRYPTION_MISMATCH"
-  | "SCHEMA_OUTDATED"
-  | "SCHEMA_TOO_NEW"
-  | "SCHEMA_MISMATCH"
-  | "UNAVAILABLE"
-  | "STALE"
-  | "TIMEOUT"
-  | "CONTENTION"
-  | "READ_ONLY"
-  | "STORAGE_FULL"
-  | "ACCESS_DENIED"
-  | "ABORTED"
-  | "CLOSED"
-  | "DATABASE_ERROR";
+const CODES = {
+  /** An argument or option is not as documented; the message names it. */
+  INVALID_ARGUMENT: { retryable: false, fault: "setup", failover: "never", skipsRow: false },
+  /** A config file or environment variable is not as documented, or names a package that is missing. */
+  INVALID_CONFIG: { retryable: false, fault: "setup", failover: "never", skipsRow: false },
+  /** The state holds a value that cannot come back as it is; the message names the path. */
+  UNSUPPORTED_VALUE: { retryable: false, fault: "call", failover: "never", skipsRow: false },
+  /** The state, as it would be sent, is over a limit of the server; nothing was sent. */
+  STATE_TOO_LARGE: { retryable: false, fault: "call", failover: "never", skipsRow: true },
+  /** Another checkpoint has this id, or it was deleted; or another writer has stored after `ifLatest`. */
+  CONFLICT: { retryable: false, fault: "call", failover: "never", skipsRow: false },
+  /** There is no checkpoint with this id, or it was deleted. */
+  NOT_FOUND: { retryable: false, fault: "row", failover: "never", skipsRow: false },
+  /** A stored row does not match its length or digest; the message names it. */
+  CORRUPT_CHECKPOINT: { retryable: false, fault: "row", failover: "never", skipsRow: true },
+  /** A newer version of Waymark has written this checkpoint. */
+  UNSUPPORTED_FORMAT: { retryable: false, fault: "row", failover: "never", skipsRow: true },
+  /** A checkpoint is encrypted and should not be, or the other way round, or with a key that is not here. */
+  ENCRYPTION_MISMATCH: { retryable: false, fault: "row", failover: "never", skipsRow: true },
+  /** The schema is missing or old and may not be changed here; `sql` has the statements to run. */
+  SCHEMA_OUTDATED: { retryable: false, fault: "database", failover: "locked-out", skipsRow: false },
+  /** A newer version has changed the schema so that this one cannot use it. */
+  SCHEMA_TOO_NEW: { retryable: false, fault: "database", failover: "never", skipsRow: false },
+  /** The tables are not ours, or differ from their migration history. */
+  SCHEMA_MISMATCH: { retryable: false, fault: "database", failover: "never", skipsRow: false },
+  /** No connection, or it was lost, or the server takes no more connections; with a backup also: neither provider did it. */
+  UNAVAILABLE: { retryable: true, fault: "database", failover: "unreachable", skipsRow: false },
+  /** Main is unreachable and the backup may lack the newest, or the other way round; `allowStale` takes what there is. */
+  STALE: { retryable: true, fault: "database", failover: "never", skipsRow: false },
+  /** The deadline passed; a store may or may not have taken place (storing again is safe). */
+  TIMEOUT: { retryable: true, fault: "database", failover: "unreachable", skipsRow: false },
+  /** A lock, deadlock or serialization failure that retries did not cure. */
+  CONTENTION: { retryable: true, fault: "database", failover: "refused", skipsRow: false },
+  /** The database takes no writes now. */
+  READ_ONLY: { retryable: true, fault: "database", failover: "refused", skipsRow: false },
+  /** The disk or quota is full. */
+  STORAGE_FULL: { retryable: true, fault: "database", failover: "refused", skipsRow: false },
+  /** Wrong password, unknown database, or a right is missing. */
+  ACCESS_DENIED: { retryable: false, fault: "database", failover: "locked-out", skipsRow: false },
+  /** The caller's signal ended the call. */
+  ABORTED: { retryable: false, fault: "call", failover: "never", skipsRow: false },
+  /** The storage was closed. */
+  CLOSED: { retryable: false, fault: "setup", failover: "never", skipsRow: false },
+  /** Any other error of the database; see `cause`. */
+  DATABASE_ERROR: { retryable: false, fault: "database", failover: "refused", skipsRow: true },
+} as const satisfies Readonly<Record<string, CodeFacts>>;
 
-const RETRYABLE: ReadonlySet<CheckpointErrorCode> = new Set([
-  "UNAVAILABLE",
-  "STALE",
-  "TIMEOUT",
-  "CONTENTION",
-  "READ_ONLY",
-  "STORAGE_FULL",
-]);
+interface CodeFacts {
+  readonly retryable: boolean;
+  readonly fault: "call" | "setup" | "row" | "database";
+  readonly failover: "unreachable" | "refused" | "locked-out" | "never";
+  readonly skipsRow: boolean;
+}
 
-/** Two copies of core in one process know each other's errors by this mark. */
+/** Code of a {@link CheckpointError}. Meanings: https://github.com/waymark/waymark/tree/main/packages/core#errors */
+export type CheckpointErrorCode = keyof typeof CODES;
+
+/** Two copies of core in one process recognise each other's errors by this mark. */
 const BRAND = Symbol.for("waymark.CheckpointError");
 
 /** The only error that a checkpoint storage rejects with. Holds no state, no SQL parameter and no password. */
 export class CheckpointError extends Error {
   override readonly name = "CheckpointError";
   readonly code: CheckpointErrorCode;
-  /** Whether the same call may succeed later. Every store may be repeated safely: its id makes it one. */
+  /** `true`: the same call may succeed later. Every store may be repeated safely: its id makes it one. */
   readonly retryable: boolean;
   /** With `SCHEMA_OUTDATED`: the statements that a role with DDL rights has to run. */
   declare readonly sql?: readonly string[]; // declared only, so that it is absent where it is not given
@@ -78,7 +94,7 @@ export class CheckpointError extends Error {
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.retryable = RETRYABLE.has(code);
+    this.retryable = CODES[code].retryable;
     if (options.sql !== undefined) this.sql = options.sql;
     Object.defineProperty(this, BRAND, { value: true });
   }
@@ -88,12 +104,17 @@ export class CheckpointError extends Error {
   }
 }
 
-/** What became of a call, in a word. */
+/** Returns the code of an error; `DATABASE_ERROR` for one that is not ours. */
 export function codeOf(error: unknown): CheckpointErrorCode {
   return error instanceof CheckpointError ? error.code : "DATABASE_ERROR";
 }
 
-/** The driver's error without what may hold state, SQL or a password. */
+/** Returns the row of the table for an error's code; `null` for an error that is not ours. */
+export function factsOf(error: unknown): CodeFacts | null {
+  return error instanceof CheckpointError ? CODES[error.code] : null;
+}
+
+/** A driver's error without the parts that may hold a state, SQL or a password. */
 export class DriverError extends Error {
   override readonly name = "DriverError";
   /** The driver's own code: `23505`, `ER_DUP_ENTRY`, `SQLITE_BUSY`, `ECONNREFUSED`. */
@@ -108,9 +129,9 @@ export class DriverError extends Error {
 }
 
 /**
- * Keeps of a driver's error only what cannot hold a value: codes. Messages are dropped, since databases quote values
- * in them (`Duplicate entry '…'`, `invalid input syntax: "…"`), ORMs quote all parameters, and connection errors may
- * quote the URL. The stack's frames stay, so that the place is known.
+ * Reduces a driver's error to its codes, which cannot hold a value. Messages are dropped: databases quote values in them
+ * (`Duplicate entry '…'`, `invalid input syntax: "…"`), ORMs quote all parameters, and connection errors may quote the URL.
+ * The stack's frames stay.
  */
 export function withoutValues(error: unknown): DriverError {
   const innermost = rootCause(error);
@@ -127,7 +148,7 @@ export function withoutValues(error: unknown): DriverError {
   return clean;
 }
 
-/** Drizzle and others wrap the driver's error: the one that has the code is innermost. */
+/** Unwraps an error down to its innermost cause: Drizzle and others wrap the driver's error, which has the code. */
 export function rootCause(error: unknown): unknown {
   let current = error;
   for (let depth = 0; depth < 16; depth++) {
@@ -138,7 +159,7 @@ export function rootCause(error: unknown): unknown {
   return current;
 }
 
-/** A property of anything, without trusting that it is an object. */
+/** Reads a property of any value, object or not. */
 export function property(value: unknown, name: PropertyKey): unknown {
   return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
 }
@@ -156,12 +177,12 @@ function frames(error: unknown): string {
   return kept.map((line) => `\n${line}`).join("");
 }
 
-/** An argument that is not as documented. Never shows more of a value than its type, or a short number or word. */
+/** Makes an error for an argument that is not as documented. It shows no more of a value than its type, or a number. */
 export function invalidArgument(field: string, expected: string, received: unknown): CheckpointError {
   return new CheckpointError("INVALID_ARGUMENT", `expected ${field} to be ${expected}, got ${describe(received)}`);
 }
 
-/** A value's kind, for messages; never its content. */
+/** Names a value's type for a message; never its content. */
 export function describe(value: unknown): string {
   if (value === null) return "null";
   if (typeof value === "number") return String(value);

@@ -1,98 +1,101 @@
 import { ConsecutiveBreaker } from "cockatiel";
-import type { CircuitOptions, CircuitState } from "../contract/checkpoints.ts";
 import { CheckpointError } from "../contract/errors.ts";
+import type { CircuitOptions } from "../contract/options.ts";
+import type { CircuitState } from "../contract/status.ts";
 import { pause } from "./deadline.ts";
 
-/** Between two probes; then twice as long each time. */
+/** Delay between two probes; it doubles with each. */
 const PROBE_DELAY_MS = 100;
 const MAX_PROBE_DELAY_MS = 5_000;
 
-export interface CircuitEnds {
-  /** For messages. */
+export interface CircuitTarget {
+  /** Name of the database, for messages. */
   readonly name: string;
-  /** Asks the database for a sign of life, within a deadline of its own. Rejects if it is out of reach. */
+  /** Pings the database, within a deadline of its own. Rejects if it is unreachable. */
   probe(signal: AbortSignal): Promise<void>;
-  changed(state: CircuitState): void;
+  onChange(state: CircuitState): void;
 }
 
 /**
- * Leaves a database alone that fails again and again: so nobody waits for it, and it is not hit by all while it comes up.
+ * Circuit breaker of one database. While it is open, calls fail at once: no caller waits, and a database that comes up is
+ * not hit by all of them.
  *
- * The counting is cockatiel's. Its policy would make a user's call the probe, which then waits for a database that is most
- * likely still down; here it is probed in the background.
+ * The counting is cockatiel's. Its policy is not used: it makes a user's call the probe, which then waits for a database
+ * that is most likely still down. Here the database is probed in the background.
  */
 export class Circuit {
   #state: CircuitState = "closed";
   readonly #options: Required<CircuitOptions>;
   readonly #breaker: ConsecutiveBreaker;
-  readonly #ends: CircuitEnds;
+  readonly #target: CircuitTarget;
   #last: CheckpointError | null = null;
   #timer: NodeJS.Timeout | undefined;
   #probing: Promise<boolean> | null = null;
-  readonly #ended = new AbortController();
-  readonly #refusals = new WeakSet<object>();
+  readonly #stopped = new AbortController();
+  readonly #rejections = new WeakSet<object>();
 
-  constructor(options: Required<CircuitOptions>, ends: CircuitEnds) {
+  constructor(options: Required<CircuitOptions>, target: CircuitTarget) {
     this.#options = options;
     this.#breaker = new ConsecutiveBreaker(options.failureThreshold);
-    this.#ends = ends;
+    this.#target = target;
   }
 
   get state(): CircuitState {
     return this.#state;
   }
 
-  /** A call has succeeded. One that began before the circuit opened only gives reason to look. */
-  succeeded(): void {
+  /** Records a call that succeeded. One that began before the circuit opened does not close it, but starts a probe. */
+  recordSuccess(): void {
     if (this.#state === "closed") this.#breaker.success();
     else void this.probe();
   }
 
-  /** A call has failed since the database is out of reach. */
-  failed(error: CheckpointError): void {
+  /** Records a call that failed because the database is unreachable. */
+  recordFailure(error: CheckpointError): void {
     this.#last = error;
     if (this.#state === "closed" && this.#breaker.failure()) this.#open();
   }
 
-  /** The database has answered. */
+  /** Closes the circuit: the database has answered. */
   close(): void {
     clearTimeout(this.#timer);
     this.#breaker.success();
     this.#become("closed");
   }
 
-  /** What a call gets instead of a try. */
-  refusal(operation: string): CheckpointError {
-    const failures = this.#options.failureThreshold === 1 ? "a failure" : `${this.#options.failureThreshold} failures`;
+  /** Makes the error for a call that the open circuit rejects. */
+  rejection(operation: string): CheckpointError {
+    const { failureThreshold: count } = this.#options;
+    const failures = count === 1 ? "a failure" : `${count} consecutive failures`;
     const last = this.#last?.code ?? "UNAVAILABLE";
     const error = new CheckpointError(
       "UNAVAILABLE",
-      `${operation}: ${this.#ends.name}: left alone after ${failures}, last: ${last}`,
+      `${operation}: ${this.#target.name}: circuit open after ${failures} (last: ${last})`,
       { cause: this.#last?.cause ?? this.#last ?? undefined },
     );
-    this.#refusals.add(error);
+    this.#rejections.add(error);
     return error;
   }
 
-  /** Whether an error is a refusal of ours: it says nothing new of the database. */
-  hasRefused(error: unknown): boolean {
-    return typeof error === "object" && error !== null && this.#refusals.has(error);
+  /** Returns whether an error is a rejection of this circuit: it says nothing new about the database. */
+  hasRejected(error: unknown): boolean {
+    return typeof error === "object" && error !== null && this.#rejections.has(error);
   }
 
-  /** Probes now, if the circuit is not closed. Whether it is closed then. */
+  /** Probes the database now, if the circuit is not closed. Returns whether the circuit is closed then. */
   probe(): Promise<boolean> {
     if (this.#isClosed()) return Promise.resolve(true);
-    if (this.#ended.signal.aborted) return Promise.resolve(false);
+    if (this.#stopped.signal.aborted) return Promise.resolve(false);
     this.#probing ??= this.#probe().finally(() => {
       this.#probing = null;
     });
     return this.#probing;
   }
 
-  /** No probes from now on, and no timers. */
-  end(): void {
+  /** Stops probes and timers for good. */
+  stop(): void {
     clearTimeout(this.#timer);
-    this.#ended.abort();
+    this.#stopped.abort();
   }
 
   async #probe(): Promise<boolean> {
@@ -101,14 +104,14 @@ export class Circuit {
     let delayMs = PROBE_DELAY_MS;
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.#ends.probe(this.#ended.signal);
+        await this.#target.probe(this.#stopped.signal);
         this.close();
         return true;
       } catch {
         if (attempt >= this.#options.halfOpenMaxAttempts) break;
       }
-      await pause(delayMs, this.#ended.signal, false).catch(() => {});
-      if (this.#ended.signal.aborted || this.#state !== "half-open") break; // closed, by us or by a call that succeeded
+      await pause(delayMs, this.#stopped.signal, false).catch(() => {});
+      if (this.#stopped.signal.aborted || this.#state !== "half-open") break; // closed, by us or by a call that succeeded
       delayMs = Math.min(delayMs * 2, MAX_PROBE_DELAY_MS);
     }
     if (this.#state === "half-open") this.#open();
@@ -120,7 +123,7 @@ export class Circuit {
   }
 
   #open(): void {
-    if (this.#ended.signal.aborted) return;
+    if (this.#stopped.signal.aborted) return;
     clearTimeout(this.#timer);
     this.#become("open");
     this.#timer = setTimeout(() => void this.probe(), this.#options.resetTimeoutMs);
@@ -130,6 +133,6 @@ export class Circuit {
   #become(state: CircuitState): void {
     if (this.#state === state) return;
     this.#state = state;
-    this.#ends.changed(state);
+    this.#target.onChange(state);
   }
 }

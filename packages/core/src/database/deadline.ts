@@ -1,20 +1,20 @@
 import { CheckpointError } from "../contract/errors.ts";
 
-export interface Limits {
+export interface DeadlineOptions {
   readonly timeoutMs: number;
-  /** Ends the call early. */
+  /** Signal of the caller, which cancels the call. */
   readonly signal?: AbortSignal | undefined;
-  /** Whether the process stays for the sake of this call alone. Default `true`. */
-  readonly holdsProcess?: boolean;
+  /** `false`: the call does not keep the process alive. Default `true`. */
+  readonly keepsAlive?: boolean;
 }
 
 /**
- * Settles when `work` does, or at the deadline, or when the caller's signal aborts, whichever is first. `work` gets a
- * signal that tells it so.
+ * Runs `work` within a deadline: settles when it does, at the deadline, or when the caller's signal aborts, whichever comes
+ * first. `work` gets a signal that aborts in the last two cases.
  */
 export function withDeadline<Result>(
   operation: string,
-  { timeoutMs, signal, holdsProcess = true }: Limits,
+  { timeoutMs, signal, keepsAlive = true }: DeadlineOptions,
   work: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
@@ -22,7 +22,7 @@ export function withDeadline<Result>(
       reject(aborted(operation));
       return;
     }
-    const limit = new AbortController();
+    const deadline = new AbortController();
     let settled = false;
     const settle = () => {
       settled = true;
@@ -33,18 +33,18 @@ export function withDeadline<Result>(
       if (settled) return;
       settle();
       reject(error);
-      limit.abort(error);
+      deadline.abort(error);
     };
     const timer = setTimeout(() => {
-      // After a pause of the whole process (a laptop that slept, a long computation) timers come before what the network
-      // has brought meanwhile: the answer may be here, and has its turn first.
+      // After a pause of the whole process (a laptop that slept, a long computation) timers fire before the network's data
+      // is read: the answer may be there, and gets its turn first.
       setImmediate(() => giveUp(new CheckpointError("TIMEOUT", `${operation}: not done within ${timeoutMs} ms`)));
     }, timeoutMs);
-    if (!holdsProcess) timer.unref();
-    const stopListening = signal === undefined ? () => {} : listen(signal, () => giveUp(aborted(operation)));
-    // After a deadline nobody listens any more: the late answer, good or bad, has a listener all the same. What throws at
-    // once is a rejection too, or the timer would go on and hold up the process's end.
-    const running = (async () => await work(limit.signal))();
+    if (!keepsAlive) timer.unref();
+    const stopListening = signal === undefined ? () => {} : onAbort(signal, () => giveUp(aborted(operation)));
+    // A late answer after the deadline has a listener all the same: else its rejection would be unhandled. `work` that
+    // throws synchronously becomes a rejection: else the timer would keep running.
+    const running = (async () => await work(deadline.signal))();
     running.then(
       (result) => {
         settle();
@@ -58,14 +58,14 @@ export function withDeadline<Result>(
   });
 }
 
-/** Waits; rejects with the signal's reason as soon as it aborts, and leaves no timer then. */
-export function pause(ms: number, signal: AbortSignal, holdsProcess = true): Promise<void> {
+/** Waits. Rejects with the signal's reason as soon as it aborts, and leaves no timer behind. */
+export function pause(ms: number, signal: AbortSignal, keepsAlive = true): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       signal.removeEventListener("abort", end);
       resolve();
     }, ms);
-    if (!holdsProcess) timer.unref();
+    if (!keepsAlive) timer.unref();
     const end = () => {
       clearTimeout(timer);
       reject(signal.reason);
@@ -81,12 +81,15 @@ function callBack(this: AbortSignal): void {
   for (const callback of callbacksOf.get(this) ?? []) callback();
 }
 
-/** Calls back when the signal aborts; returns what ends that. One listener for all calls with one signal: Node warns of more than ten. */
-export function listen(signal: AbortSignal, callback: () => void): () => void {
+/**
+ * Calls back when the signal aborts. Returns an unsubscribe function. All calls with one signal share one listener: Node
+ * warns of more than ten.
+ */
+export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   const callbacks = callbacksOf.get(signal) ?? new Set();
   callbacksOf.set(signal, callbacks);
   callbacks.add(callback);
-  signal.addEventListener("abort", callBack); // the same listener again is no other one
+  signal.addEventListener("abort", callBack); // the same listener again changes nothing
   return () => {
     callbacks.delete(callback);
     if (callbacks.size === 0) signal.removeEventListener("abort", callBack);
@@ -94,5 +97,5 @@ export function listen(signal: AbortSignal, callback: () => void): () => void {
 }
 
 function aborted(operation: string): CheckpointError {
-  return new CheckpointError("ABORTED", `${operation}: the caller's signal ended it`);
+  return new CheckpointError("ABORTED", `${operation}: cancelled by the caller's signal`);
 }

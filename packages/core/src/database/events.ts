@@ -1,41 +1,22 @@
-import type { StorageEvents } from "../contract/checkpoints.ts";
-import { oneOf } from "../contract/checks.ts";
-import { invalidArgument } from "../contract/errors.ts";
+/** A typed event emitter. */
+export class Emitter<Events extends object> {
+  readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
 
-const EVENTS = [
-  "retry",
-  "circuit",
-  "mode",
-  "failover",
-  "replicated",
-  "replicationFailed",
-  "conflict",
-  "reconciled",
-] as const satisfies readonly (keyof StorageEvents)[];
-
-type Listener<Name extends keyof StorageEvents> = (event: StorageEvents[Name]) => void;
-
-/** Who listens to a storage. */
-export class Events {
-  readonly #listeners = new Map<string, Set<(event: never) => void>>();
-
-  /** Returns what ends it. */
-  on<Name extends keyof StorageEvents>(name: Name, listener: Listener<Name>): () => void {
-    oneOf("event", name, EVENTS);
-    if (typeof listener !== "function") throw invalidArgument("listener", "a function", listener);
-    const own: Listener<Name> = (event) => listener(event); // the same function twice is two listeners
+  /** Subscribes to an event and returns an unsubscribe function. The same function subscribed twice is called twice. */
+  on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
+    const own = (event: Events[Name]) => listener(event);
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners);
     listeners.add(own);
     return () => void listeners.delete(own);
   }
 
-  /** What a listener throws must not fail the call that is told of. */
-  emit<Name extends keyof StorageEvents>(name: Name, event: StorageEvents[Name]): void {
-    for (const listener of (this.#listeners.get(name) ?? []) as Iterable<Listener<Name>>) {
+  /** Calls the listeners of an event. Their errors are ignored: a listener must not fail the call that it hears of. */
+  emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
+    for (const listener of (this.#listeners.get(name) ?? []) as Iterable<(event: Events[Name]) => void>) {
       try {
         const result: unknown = listener(event);
-        if (result instanceof Promise) result.catch(() => {}); // what an async one throws later
+        if (result instanceof Promise) result.catch(() => {});
       } catch {
         // the listener's own affair
       }

@@ -1,5 +1,5 @@
-/** Opens something at first use, once, however many callers arrive together. A failed opening is forgotten. */
-export class Opening<Result> {
+/** Opens something at first use, once, however many callers arrive together. If opening fails, the next caller tries again. */
+export class Once<Result> {
   readonly #open: (signal: AbortSignal) => Promise<Result>;
   #result: Promise<Result> | null = null;
 
@@ -7,7 +7,7 @@ export class Opening<Result> {
     this.#open = open;
   }
 
-  /** The signal counts for the caller that starts the opening; the others share its fate. */
+  /** Returns what is open, or opens it. The signal of the caller that opens it counts; the others share the outcome. */
   get(signal: AbortSignal): Promise<Result> {
     if (this.#result !== null) return this.#result;
     const result = this.#open(signal);
@@ -18,12 +18,12 @@ export class Opening<Result> {
     return result;
   }
 
-  /** Opens again at the next `get`: what was open is not there any more. */
+  /** Makes the next `get` open it again. */
   forget(): void {
     this.#result = null;
   }
 
-  /** What is open, once an opening under way has settled; `null` if nothing is. */
+  /** Waits for an opening under way and returns what is open; `null`: nothing is. */
   async current(): Promise<Result | null> {
     try {
       return await this.#result;
@@ -31,4 +31,41 @@ export class Opening<Result> {
       return null;
     }
   }
+}
+
+/** Something that several users share: opened at the first use of any of them, closed when the last of them closes it. */
+export class Shared<Resource> {
+  readonly #once: Once<Resource>;
+  readonly #close: (resource: Resource) => Promise<void>;
+  #users = 0;
+
+  constructor(open: (signal: AbortSignal) => Promise<Resource>, close: (resource: Resource) => Promise<void>) {
+    this.#once = new Once(open);
+    this.#close = close;
+  }
+
+  /** Adds a user. */
+  share(): SharedUse<Resource> {
+    this.#users += 1;
+    let isUser = true;
+    return {
+      get: (signal) => this.#once.get(signal),
+      close: async () => {
+        if (!isUser) return;
+        isUser = false;
+        this.#users -= 1;
+        if (this.#users > 0) return;
+        const resource = await this.#once.current();
+        this.#once.forget();
+        if (resource !== null) await this.#close(resource);
+      },
+    };
+  }
+}
+
+export interface SharedUse<Resource> {
+  /** Returns the resource, or opens it. */
+  get(signal: AbortSignal): Promise<Resource>;
+  /** Gives it up. The last user's call closes it, once an opening under way has ended. */
+  close(): Promise<void>;
 }

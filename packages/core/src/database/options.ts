@@ -1,71 +1,48 @@
-import type { CircuitOptions, CommonStorageOptions, RetryOptions } from "../contract/checkpoints.ts";
-import { boolean, identifier, integer, members, oneOf } from "../contract/checks.ts";
-import { type ResolvedEncryption, resolveEncryption } from "../encryption/key-ring.ts";
+import { identifier, integer, objectWithKeys, oneOf } from "../contract/checks.ts";
+import type { CircuitOptions, CommonStorageOptions, RetryOptions } from "../contract/options.ts";
 
-/** The options that every dialect takes, as they are listed in its README. */
-export const COMMON_OPTIONS = [
-  "operationTimeoutMs",
-  "migrate",
-  "tablePrefix",
-  "cacheBytes",
-  "freeze",
-  "retry",
-  "circuit",
-  "encryption",
-] as const;
+/** Options of every database, whatever is stored in it: deadlines, retries, circuit breaker, schema, pool size. */
 
-/** Timers hold 31 bits. */
+export const DATABASE_OPTIONS = ["operationTimeoutMs", "migrate", "tablePrefix", "retry", "circuit"] as const;
+
+/** The longest time of a timer: 31 bits of milliseconds. */
 export const MAX_TIMEOUT_MS = 2_147_483_647;
 
 /** MySQL's identifiers end at 64 characters, PostgreSQL's at 63; the longest of ours has 37. */
 const MAX_PREFIX_LENGTH = 24;
 
-/** The options with their defaults: inside, nothing is optional. */
-export interface ResolvedCommonOptions
-  extends Required<Omit<CommonStorageOptions, "retry" | "circuit" | "encryption">> {
-  readonly encryption: ResolvedEncryption | undefined;
+/** Connections of a pool where tests run: many test processes together would otherwise take all that a server has. */
+const POOL_SIZE_IN_TESTS = 2;
+
+/** The options, checked and with their defaults. */
+export interface ResolvedDatabaseOptions
+  extends Required<Pick<CommonStorageOptions, "operationTimeoutMs" | "migrate" | "tablePrefix">> {
   readonly retry: Required<RetryOptions>;
   readonly circuit: Required<CircuitOptions>;
 }
 
-/** Those that are not the dialect's affair. */
-export type ResolvedStorageOptions = Omit<ResolvedCommonOptions, "migrate" | "tablePrefix" | "encryption">;
+type Unchecked = { readonly [name in (typeof DATABASE_OPTIONS)[number]]?: unknown };
 
-/** Those of the calls to one database. */
-export type ResolvedResilience = Pick<ResolvedCommonOptions, "operationTimeoutMs" | "retry" | "circuit">;
-
-export function resolveCommonOptions(
-  options: { readonly [name in keyof CommonStorageOptions]?: unknown },
-): ResolvedCommonOptions {
-  const {
-    operationTimeoutMs = 30_000,
-    migrate = "auto",
-    tablePrefix = "",
-    cacheBytes = 64_000_000,
-    freeze = false,
-    retry = {},
-    circuit = {},
-  } = options;
+/** @throws CheckpointError `INVALID_ARGUMENT`, which names the option */
+export function resolveDatabaseOptions(options: Unchecked): ResolvedDatabaseOptions {
+  const { operationTimeoutMs = 30_000, migrate = "auto", tablePrefix = "", retry = {}, circuit = {} } = options;
   return {
     operationTimeoutMs: timeout("options.operationTimeoutMs", operationTimeoutMs),
     migrate: oneOf("options.migrate", migrate, ["auto", "verify", "off"]),
     tablePrefix: tablePrefix === "" ? "" : identifier("options.tablePrefix", tablePrefix, MAX_PREFIX_LENGTH),
-    cacheBytes: integer("options.cacheBytes", cacheBytes, 0, Number.MAX_SAFE_INTEGER, "bytes"),
-    freeze: boolean("options.freeze", freeze),
     retry: resolveRetry(retry),
     circuit: resolveCircuit(circuit),
-    encryption: resolveEncryption(options.encryption),
   };
 }
 
 function resolveRetry(value: unknown): Required<RetryOptions> {
-  const names = ["maxRetries", "baseDelayMs", "maxDelayMs", "jitterMaxMs"] as const;
+  const keys = ["maxRetries", "baseDelayMs", "maxDelayMs", "jitterMaxMs"] as const;
   const {
     maxRetries = 3,
     baseDelayMs = 1_000,
     maxDelayMs = 10_000,
     jitterMaxMs = 1_000,
-  } = members("options.retry", value, names);
+  } = objectWithKeys("options.retry", value, keys);
   return {
     maxRetries: integer("options.retry.maxRetries", maxRetries, 0, 1_000, "retries"),
     baseDelayMs: timeout("options.retry.baseDelayMs", baseDelayMs),
@@ -75,12 +52,12 @@ function resolveRetry(value: unknown): Required<RetryOptions> {
 }
 
 function resolveCircuit(value: unknown): Required<CircuitOptions> {
-  const names = ["failureThreshold", "resetTimeoutMs", "halfOpenMaxAttempts"] as const;
+  const keys = ["failureThreshold", "resetTimeoutMs", "halfOpenMaxAttempts"] as const;
   const {
     failureThreshold = 5,
     resetTimeoutMs = 60_000,
     halfOpenMaxAttempts = 3,
-  } = members("options.circuit", value, names);
+  } = objectWithKeys("options.circuit", value, keys);
   return {
     failureThreshold: integer("options.circuit.failureThreshold", failureThreshold, 1, 1_000_000, "calls"),
     resetTimeoutMs: timeout("options.circuit.resetTimeoutMs", resetTimeoutMs),
@@ -90,4 +67,11 @@ function resolveCircuit(value: unknown): Required<CircuitOptions> {
 
 export function timeout(field: string, value: unknown): number {
   return integer(field, value, 1, MAX_TIMEOUT_MS, "milliseconds");
+}
+
+/** Returns the default size of a pool: `usual`, or a few connections where tests run (`NODE_ENV=test`, Vitest). */
+export function defaultPoolSize(usual: number): number {
+  const { NODE_ENV, VITEST } = process.env;
+  const inTests = NODE_ENV === "test" || (VITEST !== undefined && VITEST !== "");
+  return inTests ? Math.min(usual, POOL_SIZE_IN_TESTS) : usual;
 }

@@ -1,13 +1,13 @@
 import { ExponentialBackoff, type IBackoff, noJitterGenerator } from "cockatiel";
-import type { Fault } from "../checkpoints/dialect.ts";
-import type { RetryOptions } from "../contract/checkpoints.ts";
+import type { RetryOptions } from "../contract/options.ts";
+import type { Fault } from "./faults.ts";
 
 /**
- * How often, and after how long, a call is made again. Everything we send may be sent again: a store's id makes it one,
- * reads and removals repeat as they are.
+ * Retry policy: how often, and after which delays, a call is retried. Everything we send may be sent again: a store is
+ * idempotent by its id, reads and removals by themselves.
  *
- * The back-off is cockatiel's, its loop is not: that waits through a deadline and through an abort, with a timer that
- * nobody can end.
+ * The back-off is cockatiel's. Its retry loop is not used: it ignores deadlines and abort signals, and its timers cannot be
+ * cancelled.
  */
 export class RetryPlan {
   readonly #maxRetries: number;
@@ -25,10 +25,10 @@ export class RetryPlan {
     });
   }
 
-  /** Of one call. Deadlocks and lost connections are counted apart: neither says anything of the other. */
+  /** Begins the retries of one call. Contention and lost connections are counted separately. */
   begin(): Retries {
-    const contention = ladder(CONTENTION, MAX_CONTENTION_RETRIES);
-    const availability = ladder(this.#backoff, this.#maxRetries);
+    const contention = delays(CONTENTION, MAX_CONTENTION_RETRIES);
+    const availability = delays(this.#backoff, this.#maxRetries);
     let wasLost = false;
     return {
       delayAfter(fault) {
@@ -43,19 +43,19 @@ export class RetryPlan {
 }
 
 export interface Retries {
-  /** How long to wait before the call is made again, in milliseconds; `null`: it is not. */
+  /** Returns the delay before the next retry, in milliseconds; `null`: no retry. */
   delayAfter(fault: Fault | undefined): number | null;
 }
 
-/** A connection of a pool that was ended while nobody used it is the common case, and the next one is fine. */
+/** Delay after the first lost connection: most often an idle one of the pool was closed, and the next one works. */
 const QUICK_RETRY_MS = 20;
 
-/** Between writers that deadlock each other or wait for a lock: enough for dozens of them, within about four seconds. */
+/** Retries between writers that deadlock or wait for a lock: enough for dozens of them, within about four seconds. */
 const MAX_CONTENTION_RETRIES = 6;
 const CONTENTION = new ExponentialBackoff({ initialDelay: 20, maxDelay: 1_000 });
 
-/** Delays that grow, so many of them; one that is given counts, and takes no step. */
-function ladder(backoff: { next(): IBackoff<unknown> }, times: number): (instead?: number) => number | null {
+/** Returns a function for the next delay, or `null` after so many. A delay that is given counts, and does not grow the others. */
+function delays(backoff: { next(): IBackoff<unknown> }, times: number): (instead?: number) => number | null {
   let left = times;
   let step: IBackoff<unknown> | null = null;
   return (instead) => {

@@ -1,76 +1,84 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { Attributes } from "@opentelemetry/api";
-import type { Dialect, Fault, Opened } from "../checkpoints/dialect.ts";
-import type { CircuitState, ProviderStatus } from "../contract/checkpoints.ts";
-import { CheckpointError, type CheckpointErrorCode, property, withoutValues } from "../contract/errors.ts";
+import { CheckpointError, type CheckpointErrorCode, factsOf, property, withoutValues } from "../contract/errors.ts";
+import type { CircuitState, ProviderStatus, StorageEvents } from "../contract/status.ts";
 import { Circuit } from "./circuit.ts";
+import type { Database, Opened } from "./database.ts";
 import { pause, withDeadline } from "./deadline.ts";
-import type { Events } from "./events.ts";
-import { Opening } from "./once.ts";
-import type { ResolvedResilience } from "./options.ts";
+import type { Emitter } from "./events.ts";
+import { type Fault, faultFacts } from "./faults.ts";
+import { Once } from "./once.ts";
+import type { ResolvedDatabaseOptions } from "./options.ts";
 import { type Retries, RetryPlan } from "./retry.ts";
-import { Telemetry, within } from "./telemetry.ts";
+import { runInSpan, Telemetry } from "./telemetry.ts";
 
-/** A sign of life comes within this time, or not at all. */
+/** The longest deadline of a ping. */
 const MAX_PING_MS = 5_000;
 
-/** How much the newest call weighs in the mean latency. */
+/** Weight of the newest call in the moving average of the latency. */
 const LATENCY_WEIGHT = 0.2;
 
+/** Work on an open database. `signal` aborts at the call's deadline. */
+export type Work<Result> = (signal: AbortSignal, opened: Opened) => Promise<Result>;
+
 /**
- * One dialect in use: opens it once, gives each call a deadline, repeats what a repetition cures, leaves a database alone
- * that is out of reach, and turns every error into a `CheckpointError`.
+ * One database in use: opens it once, gives each call a deadline, retries, and turns every error into a `CheckpointError`.
+ * A circuit breaker rejects calls at once while the database is unreachable.
  */
-export class DialectSession {
-  readonly #dialect: Dialect;
+export class Session {
+  readonly #database: Database;
   readonly #timeoutMs: number;
   readonly #pingMs: number;
   readonly #retryPlan: RetryPlan;
   readonly #circuit: Circuit;
-  readonly #events: Events;
+  readonly #events: Emitter<StorageEvents>;
   readonly #underWay = new Set<Promise<unknown>>();
   /** Shared by all calls, so no caller's signal ends it. */
-  readonly #opening: Opening<Opened>;
+  readonly #opening: Once<Opened>;
   #provider = "main";
   #telemetry: Telemetry;
-  #wasOpen = false;
+  #wasOpened = false;
   #lastError: ProviderStatus["lastError"] = null;
   #latencyMs: number | null = null;
   #closing: Promise<void> | null = null;
 
-  /** `check`: what has to be right of a database before anybody uses it, beside its schema. */
+  /** `check`: a check of the database, run when it is opened; its error fails the opening. */
   constructor(
-    dialect: Dialect,
-    { operationTimeoutMs: timeoutMs, retry, circuit }: ResolvedResilience,
-    events: Events,
+    database: Database,
+    {
+      operationTimeoutMs: timeoutMs,
+      retry,
+      circuit,
+    }: Pick<ResolvedDatabaseOptions, "operationTimeoutMs" | "retry" | "circuit">,
+    events: Emitter<StorageEvents>,
     check: (signal: AbortSignal) => Promise<void> = async () => {},
   ) {
-    this.#dialect = dialect;
+    this.#database = database;
     this.#timeoutMs = timeoutMs;
     this.#pingMs = Math.min(timeoutMs, MAX_PING_MS);
     this.#events = events;
     this.#retryPlan = new RetryPlan(retry);
     this.#telemetry = this.#newTelemetry();
-    this.#opening = new Opening(async () => {
-      const opened = await withDeadline("open database", { timeoutMs }, async (limit) => {
-        const result = await dialect.open(limit);
-        await check(limit);
+    this.#opening = new Once(async () => {
+      const opened = await withDeadline("open database", { timeoutMs }, async (signal) => {
+        const result = await database.open(signal);
+        await check(signal);
         return result;
       });
-      this.#wasOpen = true;
+      this.#wasOpened = true;
       return opened;
     });
     this.#circuit = new Circuit(circuit, {
-      name: dialect.name,
+      name: database.name,
       probe: (signal) => this.#probe(signal),
-      changed: (state) => {
+      onChange: (state) => {
         this.#telemetry.circuitChanged(state);
         events.emit("circuit", { provider: this.#provider, state });
       },
     });
   }
 
-  /** What the provider is called, in events and measurements. */
+  /** Name of the provider, in events and telemetry. */
   get provider(): string {
     return this.#provider;
   }
@@ -80,7 +88,7 @@ export class DialectSession {
     this.#telemetry = this.#newTelemetry();
   }
 
-  /** The deadline of a call, in milliseconds. */
+  /** Deadline of a call, in milliseconds. */
   get timeoutMs(): number {
     return this.#timeoutMs;
   }
@@ -89,27 +97,27 @@ export class DialectSession {
     return this.#circuit.state;
   }
 
-  /** Whether the database has ever been opened: its address, user and password were right then. */
-  get wasOpen(): boolean {
-    return this.#wasOpen;
+  /** `true` once the database has been opened: its address, user and password were right then. */
+  get wasOpened(): boolean {
+    return this.#wasOpened;
   }
 
-  /** What is known of the database; `backlog` is not our affair. */
+  /** Status of the database, without the backlog, which is not this layer's. */
   status(): Omit<ProviderStatus, "backlog"> {
     return { circuit: this.circuit, lastError: this.#lastError, latencyMs: this.#latencyMs };
   }
 
   /**
-   * Runs `work` on the opened dialect. `operation` says in messages what was being done: "store checkpoint". `attributes`
-   * are for its span: numbers and words of ours, nothing of a user's.
+   * Runs `work` on the open database. `operation` says in messages what was being done: "store checkpoint". `attributes` go
+   * to the span: numbers and words of ours, nothing of a user's.
    */
   run<Result>(
     operation: string,
     signal: AbortSignal | undefined,
-    work: (signal: AbortSignal, opened: Opened) => Promise<Result>,
+    work: Work<Result>,
     attributes?: Attributes,
   ): Promise<Result> {
-    return this.runUnopened(operation, signal, (limit) => this.#whenOpen(limit, work), attributes);
+    return this.runUnopened(operation, signal, (deadline) => this.#whenOpen(deadline, work), attributes);
   }
 
   /** Runs `work`, which opens what it needs itself. */
@@ -120,12 +128,10 @@ export class DialectSession {
     attributes?: Attributes,
   ): Promise<Result> {
     const call: Call = { operation, timeoutMs: this.#timeoutMs, signal, attributes, retries: 0 };
-    return this.#call(call, (limit) => this.#attempts(call, limit, work));
+    return this.#call(call, (deadline) => this.#attempts(call, deadline, work));
   }
 
-  /**
-   * Asks for a sign of life, once, and not for long; also a database that is left alone, which one that is had brings back.
-   */
+  /** Pings once, with a short deadline, even when the circuit is open. A successful ping closes the circuit. */
   async ping(signal: AbortSignal | undefined): Promise<void> {
     const call: Call = {
       operation: "check health",
@@ -134,41 +140,38 @@ export class DialectSession {
       attributes: undefined,
       retries: 0,
     };
-    const work = async (limit: AbortSignal) => {
-      await this.#dialect.ping(limit);
+    const work = async (deadline: AbortSignal) => {
+      await this.#database.ping(deadline);
       this.#circuit.close();
     };
-    await this.#call(call, (limit) => this.#whenOpen(limit, work));
+    await this.#call(call, (deadline) => this.#whenOpen(deadline, work));
   }
 
-  /**
-   * Probes a database that is left alone now, for whoever has reason to believe that it is back. Whether calls go through
-   * then.
-   */
+  /** Probes the database now if the circuit is open. Returns whether the circuit is closed then. */
   probe(): Promise<boolean> {
     return this.#circuit.probe();
   }
 
-  /** Whether a commit failed because a row with this id, or after the same row, is there. */
+  /** Returns whether a commit failed because a row with this id, or after the same row, is there. */
   isDuplicate(error: unknown): boolean {
-    return this.#fault(error) === "duplicate";
+    return this.#faultOf(error) === "duplicate";
   }
 
-  /** Whether a commit failed so that nobody knows whether it took place. */
-  isUnknown(error: unknown): boolean {
-    const fault = this.#fault(error);
+  /** Returns whether a commit failed so that nobody knows whether it took place. */
+  isOutcomeUnknown(error: unknown): boolean {
+    const fault = this.#faultOf(error);
     return fault === "connection" || fault === "timeout";
   }
 
-  /** Whether a commit failed because a row's base is gone, or a row to remove is another one's base. */
+  /** Returns whether a commit failed because a row's base is gone, or a removed row is still a base. */
   isForeignKey(error: unknown): boolean {
-    return this.#fault(error) === "foreign-key";
+    return this.#faultOf(error) === "foreign-key";
   }
 
-  /** Whether a commit of several rows may have failed because of one of them. */
-  mayBeOneRows(error: unknown): boolean {
-    const fault = this.#fault(error);
-    return fault === undefined ? property(error, "code") === "STATE_TOO_LARGE" : ROW_FAULTS.has(fault);
+  /** Returns whether a commit of several rows may have failed because of one of them. */
+  mayBeOneRow(error: unknown): boolean {
+    const fault = this.#faultOf(error);
+    return fault === undefined ? property(error, "code") === "STATE_TOO_LARGE" : faultFacts(fault).mayBeOneRow;
   }
 
   close(): Promise<void> {
@@ -177,43 +180,40 @@ export class DialectSession {
   }
 
   async #close(): Promise<void> {
-    this.#circuit.end();
+    this.#circuit.stop();
     await Promise.allSettled(this.#underWay);
-    await this.#opening.current(); // nobody waits for one under way any more, but it may hold a connection
+    await this.#opening.current(); // no caller waits for an opening under way any more, but it may hold a connection
     try {
-      await withDeadline("close storage", { timeoutMs: this.#timeoutMs }, () => this.#dialect.close());
+      await withDeadline("close storage", { timeoutMs: this.#timeoutMs }, () => this.#database.close());
     } catch (error) {
       throw this.#translate("close storage", error);
     }
   }
 
-  async #whenOpen<Result>(
-    limit: AbortSignal,
-    work: (signal: AbortSignal, opened: Opened) => Promise<Result>,
-  ): Promise<Result> {
-    const opened = await this.#opening.get(limit);
-    limit.throwIfAborted();
-    return await work(limit, opened);
+  async #whenOpen<Result>(deadline: AbortSignal, work: Work<Result>): Promise<Result> {
+    const opened = await this.#opening.get(deadline);
+    deadline.throwIfAborted();
+    return await work(deadline, opened);
   }
 
-  /** One call with its deadline, and with all that is kept of how it went. */
-  async #call<Result>(call: Call, work: (limit: AbortSignal) => Promise<Result>): Promise<Result> {
+  /** Runs one call within its deadline, and records its outcome. */
+  async #call<Result>(call: Call, work: (deadline: AbortSignal) => Promise<Result>): Promise<Result> {
     const { operation } = call;
     if (this.#closing !== null) throw new CheckpointError("CLOSED", `${operation}: the storage was closed`);
     const span = this.#telemetry.start(operation, call.attributes);
     const start = performance.now();
-    const running = within(span, () => withDeadline(operation, call, work));
+    const running = runInSpan(span, () => withDeadline(operation, call, work));
     this.#underWay.add(running);
     let failure: CheckpointError | null = null;
     try {
       const result = await running;
       const elapsedMs = performance.now() - start;
-      this.#latencyMs = this.#latencyMs === null ? elapsedMs : mean(this.#latencyMs, elapsedMs);
-      this.#circuit.succeeded();
+      this.#latencyMs = this.#latencyMs === null ? elapsedMs : movingAverage(this.#latencyMs, elapsedMs);
+      this.#circuit.recordSuccess();
       return result;
     } catch (error) {
       failure = this.#translate(operation, error);
-      this.#note(error, failure);
+      this.#recordFailure(error, failure);
       throw failure;
     } finally {
       this.#underWay.delete(running);
@@ -222,88 +222,90 @@ export class DialectSession {
     }
   }
 
-  /** Tries until it succeeds, or until no further try would help in time. */
+  /** Tries until it succeeds, or until no further attempt would help in time. */
   async #attempts<Result>(
     call: Call,
-    limit: AbortSignal,
-    work: (limit: AbortSignal) => Promise<Result>,
+    deadline: AbortSignal,
+    work: (deadline: AbortSignal) => Promise<Result>,
   ): Promise<Result> {
     const until = performance.now() + call.timeoutMs;
     let retries: Retries | null = null;
     let reopened = false;
     for (;;) {
       if (this.circuit !== "closed") {
-        // In a turn of its own: a caller who tries again at once would otherwise let nothing else have one, nor us probe.
+        // In a later turn of the event loop: a caller that repeats at once would otherwise starve everything, probes too.
         await turn();
-        throw this.#circuit.refusal(call.operation);
+        throw this.#circuit.rejection(call.operation);
       }
-      limit.throwIfAborted();
+      deadline.throwIfAborted();
       try {
-        return await work(limit);
+        return await work(deadline);
       } catch (error) {
-        if (limit.aborted || this.circuit !== "closed") throw error;
-        if (this.#fault(error) === "schema" && this.#wasOpen && !reopened) {
-          // It was there: the database is another one now, an empty one in place of one that burned down for example.
+        if (deadline.aborted || this.circuit !== "closed") throw error;
+        if (this.#faultOf(error) === "schema" && this.#wasOpened && !reopened) {
+          // The tables were there: this is another database now, for example an empty one in place of one that was lost.
           reopened = true;
           this.#opening.forget();
           continue;
         }
         retries ??= this.#retryPlan.begin();
-        const delayMs = retries.delayAfter(this.#fault(error));
+        const delayMs = retries.delayAfter(this.#faultOf(error));
         if (delayMs === null || performance.now() + delayMs >= until) throw error;
         call.retries += 1;
-        this.#tellRetry(call, this.#translate(call.operation, error).code, delayMs);
-        await pause(delayMs, limit);
+        this.#reportRetry(call, this.#translate(call.operation, error).code, delayMs);
+        await pause(delayMs, deadline);
       }
     }
   }
 
-  #tellRetry({ operation, retries: attempt }: Call, code: CheckpointErrorCode, delayMs: number): void {
+  #reportRetry({ operation, retries: attempt }: Call, code: CheckpointErrorCode, delayMs: number): void {
     this.#telemetry.retried(operation, code);
     this.#events.emit("retry", { provider: this.#provider, operation, code, attempt, delayMs });
   }
 
   async #probe(signal: AbortSignal): Promise<void> {
-    const limits = { timeoutMs: this.#pingMs, signal, holdsProcess: false };
+    const options = { timeoutMs: this.#pingMs, signal, keepsAlive: false };
     try {
-      await withDeadline("probe database", limits, (limit) => this.#whenOpen(limit, () => this.#dialect.ping(limit)));
+      await withDeadline("probe database", options, (deadline) =>
+        this.#whenOpen(deadline, () => this.#database.ping(deadline)),
+      );
     } catch (error) {
       const failure = this.#translate("probe database", error);
-      if (this.#isOutOfReach(error)) this.#note(error, failure);
-      // Whatever else is wrong with it, it answers: calls may go through, and tell.
+      if (this.#isUnreachable(error)) this.#recordFailure(error, failure);
+      // Whatever else is wrong with it, it answers: let calls through, which report what it is.
       else if (failure.code !== "ABORTED") return;
       throw failure;
     }
   }
 
-  /** What a call that failed tells of the database. */
-  #note(error: unknown, failure: CheckpointError): void {
-    if (this.#circuit.hasRefused(error)) return;
-    if (OF_THE_DATABASE.has(failure.code)) this.#lastError = { code: failure.code, at: Date.now() };
-    if (this.#isOutOfReach(error)) this.#circuit.failed(failure);
+  /** Records what a failed call says about the database. */
+  #recordFailure(error: unknown, failure: CheckpointError): void {
+    if (this.#circuit.hasRejected(error)) return;
+    if (factsOf(failure)?.fault === "database") this.#lastError = { code: failure.code, at: Date.now() };
+    if (this.#isUnreachable(error)) this.#circuit.recordFailure(failure);
   }
 
-  #isOutOfReach(error: unknown): boolean {
-    if (error instanceof CheckpointError) return error.code === "TIMEOUT" || error.code === "UNAVAILABLE";
-    const fault = this.#dialect.classify(error);
-    // A password that was right once is wrong for the time that a server needs to come up, or to be another one.
-    return fault === "connection" || fault === "overload" || (fault === "access" && this.#wasOpen);
+  #isUnreachable(error: unknown): boolean {
+    if (error instanceof CheckpointError) return factsOf(error)?.failover === "unreachable";
+    const fault = this.#database.classify(error);
+    // A password that was right once is wrong while a server comes up, or is replaced by another.
+    return fault === "connection" || fault === "overload" || (fault === "access" && this.#wasOpened);
   }
 
-  #fault(error: unknown): Fault | undefined {
-    return error instanceof CheckpointError ? undefined : this.#dialect.classify(error);
+  #faultOf(error: unknown): Fault | undefined {
+    return error instanceof CheckpointError ? undefined : this.#database.classify(error);
   }
 
   #translate(operation: string, error: unknown): CheckpointError {
     if (error instanceof CheckpointError) return error;
-    const [code, words] = MEANING[this.#dialect.classify(error)];
+    const { code, message } = faultFacts(this.#database.classify(error));
     const cause = withoutValues(error);
     const driver = cause.code === undefined ? "" : ` (${cause.code})`;
-    return new CheckpointError(code, `${operation}: ${this.#dialect.name}: ${words}${driver}`, { cause });
+    return new CheckpointError(code, `${operation}: ${this.#database.name}: ${message}${driver}`, { cause });
   }
 
   #newTelemetry(): Telemetry {
-    const { name, system = name, collection } = this.#dialect;
+    const { name, system = name, collection } = this.#database;
     return new Telemetry({ system, collection, provider: this.#provider });
   }
 }
@@ -316,41 +318,6 @@ interface Call {
   retries: number;
 }
 
-function mean(before: number, newest: number): number {
+function movingAverage(before: number, newest: number): number {
   return before + (newest - before) * LATENCY_WEIGHT;
 }
-
-const ROW_FAULTS: ReadonlySet<Fault> = new Set(["duplicate", "foreign-key", "too-large", "other"]);
-
-/** Failures that say something of the database, not of what was asked. */
-const OF_THE_DATABASE: ReadonlySet<CheckpointErrorCode> = new Set([
-  "UNAVAILABLE",
-  "TIMEOUT",
-  "CONTENTION",
-  "READ_ONLY",
-  "STORAGE_FULL",
-  "ACCESS_DENIED",
-  "SCHEMA_OUTDATED",
-  "SCHEMA_TOO_NEW",
-  "SCHEMA_MISMATCH",
-  "DATABASE_ERROR",
-]);
-
-const MEANING: Readonly<Record<Fault, readonly [CheckpointErrorCode, string]>> = {
-  duplicate: ["CONFLICT", "there is another row with this key"],
-  "foreign-key": ["CONTENTION", "rows that build on each other were changed by another client"],
-  serialization: ["CONTENTION", "rolled back in favour of other clients, again and again"],
-  busy: ["CONTENTION", "a lock was not had in time"],
-  connection: ["UNAVAILABLE", "no connection, or it was lost"],
-  overload: ["UNAVAILABLE", "the server takes no more connections"],
-  access: ["ACCESS_DENIED", "no such database or file, or no right to it, or a wrong user or password"],
-  "read-only": ["READ_ONLY", "the database takes no writes now"],
-  full: ["STORAGE_FULL", "no space left"],
-  "too-large": ["STATE_TOO_LARGE", "the server took it for too large"],
-  schema: [
-    "SCHEMA_OUTDATED",
-    'a table or column is missing: open with migrate "auto", or run what storage.migrate("sql") says',
-  ],
-  timeout: ["TIMEOUT", "the server ended the statement for taking too long"],
-  other: ["DATABASE_ERROR", "the database refused"],
-};

@@ -16,15 +16,15 @@ import {
   type TracerProvider,
   trace,
 } from "@opentelemetry/api";
-import type { Backlog, CircuitState, Source } from "../contract/checkpoints.ts";
 import { type CheckpointError, property } from "../contract/errors.ts";
+import type { Backlog, CircuitState, Source } from "../contract/status.ts";
 
 /**
- * Spans and metrics, by OpenTelemetry's conventions for clients of databases; `docs/observability.md` lists them. Without an
- * SDK all of it does nothing. Attributes are codes, names of ours and numbers: no state, no id and no name of a user's.
+ * Spans and metrics, by OpenTelemetry's semantic conventions for database clients; `docs/observability.md` lists them.
+ * Without an SDK all of it does nothing. Attributes are codes, numbers and names of ours: no state, no id, no user's name.
  */
 
-/** What an operation is called, and where it goes. */
+/** Attributes of all spans and metrics of one session. */
 export interface TelemetryNames {
   /** `db.system.name`, from the list of the conventions. */
   readonly system: string;
@@ -34,7 +34,7 @@ export interface TelemetryNames {
   readonly provider: string;
 }
 
-/** How a call went. */
+/** Outcome of one call. */
 export interface CallOutcome {
   readonly seconds: number;
   readonly retries: number;
@@ -42,19 +42,20 @@ export interface CallOutcome {
   readonly error: CheckpointError | null;
 }
 
-interface KnownOperation {
+interface OperationTelemetry {
   readonly spanName: string;
   readonly spanOptions: SpanOptions;
   readonly attributes: Attributes;
 }
 
-/** What one session tells. */
+/** Spans and metrics of one session. */
 export class Telemetry {
   readonly #common: Attributes;
   readonly #collection: string | undefined;
   /** Made once for each operation: there are few, and calls are many. */
-  readonly #operations = new Map<string, KnownOperation>();
-  #circuitIsToldTo: Instruments | null = null;
+  readonly #operations = new Map<string, OperationTelemetry>();
+  /** Instruments that have the current state of the circuit. */
+  #circuitReportedTo: Instruments | null = null;
 
   constructor({ system, collection, provider }: TelemetryNames) {
     this.#common = { "db.system.name": system, "waymark.provider": provider };
@@ -75,7 +76,7 @@ export class Telemetry {
   finish(operation: string, span: Span, { seconds, retries, error }: CallOutcome, circuit: CircuitState): void {
     guarded(() => {
       const all = instruments();
-      if (this.#circuitIsToldTo !== all) this.#tellCircuit(all, circuit);
+      if (this.#circuitReportedTo !== all) this.#recordCircuit(all, circuit);
       const { attributes } = this.#operation(operation);
       const wrong = error === null ? null : failureAttributes(error);
       all.duration.record(seconds, wrong === null ? attributes : { ...attributes, ...wrong });
@@ -96,39 +97,39 @@ export class Telemetry {
     guarded(() => {
       const all = instruments();
       all.transitions.add(1, { ...this.#common, "waymark.circuit.state": state });
-      this.#tellCircuit(all, state);
+      this.#recordCircuit(all, state);
     });
   }
 
-  #tellCircuit(all: Instruments, state: CircuitState): void {
-    this.#circuitIsToldTo = all;
+  #recordCircuit(all: Instruments, state: CircuitState): void {
+    this.#circuitReportedTo = all;
     all.circuit.record(CIRCUIT_NUMBER[state], this.#common);
   }
 
-  #operation(operation: string): KnownOperation {
-    let known = this.#operations.get(operation);
-    if (known === undefined) {
+  #operation(operation: string): OperationTelemetry {
+    let telemetry = this.#operations.get(operation);
+    if (telemetry === undefined) {
       const collection = this.#collection;
       const attributes: Attributes = { ...this.#common, "db.operation.name": operation };
       if (collection !== undefined) attributes["db.collection.name"] = collection;
-      known = {
+      telemetry = {
         spanName: collection === undefined ? operation : `${operation} ${collection}`,
         spanOptions: { kind: SpanKind.CLIENT, attributes },
         attributes,
       };
-      this.#operations.set(operation, known);
+      this.#operations.set(operation, telemetry);
     }
-    return known;
+    return telemetry;
   }
 }
 
-/** Runs `work` so that spans that are begun in it, those of a driver for example, are the span's children. */
-export function within<Result>(span: Span, work: () => Result): Result {
+/** Runs `work` with the span as the active one: spans started in it (a driver's, for example) become its children. */
+export function runInSpan<Result>(span: Span, work: () => Result): Result {
   if (span.spanContext().traceId === INVALID_TRACEID) return work();
   return context.with(trace.setSpan(context.active(), span), work);
 }
 
-/** Rows that have come from one provider to the other. */
+/** Records rows that were delivered from one provider to the other. */
 export function recordReplicated(from: Source, to: Source, rows: number, bytes: number): void {
   guarded(() => {
     const all = instruments();
@@ -138,9 +139,9 @@ export function recordReplicated(from: Source, to: Source, rows: number, bytes: 
   });
 }
 
-/** What a provider has that the other lacks, as `status()` has just found it. */
+/** Records the backlog of a provider, as `status()` has just read it. */
 export function recordBacklog(provider: string, backlog: Backlog | null): void {
-  if (backlog === null) return; // it does not answer, and the last number is the best there is
+  if (backlog === null) return; // the provider does not answer: the last value stands
   guarded(() => {
     const all = instruments();
     const attributes = { "waymark.provider": provider };
@@ -154,7 +155,7 @@ const SCOPE = "@waymark/core";
 const NO_SPAN = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
 const CIRCUIT_NUMBER: Readonly<Record<CircuitState, number>> = { closed: 0, "half-open": 1, open: 2 };
 
-/** Seconds: the boundaries that the conventions ask for. */
+/** Histogram boundaries in seconds, as the conventions define them. */
 const DURATION_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10];
 
 interface Instruments {
@@ -169,17 +170,17 @@ interface Instruments {
   readonly backlogAge: Gauge;
 }
 
-let known: { readonly provider: MeterProvider; readonly instruments: Instruments } | null = null;
+let current: { readonly provider: MeterProvider; readonly instruments: Instruments } | null = null;
 let traced: { readonly provider: TracerProvider; readonly tracer: Tracer } | null = null;
 
-/** An SDK may be registered later than we are loaded, and what was made before that would never be seen. */
+/** Returns the instruments of the current SDK: it may be registered after this module was loaded. */
 function instruments(): Instruments {
   const provider = metrics.getMeterProvider();
-  if (known?.provider !== provider) known = { provider, instruments: createInstruments(provider) };
-  return known.instruments;
+  if (current?.provider !== provider) current = { provider, instruments: createInstruments(provider) };
+  return current.instruments;
 }
 
-/** The API's own proxy does not help if the SDK came with another copy of the API. */
+/** Returns the tracer of the current SDK. The API's own proxy does not help if the SDK came with another copy of the API. */
 function tracer(): Tracer {
   const provider = trace.getTracerProvider();
   if (traced?.provider !== provider) traced = { provider, tracer: provider.getTracer(SCOPE) };
@@ -195,11 +196,11 @@ function createInstruments(provider: MeterProvider): Instruments {
       advice: { explicitBucketBoundaries: DURATION_BUCKETS },
     }),
     retries: meter.createCounter("waymark.retries", {
-      description: "Calls that were made again.",
+      description: "Calls that were retried.",
       unit: "{retry}",
     }),
     transitions: meter.createCounter("waymark.circuit.transitions", {
-      description: "Changes of a circuit breaker's state.",
+      description: "State changes of a circuit breaker.",
       unit: "{transition}",
     }),
     circuit: meter.createGauge("waymark.circuit.state", {
@@ -207,11 +208,11 @@ function createInstruments(provider: MeterProvider): Instruments {
       unit: "1",
     }),
     replicatedRows: meter.createCounter("waymark.replication.rows", {
-      description: "Rows, checkpoints and deletions, that the other provider has acknowledged.",
+      description: "Rows (checkpoints and deletions) that the other provider has acknowledged.",
       unit: "{row}",
     }),
     replicatedBytes: meter.createCounter("waymark.replication.bytes", {
-      description: "The bytes of their states as they are stored.",
+      description: "Bytes of their states as stored.",
       unit: "By",
     }),
     backlogRows: meter.createGauge("waymark.replication.backlog.rows", {
@@ -219,11 +220,11 @@ function createInstruments(provider: MeterProvider): Instruments {
       unit: "{row}",
     }),
     backlogBytes: meter.createGauge("waymark.replication.backlog.bytes", {
-      description: "The bytes of their states as they are stored.",
+      description: "Bytes of their states as stored.",
       unit: "By",
     }),
     backlogAge: meter.createGauge("waymark.replication.backlog.age", {
-      description: "For how long the oldest of them has waited.",
+      description: "Age of the oldest of them.",
       unit: "s",
     }),
   };
@@ -234,17 +235,17 @@ function failureAttributes(error: CheckpointError): Attributes {
   return { "error.type": error.code, ...(status === undefined ? {} : { "db.response.status_code": status }) };
 }
 
-/** What the database said, as the driver tells it: an SQLSTATE, `ER_LOCK_DEADLOCK`, `SQLITE_FULL`; not what Node said. */
+/** Returns the database's own code (an SQLSTATE, `ER_LOCK_DEADLOCK`, `SQLITE_FULL`); none for a code of Node's. */
 function statusCode({ cause }: CheckpointError): string | undefined {
   const code = property(cause, "code");
   const isNodes = property(cause, "syscall") !== undefined;
   return typeof code === "string" && !isNodes && !/^E[A-Z]+$/.test(code) ? code : undefined;
 }
 
-/** Whoever watches must not make a call fail. */
-function guarded(tell: () => void): void {
+/** Runs code of the SDK, whose errors must not fail a call. */
+function guarded(record: () => void): void {
   try {
-    tell();
+    record();
   } catch {
     // the SDK's own affair
   }

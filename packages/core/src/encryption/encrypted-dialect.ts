@@ -1,111 +1,124 @@
-import type {
-  Acknowledgement,
-  Base,
-  Change,
-  Dialect,
-  HeadDigests,
-  Rewrite,
-  Row,
-  RowHead,
-  WriteRow,
+import {
+  type Acknowledgement,
+  type Base,
+  type Change,
+  type Dialect,
+  OUTBOX_READS,
+  type Outbox,
+  type OutboxChange,
+  type Rewrite,
+  type Row,
+  type RowHead,
+  type WriteRow,
 } from "../checkpoints/dialect.ts";
-import { isTombstone } from "../checkpoints/tombstones.ts";
+import type { HeadDigests } from "../checkpoints/equality.ts";
+import { isTombstone, NO_DIGEST } from "../checkpoints/tombstones.ts";
 import { DamagedState, EncryptionMismatch, parseEncoding, UnknownEncoding } from "../codec/format.ts";
 import { CheckpointError } from "../contract/errors.ts";
+import { forward } from "../database/forward.ts";
 import {
-  inTurns,
-  isSealed,
+  type DecryptedRow,
+  type DecryptedWrite,
+  decryptState,
+  encryptState,
+  isEncrypted,
   keyIdOf,
   keyOf,
   MAX_OVERHEAD_BYTES,
-  type OpenedRow,
-  type OpenedWrite,
-  openSealed,
   ownerOf,
   ownerOfWrite,
-  sealState,
+  sequentially,
 } from "./ciphertext.ts";
-import { Keys, type ResolvedEncryption, type SealingRing } from "./key-ring.ts";
+import { type DerivedKeys, KeySource, type ResolvedEncryption } from "./key-ring.ts";
 
 /**
- * A dialect whose states are encrypted in the database. Whoever stands above it hands in rows, and is handed rows, as if
- * they were not; only heads, which come without a state, have the digests of the database: see `HeadDigests`.
+ * A dialect around a dialect: states are encrypted in the database, and plain above it. Only heads, which come without a
+ * state, have the keyed digests of the database, see `HeadDigests`.
  *
- * A row that cannot be decrypted is handed on all the same, with the reason: a chain has to tell which of its rows it was,
- * and lists, deletes and prunes go on.
+ * A row that cannot be decrypted is returned all the same, with the reason: the reader of a chain has to name the row, and
+ * lists, deletes and prunes go on.
  */
 
-/** As many rows as one commit brings, each of which gets longer. */
+/** Rows of one commit, each of which gets longer. */
 const ROWS_OF_A_COMMIT = 128;
 
-const NO_DIGEST = new Uint8Array(32);
-
-/** What stands behind a dialect of {@link sealedDialect}. */
-export interface Sealing {
-  /** As it stands in the database. */
+/** The encryption behind a dialect of {@link encryptDialect}. */
+export interface Encryption {
+  /** The dialect of the database, whose states are encrypted. */
   readonly dialect: Dialect;
-  readonly keys: Keys;
-  /** Whether rows that are not encrypted are read all the same. */
+  readonly keys: KeySource;
+  /** Set where rows that are not encrypted are read too. */
   readonly migrate: boolean;
 }
 
-const sealings = new WeakMap<Dialect, Sealing>();
+const encryptions = new WeakMap<Dialect, Encryption>();
 
-/** `null`: it does not encrypt. */
-export function sealingOf(dialect: Dialect): Sealing | null {
-  return sealings.get(dialect) ?? null;
+/** Returns the encryption behind a dialect; `null`: it does not encrypt. */
+export function encryptionOf(dialect: Dialect): Encryption | null {
+  return encryptions.get(dialect) ?? null;
 }
 
-export function sealedDialect(dialect: Dialect, { keys: given, migrate }: ResolvedEncryption): Dialect {
-  const keys = new Keys(given);
-  const sealing: Sealing = { dialect, keys, migrate };
-  const { system, collection } = dialect;
-  const sealed: Dialect = {
-    name: dialect.name,
+const FORWARDED = [
+  "migrate",
+  "writeKeys",
+  "list",
+  "dependents",
+  "agents",
+  "stats",
+  "vacuum",
+  "ping",
+  "classify",
+  "close",
+] as const satisfies readonly (keyof Dialect)[];
+
+/** Wraps a dialect, and returns it with the digests of its heads. */
+export function encryptDialect(
+  dialect: Dialect,
+  { keys: given, migrate }: ResolvedEncryption,
+): { dialect: Dialect; digests: HeadDigests } {
+  const keys = new KeySource(given);
+  const encryption: Encryption = { dialect, keys, migrate };
+  const { name, apiVersion, system, collection, outbox } = dialect;
+  const encrypted: Dialect = {
+    name,
+    apiVersion,
     ...(system === undefined ? {} : { system }),
     ...(collection === undefined ? {} : { collection }),
-    apiVersion: 1,
-    headDigests: headDigestsOf(sealing),
+    ...forward(dialect, FORWARDED),
     async open(signal) {
-      await keys.get(signal); // without keys nothing works: so the first call says it, whatever it is
+      await keys.get(signal); // without keys nothing works: so the first call fails, whatever it is
       const { maxStatementBytes, ...opened } = await dialect.open(signal);
       const reserve = Math.min(ROWS_OF_A_COMMIT * MAX_OVERHEAD_BYTES, maxStatementBytes >> 1);
       return { ...opened, maxStatementBytes: maxStatementBytes - reserve };
     },
-    migrate: (mode, signal) => dialect.migrate(mode, signal),
-    commit: (change, signal) => commit(sealing, change, signal),
-    readChain: async (id, signal) => await openRows(sealing, await dialect.readChain(id, signal), signal),
-    readRows: async (ids, signal) => await openRows(sealing, await dialect.readRows(ids, signal), signal),
-    readWrites: async (ids, signal) => await openWrites(sealing, await dialect.readWrites(ids, signal), signal),
-    writeKeys: (range, signal) => dialect.writeKeys(range, signal),
-    list: (query, signal) => dialect.list(query, signal),
-    pending: (until, limit, signal) => dialect.pending(until, limit, signal),
-    backlog: (signal) => dialect.backlog(signal),
-    count: (range, signal) => dialect.count(range, signal),
-    dependents: (ids, signal) => dialect.dependents(ids, signal),
-    agents: (after, limit, signal) => dialect.agents(after, limit, signal),
-    stats: (agentId, signal) => dialect.stats(agentId, signal),
-    reclaim: (signal) => dialect.reclaim(signal),
-    ping: (signal) => dialect.ping(signal),
-    classify: (error) => dialect.classify(error),
-    close: () => dialect.close(),
+    commit: (change, signal) => commit(encryption, dialect, change, signal),
+    readChain: async (id, signal) => await decryptRows(encryption, await dialect.readChain(id, signal), signal),
+    readRows: async (ids, signal) => await decryptRows(encryption, await dialect.readRows(ids, signal), signal),
+    readWrites: async (ids, signal) => await decryptWrites(encryption, await dialect.readWrites(ids, signal), signal),
+    ...(outbox === undefined
+      ? {}
+      : {
+          outbox: {
+            ...forward(outbox, OUTBOX_READS),
+            commit: (change, signal) => commit(encryption, outbox, change, signal),
+          },
+        }),
   };
-  sealings.set(sealed, sealing);
-  return sealed;
+  encryptions.set(encrypted, encryption);
+  return { dialect: encrypted, digests: digestsOf(encryption) };
 }
 
 /**
- * Looks at the newest checkpoint, before anything is stored. A process that has lost its keys, or was given others, would
- * store beside it what the right ones cannot read, and in plain text what should not be. Of one that is damaged, or that a
- * newer version wrote, nothing is said here: to read it does.
+ * Checks the newest checkpoint when a database is opened. A process that has lost its keys, or was given others, would store
+ * beside it what the right keys cannot read, and in plain what should be encrypted. A checkpoint that is damaged, or that a
+ * newer version wrote, passes here: reading it reports that. `dialect`: that of the database.
  * @throws CheckpointError `ENCRYPTION_MISMATCH`
  */
-export async function checkNewest(dialect: Dialect, signal: AbortSignal): Promise<void> {
-  const sealing = sealingOf(dialect);
-  const head = await newestOf(sealing?.dialect ?? dialect, signal);
+export async function checkNewest(dialect: Dialect, encryption: Encryption | null, signal: AbortSignal): Promise<void> {
+  const head = await newestOf(dialect, signal);
   if (head === null) return;
   try {
-    await checkKeys(sealing, head, signal);
+    await checkKeys(encryption, head, signal);
   } catch (error) {
     if (error instanceof EncryptionMismatch) {
       const message = `open database: its newest checkpoint is ${head.id}: ${error.message}`;
@@ -121,84 +134,88 @@ async function newestOf(dialect: Dialect, signal: AbortSignal): Promise<RowHead 
     return head ?? null;
   } catch (error) {
     if (dialect.classify(error) !== "schema") throw error;
-    return null; // opened without a look at the schema: whoever uses the tables is told
+    return null; // opened with `migrate: "off"` and no tables: the first statement that uses them fails
   }
 }
 
 /** @throws EncryptionMismatch, DamagedState, UnknownEncoding */
-async function checkKeys(sealing: Sealing | null, head: RowHead, signal: AbortSignal): Promise<void> {
-  if (sealing === null) parseEncoding(head.encoding);
-  else if (!isSealed(head)) checkPlain(head, sealing.migrate);
+async function checkKeys(encryption: Encryption | null, head: RowHead, signal: AbortSignal): Promise<void> {
+  if (encryption === null) parseEncoding(head.encoding);
+  else if (!isEncrypted(head)) checkPlain(head, encryption.migrate);
   else {
-    const [row] = await sealing.dialect.readRows([head.id], signal);
-    if (row === undefined || !isSealed(row)) return; // removed meanwhile
+    const [row] = await encryption.dialect.readRows([head.id], signal);
+    if (row === undefined || !isEncrypted(row)) return; // removed meanwhile
     const keyId = keyIdOf(row);
-    keyOf(await sealing.keys.having(keyId === null ? [] : [keyId], signal), row);
+    keyOf(await encryption.keys.withKeys(keyId === null ? [] : [keyId], signal), row);
   }
 }
 
 /** @throws EncryptionMismatch, UnknownEncoding */
 function checkPlain({ encoding }: Pick<RowHead, "encoding">, migrate: boolean): void {
-  parseEncoding(encoding); // one that is not known is told as that
-  if (!migrate) throw new EncryptionMismatch("it is not encrypted, and this storage reads only what is");
+  parseEncoding(encoding); // an unknown encoding is reported as that
+  if (!migrate) throw new EncryptionMismatch("it is not encrypted, and this storage reads encrypted checkpoints only");
 }
 
-/** In a store that is to have no other rows every head counts as encrypted: one that is not stands for nothing. */
-function headDigestsOf({ keys, migrate }: Sealing): HeadDigests {
-  const isPlain = (encoding: string) => migrate && !isSealed({ encoding });
-  const ring = (): SealingRing => {
-    if (keys.known !== null) return keys.known;
+/** Without `migrate` every head counts as encrypted: a plain one matches no content. */
+function digestsOf({ keys, migrate }: Encryption): HeadDigests {
+  const isPlain = (encoding: string) => migrate && !isEncrypted({ encoding });
+  const derived = (): DerivedKeys => {
+    if (keys.current !== null) return keys.current;
     throw new CheckpointError("UNAVAILABLE", "read keys: the storage was not opened yet");
   };
   return {
-    of: (digest, encoding) => (isPlain(encoding) ? digest : digestIn(ring(), digest)),
-    space: (encoding) => (isPlain(encoding) ? "" : ring().digestSpace),
+    of: (digest, encoding) => (isPlain(encoding) ? digest : storedDigest(derived(), digest)),
+    keyId: (encoding) => (isPlain(encoding) ? "" : derived().digestKeyId),
   };
 }
 
-/** Tombstones, which have no state, keep theirs. */
-function digestIn(ring: SealingRing, digest: Uint8Array): Uint8Array {
-  return Buffer.compare(digest, NO_DIGEST) === 0 ? digest : ring.digestOf(digest);
+/** Returns a content digest as it is stored. Tombstones have no content, and keep theirs. */
+function storedDigest(keys: DerivedKeys, digest: Uint8Array): Uint8Array {
+  return Buffer.compare(digest, NO_DIGEST) === 0 ? digest : keys.keyedDigest(digest);
 }
 
-async function openRows(sealing: Sealing, rows: readonly Row[], signal: AbortSignal): Promise<OpenedRow[]> {
-  const ring = await ringFor(sealing, rows, signal);
-  return await inTurns(rows, (row) => openRow(ring, row, sealing.migrate));
+async function decryptRows(encryption: Encryption, rows: readonly Row[], signal: AbortSignal): Promise<DecryptedRow[]> {
+  const keys = await keysFor(encryption, rows, signal);
+  return await sequentially(rows, (row) => decryptRow(keys, row, encryption.migrate));
 }
 
-async function openWrites(sealing: Sealing, rows: readonly WriteRow[], signal: AbortSignal): Promise<OpenedWrite[]> {
-  const ring = await ringFor(sealing, rows, signal);
-  return await inTurns(rows, (row) => openWrite(ring, row, sealing.migrate));
+async function decryptWrites(
+  encryption: Encryption,
+  rows: readonly WriteRow[],
+  signal: AbortSignal,
+): Promise<DecryptedWrite[]> {
+  const keys = await keysFor(encryption, rows, signal);
+  return await sequentially(rows, (row) => decryptWrite(keys, row, encryption.migrate));
 }
 
-/** With the keys that these name. */
-export async function ringFor(
-  { keys }: Sealing,
+/** Returns the keys, fetched again if these rows name one that is missing. */
+export async function keysFor(
+  { keys }: Encryption,
   rows: readonly Pick<Row, "encoding" | "state">[],
   signal: AbortSignal,
-): Promise<SealingRing> {
-  const ids = rows.map((row) => (isSealed(row) ? keyIdOf(row) : null));
-  return await keys.having(new Set(ids.filter((id) => id !== null)), signal);
+): Promise<DerivedKeys> {
+  const ids = rows.map((row) => (isEncrypted(row) ? keyIdOf(row) : null));
+  return await keys.withKeys(new Set(ids.filter((id) => id !== null)), signal);
 }
 
-/** With the member `unreadable` if it cannot be opened. */
-export async function openRow(ring: SealingRing, row: Row, migrate: boolean): Promise<OpenedRow> {
-  return isTombstone(row) ? row : await open(ring, ownerOf(row), row, migrate);
+/** Decrypts a row; one that cannot be decrypted gets the member `unreadable`. */
+export async function decryptRow(keys: DerivedKeys, row: Row, migrate: boolean): Promise<DecryptedRow> {
+  return isTombstone(row) ? row : await decryptOne(keys, ownerOf(row), row, migrate);
 }
 
-/** The same. */
-export async function openWrite(ring: SealingRing, row: WriteRow, migrate: boolean): Promise<OpenedWrite> {
-  return await open(ring, ownerOfWrite(row), row, migrate);
+/** Decrypts a write, in the same way. */
+export async function decryptWrite(keys: DerivedKeys, row: WriteRow, migrate: boolean): Promise<DecryptedWrite> {
+  return await decryptOne(keys, ownerOfWrite(row), row, migrate);
 }
 
-async function open<Stored extends Row | WriteRow>(
-  ring: SealingRing,
+async function decryptOne<Stored extends Row | WriteRow>(
+  keys: DerivedKeys,
   owner: readonly string[],
   row: Stored,
   migrate: boolean,
-): Promise<Stored & Pick<OpenedRow, "unreadable">> {
+): Promise<Stored & Pick<DecryptedRow, "unreadable">> {
   try {
-    if (isSealed(row)) return { ...row, ...(await openSealed(ring, owner, row)) } as Stored;
+    if (isEncrypted(row)) return { ...row, ...(await decryptState(keys, owner, row)) } as Stored;
     checkPlain(row, migrate);
     return row;
   } catch (error) {
@@ -207,103 +224,113 @@ async function open<Stored extends Row | WriteRow>(
   }
 }
 
-async function commit(sealing: Sealing, change: Change, signal: AbortSignal): Promise<boolean> {
-  const { dialect, keys, migrate } = sealing;
-  const ring = await keys.get(signal);
-  const rewrite = await sealRewrites(sealing, ring, change, signal);
+/** Encrypts a change and commits it. `target`: the dialect of the database, or its outbox. */
+async function commit(
+  encryption: Encryption,
+  target: Pick<Outbox, "commit">,
+  change: OutboxChange,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { keys: source, migrate } = encryption;
+  const keys = await source.get(signal);
+  const rewrite = await encryptRewrites(encryption, keys, change, signal);
   if (rewrite === null) return false;
   const { bases, insert, acknowledge, append } = change;
-  const sealed: Change = {
+  const encrypted: OutboxChange = {
     ...change,
-    ...(bases === undefined ? {} : { bases: bases.map((base) => keyed(ring, base)) }),
-    ...(insert === undefined ? {} : { insert: await inTurns(insert, (row) => sealRow(ring, row)) }),
+    ...(bases === undefined ? {} : { bases: bases.map((base) => keyedBase(keys, base)) }),
+    ...(insert === undefined ? {} : { insert: await sequentially(insert, (row) => encryptRow(keys, row)) }),
     ...(change.rewrite === undefined ? {} : { rewrite }),
     ...(acknowledge === undefined
       ? {}
-      : { acknowledge: acknowledge.flatMap((row) => acknowledged(ring, row, migrate)) }),
-    ...(append === undefined ? {} : { append: await inTurns(append, (write) => sealWrite(ring, write)) }),
+      : { acknowledge: acknowledge.flatMap((row) => keyedAcknowledgements(keys, row, migrate)) }),
+    ...(append === undefined ? {} : { append: await sequentially(append, (write) => encryptWrite(keys, write)) }),
   };
-  if (await dialect.commit(sealed, signal)) return true;
+  if (await target.commit(encrypted, signal)) return true;
   if (!migrate || bases === undefined || bases.length === 0) return false;
-  // What it builds on may not be encrypted yet, and then has another digest.
-  const standing = await Promise.all(bases.map((base) => asItStands(sealing, ring, base, signal)));
-  const changed = standing.some(({ digest }, index) => digest === bases[index]?.digest);
-  return changed && (await dialect.commit({ ...sealed, bases: standing }, signal));
+  // A base may not be encrypted yet, and then has its plain digest.
+  const stored = await Promise.all(bases.map((base) => storedBase(encryption, keys, base, signal)));
+  const isOther = stored.some(({ digest }, index) => digest === bases[index]?.digest);
+  return isOther && (await target.commit({ ...encrypted, bases: stored }, signal));
 }
 
-function keyed(ring: SealingRing, { id, digest }: Base): Base {
-  return { id, digest: digestIn(ring, digest) };
+function keyedBase(keys: DerivedKeys, { id, digest }: Base): Base {
+  return { id, digest: storedDigest(keys, digest) };
 }
 
-/** In a store that is being migrated either digest may be the one in the database; the other is passed over. */
-function acknowledged(ring: SealingRing, row: Acknowledgement, migrate: boolean): Acknowledgement[] {
-  const own = { ...row, ...keyed(ring, row) };
-  return migrate && own.digest !== row.digest ? [own, row] : [own];
+/** In a store that is being migrated either digest may be the stored one; the other acknowledgement is skipped. */
+function keyedAcknowledgements(keys: DerivedKeys, row: Acknowledgement, migrate: boolean): Acknowledgement[] {
+  const keyed = { ...row, ...keyedBase(keys, row) };
+  return migrate && keyed.digest !== row.digest ? [keyed, row] : [keyed];
 }
 
-async function asItStands({ dialect }: Sealing, ring: SealingRing, base: Base, signal: AbortSignal): Promise<Base> {
+async function storedBase({ dialect }: Encryption, keys: DerivedKeys, base: Base, signal: AbortSignal): Promise<Base> {
   const [head] = await dialect.list({ id: base.id, limit: 1 }, signal);
-  return head === undefined || isSealed(head) ? keyed(ring, base) : { id: base.id, digest: base.digest };
+  return head === undefined || isEncrypted(head) ? keyedBase(keys, base) : { id: base.id, digest: base.digest };
 }
 
-async function sealRow(ring: SealingRing, row: OpenedRow): Promise<Row> {
-  return isTombstone(row) ? row : await seal(ring, ownerOf(row), row);
+async function encryptRow(keys: DerivedKeys, row: DecryptedRow): Promise<Row> {
+  return isTombstone(row) ? row : await encryptOne(keys, ownerOf(row), row);
 }
 
-async function sealWrite(ring: SealingRing, write: OpenedWrite): Promise<WriteRow> {
-  return await seal(ring, ownerOfWrite(write), write);
+async function encryptWrite(keys: DerivedKeys, write: DecryptedWrite): Promise<WriteRow> {
+  return await encryptOne(keys, ownerOfWrite(write), write);
 }
 
-async function seal<Stored extends OpenedRow | OpenedWrite>(
-  ring: SealingRing,
+async function encryptOne<Stored extends DecryptedRow | DecryptedWrite>(
+  keys: DerivedKeys,
   owner: readonly string[],
   row: Stored,
 ): Promise<Stored> {
-  // What could not be decrypted, or not here, must not become what looks as if it could.
-  if (isSealed(row) || row.unreadable !== undefined) {
+  // Ciphertext that could not be decrypted must not be encrypted once more.
+  if (isEncrypted(row) || row.unreadable !== undefined) {
     throw new CheckpointError("ENCRYPTION_MISMATCH", `store row: ${owner[0]} is encrypted, and could not be decrypted`);
   }
-  return { ...row, ...(await sealState(ring.current, owner, row)), digest: ring.digestOf(row.digest) };
+  return { ...row, ...(await encryptState(keys.current, owner, row)), digest: keys.keyedDigest(row.digest) };
 }
 
-/** `null`: one of them is not there any more, or is another one now. */
-async function sealRewrites(
-  sealing: Sealing,
-  ring: SealingRing,
+/** Encrypts the rewrites of a change. `null`: one of their rows is gone, or is another one now. */
+async function encryptRewrites(
+  encryption: Encryption,
+  keys: DerivedKeys,
   { rewrite = [], bases = [] }: Change,
   signal: AbortSignal,
 ): Promise<Rewrite[] | null> {
   if (rewrite.length === 0) return [];
   const digests = new Map(bases.map(({ id, digest }) => [id, digest]));
-  // Whose they are belongs to what is authenticated, and stands in their heads.
-  const heads = await Promise.all(rewrite.map(({ id }) => sealing.dialect.list({ id, limit: 1 }, signal)));
-  const sealed = await inTurns(rewrite, async (one, index) => {
+  // Id, agent and namespace are authenticated with the state, and stand in the heads.
+  const heads = await Promise.all(rewrite.map(({ id }) => encryption.dialect.list({ id, limit: 1 }, signal)));
+  const encrypted = await sequentially(rewrite, async (one, index) => {
     const head = heads[index]?.[0];
     if (head === undefined || isTombstone(head)) return null;
-    const digest = one.digest ?? digests.get(one.id) ?? (await readDigest(sealing, one.id, signal));
-    return digest === null ? null : await sealRewrite(sealing, ring, one, head, digest);
+    const digest = one.digest ?? digests.get(one.id) ?? (await readDigest(encryption, one.id, signal));
+    return digest === null ? null : await encryptRewrite(encryption, keys, one, head, digest);
   });
-  const there = sealed.filter((one) => one !== null);
-  return there.length === sealed.length ? there : null;
+  const present = encrypted.filter((one) => one !== null);
+  return present.length === encrypted.length ? present : null;
 }
 
-async function sealRewrite(
-  { migrate }: Sealing,
-  ring: SealingRing,
+async function encryptRewrite(
+  { migrate }: Encryption,
+  keys: DerivedKeys,
   rewrite: Rewrite,
   head: RowHead,
   digest: Uint8Array,
 ): Promise<Rewrite | null> {
-  const column = ring.digestOf(digest);
-  const stood = migrate && !isSealed(head) ? digest : column;
-  if (Buffer.compare(head.digest, stood) !== 0) return null;
+  const keyed = keys.keyedDigest(digest);
+  const expected = migrate && !isEncrypted(head) ? digest : keyed;
+  if (Buffer.compare(head.digest, expected) !== 0) return null;
   const { encoding, state } = rewrite;
-  return { ...rewrite, ...(await sealState(ring.current, ownerOf(head), { encoding, state, digest })), digest: column };
+  return {
+    ...rewrite,
+    ...(await encryptState(keys.current, ownerOf(head), { encoding, state, digest })),
+    digest: keyed,
+  };
 }
 
-/** The content's own digest. Core hands it over with every rewrite, among `bases`; somebody else may not. */
-async function readDigest(sealing: Sealing, id: string, signal: AbortSignal): Promise<Uint8Array | null> {
-  const rows = await openRows(sealing, await sealing.dialect.readRows([id], signal), signal);
+/** Reads a content's own digest. Core hands it over with every rewrite, among `bases`; other callers may not. */
+async function readDigest(encryption: Encryption, id: string, signal: AbortSignal): Promise<Uint8Array | null> {
+  const rows = await decryptRows(encryption, await encryption.dialect.readRows([id], signal), signal);
   const [row] = rows.filter((one) => one.unreadable === undefined);
   return row?.digest ?? null;
 }

@@ -1,4 +1,4 @@
-import { findState, readChain, UnreadableRow } from "../checkpoints/chain.ts";
+import { readState, UnreadableRow, unpackChain } from "../checkpoints/chain.ts";
 import {
   type Acknowledgement,
   type Base,
@@ -7,296 +7,318 @@ import {
   rowBytes,
   type WriteRow,
 } from "../checkpoints/dialect.ts";
-import type { QueuedRow } from "../checkpoints/group-commit.ts";
-import { type DialectStorage, haveSameHead } from "../checkpoints/storage.ts";
-import { bytesOfWrites, readWrite } from "../checkpoints/task-writes.ts";
-import { isTombstone } from "../checkpoints/tombstones.ts";
+import type { ReplicableEngine } from "../checkpoints/engine.ts";
+import { sameCheckpoint, sameRow } from "../checkpoints/equality.ts";
+import type { RowWithBase } from "../checkpoints/group-commit.ts";
+import { storeSnapshot } from "../checkpoints/store.ts";
+import { bytesOfWrites, unpackWrite } from "../checkpoints/task-writes.ts";
+import { isDeleted, isTombstone, writeTombstones } from "../checkpoints/tombstones.ts";
 import { DamagedState, EncryptionMismatch, UnknownEncoding, unpackState } from "../codec/format.ts";
 import type { Snapshot } from "../codec/snapshot.ts";
-import { CheckpointError, type CheckpointErrorCode, codeOf } from "../contract/errors.ts";
+import { CheckpointError, type CheckpointErrorCode, factsOf } from "../contract/errors.ts";
 
 /**
- * Brings rows of one database to another: as they are stored, where what they are differences to is there with the same
- * content, else stored anew. Everything may be brought again: what is there is left as it is.
+ * Delivery of rows to the other database: as they are stored, if their bases are there with the same content, else stored
+ * anew from their states. Idempotent: rows that are there are left as they are.
  */
 
-/** What one commit brings, writes counted as rows: what any server takes, and soon, unless a single row is larger. */
-const MAX_ROWS = 128;
-const MAX_BYTES = 500_000;
+/** Limits of one commit, writes counted as rows: any server takes it, and soon, unless a single row is larger. */
+const MAX_BATCH_ROWS = 128;
+const MAX_BATCH_BYTES = 500_000;
 
-/** A row that is sent, with what was appended to it. */
-export interface Sent extends QueuedRow {
+/** A row to deliver, with its base and its writes. */
+export interface OutgoingRow extends RowWithBase {
   readonly writes: readonly WriteRow[];
 }
 
-/** What was done of a row as it was when it was read. */
-export type Done = Pick<RowHead, "id" | "digest" | "pending">;
+/** A row that was delivered, as it was when it was read. */
+export type DeliveredRow = Pick<RowHead, "id" | "digest" | "pending">;
 
-export interface Delivered {
-  /** What needs not be sent again: it is there, or its deletion is. */
-  readonly done: readonly Done[];
-  /** What can never be sent as it is, or not now for its own sake; the others are not held up by it. */
+export interface Delivery {
+  /** Rows that need no further delivery: the target has the row or its tombstone. */
+  readonly done: readonly DeliveredRow[];
+  /** Rows that the target cannot take, now or ever; they do not hold up the others. */
   readonly refused: readonly { readonly id: string; readonly code: CheckpointErrorCode }[];
-  /** Ids under which the other has another content. They count as done. */
+  /** Ids under which the target has other content. They count as done. */
   readonly conflicts: readonly string[];
 }
 
-/** A row that is not sent, since it cannot be read where it is. */
-export interface Damaged {
+/** A row that is not delivered, since it cannot be read where it is. */
+export interface DamagedRow {
   readonly id: string;
   readonly code: CheckpointErrorCode;
 }
 
-/** Faults of one row, not of the database. */
-const OF_THE_ROW: ReadonlySet<CheckpointErrorCode> = new Set([
-  "STATE_TOO_LARGE",
-  "CORRUPT_CHECKPOINT",
-  "UNSUPPORTED_FORMAT",
-  "ENCRYPTION_MISMATCH",
-  "DATABASE_ERROR",
-]);
-
-/** @throws CheckpointError if `to` or `from` is out of reach; what was brought until then is brought again next time */
+/** Delivers rows. @throws CheckpointError if `to` or `from` is unreachable; rows that were delivered are delivered again next time */
 export async function deliver(
-  from: DialectStorage,
-  to: DialectStorage,
-  rows: readonly Sent[],
+  from: ReplicableEngine,
+  to: ReplicableEngine,
+  rows: readonly OutgoingRow[],
   signal?: AbortSignal,
-): Promise<Delivered> {
+): Promise<Delivery> {
   const tombstones = rows.filter(({ row }) => isTombstone(row)).map(({ row }) => row);
   const live = rows.filter(({ row }) => !isTombstone(row)).sort((one, other) => (one.row.id < other.row.id ? -1 : 1));
-  const done: Done[] = [];
+  const done: DeliveredRow[] = [];
   const refused: { id: string; code: CheckpointErrorCode }[] = [];
   const conflicts: string[] = [];
   if (tombstones.length > 0) {
-    await to.bury(
-      tombstones.map(({ id }) => id),
-      null,
-      signal,
-    );
-    done.push(...tombstones.map(named));
+    const ids = tombstones.map(({ id }) => id);
+    await writeTombstones(to, ids, null, signal);
+    done.push(...tombstones.map(toDelivered));
   }
   for (const all of batchesOf(live)) {
-    const appended = await appendToKnown(to, all, signal);
-    done.push(...appended.map(({ row }) => named(row)));
+    const appended = await appendToExisting(to, all, signal);
+    done.push(...appended.map(({ row }) => toDelivered(row)));
     const batch = all.filter((one) => !appended.includes(one));
     if (batch.length === 0) continue;
     if (await insertAll(to, batch, signal)) {
-      done.push(...batch.map(({ row }) => named(row)));
+      done.push(...batch.map(({ row }) => toDelivered(row)));
       continue;
     }
     for (const one of batch) {
       try {
         if (!(await deliverOne(from, to, one, signal))) conflicts.push(one.row.id);
-        done.push(named(one.row));
+        done.push(toDelivered(one.row));
       } catch (error) {
-        const code = codeOf(error);
-        if (!(error instanceof CheckpointError) || !OF_THE_ROW.has(code)) throw error;
-        refused.push({ id: one.row.id, code });
+        if (!(error instanceof CheckpointError) || factsOf(error)?.skipsRow !== true) throw error;
+        refused.push({ id: one.row.id, code: error.code });
       }
     }
   }
   return { done, refused, conflicts };
 }
 
-/** What `deliver` has done is pending no more. */
-export async function acknowledge(from: DialectStorage, done: readonly Done[], signal?: AbortSignal): Promise<void> {
+/** Acknowledges delivered rows: they stop being pending, unless they have changed since they were read. */
+export async function acknowledge(
+  { dialect, session }: ReplicableEngine,
+  done: readonly DeliveredRow[],
+  signal?: AbortSignal,
+): Promise<void> {
   const sent = done.filter((row): row is Acknowledgement => row.pending !== null);
   if (sent.length === 0) return;
-  await from.session.run("acknowledge rows", signal, (limit) => from.dialect.commit({ acknowledge: sent }, limit));
+  await session.run("acknowledge rows", signal, (deadline) => dialect.outbox.commit({ acknowledge: sent }, deadline));
 }
 
-const named = ({ id, digest, pending }: Done): Done => ({ id, digest, pending });
+const toDelivered = ({ id, digest, pending }: DeliveredRow): DeliveredRow => ({ id, digest, pending });
 
-function sentBytes({ row, writes }: Sent): number {
+function bytesOf({ row, writes }: OutgoingRow): number {
   return rowBytes(row) + bytesOfWrites(writes);
 }
 
-/** Such as are sent together. */
-function batchesOf(rows: readonly Sent[]): Sent[][] {
-  const batches: Sent[][] = [];
+/** Groups rows into commits. */
+function batchesOf(rows: readonly OutgoingRow[]): OutgoingRow[][] {
+  const batches: OutgoingRow[][] = [];
   let [bytes, count] = [0, 0];
   for (const one of rows) {
     const last = batches.at(-1);
-    bytes += sentBytes(one);
+    bytes += bytesOf(one);
     count += 1 + one.writes.length;
-    if (last !== undefined && bytes <= MAX_BYTES && count <= MAX_ROWS) last.push(one);
+    if (last !== undefined && bytes <= MAX_BATCH_BYTES && count <= MAX_BATCH_ROWS) last.push(one);
     else {
       batches.push([one]);
-      [bytes, count] = [sentBytes(one), 1 + one.writes.length];
+      [bytes, count] = [bytesOf(one), 1 + one.writes.length];
     }
   }
   return batches;
 }
 
-/** Most often a row was sent before anything was appended to it: those that are there as they are get only that. */
-async function appendToKnown(to: DialectStorage, batch: readonly Sent[], signal?: AbortSignal): Promise<Sent[]> {
+/**
+ * Appends only the writes of those rows that the target already has. Returns these rows. It is the common case: a row was
+ * delivered before anything was appended to it.
+ */
+async function appendToExisting(
+  { dialect, session }: ReplicableEngine,
+  batch: readonly OutgoingRow[],
+  signal?: AbortSignal,
+): Promise<OutgoingRow[]> {
   const appended = batch.filter(({ writes }) => writes.length > 0);
   if (appended.length === 0) return [];
-  return await to.session.run("replicate", signal, async (limit, { maxStatementBytes }) => {
+  return await session.run("replicate", signal, async (deadline, { maxStatementBytes }) => {
     const ids = appended.map(({ row }) => row.id);
-    const there = new Map((await to.dialect.readRows(ids, limit)).map((row) => [row.id, row]));
-    const known = appended.filter(({ row }) => isSame(there.get(row.id), row));
-    const append = known.flatMap(({ writes }) => writes);
+    const found = new Map((await dialect.readRows(ids, deadline)).map((row) => [row.id, row]));
+    const existing = appended.filter(({ row }) => {
+      const other = found.get(row.id);
+      return other !== undefined && sameRow(other, row);
+    });
+    const append = existing.flatMap(({ writes }) => writes);
     if (bytesOfWrites(append) > maxStatementBytes) return [];
-    return append.length > 0 && (await to.dialect.commit({ append }, limit)) ? known : [];
+    return append.length > 0 && (await dialect.commit({ append }, deadline)) ? existing : [];
   });
 }
 
-function isSame(there: Row | undefined, row: Row): boolean {
-  return there !== undefined && Buffer.compare(there.digest, row.digest) === 0 && haveSameHead(there, row);
-}
-
-/** `false`: one of them is there, or what it builds on is not, or it is too large: each has to be looked at by itself. */
-async function insertAll(to: DialectStorage, batch: readonly Sent[], signal?: AbortSignal): Promise<boolean> {
+/** Inserts rows as they are. `false`: one is there, or its base is not, or it is too large: each has to be delivered by itself. */
+async function insertAll(
+  { dialect, session }: ReplicableEngine,
+  batch: readonly OutgoingRow[],
+  signal?: AbortSignal,
+): Promise<boolean> {
   const own = new Set(batch.map(({ row }) => row.id));
   const bases = new Map<string, Base>();
   for (const { row, base } of batch) {
     if (row.baseId === null || own.has(row.baseId)) continue;
-    if (base === null) return false; // what it builds on could not be read
+    if (base === null) return false; // the base could not be read
     bases.set(base.id, base);
   }
-  const insert = batch.map(({ row }) => asCopy(row));
+  const insert = batch.map(({ row }) => toCopy(row));
   const append = batch.flatMap(({ writes }) => writes);
-  return await to.session.run("replicate", signal, async (limit, { maxStatementBytes }) => {
-    if (batch.reduce((sum, one) => sum + sentBytes(one), 0) > maxStatementBytes) return false;
+  return await session.run("replicate", signal, async (deadline, { maxStatementBytes }) => {
+    if (batch.reduce((sum, one) => sum + bytesOf(one), 0) > maxStatementBytes) return false;
     try {
-      return await to.dialect.commit({ bases: [...bases.values()], insert, append }, limit);
+      return await dialect.commit({ bases: [...bases.values()], insert, append }, deadline);
     } catch (error) {
-      if (to.session.mayBeOneRows(error)) return false;
+      if (session.mayBeOneRow(error)) return false;
       throw error;
     }
   });
 }
 
-/** What belongs to the database that a row comes from stays there. */
-function asCopy(row: Row): Row {
+/** Returns a row without what belongs to the database that it comes from. */
+function toCopy(row: Row): Row {
   return { ...row, afterId: null, pending: null };
 }
 
-/** `false`: there is another content under its id. */
-async function deliverOne(from: DialectStorage, to: DialectStorage, one: Sent, signal?: AbortSignal): Promise<boolean> {
+/** Delivers one row and its writes. `false`: the target has other content under its id. */
+async function deliverOne(
+  from: ReplicableEngine,
+  to: ReplicableEngine,
+  one: OutgoingRow,
+  signal?: AbortSignal,
+): Promise<boolean> {
   if (!(await deliverRow(from, to, one, signal))) return false;
-  // One by one: together they may be more than what the server takes. Where the row has gone meanwhile, so do they.
+  // One by one: together they may be more than the server takes. If the row was removed meanwhile, so are they.
   for (const write of one.writes) {
-    await to.session.run("replicate", signal, (limit) => to.dialect.commit({ append: [write] }, limit));
+    await to.session.run("replicate", signal, (deadline) => to.dialect.commit({ append: [write] }, deadline));
   }
   return true;
 }
 
 async function deliverRow(
-  from: DialectStorage,
-  to: DialectStorage,
-  { row, base }: QueuedRow,
+  from: ReplicableEngine,
+  to: ReplicableEngine,
+  { row, base }: RowWithBase,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  const read = async () => await stateOf(from, row, signal);
-  const there = await to.session.run("replicate", signal, async (limit) => {
-    const [found] = await to.dialect.readRows([row.id], limit);
-    if (found === undefined) return "absent";
-    // What was deleted in main, and stored again where nobody knew of that, is told; in the backup it is a late copy.
-    if (isTombstone(found)) return to.leavesTombstones ? "other" : "same";
-    // What is brought here is pending no more: so it is the very row that we come from.
-    if (found.pending !== null && found.pending === row.pending) {
-      throw new CheckpointError("INVALID_CONFIG", "replicate: main and backup are the same database");
-    }
-    if (isSame(found, row)) return "same";
-    return (await to.saysTheSame(found, row, read, limit)) ? "same" : "other";
-  });
-  if (there !== "absent") return there === "same";
+  const readSource = async () => await readSnapshot(from, row, signal);
+  const found = await findInTarget(to, row, readSource, signal);
+  if (found !== "absent") return found === "same";
   if (await insertAll(to, [{ row, base, writes: [] }], signal)) return true;
-  const snapshot = await read();
+  const snapshot = await readSource();
   if (snapshot === null) {
-    // Deleted meanwhile, which its tombstone tells; or it cannot be read, and must not be spread.
-    const [still] = await from.session.run("replicate", signal, (limit) =>
-      from.dialect.list({ id: row.id, limit: 1 }, limit),
+    // Deleted meanwhile, which its tombstone reports; or it cannot be read, and must not be spread.
+    const [head] = await from.session.run("replicate", signal, (deadline) =>
+      from.dialect.list({ id: row.id, limit: 1 }, deadline),
     );
-    if (still === undefined || isTombstone(still)) return true;
+    if (head === undefined || isTombstone(head)) return true;
     throw new CheckpointError("CORRUPT_CHECKPOINT", `replicate: ${row.id} cannot be read where it is stored`);
   }
   try {
-    await to.storeSnapshot(row, snapshot, signal);
+    await storeSnapshot(to, row, snapshot, signal);
     return true;
   } catch (error) {
-    if (error instanceof CheckpointError && error.code === "CONFLICT") return await to.isBuried(row.id, signal);
+    if (error instanceof CheckpointError && error.code === "CONFLICT") return await isDeleted(to, row.id, signal);
     throw error;
   }
 }
 
-async function stateOf(from: DialectStorage, row: RowHead, signal?: AbortSignal): Promise<Snapshot | null> {
-  const state = await from.session.run("replicate", signal, (limit) => findState(from.dialect, row.id, limit));
+/** Looks for a row in the target: `same` content, `other` content, or `absent`. */
+async function findInTarget(
+  { dialect, session, leavesTombstones: isMain }: ReplicableEngine,
+  row: Row,
+  readSource: () => Promise<Snapshot | null>,
+  signal?: AbortSignal,
+): Promise<"same" | "other" | "absent"> {
+  return await session.run("replicate", signal, async (deadline) => {
+    const [found] = await dialect.readRows([row.id], deadline);
+    if (found === undefined) return "absent";
+    // Deleted in main and stored again by a process that did not know: a conflict. In the backup it is a late copy.
+    if (isTombstone(found)) return isMain ? "other" : "same";
+    // A delivered row is never pending in the target: so this is the very row that is being delivered.
+    if (found.pending !== null && found.pending === row.pending) {
+      throw new CheckpointError("INVALID_CONFIG", "replicate: main and backup are the same database");
+    }
+    if (sameRow(found, row)) return "same";
+    return (await sameCheckpoint(dialect, found, row, readSource, deadline)) ? "same" : "other";
+  });
+}
+
+async function readSnapshot(
+  { dialect, session }: ReplicableEngine,
+  row: RowHead,
+  signal?: AbortSignal,
+): Promise<Snapshot | null> {
+  const state = await session.run("replicate", signal, (deadline) => readState(dialect, row.id, deadline));
   return state?.snapshot ?? null;
 }
 
-/** Rows by their ids, with what they are differences to. Those that are damaged are told apart. */
+/** Reads rows to deliver, with their bases and writes. Damaged ones are listed separately. */
 export async function readForDelivery(
-  from: DialectStorage,
+  { dialect, session }: ReplicableEngine,
   ids: readonly string[],
   signal?: AbortSignal,
-): Promise<{ rows: Sent[]; damaged: Damaged[] }> {
-  return await from.session.run("replicate", signal, async (limit) => {
-    const rows = await from.dialect.readRows(ids, limit);
-    const writes = await writesOf(from, rows, limit);
-    const known = new Map<string, Base>(rows.map((row) => [row.id, named(row)]));
-    const missing = rows.flatMap(({ baseId }) => (baseId === null || known.has(baseId) ? [] : [baseId]));
+): Promise<{ rows: OutgoingRow[]; damaged: DamagedRow[] }> {
+  return await session.run("replicate", signal, async (deadline) => {
+    const rows = await dialect.readRows(ids, deadline);
+    const writes = await readableWrites(dialect, rows, deadline);
+    const bases = new Map<string, Base>(rows.map((row) => [row.id, toDelivered(row)]));
+    const missing = rows.flatMap(({ baseId }) => (baseId === null || bases.has(baseId) ? [] : [baseId]));
     if (missing.length > 0) {
-      for (const row of await from.dialect.readRows([...new Set(missing)], limit)) known.set(row.id, named(row));
+      for (const row of await dialect.readRows([...new Set(missing)], deadline)) bases.set(row.id, toDelivered(row));
     }
-    const faults = await Promise.all(rows.map(faultOf));
+    const damages = await Promise.all(rows.map(damageOf));
     return {
       rows: rows
-        .filter((_, index) => faults[index] === null)
+        .filter((_, index) => damages[index] === null)
         .map((row) => ({
           row,
-          base: row.baseId === null ? null : (known.get(row.baseId) ?? null),
+          base: row.baseId === null ? null : (bases.get(row.baseId) ?? null),
           writes: writes.get(row.id) ?? [],
         })),
       damaged: rows.flatMap(({ id }, index) => {
-        const code = faults[index] ?? null;
+        const code = damages[index] ?? null;
         return code === null ? [] : [{ id, code }];
       }),
     };
   });
 }
 
-/** What was appended to these, by their ids. What cannot be read where it is, is not spread. */
-async function writesOf(
-  from: DialectStorage,
+/** Reads the writes of these rows, by their ids. Writes that cannot be read are not spread. */
+async function readableWrites(
+  dialect: ReplicableEngine["dialect"],
   rows: readonly Row[],
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, WriteRow[]>> {
   const ids = rows.filter((row) => !isTombstone(row)).map(({ id }) => id);
   const writes = new Map<string, WriteRow[]>();
-  for (const write of ids.length === 0 ? [] : await from.dialect.readWrites(ids, signal)) {
+  for (const write of ids.length === 0 ? [] : await dialect.readWrites(ids, signal)) {
     if (await isDamaged(write)) continue;
-    const known = writes.get(write.checkpointId);
-    if (known === undefined) writes.set(write.checkpointId, [write]);
-    else known.push(write);
+    const others = writes.get(write.checkpointId);
+    if (others === undefined) writes.set(write.checkpointId, [write]);
+    else others.push(write);
   }
   return writes;
 }
 
 async function isDamaged(write: WriteRow): Promise<boolean> {
   try {
-    await readWrite(write);
+    await unpackWrite(write);
     return false;
   } catch (error) {
     return !(error instanceof UnknownEncoding);
   }
 }
 
-/** By its digest, or the checksum of a difference: why its bytes are not those that were written; `null`: they are. */
-async function faultOf(row: Row): Promise<CheckpointErrorCode | null> {
+/** Checks a row's bytes by its digest, or by the checksum of a delta. Returns the error code; `null`: they are intact. */
+async function damageOf(row: Row): Promise<CheckpointErrorCode | null> {
   if (isTombstone(row)) return null;
   try {
-    if (row.baseId === null) await readChain([row]);
+    if (row.baseId === null) await unpackChain([row]);
     else await unpackState(row, false);
     return null;
   } catch (error) {
     const reason = error instanceof UnreadableRow ? error.cause : error;
     if (reason instanceof EncryptionMismatch) return "ENCRYPTION_MISMATCH";
     if (reason instanceof DamagedState) return "CORRUPT_CHECKPOINT";
-    if (reason instanceof UnknownEncoding) return null; // a newer version's: its bytes are as good as any
+    if (reason instanceof UnknownEncoding) return null; // a newer version's: its bytes can be copied all the same
     throw error;
   }
 }

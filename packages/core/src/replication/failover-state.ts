@@ -1,212 +1,224 @@
-import type { DialectStorage } from "../checkpoints/storage.ts";
-import type { ReconcileResult, StorageStatus } from "../contract/checkpoints.ts";
+import type { ReplicableEngine } from "../checkpoints/engine.ts";
 import { CheckpointError } from "../contract/errors.ts";
-import type { Events } from "../database/events.ts";
+import type { ReconcileResult, StorageEvents, StorageStatus } from "../contract/status.ts";
+import type { Emitter } from "../database/events.ts";
 import type { ReplicationPolicy } from "./options.ts";
-import type { Replicator } from "./outbox-relay.ts";
+import type { OutboxRelay } from "./outbox-relay.ts";
 import { type Reconciliation, reconcile, reconcileByCounts, removeOldTombstones } from "./reconcile.ts";
-import { settled, soon, within } from "./wait.ts";
+import { resultWithin, settled, settlesBefore } from "./wait.ts";
 
 const COMPARE_EVERY_MS = 3_600_000;
-/** After a comparison that failed; and at least so long after one, if a connection was lost. */
+/** Time until the next comparison after one that failed; also the least time between two after lost connections. */
 const COMPARE_AGAIN_MS = 10_000;
-/** How long a call waits for a backup that was never reached. */
-const FIRST_LOOK_MS = 1_000;
-/** And for one that was reached before. */
+/** Longest wait of a call for the first comparison, and so for a backup that was never reached. */
+const FIRST_COMPARISON_MS = 1_000;
+/** Longest wait of a call for a look at the backup. */
 const PEEK_MS = 250;
-/** How long main counts as the one that it was: it takes longer to put another in its place. */
+/** Time that main counts as verified: it takes longer to put another database in its place. */
 const VERIFIED_FOR_MS = 500;
 
-export interface StandingOptions {
-  readonly main: DialectStorage;
-  readonly backup: DialectStorage;
-  readonly toMain: Replicator;
-  readonly toBackup: Replicator;
+export interface FailoverStateOptions {
+  readonly main: ReplicableEngine;
+  readonly backup: ReplicableEngine;
+  readonly toMain: OutboxRelay;
+  readonly toBackup: OutboxRelay;
   readonly policy: ReplicationPolicy;
-  readonly events: Events;
+  readonly events: Emitter<StorageEvents>;
 }
 
 /**
- * What is known of main and backup: whether the backup has what main lacks, and whether main is still the database that it
- * was. Other processes change the one, operators the other, without a word: so both are asked, not only remembered.
+ * Failover state: whether the backup is ahead (has checkpoints that main lacks), whether main is reachable, and whether it
+ * still is the same database. Other processes store in the backup, operators replace main, and neither says so: both
+ * databases are asked again and again, not only remembered.
  */
-export class Standing {
-  readonly #options: StandingOptions;
+export class FailoverState {
+  readonly #options: FailoverStateOptions;
   readonly #stopping = new AbortController();
-  /** Whether the backup has what main lacks. `null`: it is not known. */
-  #ahead: boolean | null = null;
-  /** How often it took what main could not: a look that began before the last one says nothing. */
+  /** `true`: the backup has checkpoints that main lacks. `null`: unknown. */
+  #backupAhead: boolean | null = null;
+  /** Number of times that the backup took what main could not: a look that began before the last one is outdated. */
   #taken = 0;
-  /** Whether main and backup were compared since one of them was away. */
-  #compared = false;
+  /** Set once main and backup have been compared since one of them was unreachable. */
+  #isCompared = false;
   #comparedAt = 0;
   #comparing: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
-  #firstLook: Promise<unknown> | null = null;
+  #firstComparison: Promise<unknown> | null = null;
   #peekAgainAt = 0;
-  /** A checkpoint that main is known to have had, the last one most often. */
-  #known: string | null = null;
+  /** A checkpoint that main is known to have had, most often the last one. */
+  #witness: string | null = null;
   #verifiedAt = 0;
   #verifying: Promise<boolean> | null = null;
-  /** Whether main did not answer the last call. */
-  #away = false;
+  /** Set while main does not answer: by the last call to it. */
+  #mainUnreachable = false;
   #mode: StorageStatus["mode"] = "main";
 
-  constructor(options: StandingOptions) {
+  constructor(options: FailoverStateOptions) {
     this.#options = options;
-    const { main, backup, events } = options;
-    for (const storage of [main, backup]) {
-      storage.events.on("retry", (event) => {
-        events.emit("retry", event);
-        if (storage === main && event.code === "UNAVAILABLE") this.#mainWasLost();
-      });
-      storage.events.on("circuit", (event) => {
-        events.emit("circuit", event);
-        if (event.state === "closed") {
-          if (storage === main) this.#away = false;
-          this.isBack();
-        }
-        this.#tellMode();
-      });
-    }
+    const { main, backup, toMain } = options;
+    for (const engine of [main, backup]) this.#follow(engine);
+    toMain.events.on("delivered", () => this.markMainReachable());
+    toMain.events.on("swept", () => this.checkBackup());
+  }
+
+  /** Passes on the events of a database, and follows its outages. */
+  #follow(engine: ReplicableEngine): void {
+    const { main, events } = this.#options;
+    engine.events.on("retry", (event) => {
+      events.emit("retry", event);
+      if (engine === main && event.code === "UNAVAILABLE") this.#onMainConnectionLost();
+    });
+    engine.events.on("circuit", (event) => {
+      events.emit("circuit", event);
+      if (event.state === "closed") {
+        if (engine === main) this.#mainUnreachable = false;
+        this.#onRecovered();
+      }
+      this.#updateMode();
+    });
   }
 
   get mode(): StorageStatus["mode"] {
     return this.#mode;
   }
 
-  /** Whether the backup is known to have what main lacks. */
-  get isAhead(): boolean {
-    return this.#ahead === true;
+  /** `true`: the backup has checkpoints that main lacks. */
+  get isBackupAhead(): boolean {
+    return this.#backupAhead === true;
   }
 
-  /** Not known, it is asked too, if it ever answered: who waits for one that is down waits for nothing. */
-  get mayBeAhead(): boolean {
-    return this.#ahead ?? this.backupAnswers;
+  /** `true`: the backup is ahead, or may be. A backup that never answered is not asked: waiting for it would be useless. */
+  get mayBackupBeAhead(): boolean {
+    return this.#backupAhead ?? this.isBackupReachable;
   }
 
-  get backupAnswers(): boolean {
+  get isBackupReachable(): boolean {
     const { session } = this.#options.backup;
-    return session.circuit === "closed" && session.wasOpen;
+    return session.circuit === "closed" && session.wasOpened;
   }
 
-  /** Begins to compare, at the first call: a process that only stores has rows to bring and to fetch all the same. */
-  begin(): void {
-    this.#firstLook ??= soon(this.compare(), FIRST_LOOK_MS);
+  /** Starts the first comparison, at the first call: a process that only stores has rows to deliver all the same. */
+  start(): void {
+    this.#firstComparison ??= resultWithin(this.compare(), FIRST_COMPARISON_MS);
   }
 
-  /** Before main is asked what may have grown: what comes to main in between is seen there. */
-  async look(): Promise<void> {
-    if (this.#ahead === null) await this.#firstLook;
+  /**
+   * Finds out whether the backup is ahead, before main is asked a question whose answer may grow. Rows that come to main in
+   * between are seen there.
+   */
+  async refresh(): Promise<void> {
+    if (this.#backupAhead === null) await this.#firstComparison;
     else await this.#peek();
   }
 
-  /** Whether the backup has taken something since, from another process that could not reach main. */
+  /** Looks whether another process, which could not reach main, has stored something in the backup. */
   async #peek(): Promise<void> {
-    if (this.#ahead !== false || !this.backupAnswers || Date.now() < this.#peekAgainAt) return;
+    if (this.#backupAhead !== false || !this.isBackupReachable || Date.now() < this.#peekAgainAt) return;
     const { dialect, session } = this.#options.backup;
     const { signal } = this.#stopping;
-    const pending = session.run("look for pending rows", signal, (limit) =>
-      dialect.pending(Number.MAX_SAFE_INTEGER, 1, limit),
+    const pending = session.run("look for pending rows", signal, (deadline) =>
+      dialect.outbox.pending(Number.MAX_SAFE_INTEGER, 1, deadline),
     );
-    const found = await soon(settled(pending), PEEK_MS);
+    const found = await resultWithin(settled(pending), PEEK_MS);
     if (found === null || !found.ok) {
-      this.#peekAgainAt = Date.now() + COMPARE_AGAIN_MS; // it must not hold up main's answers
+      this.#peekAgainAt = Date.now() + COMPARE_AGAIN_MS; // a slow backup must not delay main's answers
     } else if (found.value.length > 0) {
-      this.#become(true);
-      this.#options.toMain.nudge();
+      this.#setBackupAhead(true);
+      this.#options.toMain.wake();
     }
   }
 
-  /** Main has this checkpoint. What it had before, after a while without a word from it, is asked for first. */
-  has(id: string): void {
-    this.answered();
-    if (this.#known !== null && Date.now() - this.#verifiedAt >= VERIFIED_FOR_MS) {
-      this.#verifying ??= this.isSameMain().finally(() => {
+  /** Records that main has a checkpoint. After a while without an answer of main's, the last such record is verified first. */
+  recordMainHas(id: string): void {
+    this.markMainReachable();
+    if (this.#witness !== null && Date.now() - this.#verifiedAt >= VERIFIED_FOR_MS) {
+      this.#verifying ??= this.verifyMain().finally(() => {
         this.#verifying = null;
       });
       return;
     }
-    this.#known = id;
+    this.#witness = id;
     this.#verifiedAt = Date.now();
   }
 
-  /** Main answers. If it did not before, it may be another one. */
-  answered(): void {
-    if (!this.#away) return;
-    this.#away = false;
-    this.isBack();
-    this.#tellMode();
+  /** Records that main answers. If it did not before, it may be another database now. */
+  markMainReachable(): void {
+    if (!this.#mainUnreachable) return;
+    this.#mainUnreachable = false;
+    this.#onRecovered();
+    this.#updateMode();
   }
 
-  /** The backup answers in place of main. */
-  isOutOfReach(): void {
-    this.#away = true;
-    this.#tellMode();
+  /** Records that the backup answers in place of main. */
+  markMainUnreachable(): void {
+    this.#mainUnreachable = true;
+    this.#updateMode();
   }
 
-  /** The backup is about to take what main could not, or has. */
-  took(): void {
+  /** Records that the backup is about to take what main could not take, or has taken it. */
+  markBackupAhead(): void {
     this.#taken += 1;
-    this.#become(true);
+    this.#setBackupAhead(true);
   }
 
   /**
-   * Whether main has what it had. If not, it is another database: a new one, one from a dump, a standby without the last
-   * commits.
+   * Verifies that main still has what it had. If not, it is another database: a new one, one restored from a dump, a standby
+   * without the last commits.
    */
-  async isSameMain(): Promise<boolean> {
-    const id = this.#known;
+  async verifyMain(): Promise<boolean> {
+    const id = this.#witness;
     if (id === null || Date.now() - this.#verifiedAt < VERIFIED_FOR_MS) return true;
     const { dialect, session } = this.#options.main;
     const { signal } = this.#stopping;
-    const found = await settled(session.run("look at main", signal, (limit) => dialect.list({ id, limit: 1 }, limit)));
-    if (!found.ok) return true; // the call itself tells
+    const found = await settled(
+      session.run("verify main", signal, (deadline) => dialect.list({ id, limit: 1 }, deadline)),
+    );
+    if (!found.ok) return true; // the call itself will fail too
     if (found.value.length > 0) {
       this.#verifiedAt = Date.now();
       return true;
     }
-    this.#known = null;
-    this.#become(true);
-    this.isBack();
+    this.#witness = null;
+    this.#setBackupAhead(true);
+    this.#onRecovered();
     return false;
   }
 
-  /** What only main may decide waits until main has all. @throws CheckpointError `UNAVAILABLE` */
-  async settle(operation: string, signal: AbortSignal): Promise<void> {
-    await this.look();
-    await this.isSameMain();
-    if (this.#ahead === false) return;
-    if (!this.#compared && this.backupAnswers) await within(this.compare(), signal, 0);
-    if (this.#ahead === true && (await this.#options.toMain.drain(signal))) await this.lookAtBackup();
-    if (this.#ahead !== true) return;
-    const message = `${operation}: the backup has checkpoints that main lacks, and main decides this: try again when main has them`;
+  /** Waits until main has everything, for a decision that main makes alone. @throws CheckpointError `UNAVAILABLE` */
+  async catchUp(operation: string, signal: AbortSignal): Promise<void> {
+    await this.refresh();
+    await this.verifyMain();
+    if (this.#backupAhead === false) return;
+    if (!this.#isCompared && this.isBackupReachable) await settlesBefore(signal, this.compare(), 0);
+    if (this.#backupAhead === true && (await this.#options.toMain.drain(signal))) await this.checkBackup();
+    if (this.#backupAhead !== true) return;
+    const message = `${operation}: the backup has checkpoints that main lacks: try again when main has them`;
     throw new CheckpointError("UNAVAILABLE", message);
   }
 
-  /** Compares all. */
-  async reconcile(how: Pick<Reconciliation, "signal" | "onProgress">): Promise<ReconcileResult> {
+  /** Reconciles everything. */
+  async reconcile(options: Pick<Reconciliation, "signal" | "onProgress">): Promise<ReconcileResult> {
     const { toBackup, toMain, events } = this.#options;
-    const result = await reconcile({ ...this.#sides(), thorough: true, ...how });
-    // What both have now may still be pending in one of them.
-    await Promise.all([toBackup.drain(how.signal), toMain.drain(how.signal)]);
+    const result = await reconcile({ ...this.#sides(), thorough: true, ...options });
+    // Rows that both have now may still be pending.
+    await Promise.all([toBackup.drain(options.signal), toMain.drain(options.signal)]);
     events.emit("reconciled", result);
     return result;
   }
 
-  /** Compares how many checkpoints there are, once at a time. Until it is done, reads look into both. */
+  /** Compares main and backup by counts. Concurrent calls share one comparison. Until it is done, reads ask both. */
   async compare(): Promise<void> {
-    this.#comparing ??= this.#compareAndLook().finally(() => {
+    this.#comparing ??= this.#compareAndCheck().finally(() => {
       this.#comparing = null;
     });
     await this.#comparing;
   }
 
-  async #compareAndLook(): Promise<void> {
+  async #compareAndCheck(): Promise<void> {
     if (await this.#compareNow()) {
-      this.#compared = true;
-      this.#away = false;
-      await this.lookAtBackup();
+      this.#isCompared = true;
+      this.#mainUnreachable = false;
+      await this.checkBackup();
       void this.#removeOldTombstones();
     }
     this.#options.toBackup.start();
@@ -221,12 +233,12 @@ export class Standing {
     try {
       if (policy.reconcile) {
         const result = await reconcileByCounts({ ...this.#sides(), signal });
-        const { compared: _, ...done } = result;
-        if (Object.values(done).some((count) => count > 0)) events.emit("reconciled", result);
+        const { compared: _, ...repaired } = result;
+        if (Object.values(repaired).some((count) => count > 0)) events.emit("reconciled", result);
       }
       return true;
     } catch {
-      delayMs = COMPARE_AGAIN_MS; // one is out of reach
+      delayMs = COMPARE_AGAIN_MS; // one is unreachable
       return false;
     } finally {
       this.#compareAfter(delayMs);
@@ -236,8 +248,8 @@ export class Standing {
   async #removeOldTombstones(): Promise<void> {
     const { main, backup, policy } = this.#options;
     const olderThan = Date.now() - policy.tombstoneRetentionMs;
-    for (const storage of [main, backup]) {
-      await settled(removeOldTombstones(storage, olderThan, this.#stopping.signal));
+    for (const engine of [main, backup]) {
+      await settled(removeOldTombstones(engine, olderThan, this.#stopping.signal));
     }
   }
 
@@ -254,50 +266,50 @@ export class Standing {
       main,
       backup,
       onConflict: (id: string) => events.emit("conflict", { id }),
-      onMainLacks: () => this.#become(true),
+      onMainLacks: () => this.#setBackupAhead(true),
     };
   }
 
-  /** Asks the backup whether anything is pending there. */
-  async lookAtBackup(): Promise<void> {
+  /** Asks the backup whether rows are pending there. */
+  async checkBackup(): Promise<void> {
     const taken = this.#taken;
     const found = await settled(this.#options.toMain.backlog(this.#stopping.signal));
     if (!found.ok || taken !== this.#taken) return;
-    if (found.value.rows > 0) this.#become(true);
-    else this.#become(this.#compared ? false : null);
+    if (found.value.rows > 0) this.#setBackupAhead(true);
+    else this.#setBackupAhead(this.#isCompared ? false : null);
   }
 
-  /** A provider answers again. Meanwhile it may have been replaced by another one. */
-  isBack(): void {
+  /** Compares again after a provider has recovered: it may have been replaced meanwhile. */
+  #onRecovered(): void {
     if (this.#stopping.signal.aborted) return;
-    this.#compared = false;
-    if (this.#ahead === false) this.#become(null);
-    this.#firstLook = soon(this.compare(), FIRST_LOOK_MS);
-    this.#options.toBackup.nudge();
-    this.#options.toMain.nudge();
+    this.#isCompared = false;
+    if (this.#backupAhead === false) this.#setBackupAhead(null);
+    this.#firstComparison = resultWithin(this.compare(), FIRST_COMPARISON_MS);
+    this.#options.toBackup.wake();
+    this.#options.toMain.wake();
   }
 
-  #mainWasLost(): void {
+  #onMainConnectionLost(): void {
     this.#verifiedAt = 0;
     const sinceMs = Date.now() - this.#comparedAt;
-    if (sinceMs > COMPARE_AGAIN_MS) this.isBack();
+    if (sinceMs > COMPARE_AGAIN_MS) this.#onRecovered();
     else this.#compareAfter(COMPARE_AGAIN_MS - sinceMs);
   }
 
-  #become(ahead: boolean | null): void {
-    this.#ahead = ahead;
-    this.#tellMode();
+  #setBackupAhead(value: boolean | null): void {
+    this.#backupAhead = value;
+    this.#updateMode();
   }
 
-  #tellMode(): void {
-    const isAway = this.#away || this.#options.main.session.circuit !== "closed";
-    const mode = isAway ? "failover" : this.#ahead === true ? "draining" : "main";
+  #updateMode(): void {
+    const isDown = this.#mainUnreachable || this.#options.main.session.circuit !== "closed";
+    const mode = isDown ? "failover" : this.#backupAhead === true ? "draining" : "main";
     if (mode === this.#mode) return;
     this.#mode = mode;
     this.#options.events.emit("mode", { mode });
   }
 
-  /** Compares nothing more. */
+  /** Stops comparing. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     if (this.#timer !== null) clearTimeout(this.#timer);

@@ -1,25 +1,27 @@
-import { boolean, integer, members, oneOf } from "../contract/checks.ts";
+import { boolean, integer, objectWithKeys, oneOf } from "../contract/checks.ts";
 
-/** What a storage with a backup does, and when. In a config file these stand beside `providers`. */
+/** Options of a storage with a main and a backup. In a config file they stand beside `providers`. */
 export interface ReplicationOptions {
   /**
-   * `"async"`: a store is acknowledged when main has it, and the backup gets it right after. `"required"`: when both have
-   * it; only while main is out of reach does the backup alone do. `"off"`: the backup is left alone. Default `"async"`.
+   * `"async"`: a store is acknowledged when main has it, and is sent to the backup right after. `"required"`: it is
+   * acknowledged when both have it; only while main is unreachable is the backup alone enough. `"off"`: the backup is not
+   * used. Default `"async"`.
    */
   readonly replication?: "async" | "required" | "off";
   /**
-   * While main is out of reach: `"automatic"`, the backup takes stores and answers; `"read-only"`, it only answers;
-   * `"off"`: calls fail. Default `"automatic"`.
+   * While main is unreachable: with `"automatic"` the backup takes stores and answers reads; with `"read-only"` it only
+   * answers reads; with `"off"` calls fail. Default `"automatic"`.
    */
   readonly failover?: "automatic" | "read-only" | "off";
   /**
-   * While main is out of reach, whether the backup may answer what a newer checkpoint in main would change: the latest, lists,
-   * "there is none". `"refuse"`: such calls reject with `STALE`, unless they say `allowStale`. Default `"refuse"`.
+   * While main is unreachable: whether the backup may answer questions whose answer a newer checkpoint in main would change
+   * (the latest, lists, "there is none"). `"refuse"`: such calls reject with `STALE`, unless they set `allowStale`. Default
+   * `"refuse"`.
    */
   readonly staleReads?: "refuse" | "allow";
-  /** Whether main and backup are compared by themselves, at the start, after one was away, and every hour. Default `true`. */
+  /** Compare main and backup automatically: at the start, after an outage of one of them, and every hour. Default `true`. */
   readonly reconcile?: boolean;
-  /** How long it is remembered that a checkpoint was deleted, in milliseconds. Default 30 days. */
+  /** Time that deleted ids are remembered for, in milliseconds. Default 30 days. */
   readonly tombstoneRetentionMs?: number;
 }
 
@@ -37,7 +39,7 @@ const THIRTY_DAYS_MS = 2_592_000_000;
 
 /** @throws CheckpointError `INVALID_ARGUMENT` */
 export function resolveReplication(field: string, value: unknown): ReplicationPolicy {
-  const options = members(field, value, REPLICATION_OPTIONS);
+  const options = objectWithKeys(field, value, REPLICATION_OPTIONS);
   const { replication = "async", failover = "automatic", staleReads = "refuse" } = options;
   const { reconcile = true, tombstoneRetentionMs = THIRTY_DAYS_MS } = options;
   return {

@@ -1,129 +1,144 @@
 import type { Lease, PendingHead } from "../checkpoints/dialect.ts";
-import type { QueuedRow } from "../checkpoints/group-commit.ts";
-import type { DialectStorage } from "../checkpoints/storage.ts";
-import type { Backlog, Source } from "../contract/checkpoints.ts";
+import type { ReplicableEngine } from "../checkpoints/engine.ts";
+import type { RowWithBase } from "../checkpoints/group-commit.ts";
 import { CheckpointError, codeOf } from "../contract/errors.ts";
-import { listen } from "../database/deadline.ts";
-import { acknowledge, type Delivered, type Done, deliver, readForDelivery, type Sent } from "./delivery.ts";
+import type { Backlog, Source } from "../contract/status.ts";
+import { onAbort } from "../database/deadline.ts";
+import { Emitter } from "../database/events.ts";
+import {
+  acknowledge,
+  type DeliveredRow,
+  type Delivery,
+  deliver,
+  type OutgoingRow,
+  readForDelivery,
+} from "./delivery.ts";
 
 /**
- * Brings what is pending in one database to another, one way.
+ * Outbox relay: delivers the pending rows of one database to the other, one way (transactional outbox,
+ * https://microservices.io/patterns/data/transactional-outbox.html).
  *
- * A row is pending from when it is stored until the other database has it. Whoever stores one has the lease of it for a
- * while and hands it over from memory; what nobody has handed over by then (a process died, or the other database was
- * away) is looked for in the database, by whichever process comes first. So memory holds little, and nothing is lost
- * with it; and work that is done twice, after a lease that ran out, does no harm.
+ * A row is pending from when it is stored until the other database has it. The process that stores it holds its lease for a
+ * while, and delivers it from memory. A row whose lease has expired (its process died, the other database was down) is found
+ * in the database by a sweep of whichever process comes first. So memory holds little, nothing is lost with it, and work
+ * that is done twice after an expired lease does no harm.
  */
 
-/** For how long a row is left to the process that stored it, or that has begun to send it. */
+/** Lease of a row that was just stored, or is being delivered. */
 const LEASE_MS = 10_000;
-/** And one that cannot be sent for its own sake, before it is tried again. */
+/** Lease of a row that the other database refuses: time until it is tried again. */
 const REFUSED_LEASE_MS = 600_000;
-/** How often a process looks for what others have left behind. */
+/** Interval of the sweeps. */
 const SWEEP_EVERY_MS = 10_000;
 
-/** What is taken at once. */
-const MAX_ROWS = 128;
-const MAX_BYTES = 4_000_000;
-/** What is held in memory, of rows that are in the database too. */
-const MAX_FRESH_BYTES = 16_000_000;
-const MAX_FRESH_ROWS = 2_048;
+/** Limits of one delivery. */
+const MAX_DELIVERY_ROWS = 128;
+const MAX_DELIVERY_BYTES = 4_000_000;
+/** Limits of the queue in memory, of rows that are in the database too. */
+const MAX_QUEUED_BYTES = 16_000_000;
+const MAX_QUEUED_ROWS = 2_048;
 
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 10_000;
 
-export interface ReplicatorOptions {
-  readonly from: DialectStorage;
-  readonly to: DialectStorage;
+export interface OutboxRelayOptions {
+  readonly from: ReplicableEngine;
+  readonly to: ReplicableEngine;
   readonly target: Source;
-  /** How long rows gather before they go together, in milliseconds. */
+  /** Time for rows to gather before they are delivered together, in milliseconds. */
   readonly lingerMs: number;
-  /** Told when nothing was found that could be sent now. */
-  onSwept?(): void;
-  onDelivered?(rows: number, bytes: number): void;
-  onFailed?(code: string): void;
-  onConflict?(id: string): void;
 }
 
-interface Fresh {
-  readonly queued: QueuedRow;
+/** Events of a relay. */
+export interface RelayEvents {
+  readonly delivered: { readonly rows: number; readonly bytes: number };
+  readonly failed: { readonly code: string };
+  readonly conflict: { readonly id: string };
+  /** A sweep has found nothing that could be delivered now. */
+  readonly swept: null;
+}
+
+interface QueuedRow {
+  readonly queued: RowWithBase;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
-export class Replicator {
-  readonly #options: ReplicatorOptions;
+export class OutboxRelay {
+  readonly events = new Emitter<RelayEvents>();
+  readonly #options: OutboxRelayOptions;
   readonly #stopping = new AbortController();
-  #fresh: Fresh[] = [];
-  #freshBytes = 0;
-  /** Rows to which something was appended, with our lease: they are read again when they are sent. */
+  #queue: QueuedRow[] = [];
+  #queuedBytes = 0;
+  /** Rows to which writes were appended, with our lease: they are read again when they are delivered. */
   readonly #appended = new Set<string>();
-  /** Whether there may be pending rows that are not in memory. */
+  /** Set while there may be pending rows that are not in memory. Some may have our own lease: dropped when the target was down. */
   #sweep = true;
-  /** Some of them have our own lease: dropped from memory, when the other database was away. */
+  /** Resolvers of pending `drain()` calls. */
   #draining: ((drained: boolean) => void)[] = [];
   #pauseMs = 0;
-  /** What the last attempt failed with: an outage is told once, not at each attempt. */
+  /** Code of the last failed attempt: an outage is reported once, not at each attempt. */
   #failing: string | null = null;
-  #acknowledged: Done[] = [];
+  #toAcknowledge: DeliveredRow[] = [];
   #acknowledging: Promise<void> | null = null;
   #loop: Promise<void> | null = null;
-  #wake: (() => void) | null = null;
+  #wakeUp: (() => void) | null = null;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(options: ReplicatorOptions) {
+  constructor(options: OutboxRelayOptions) {
     this.#options = options;
   }
 
-  /** When a row that is stored now may be sent by somebody else. */
-  static lease(): number {
+  /** The end of a lease that begins now. */
+  static leaseEnd(): number {
     return Date.now() + LEASE_MS;
   }
 
-  /** A row that was just stored, with our lease. Resolves when the other database has it. */
-  offer(queued: QueuedRow): Promise<void> {
+  /** Delivers a row that was just stored, with our lease. Resolves when the other database has it. */
+  deliver(row: RowWithBase): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (!this.#takes({ queued, resolve, reject }, true)) reject(unavailable("the other provider does not keep up"));
+      const isQueued = this.#add({ queued: row, resolve, reject }, true);
+      if (!isQueued) reject(unavailable("the other provider does not keep up"));
     });
   }
 
-  /** The same, where nobody waits for it: no promise, and no error for each row that is left in the database. */
-  hand(queued: QueuedRow): void {
-    this.#takes({ queued, resolve: () => {}, reject: () => {} }, false);
+  /** Delivers a row that was just stored, in the background. If the queue is full, it is left to a sweep. */
+  enqueue(row: RowWithBase): void {
+    this.#add({ queued: row, resolve: () => {}, reject: () => {} }, false);
   }
 
-  /** `awaited`: whoever waits for it holds it in memory anyway, and holds itself back. */
-  #takes(fresh: Fresh, awaited: boolean): boolean {
-    const full = !awaited && (this.#freshBytes > MAX_FRESH_BYTES || this.#fresh.length >= MAX_FRESH_ROWS);
-    if (this.#pauseMs > 0 || full || this.#stopping.signal.aborted) {
-      this.#sweep = true; // it is in the database, and is found there
+  /** `isAwaited`: the caller holds the row in memory anyway, and waits before it stores the next. */
+  #add(entry: QueuedRow, isAwaited: boolean): boolean {
+    const isFull = !isAwaited && (this.#queuedBytes > MAX_QUEUED_BYTES || this.#queue.length >= MAX_QUEUED_ROWS);
+    if (this.#pauseMs > 0 || isFull || this.#stopping.signal.aborted) {
+      this.#sweep = true; // it is in the database
       return false;
     }
-    this.#fresh.push(fresh);
-    this.#freshBytes += fresh.queued.row.state.byteLength;
+    this.#queue.push(entry);
+    this.#queuedBytes += entry.queued.row.state.byteLength;
     this.start();
     return true;
   }
 
-  /** Something was appended to a row, which has our lease since. */
-  handAppended(id: string): void {
-    if (this.#pauseMs > 0 || this.#appended.size >= MAX_FRESH_ROWS || this.#stopping.signal.aborted) {
-      this.#sweep = true; // it is in the database, and is found there
+  /** Delivers what was appended to a row, which has our lease since, in the background. */
+  enqueueAppended(id: string): void {
+    if (this.#pauseMs > 0 || this.#appended.size >= MAX_QUEUED_ROWS || this.#stopping.signal.aborted) {
+      this.#sweep = true; // it is in the database
       return;
     }
     this.#appended.add(id);
     this.start();
   }
 
-  /** Something is pending that is not in memory, or the other database may be back. */
-  nudge(): void {
+  /** Sweeps at once: rows are pending that are not in memory, or the other database may have recovered. */
+  wake(): void {
     this.#sweep = true;
     this.#pauseMs = 0;
-    this.#wake?.();
+    this.#wakeUp?.();
     this.start();
   }
 
-  /** Sends all that is pending, also what others have the lease of. `false`: it could not. */
+  /** Delivers everything that is pending, also rows with the lease of another process. `false`: it could not. */
   drain(signal?: AbortSignal): Promise<boolean> {
     if (this.#stopping.signal.aborted || signal?.aborted) return Promise.resolve(false);
     return new Promise((resolve) => {
@@ -131,46 +146,46 @@ export class Replicator {
         stopListening();
         resolve(drained);
       };
-      const stopListening = signal === undefined ? () => {} : listen(signal, () => settle(false));
+      const stopListening = signal === undefined ? () => {} : onAbort(signal, () => settle(false));
       this.#draining.push(settle);
-      this.nudge();
+      this.wake();
     });
   }
 
   async backlog(signal?: AbortSignal): Promise<Backlog> {
-    const { from } = this.#options;
-    const { rows, storedBytes, oldest } = await from.session.run("count backlog", signal, (limit) =>
-      from.dialect.backlog(limit),
+    const { dialect, session } = this.#options.from;
+    const { rows, storedBytes, oldest } = await session.run("count backlog", signal, (deadline) =>
+      dialect.outbox.backlog(deadline),
     );
-    // A lease is in the future: one of a row that was just stored, or that was refused and is tried again later.
+    // The end of a lease is in the future: of a row that was just stored, or that was refused and is tried again later.
     const now = Date.now();
     const leaseMs = oldest === null || oldest <= now ? 0 : oldest <= now + LEASE_MS ? LEASE_MS : REFUSED_LEASE_MS;
     return { rows, bytes: storedBytes, ageMs: oldest === null ? 0 : Math.max(0, now - oldest + leaseMs) };
   }
 
-  /** Sends nothing more. What is pending stays so. */
+  /** Stops delivering. Pending rows stay pending. */
   async stop(): Promise<void> {
     this.#stopping.abort(unavailable("the storage was closed"));
-    this.#wake?.();
+    this.#wakeUp?.();
     if (this.#timer !== null) clearTimeout(this.#timer);
     await this.#loop;
     await this.#acknowledging;
-    this.#dropFresh(unavailable("the storage was closed"));
+    this.#dropQueue(unavailable("the storage was closed"));
   }
 
-  /** Begins, if there is anything to do. */
+  /** Starts the loop, unless it is running. */
   start(): void {
     if (this.#loop !== null || this.#stopping.signal.aborted) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#loop = this.#run().finally(() => {
       this.#loop = null;
       if (this.#stopping.signal.aborted) return;
-      if (this.#fresh.length > 0 || this.#appended.size > 0 || this.#draining.length > 0) this.start();
-      else this.#lookLater();
+      if (this.#queue.length > 0 || this.#appended.size > 0 || this.#draining.length > 0) this.start();
+      else this.#sweepLater();
     });
   }
 
-  #lookLater(): void {
+  #sweepLater(): void {
     this.#timer = setTimeout(() => {
       this.#sweep = true;
       this.start();
@@ -181,67 +196,75 @@ export class Replicator {
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      const draining = this.#draining.length > 0;
       try {
-        if (this.#fresh.length > 0) {
-          if (!draining) await this.#wait(this.#options.lingerMs);
-          await this.#sendFresh();
-        } else if (this.#appended.size > 0) {
-          if (!draining) await this.#wait(this.#options.lingerMs);
-          await this.#sendAppended();
-        } else if (this.#sweep || draining) {
-          await this.#acknowledging;
-          const found = await this.#sendPending(draining);
-          if (found) continue;
-          this.#sweep = false;
-          if (draining) for (const settle of this.#draining.splice(0)) settle(true);
-          this.#options.onSwept?.();
-        } else {
-          return;
-        }
+        const outcome = await this.#step();
+        if (outcome === "idle") return;
+        if (outcome === "more") continue;
         this.#pauseMs = 0;
         this.#failing = null;
       } catch (error) {
         this.#sweep = true;
         for (const settle of this.#draining.splice(0)) settle(false);
-        if (!signal.aborted && this.#failing !== codeOf(error)) this.#options.onFailed?.(codeOf(error));
-        this.#failing = codeOf(error);
+        const code = codeOf(error);
+        if (!signal.aborted && this.#failing !== code) this.events.emit("failed", { code });
+        this.#failing = code;
         this.#pauseMs = Math.min(MAX_PAUSE_MS, Math.max(FIRST_PAUSE_MS, this.#pauseMs * 2));
-        this.#dropFresh(error);
+        this.#dropQueue(error);
         await this.#wait(this.#pauseMs);
       }
     }
   }
 
-  /** So long, or until there is a reason to go on. Holds up no process's end. */
+  /** Delivers some rows: from the queue, with appended writes, or found by a sweep, which may find `more`. */
+  async #step(): Promise<"done" | "more" | "idle"> {
+    const isDraining = this.#draining.length > 0;
+    if (this.#queue.length > 0) {
+      if (!isDraining) await this.#wait(this.#options.lingerMs);
+      await this.#deliverQueue();
+    } else if (this.#appended.size > 0) {
+      if (!isDraining) await this.#wait(this.#options.lingerMs);
+      await this.#deliverAppended();
+    } else if (this.#sweep || isDraining) {
+      await this.#acknowledging;
+      if (await this.#deliverPending(isDraining)) return "more";
+      this.#sweep = false;
+      if (isDraining) for (const settle of this.#draining.splice(0)) settle(true);
+      this.events.emit("swept", null);
+    } else {
+      return "idle";
+    }
+    return "done";
+  }
+
+  /** Waits, or until there is a reason to go on. Does not keep the process alive. */
   async #wait(ms: number): Promise<void> {
     if (ms === 0 || this.#stopping.signal.aborted) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms);
       timer.unref();
-      this.#wake = () => {
+      this.#wakeUp = () => {
         clearTimeout(timer);
         resolve();
       };
     });
-    this.#wake = null;
+    this.#wakeUp = null;
   }
 
-  async #sendFresh(): Promise<void> {
+  async #deliverQueue(): Promise<void> {
     let bytes = 0;
-    const count = this.#fresh.findIndex(({ queued }, index) => {
+    const count = this.#queue.findIndex(({ queued }, index) => {
       bytes += queued.row.state.byteLength;
-      return index === MAX_ROWS || (index > 0 && bytes > MAX_BYTES);
+      return index === MAX_DELIVERY_ROWS || (index > 0 && bytes > MAX_DELIVERY_BYTES);
     });
-    const batch = this.#fresh.splice(0, count === -1 ? this.#fresh.length : count);
-    this.#freshBytes -= batch.reduce((sum, { queued }) => sum + queued.row.state.byteLength, 0);
+    const batch = this.#queue.splice(0, count === -1 ? this.#queue.length : count);
+    this.#queuedBytes -= batch.reduce((sum, { queued }) => sum + queued.row.state.byteLength, 0);
     try {
       const { done, refused } = await this.#deliver(batch.map(({ queued }) => ({ ...queued, writes: [] })));
       const refusals = new Map(refused.map(({ id, code }) => [id, code]));
       for (const { queued, resolve, reject } of batch) {
         const code = refusals.get(queued.row.id);
         if (code === undefined) resolve();
-        else reject(new CheckpointError(code, `replicate: ${this.#options.target} does not take this checkpoint`));
+        else reject(new CheckpointError(code, `replicate: ${this.#options.target} refuses this checkpoint`));
       }
       this.#acknowledgeSoon(done);
     } catch (error) {
@@ -251,8 +274,8 @@ export class Replicator {
     }
   }
 
-  async #sendAppended(): Promise<void> {
-    const ids = [...this.#appended].slice(0, MAX_ROWS);
+  async #deliverAppended(): Promise<void> {
+    const ids = [...this.#appended].slice(0, MAX_DELIVERY_ROWS);
     for (const id of ids) this.#appended.delete(id);
     const { rows } = await readForDelivery(this.#options.from, ids, this.#stopping.signal);
     try {
@@ -263,18 +286,18 @@ export class Replicator {
     }
   }
 
-  /** Gives back what could not be sent, so that the next attempt need not wait until our lease runs out. */
+  /** Ends the leases of rows that could not be delivered, so that the next attempt need not wait until they expire. */
   async #release(leased: readonly Lease[]): Promise<void> {
-    const { from } = this.#options;
+    const { dialect, session } = this.#options.from;
     const pending = Date.now();
     const lease = leased.map((one) => ({ ...one, pending }));
     const signal = this.#stopping.signal;
-    await from.session.run("release rows", signal, (limit) => from.dialect.commit({ lease }, limit)).catch(() => {});
+    await session.run("release rows", signal, (deadline) => dialect.outbox.commit({ lease }, deadline)).catch(() => {});
   }
 
-  /** Beside what is sent next. If it fails, they are pending for longer, and are sent again, which does no harm. */
-  #acknowledgeSoon(done: readonly Done[]): void {
-    this.#acknowledged.push(...done);
+  /** Acknowledges rows beside the next delivery. If that fails, they stay pending and are delivered again, which does no harm. */
+  #acknowledgeSoon(done: readonly DeliveredRow[]): void {
+    this.#toAcknowledge.push(...done);
     this.#acknowledging ??= this.#acknowledgeAll().finally(() => {
       this.#acknowledging = null;
     });
@@ -282,44 +305,42 @@ export class Replicator {
 
   async #acknowledgeAll(): Promise<void> {
     const { from } = this.#options;
-    while (this.#acknowledged.length > 0) {
+    while (this.#toAcknowledge.length > 0) {
       try {
-        await acknowledge(from, this.#acknowledged.splice(0, MAX_ROWS), this.#stopping.signal);
+        await acknowledge(from, this.#toAcknowledge.splice(0, MAX_DELIVERY_ROWS), this.#stopping.signal);
       } catch (error) {
-        this.#options.onFailed?.(codeOf(error));
+        this.events.emit("failed", { code: codeOf(error) });
       }
     }
   }
 
   /**
-   * `false`: there is nothing that may be sent now. `all`: also what others have the lease of, who keep it. Two who took it from
-   * each other would never be done: what one acknowledges is what it read, with the lease that it had then.
+   * Delivers some of the pending rows. `false`: there is nothing that may be delivered now. `all`: also rows that other
+   * processes hold the lease of, who keep it. Two processes that took leases from each other would never be done: each
+   * acknowledges the row with the lease that it had read.
    */
-  async #sendPending(all: boolean): Promise<boolean> {
+  async #deliverPending(all: boolean): Promise<boolean> {
     const { from, to } = this.#options;
     const { signal } = this.#stopping;
-    const found = await from.session.run("look for pending rows", signal, (limit) =>
-      from.dialect.pending(all ? Number.MAX_SAFE_INTEGER : Date.now(), MAX_ROWS, limit),
+    const found = await from.session.run("look for pending rows", signal, (deadline) =>
+      from.dialect.outbox.pending(all ? Number.MAX_SAFE_INTEGER : Date.now(), MAX_DELIVERY_ROWS, deadline),
     );
-    // What was refused for its own sake is not what a drain waits for.
-    const heads = within(found.filter(({ pending }) => pending <= Date.now() + REFUSED_LEASE_MS / 2));
+    // A drain does not wait for rows that were refused.
+    const heads = firstDelivery(found.filter(({ pending }) => pending <= Date.now() + REFUSED_LEASE_MS / 2));
     if (heads.length === 0) return false;
-    await to.session.run("look whether it answers", signal, (limit) => to.dialect.ping(limit));
-    const leasedUntil = Replicator.lease();
-    if (!all && !(await this.#lease(heads, leasedUntil))) return true; // somebody else was faster; the next ones may be free
+    await to.session.run("ping", signal, (deadline) => to.dialect.ping(deadline));
+    const leasedUntil = OutboxRelay.leaseEnd();
+    if (!all && !(await this.#lease(heads, leasedUntil))) return true; // another process was faster; the next rows may be free
     const held = heads.map(({ id, pending }) => ({ id, pending: all ? pending : leasedUntil }));
     try {
-      const read = await readForDelivery(
-        from,
-        heads.map(({ id }) => id),
-        signal,
-      );
+      const ids = heads.map(({ id }) => id);
+      const read = await readForDelivery(from, ids, signal);
       const { done, refused } = await this.#deliver(read.rows);
       await acknowledge(from, done, signal);
-      for (const code of new Set(read.damaged.map((one) => one.code))) this.#options.onFailed?.(code);
-      const never = new Set([...refused, ...read.damaged].map(({ id }) => id));
-      const refusedOnes = held.filter(({ id }) => never.has(id));
-      if (refusedOnes.length > 0) await this.#lease(refusedOnes, Date.now() + REFUSED_LEASE_MS);
+      for (const code of new Set(read.damaged.map((one) => one.code))) this.events.emit("failed", { code });
+      const undeliverable = new Set([...refused, ...read.damaged].map(({ id }) => id));
+      const putAside = held.filter(({ id }) => undeliverable.has(id));
+      if (putAside.length > 0) await this.#lease(putAside, Date.now() + REFUSED_LEASE_MS);
       return true;
     } catch (error) {
       await this.#release(held.flatMap((one) => leaseOf(one, one.pending)));
@@ -328,38 +349,38 @@ export class Replicator {
   }
 
   async #lease(heads: readonly Pick<PendingHead, "id" | "pending">[], until: number): Promise<boolean> {
-    const { from } = this.#options;
+    const { dialect, session } = this.#options.from;
     const lease = heads.map(({ id, pending }): Lease => ({ id, fromPending: pending, pending: until }));
-    return await from.session.run("lease pending rows", this.#stopping.signal, (limit) =>
-      from.dialect.commit({ lease }, limit),
+    return await session.run("lease pending rows", this.#stopping.signal, (deadline) =>
+      dialect.outbox.commit({ lease }, deadline),
     );
   }
 
-  async #deliver(rows: readonly Sent[]): Promise<Delivered> {
+  async #deliver(rows: readonly OutgoingRow[]): Promise<Delivery> {
     if (rows.length === 0) return { done: [], refused: [], conflicts: [] };
-    const { from, to, onDelivered, onConflict, onFailed } = this.#options;
-    const delivered = await deliver(from, to, rows, this.#stopping.signal);
-    const done = new Set(delivered.done.map(({ id }) => id));
+    const { from, to } = this.#options;
+    const delivery = await deliver(from, to, rows, this.#stopping.signal);
+    const done = new Set(delivery.done.map(({ id }) => id));
     const bytes = rows.reduce((sum, { row }) => sum + (done.has(row.id) ? row.state.byteLength : 0), 0);
-    if (done.size > 0) onDelivered?.(done.size, bytes);
-    for (const id of delivered.conflicts) onConflict?.(id);
-    for (const { code } of delivered.refused) onFailed?.(code);
-    return delivered;
+    if (done.size > 0) this.events.emit("delivered", { rows: done.size, bytes });
+    for (const id of delivery.conflicts) this.events.emit("conflict", { id });
+    for (const { code } of delivery.refused) this.events.emit("failed", { code });
+    return delivery;
   }
 
-  #dropFresh(error: unknown): void {
-    for (const { reject } of this.#fresh.splice(0)) reject(error);
-    this.#freshBytes = 0;
+  #dropQueue(error: unknown): void {
+    for (const { reject } of this.#queue.splice(0)) reject(error);
+    this.#queuedBytes = 0;
     this.#appended.clear();
   }
 }
 
-/** As many of the first ones as are sent together. */
-function within(heads: readonly PendingHead[]): readonly PendingHead[] {
+/** Returns the first of these rows, as many as are delivered together. */
+function firstDelivery(heads: readonly PendingHead[]): readonly PendingHead[] {
   let bytes = 0;
   const end = heads.findIndex(({ storedBytes }, index) => {
     bytes += storedBytes;
-    return index > 0 && bytes > MAX_BYTES;
+    return index > 0 && bytes > MAX_DELIVERY_BYTES;
   });
   return end === -1 ? heads : heads.slice(0, end);
 }
@@ -368,6 +389,6 @@ function leaseOf({ id }: { readonly id: string }, pending: number | null): Lease
   return pending === null ? [] : [{ id, fromPending: pending, pending }];
 }
 
-function unavailable(why: string): CheckpointError {
-  return new CheckpointError("UNAVAILABLE", `replicate: ${why}`);
+function unavailable(reason: string): CheckpointError {
+  return new CheckpointError("UNAVAILABLE", `replicate: ${reason}`);
 }

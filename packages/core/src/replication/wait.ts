@@ -1,6 +1,6 @@
-import { listen } from "../database/deadline.ts";
+import { onAbort } from "../database/deadline.ts";
 
-/** Waiting for what may fail, or never come. */
+/** Waiting for promises that may reject, or never settle. */
 
 export type Settled<Result> =
   | { readonly ok: true; readonly value: Result }
@@ -14,11 +14,11 @@ export async function settled<Result>(promise: Promise<Result>): Promise<Settled
   }
 }
 
-/** `null`: it takes longer than that. */
-export async function soon<Result>(promise: Promise<Result>, withinMs: number): Promise<Result | null> {
+/** Waits for a result for a limited time. `null`: it takes longer. */
+export async function resultWithin<Result>(promise: Promise<Result>, timeoutMs: number): Promise<Result | null> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), withinMs);
+    timer = setTimeout(() => resolve(null), timeoutMs);
   });
   try {
     return await Promise.race([promise, late]);
@@ -27,21 +27,24 @@ export async function soon<Result>(promise: Promise<Result>, withinMs: number): 
   }
 }
 
-/** Whether it settles before the signal aborts, or a little later. Rejects as it does. */
-export async function within(
-  promise: Promise<unknown>,
+/**
+ * Waits until a promise settles, or the signal aborts and `graceMs` have passed since. Returns whether it has settled;
+ * rejects as it does.
+ */
+export async function settlesBefore(
   signal: AbortSignal | undefined,
+  promise: Promise<unknown>,
   graceMs: number,
 ): Promise<boolean> {
   if (signal === undefined) return await promise.then(() => true);
   let timer: NodeJS.Timeout | undefined;
   let stopListening = () => {};
   const late = new Promise<false>((resolve) => {
-    const end = () => {
+    const giveUp = () => {
       timer = setTimeout(() => resolve(false), graceMs);
     };
-    if (signal.aborted) end();
-    else stopListening = listen(signal, end);
+    if (signal.aborted) giveUp();
+    else stopListening = onAbort(signal, giveUp);
   });
   try {
     return await Promise.race([promise.then(() => true), late]);

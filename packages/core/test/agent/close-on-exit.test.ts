@@ -3,9 +3,7 @@ import { once } from "node:events";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { closeOnExit } from "../../src/agent/close-on-exit.ts";
 import { CheckpointError } from "../../src/contract/errors.ts";
-
-/** Beside these sources their build: Node cannot run TypeScript everywhere. */
-const INDEX = new URL("../../dist/index.js", import.meta.url).href;
+import { INDEX } from "./counter.ts";
 
 interface Exit {
   readonly code: number | null;
@@ -13,13 +11,13 @@ interface Exit {
   readonly output: string;
 }
 
-/** Runs the body of a module that has `closeOnExit`, `say`, and `storage(name)`, whose `close` takes a little. */
-function start(program: string): { child: ChildProcess; said(line: string): Promise<void>; exit: Promise<Exit> } {
+/** Runs a module whose body may use `closeOnExit`, `say`, and `storage(name)`, whose `close` takes a short time. */
+function start(program: string): { child: ChildProcess; said(text: string): Promise<void>; exit: Promise<Exit> } {
   const prologue = `
     import { writeSync } from "node:fs";
     import { setTimeout as delay } from "node:timers/promises";
     import { closeOnExit } from ${JSON.stringify(INDEX)};
-    const say = (line) => writeSync(1, line + "\\n");
+    const say = (text) => writeSync(1, text + "\\n");
     const storage = (name, ms = 20) => ({
       async close(options) {
         say("closing " + name + " " + JSON.stringify(options));
@@ -34,36 +32,33 @@ function start(program: string): { child: ChildProcess; said(line: string): Prom
   const child = spawn(process.execPath, ["--input-type=module", "--eval", prologue + program], { env });
   onTestFinished(() => void child.kill("SIGKILL"));
   let output = "";
-  const waiting = new Map<string, () => void>();
+  const awaited = new Map<string, () => void>();
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text: string) => {
       output += text;
-      for (const [line, told] of waiting) if (output.includes(`${line}\n`)) told();
+      for (const [said, resolve] of awaited) if (output.includes(`${said}\n`)) resolve();
     });
   }
   return {
     child,
-    said: (line) => new Promise((told) => (output.includes(`${line}\n`) ? told() : waiting.set(line, told))),
+    said: (said) => new Promise((resolve) => (output.includes(`${said}\n`) ? resolve() : awaited.set(said, resolve))),
     exit: once(child, "close").then(([code, signal]) => ({ code, signal, output })),
   };
 }
 
 describe.skipIf(process.platform === "win32")("a process", () => {
-  test.each(["SIGINT", "SIGTERM"] as const)(
-    "it closes what it has, and then ends by the signal: %s",
-    async (signal) => {
-      const { child, said, exit } = start(`
+  test.each(["SIGINT", "SIGTERM"] as const)("closes its storages, then ends by the signal: %s", async (signal) => {
+    const { child, said, exit } = start(`
       closeOnExit(storage("one"), { timeoutMs: 500 });
       closeOnExit(storage("two", 60));
       say("ready");`);
-      await said("ready");
-      child.kill(signal);
-      const output = 'ready\nclosing one {"timeoutMs":500}\nclosing two {}\nclosed one\nclosed two\n';
-      expect(await exit).toEqual({ code: null, signal, output });
-    },
-  );
+    await said("ready");
+    child.kill(signal);
+    const output = 'ready\nclosing one {"timeoutMs":500}\nclosing two {}\nclosed one\nclosed two\n';
+    expect(await exit).toEqual({ code: null, signal, output });
+  });
 
-  test("it closes what it has when it has nothing left to do, and keeps its exit code", async () => {
+  test("closes its storages if it has nothing left to do, and keeps its exit code", async () => {
     const { exit } = start(`
       process.exitCode = 7;
       closeOnExit(storage("one"));
@@ -71,7 +66,7 @@ describe.skipIf(process.platform === "win32")("a process", () => {
     expect(await exit).toEqual({ code: 7, signal: null, output: "closing one {}\nclosed one\n" });
   });
 
-  test("it closes once what was registered twice, with the options of the first time", async () => {
+  test("closes a storage once that was registered twice, with the first options", async () => {
     const { child, said, exit } = start(`
       const one = storage("one");
       closeOnExit(one, { timeoutMs: 1 });
@@ -82,7 +77,7 @@ describe.skipIf(process.platform === "win32")("a process", () => {
     expect((await exit).output).toBe('ready\nclosing one {"timeoutMs":1}\nclosed one\n');
   });
 
-  test("it ends at once at the second signal", async () => {
+  test("ends at once at the second signal", async () => {
     const { child, said, exit } = start(`
       closeOnExit(storage("one", 60_000));
       say("ready");`);
@@ -93,7 +88,7 @@ describe.skipIf(process.platform === "win32")("a process", () => {
     expect(await exit).toEqual({ code: null, signal: "SIGINT", output: "ready\nclosing one {}\n" });
   });
 
-  test("it ends by the signal also where closing fails", async () => {
+  test("ends by the signal even if closing fails", async () => {
     const { child, said, exit } = start(`
       closeOnExit({ close: () => Promise.reject(new Error("no")) });
       closeOnExit({ close() { throw new Error("no"); } });
@@ -103,7 +98,7 @@ describe.skipIf(process.platform === "win32")("a process", () => {
     expect(await exit).toEqual({ code: null, signal: "SIGTERM", output: "ready\n" });
   });
 
-  test("it is ended by others who listen to the signal, when they have done their own", async () => {
+  test("is left to other listeners of the signal, which end it when they are done", async () => {
     const { child, said, exit } = start(`
       closeOnExit(storage("one"));
       process.on("SIGTERM", async () => {
@@ -117,7 +112,7 @@ describe.skipIf(process.platform === "win32")("a process", () => {
     expect(await exit).toEqual({ code: 3, signal: null, output: "ready\nclosing one {}\nclosed one\ndone\n" });
   });
 
-  test("it closes nothing any more after that was undone, and again after it was asked for again", async () => {
+  test("closes no storage whose registration was undone, unless it is registered again", async () => {
     const { child, said, exit } = start(`
       const [one, two] = [storage("one"), storage("two")];
       const undo = closeOnExit(one);
@@ -133,7 +128,7 @@ describe.skipIf(process.platform === "win32")("a process", () => {
   });
 });
 
-test("an option that is none is refused at once", () => {
+test("closeOnExit refuses wrong options at once", () => {
   const storage = { close: async () => ({ unsent: null }) };
   expect(() => closeOnExit(storage, { timeout: 1 } as never)).toThrow(CheckpointError);
   expect(() => closeOnExit(storage, { timeoutMs: -1 })).toThrow("options.timeoutMs");

@@ -1,147 +1,153 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { StateCache } from "../../src/checkpoints/cache.ts";
-import { packNext, packWhole, type StoredChain } from "../../src/checkpoints/chain.ts";
+import { type ChainState, packFull, packNext } from "../../src/checkpoints/chain.ts";
 import { takeSnapshot } from "../../src/codec/snapshot.ts";
-import { idOf, Line, noise } from "../rows.ts";
+import { idOf, noise, Timeline } from "../rows.ts";
 
-/** States of the same size. */
-async function states(count: number): Promise<StoredChain[]> {
+/** Makes states of the same size. */
+async function states(count: number): Promise<ChainState[]> {
   return await Promise.all(
     Array.from({ length: count }, async (_, at) => {
-      return (await packWhole(idOf(at), takeSnapshot(noise(at, 10_000)))).chain;
+      return (await packFull(idOf(at), takeSnapshot(noise(at, 10_000)))).next;
     }),
   );
 }
 
 const all = await states(8);
-const [a, b, c, d] = all as [StoredChain, StoredChain, StoredChain, StoredChain];
+const [a, b, c, d] = all as [ChainState, ChainState, ChainState, ChainState];
 const size = Math.max(...all.map(({ snapshot }) => snapshot.memoryBytes));
 const kept = (cache: StateCache) => all.filter(({ id }) => cache.find(id) !== undefined).map(({ id }) => id);
 
-describe("a cache of states", () => {
-  test("it finds what was put in, by its id", () => {
+describe("the cache of states", () => {
+  test("finds a state by its id", () => {
     const cache = new StateCache(10 * size);
-    cache.put("line", a, null);
+    cache.put("timeline", a, null);
     expect(cache.find(a.id)).toBe(a);
     expect(cache.find(b.id)).toBeUndefined();
   });
 
-  test("it never holds more than it may, and drops first what was not used for longest", () => {
+  test("never holds more than its limit, and evicts the least recently used state first", () => {
     const cache = new StateCache(3 * size);
-    for (const chain of [a, b, c]) cache.put(chain.id, chain, null);
+    for (const state of [a, b, c]) cache.put(state.id, state, null);
     cache.find(a.id);
-    cache.put("line", d, null);
+    cache.put("timeline", d, null);
     expect(kept(cache)).toEqual([a.id, c.id, d.id]);
   });
 
-  test("it drops first of all what a newer one is the difference to, also if that was used last", () => {
+  test("evicts a state that a newer one builds on before all others, even if it was used last", () => {
     const cache = new StateCache(3 * size);
     cache.put("other", a, null);
-    cache.put("line", b, null);
-    cache.put("line", c, b.id);
+    cache.put("timeline", b, null);
+    cache.put("timeline", c, b.id);
     cache.find(b.id);
     cache.put("third", d, null);
     expect(kept(cache)).toEqual([a.id, c.id, d.id]);
   });
 
-  test("it holds nothing that is larger than itself, and nothing at all if it has no room", () => {
+  test("holds no state that is larger than its limit, and none at all if the limit is 0", () => {
     const cache = new StateCache(size / 2);
-    cache.put("line", a, null);
-    expect([cache.find(a.id), cache.latest("line")]).toEqual([undefined, undefined]);
+    cache.put("timeline", a, null);
+    expect([cache.find(a.id), cache.latestOf("timeline")]).toEqual([undefined, undefined]);
     const none = new StateCache(0);
-    none.put("line", b, null);
+    none.put("timeline", b, null);
     expect(kept(none)).toEqual([]);
   });
 
-  test("it keeps what it has when something comes that is too large for it", async () => {
+  test("keeps its states if one is added that is too large", async () => {
     const cache = new StateCache(2 * size);
-    cache.put("line", a, null);
-    cache.put("line", (await packWhole(idOf(9), takeSnapshot(noise(9, 100_000)))).chain, a.id);
-    expect(cache.latest("line")).toBe(a);
+    cache.put("timeline", a, null);
+    cache.put("timeline", (await packFull(idOf(9), takeSnapshot(noise(9, 100_000)))).next, a.id);
+    expect(cache.latestOf("timeline")).toBe(a);
   });
 
-  test("it knows the last one of each line", () => {
+  test("returns the latest state of each timeline", () => {
     const cache = new StateCache(10 * size);
     cache.put("one", a, null);
     cache.put("other", b, null);
     cache.put("one", c, a.id);
-    expect([cache.latest("one"), cache.latest("other"), cache.latest("nobody")]).toEqual([c, b, undefined]);
-    expect([cache.get("one", a.id), cache.get("other", a.id), cache.get("one", d.id)]).toEqual([
+    expect([cache.latestOf("one"), cache.latestOf("other"), cache.latestOf("unknown")]).toEqual([c, b, undefined]);
+    expect([cache.getIn("one", a.id), cache.getIn("other", a.id), cache.getIn("one", d.id)]).toEqual([
       a,
       undefined,
       undefined,
     ]);
   });
 
-  test("it forgets what it is told to, and the line's last one with it", () => {
+  test("forgets a state, also as the latest of its timeline", () => {
     const cache = new StateCache(2 * size);
-    cache.put("line", a, null);
-    cache.put("line", b, a.id);
+    cache.put("timeline", a, null);
+    cache.put("timeline", b, a.id);
     cache.forget(b.id);
-    cache.forget("nobody");
-    expect([cache.latest("line"), cache.find(b.id), cache.find(a.id)]).toEqual([undefined, undefined, a]);
-    cache.forget(a.id); // its room is free again
-    for (const chain of [c, d]) cache.put(chain.id, chain, null);
+    cache.forget("unknown");
+    expect([cache.latestOf("timeline"), cache.find(b.id), cache.find(a.id)]).toEqual([undefined, undefined, a]);
+    cache.forget(a.id); // its memory is free again
+    for (const state of [c, d]) cache.put(state.id, state, null);
     expect(kept(cache)).toEqual([c.id, d.id]);
   });
 
-  test("it counts one that is put in again once", () => {
+  test("counts a state that is added again once", () => {
     const cache = new StateCache(2 * size);
-    for (let time = 0; time < 5; time++) cache.put("line", a, null);
-    cache.put("line", b, null);
+    for (let time = 0; time < 5; time++) cache.put("timeline", a, null);
+    cache.put("timeline", b, null);
     expect(kept(cache)).toEqual([a.id, b.id]);
     cache.put("other", a, null);
-    expect([cache.get("line", a.id), cache.get("other", a.id), cache.latest("line")]).toEqual([undefined, a, b]);
+    expect([cache.getIn("timeline", a.id), cache.getIn("other", a.id), cache.latestOf("timeline")]).toEqual([
+      undefined,
+      a,
+      b,
+    ]);
   });
 
-  test("it forgets the last state of a line, and no other", () => {
+  test("forgets the latest state of a timeline, and no other", () => {
     const cache = new StateCache(2 * size);
-    cache.put("line", a, null);
-    cache.put("line", b, null);
-    cache.forgetLine("line");
-    cache.forgetLine("nobody's");
-    expect([cache.latest("line"), kept(cache)]).toEqual([undefined, [a.id]]);
+    cache.put("timeline", a, null);
+    cache.put("timeline", b, null);
+    cache.forgetLatest("timeline");
+    cache.forgetLatest("unknown");
+    expect([cache.latestOf("timeline"), kept(cache)]).toEqual([undefined, [a.id]]);
   });
 
-  test("it counts of a state's anchor what the two do not share", async () => {
-    const line = new Line();
+  test("counts the chunks of the last skip delta that a state does not share", async () => {
+    const timeline = new Timeline();
     const history = Array.from({ length: 40 }, (_, at) => noise(at, 500));
-    for (let at = 0; at < 20; at++) await line.store([...history, ...history.slice(0, at)].with(3, noise(-at, 500)));
-    const last = line.last as StoredChain;
-    expect(last.anchor).not.toBeNull();
-    const room = (bytes: number) => {
+    for (let at = 0; at < 20; at++)
+      await timeline.store([...history, ...history.slice(0, at)].with(3, noise(-at, 500)));
+    const last = timeline.last as ChainState;
+    expect(last.lastSkip).not.toBeNull();
+    const fitsInto = (bytes: number) => {
       const cache = new StateCache(bytes);
-      cache.put("line", last, null);
+      cache.put("timeline", last, null);
       return cache.find(last.id) !== undefined;
     };
-    expect(room(last.snapshot.memoryBytes)).toBe(false);
-    expect(room(last.snapshot.memoryBytes + (last.anchor as StoredChain).snapshot.memoryBytes)).toBe(true);
+    expect(fitsInto(last.snapshot.memoryBytes)).toBe(false);
+    expect(fitsInto(last.snapshot.memoryBytes + (last.lastSkip as ChainState).snapshot.memoryBytes)).toBe(true);
   });
 
-  test("it is bounded, and right, whatever happens", async () => {
+  test("is bounded and right, whatever happens", async () => {
     const anyStep = fc.record({
       kind: fc.constantFrom("put", "put", "supersede", "find", "forget", "latest"),
       at: fc.nat(7),
-      line: fc.constantFrom("one", "other"),
+      timeline: fc.constantFrom("one", "other"),
       before: fc.nat(7),
     });
     fc.assert(
       fc.property(fc.array(anyStep, { maxLength: 40 }), fc.nat(5), (steps, room) => {
         const cache = new StateCache(room * size);
-        const lines = new Map<string, string>();
-        for (const { kind, at, line, before } of steps) {
-          const chain = all[at] as StoredChain;
-          if (kind === "forget") cache.forget(chain.id);
-          else if (kind === "find") expect([chain, undefined]).toContain(cache.find(chain.id));
-          else if (kind === "latest") expect(cache.latest(line)?.id ?? lines.get(line)).toBe(lines.get(line));
+        const newest = new Map<string, string>();
+        for (const { kind, at, timeline, before } of steps) {
+          const state = all[at] as ChainState;
+          if (kind === "forget") cache.forget(state.id);
+          else if (kind === "find") expect([state, undefined]).toContain(cache.find(state.id));
+          else if (kind === "latest")
+            expect(cache.latestOf(timeline)?.id ?? newest.get(timeline)).toBe(newest.get(timeline));
           else {
-            cache.put(line, chain, kind === "put" ? null : (all[before] as StoredChain).id);
+            cache.put(timeline, state, kind === "put" ? null : (all[before] as ChainState).id);
             if (room === 0) continue;
-            const latest = cache.latest(line); // a higher one stays it, and may have gone to make room
-            expect(latest === undefined || latest.id >= chain.id).toBe(true);
-            lines.set(line, latest?.id ?? chain.id);
-            expect(cache.get(line, chain.id)).toBe(chain);
+            const latest = cache.latestOf(timeline); // a higher one stays the latest, and may have been evicted
+            expect(latest === undefined || latest.id >= state.id).toBe(true);
+            newest.set(timeline, latest?.id ?? state.id);
+            expect(cache.getIn(timeline, state.id)).toBe(state);
           }
           expect(kept(cache).length).toBeLessThanOrEqual(room);
         }
@@ -149,11 +155,15 @@ describe("a cache of states", () => {
     );
   });
 
-  test("it is what a line goes on from", async () => {
+  test("has the state that a timeline goes on from", async () => {
     const cache = new StateCache(10 * size);
-    cache.put("line", a, null);
-    const next = await packNext(idOf(50), takeSnapshot(noise(0, 10_000).slice(0, -1)), cache.latest("line") ?? null);
-    cache.put("line", next.chain, next.base?.id ?? null);
-    expect([next.base, cache.latest("line")]).toEqual([a, next.chain]);
+    cache.put("timeline", a, null);
+    const next = await packNext(
+      idOf(50),
+      takeSnapshot(noise(0, 10_000).slice(0, -1)),
+      cache.latestOf("timeline") ?? null,
+    );
+    cache.put("timeline", next.next, next.base?.id ?? null);
+    expect([next.base, cache.latestOf("timeline")]).toEqual([a, next.next]);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 import type { Base, Row } from "../../src/checkpoints/dialect.ts";
 import { rowBytes } from "../../src/checkpoints/dialect.ts";
-import { StoreQueue } from "../../src/checkpoints/group-commit.ts";
+import { GroupCommit } from "../../src/checkpoints/group-commit.ts";
 import { idOf } from "../rows.ts";
 
 const rowOf = (at: number, stateLength = 10): Row => ({
@@ -22,7 +22,7 @@ const rowOf = (at: number, stateLength = 10): Row => ({
 });
 const baseOf = (at: number): Base => ({ id: idOf(at), digest: new Uint8Array(32) });
 
-/** The row behind which others gather. */
+/** The row whose commit others wait behind. */
 const FIRST = 0xffff;
 
 interface Commit {
@@ -35,44 +35,47 @@ interface Commit {
 
 const numbers = (of: readonly { readonly id: string }[]) => of.map(({ id }) => Number.parseInt(id.slice(-12), 16));
 
-/** A queue whose commits end when the test says so. */
+/** A group commit whose commits end when the test says so. */
 class Bench {
   readonly commits: Commit[] = [];
-  readonly queue: StoreQueue;
+  readonly groupCommit: GroupCommit;
   readonly signals = new Map<number, AbortController>();
 
-  constructor(mayBeOneRowsFault: (error: unknown) => boolean = () => false) {
+  constructor(mayBeOneRow: (error: unknown) => boolean = () => false) {
     const commit = (rows: readonly Row[], bases: readonly Base[], signal: AbortSignal): Promise<boolean> =>
       new Promise((resolve, reject) => {
         this.commits.push({ ids: numbers(rows), bases: numbers(bases), signal, resolve, reject });
       });
-    this.queue = new StoreQueue(commit, mayBeOneRowsFault);
+    this.groupCommit = new GroupCommit(commit, mayBeOneRow);
   }
 
-  /** What becomes of the row, in a word. */
+  /** Inserts a row, and resolves to the result or the error. */
   insert(at: number, { length = 10, maxBytes = 1_000_000, base = -1 } = {}): Promise<unknown> {
     const controller = new AbortController();
     this.signals.set(at, controller);
-    const queued = { row: rowOf(at, length), base: base < 0 ? null : baseOf(base) };
-    return this.queue.insert(queued, maxBytes, controller.signal).catch((error: unknown) => error);
+    const row = rowOf(at, length);
+    const inserted = { row, base: base < 0 ? null : baseOf(base) };
+    return this.groupCommit
+      .insert(inserted, rowBytes(row), maxBytes, controller.signal)
+      .catch((error: unknown) => error);
   }
 
-  /** The commit with this number, once it is under way. */
+  /** Returns the commit with this number, once it is under way. */
   async commit(at: number): Promise<Commit> {
-    // Nothing but promises lies before it.
+    // Only promises have to resolve before.
     for (let turn = 0; turn < 1_000 && this.commits[at] === undefined; turn++) await null;
     expect(this.commits.length, "commits under way").toBeGreaterThan(at);
     return this.commits[at] as Commit;
   }
 
-  /** Lets all rows that come before the returned function is called gather behind a first one. */
+  /** Begins a first commit, and returns a function that ends it: rows that are inserted before wait for it together. */
   async gather(maxBytes = 1_000_000): Promise<() => void> {
     void this.insert(FIRST, { maxBytes });
     const { resolve } = await this.commit(0);
     return () => resolve(true);
   }
 
-  /** The rows of each commit, but of that one. */
+  /** The rows of each commit, without that of `gather`. */
   get gathered(): readonly (readonly number[])[] {
     return this.ids.filter(([id]) => id !== FIRST);
   }
@@ -84,8 +87,8 @@ class Bench {
 
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => from + at);
 
-describe("a row that is alone", () => {
-  test("it waits for no timer, and for nobody's input", async () => {
+describe("a row that is inserted alone", () => {
+  test("waits for no timer and no event", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "setImmediate", "setInterval"] });
     const bench = new Bench();
     const stored = bench.insert(1);
@@ -96,7 +99,7 @@ describe("a row that is alone", () => {
     expect(await stored).toBe(true);
   });
 
-  test("it is given its own signal, and its base", async () => {
+  test("is committed with its own signal and base", async () => {
     const bench = new Bench();
     const stored = bench.insert(1, { base: 0 });
     const commit = await bench.commit(0);
@@ -106,7 +109,7 @@ describe("a row that is alone", () => {
     expect(await stored).toBe(false);
   });
 
-  test("it fails as its commit does, and those after it do not", async () => {
+  test("fails as its commit does, and later rows do not", async () => {
     const bench = new Bench(() => true);
     const stored = bench.insert(1);
     const fault = new TypeError("fault");
@@ -118,8 +121,8 @@ describe("a row that is alone", () => {
   });
 });
 
-describe("rows that come at once", () => {
-  test("they are one commit, in the order in which they came, with each of their bases once", async () => {
+describe("rows that are inserted together", () => {
+  test("share one commit, in their order, with each base once", async () => {
     const bench = new Bench();
     const go = await bench.gather();
     const bases = [7, -1, 7, 8];
@@ -134,7 +137,7 @@ describe("rows that come at once", () => {
     expect(await Promise.all(stored)).toEqual([true, true, true, true]);
   });
 
-  test("they are with the next commit, but for the first, which goes at once", async () => {
+  test("wait for the next commit, except for the first, which is committed at once", async () => {
     const bench = new Bench();
     const stored = range(1, 5).map((at) => bench.insert(at));
     (await bench.commit(0)).resolve(true);
@@ -143,7 +146,7 @@ describe("rows that come at once", () => {
     expect(bench.ids).toEqual([[1], [2, 3, 4]]);
   });
 
-  test("they gather while a commit is under way", async () => {
+  test("wait while a commit is under way", async () => {
     const bench = new Bench();
     const first = bench.insert(1);
     const commit = await bench.commit(0);
@@ -156,7 +159,7 @@ describe("rows that come at once", () => {
     expect(bench.ids).toEqual([[1], range(2, 7)]);
   });
 
-  test("they are with those who were told by the commit before, and store the next one at once", async () => {
+  test("share a commit with the next rows of callers whose row was just committed", async () => {
     const bench = new Bench();
     const go = await bench.gather();
     const agents = range(0, 5).map(async (agent) => {
@@ -168,7 +171,7 @@ describe("rows that come at once", () => {
     expect(bench.gathered.map((ids) => ids.length)).toEqual([5, 5, 5, 5]);
   });
 
-  test("they are never more than 128 in one commit", async () => {
+  test("are at most 128 in one commit", async () => {
     const bench = new Bench();
     const go = await bench.gather();
     const stored = range(0, 300).map((at) => bench.insert(at));
@@ -178,7 +181,7 @@ describe("rows that come at once", () => {
     expect(bench.gathered).toEqual([range(0, 128), range(128, 256), range(256, 300)]);
   });
 
-  test("they never have more bytes in one commit than they may", async () => {
+  test("have at most the given number of bytes in one commit", async () => {
     const bench = new Bench();
     const maxBytes = 3 * rowBytes(rowOf(0, 1_000)) + 1;
     const go = await bench.gather(maxBytes);
@@ -189,7 +192,7 @@ describe("rows that come at once", () => {
     expect(bench.gathered).toEqual([range(0, 3), range(3, 6), range(6, 8)]);
   });
 
-  test("they do not wait for one that is large, nor it for them", async () => {
+  test("do not wait for a large row, nor it for them", async () => {
     const bench = new Bench();
     const first = bench.insert(1);
     await bench.commit(0);
@@ -204,9 +207,9 @@ describe("rows that come at once", () => {
 });
 
 describe("a commit of several rows that fails", () => {
-  const fault = new TypeError("one row's fault");
+  const fault = new TypeError("one row");
 
-  test("it fails only for the row whose fault it is", async () => {
+  test("fails only for the row that is its cause", async () => {
     const bench = new Bench((error) => error === fault);
     const go = await bench.gather();
     const stored = range(1, 5).map((at) => bench.insert(at, { base: at + 20 }));
@@ -219,18 +222,18 @@ describe("a commit of several rows that fails", () => {
     expect(await Promise.all(stored)).toEqual([true, true, fault, true]);
   });
 
-  test("it fails for all if it is the fault of none", async () => {
+  test("fails for all rows if none is its cause", async () => {
     const bench = new Bench((error) => error === fault);
     const go = await bench.gather();
     const stored = range(1, 4).map((at) => bench.insert(at));
-    const other = new TypeError("the connection's");
+    const other = new TypeError("connection lost");
     go();
     (await bench.commit(1)).reject(other);
     expect(await Promise.all(stored)).toEqual([other, other, other]);
     expect(bench.gathered).toHaveLength(1);
   });
 
-  test("it is told row by row what was not stored", async () => {
+  test("is repeated row by row if a guard missed", async () => {
     const bench = new Bench();
     const go = await bench.gather();
     const stored = range(1, 4).map((at) => bench.insert(at));
@@ -241,7 +244,7 @@ describe("a commit of several rows that fails", () => {
     expect(await Promise.all(stored)).toEqual([true, false, true]);
   });
 
-  test("it is followed by the rows that came meanwhile", async () => {
+  test("is followed by the rows that were inserted meanwhile", async () => {
     const bench = new Bench((error) => error === fault);
     const go = await bench.gather();
     const stored = [bench.insert(1), bench.insert(2)];
@@ -258,7 +261,7 @@ describe("a commit of several rows that fails", () => {
 });
 
 describe("a caller that stops waiting", () => {
-  test("it is left out if its row was not sent yet, and the others are not", async () => {
+  test("has its row left out if it was not sent yet, and the others are sent", async () => {
     const bench = new Bench();
     const first = bench.insert(1);
     const commit = await bench.commit(0);
@@ -270,7 +273,7 @@ describe("a caller that stops waiting", () => {
     expect(bench.ids).toEqual([[1], [2, 4]]);
   });
 
-  test("it sends nothing if it was the only one", async () => {
+  test("causes no commit if its row was the only one", async () => {
     const bench = new Bench();
     const first = bench.insert(1);
     const commit = await bench.commit(0);
@@ -284,7 +287,7 @@ describe("a caller that stops waiting", () => {
     expect(bench.ids).toEqual([[1], [3]]);
   });
 
-  test("it ends the commit under way only if nobody waits for that any more", async () => {
+  test("aborts the commit under way only if no caller waits for it any more", async () => {
     const bench = new Bench();
     const go = await bench.gather();
     const stored = range(1, 4).map((at) => bench.insert(at));
@@ -299,11 +302,11 @@ describe("a caller that stops waiting", () => {
     await Promise.all(stored);
   });
 
-  test("it lets the next ones go also if the driver never settles what was given up", async () => {
+  test("does not hold up later rows, even if the driver never settles its commit", async () => {
     const bench = new Bench();
     const given = bench.insert(1);
     await vi.waitFor(() => expect(bench.commits).toHaveLength(1), { timeout: 60_000 });
-    bench.signals.get(1)?.abort(new TypeError("the deadline"));
+    bench.signals.get(1)?.abort(new TypeError("deadline"));
     expect(await given).toBeInstanceOf(TypeError);
     const next = bench.insert(2);
     await vi.waitFor(() => expect(bench.commits).toHaveLength(2), { timeout: 60_000 });
@@ -311,7 +314,7 @@ describe("a caller that stops waiting", () => {
     expect(await next).toBe(true);
   });
 
-  test("it is not listened to after the commit has ended", async () => {
+  test("has no effect after the commit has ended", async () => {
     const bench = new Bench();
     const go = await bench.gather();
     const stored = range(1, 3).map((at) => bench.insert(at));

@@ -5,7 +5,7 @@ import { firstIdAt, IdClock, idTime, parseId } from "../../src/checkpoints/ids.t
 const NOW = Date.UTC(2026, 6, 1, 12);
 const LAST_TIME = Date.UTC(10_000, 0, 1) - 1;
 
-/** An id of this millisecond, with these 18.5 digits after the version and the variant. */
+/** Makes an id of this millisecond, with these 18 digits after the version and the variant. */
 function idOf(timeMs: number, tail: string): string {
   const time = timeMs.toString(16).padStart(12, "0");
   return `${time.slice(0, 8)}-${time.slice(8)}-7${tail.slice(0, 3)}-b${tail.slice(3, 6)}-${tail.slice(6)}`;
@@ -20,28 +20,28 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-describe("an id", () => {
-  test("it is a UUIDv7 as RFC 9562 lays it out: 48 bits of milliseconds, version 7, variant 10", () => {
+describe("a new id", () => {
+  test("is a UUIDv7 by RFC 9562: 48 bits of milliseconds, version 7, variant 10", () => {
     const id = new IdClock().next();
     expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
     expect(Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16)).toBe(NOW);
     expect(idTime(id)).toBe(NOW);
   });
 
-  test("it is above all earlier ones of its millisecond, ten thousand of them", () => {
+  test("is above all earlier ones of its millisecond, ten thousand of them", () => {
     const clock = new IdClock();
     const ids = Array.from({ length: 10_000 }, () => clock.next());
     expect(ids).toEqual([...new Set(ids)].sort());
     expect(idTime(ids.at(-1) as string)).toBe(NOW);
   });
 
-  test("it is no guess from its neighbour", () => {
+  test("cannot be guessed from the one before", () => {
     const clock = new IdClock();
     const [one, two, three] = [clock.next(), clock.next(), clock.next()].map((id) => BigInt(`0x${id.slice(24)}`));
     expect((two as bigint) - (one as bigint)).not.toBe((three as bigint) - (two as bigint));
   });
 
-  test("it is above the earlier ones when the clock goes back by an hour", () => {
+  test("is above the earlier ones if the clock goes back by an hour", () => {
     const clock = new IdClock();
     const before = clock.next();
     vi.setSystemTime(NOW - 3_600_000);
@@ -52,7 +52,7 @@ describe("an id", () => {
     expect(idTime(clock.next())).toBe(NOW + 1);
   });
 
-  test("it is above every id that was observed, of the past, of this millisecond and of the future", () => {
+  test("is above every observed id, of the past, of this millisecond and of the future", () => {
     const anyId = fc
       .tuple(fc.integer({ min: NOW - 5, max: NOW + 5 }), fc.bigInt({ min: 0n, max: (1n << 72n) - 1n }))
       .map(([time, tail]) => idOf(time, tail.toString(16).padStart(18, "0")));
@@ -77,7 +77,7 @@ describe("an id", () => {
     );
   });
 
-  test("it is of the next millisecond when all of one are used up", () => {
+  test("is of the next millisecond if all of one are used up", () => {
     const clock = new IdClock();
     const last = idOf(NOW, LAST_TAIL);
     clock.observe(last);
@@ -87,7 +87,7 @@ describe("an id", () => {
     expect(clock.next() > next).toBe(true);
   });
 
-  test("it carries from each part of its tail into the next", () => {
+  test("carries over from each part of its tail into the next", () => {
     for (const tail of [`0000000000${"f".repeat(8)}`, `000fff${"f".repeat(12)}`]) {
       const clock = new IdClock();
       const full = idOf(NOW, tail);
@@ -98,7 +98,7 @@ describe("an id", () => {
     }
   });
 
-  test("it goes on after the last id of the year 9999, which another process may have brought", () => {
+  test("is above the last id of the year 9999, which another process may have made", () => {
     const clock = new IdClock();
     clock.observe(idOf(LAST_TIME, LAST_TAIL));
     const first = clock.next();
@@ -108,7 +108,7 @@ describe("an id", () => {
   });
 
   test.each([Number.NaN, Number.POSITIVE_INFINITY, 1_700_000_000_000.789, -5])(
-    "it is well-formed though a clock that was replaced shows %d",
+    "is well-formed even if a replaced clock returns %d",
     (now) => {
       vi.spyOn(Date, "now").mockReturnValue(now);
       const clock = new IdClock();
@@ -124,15 +124,15 @@ describe("an id", () => {
     "00000000-0000-0000-0000-000000000000",
     idOf(LAST_TIME + 1, LAST_TAIL),
     "ffffffff-ffff-7fff-bfff-ffffffffffff",
-  ])("it is not moved by what is no id of ours: %j", (observed) => {
+  ])("is not affected by an observed text that is no id of ours: %j", (observed) => {
     const clock = new IdClock();
     clock.observe(observed);
     expect(idTime(clock.next())).toBe(NOW);
   });
 });
 
-describe("a text that is read as an id", () => {
-  test("it is put in lower case", () => {
+describe("a text that is parsed as an id", () => {
+  test("is changed to lower case", () => {
     const id = new IdClock().next();
     expect(parseId(id.toUpperCase())).toBe(id);
     expect(parseId(id)).toBe(id);
@@ -148,15 +148,15 @@ describe("a text that is read as an id", () => {
     ["with a line break", "019b2c8f-0e6d-7c0a-9a53-0d2f7f6f7a11\n"],
     ["without dashes", "019b2c8f0e6d7c0a9a530d2f7f6f7a11"],
     ["with a letter beyond f", "019b2c8f-0e6d-7c0a-9a53-0d2f7f6f7a1g"],
-    ["with a letter that is an ASCII one only in lower case", "019b2c8f-0e6d-7c0a-9a53-0d2f7f6f7a1\u212a"],
-  ])("it is none when it is %s", (_name, text) => {
+    ["with a letter that is ASCII only in lower case", "019b2c8f-0e6d-7c0a-9a53-0d2f7f6f7a1\u212a"],
+  ])("is no id if it is %s", (_name, text) => {
     expect(parseId(text)).toBeNull();
   });
+});
 
-  test("it is the lowest of its millisecond where that is asked for", () => {
-    expect(firstIdAt(NOW)).toBe(idOf(NOW, "0".repeat(18)).replace("-b", "-8"));
-    expect(parseId(firstIdAt(NOW))).toBe(firstIdAt(NOW));
-    expect(firstIdAt(-1)).toBe("00000000-0000-7000-8000-000000000000");
-    expect(idTime(firstIdAt(Number.MAX_SAFE_INTEGER))).toBe(LAST_TIME);
-  });
+test("firstIdAt returns the lowest id of a millisecond", () => {
+  expect(firstIdAt(NOW)).toBe(idOf(NOW, "0".repeat(18)).replace("-b", "-8"));
+  expect(parseId(firstIdAt(NOW))).toBe(firstIdAt(NOW));
+  expect(firstIdAt(-1)).toBe("00000000-0000-7000-8000-000000000000");
+  expect(idTime(firstIdAt(Number.MAX_SAFE_INTEGER))).toBe(LAST_TIME);
 });

@@ -1,11 +1,11 @@
 import fc from "fast-check";
 
 /**
- * States of all kinds that the codec takes, and a comparer to which nothing is equal but the same: no matcher of a test
- * library tells holes from `undefined`, sees prototypes, or finds own `__proto__` members.
+ * States of all kinds that the codec supports, and a strict comparison: no matcher of a test library distinguishes holes from
+ * `undefined`, compares prototypes, or finds own `__proto__` members.
  */
 
-/** Any UTF-16 units: NUL, lone surrogates, what JSON escapes. */
+/** Any UTF-16 units: NUL, lone surrogates, characters that JSON escapes. */
 export const anyText: fc.Arbitrary<string> = fc.oneof(
   fc.string({ unit: "binary", maxLength: 12 }),
   fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 8 }).map((units) => String.fromCharCode(...units)),
@@ -35,7 +35,7 @@ const anyKey = fc.oneof(
 
 const anyBytes = fc.uint8Array({ maxLength: 40 });
 
-/** Members are defined, not assigned, so that `__proto__` is one like any other. */
+/** Makes an object. Its members are defined, not assigned, so that `__proto__` is one like any other. */
 export function objectOf(
   entries: readonly (readonly [string, unknown])[],
   prototype: object | null = Object.prototype,
@@ -93,7 +93,7 @@ export const anyState: fc.Arbitrary<unknown> = fc.letrec<{ value: unknown; entri
       fc.date({ noInvalidDate: false }),
       anyBytes,
       anyBytes.map((bytes) => Buffer.from(bytes)),
-      // A part of a larger buffer, as drivers and streams hand them out.
+      // A part of a larger buffer, as drivers and streams return them.
       anyBytes.map((bytes) => Buffer.from(bytes).subarray(bytes.length >> 1)),
     ),
     tie("entries").map((entries) => objectOf(entries)),
@@ -113,8 +113,8 @@ export const anyState: fc.Arbitrary<unknown> = fc.letrec<{ value: unknown; entri
   ),
 })).value;
 
-/** Where two values first differ, or `null` if they are the same in every respect that a program can see in data. */
-export function difference(one: unknown, other: unknown, path = "state"): string | null {
+/** Returns the path of the first difference of two values; `null`: a program can see none. */
+export function firstDifference(one: unknown, other: unknown, path = "state"): string | null {
   if (typeof one !== "object" || one === null || typeof other !== "object" || other === null) {
     return Object.is(one, other) ? null : path;
   }
@@ -122,15 +122,15 @@ export function difference(one: unknown, other: unknown, path = "state"): string
   if (one instanceof Date) return Object.is(one.getTime(), (other as Date).getTime()) ? null : path;
   if (one instanceof Uint8Array) return Buffer.compare(one, other as Uint8Array) === 0 ? null : path;
   if (one instanceof Map)
-    return difference([...one].flat(1), [...(other as Map<unknown, unknown>)].flat(1), `${path} (map)`);
-  if (one instanceof Set) return difference([...one], [...(other as Set<unknown>)], `${path} (set)`);
+    return firstDifference([...one].flat(1), [...(other as Map<unknown, unknown>)].flat(1), `${path} (map)`);
+  if (one instanceof Set) return firstDifference([...one], [...(other as Set<unknown>)], `${path} (set)`);
   if (Array.isArray(one) !== Array.isArray(other)) return `${path} (array)`;
   if (Array.isArray(one) && one.length !== (other as unknown[]).length) return `${path} (length)`;
   const keys = Reflect.ownKeys(one);
   const otherKeys = Reflect.ownKeys(other);
   if (keys.length !== otherKeys.length || keys.some((key, index) => key !== otherKeys[index])) return `${path} (keys)`;
   for (const key of keys) {
-    const found = difference(memberOf(one, key), memberOf(other, key), `${path}[${String(key)}]`);
+    const found = firstDifference(memberOf(one, key), memberOf(other, key), `${path}[${String(key)}]`);
     if (found !== null) return found;
   }
   return null;

@@ -1,24 +1,23 @@
-import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Chunk, chunkOfUtf8, makeChunk, textOfChunks, utf8OfChunks } from "../../src/codec/chunk.ts";
+import type { Chunk } from "../../src/codec/chunk.ts";
 import { takeSnapshot } from "../../src/codec/snapshot.ts";
 import { encodeValue, MAX_DEPTH } from "../../src/codec/values.ts";
 import { anyText, objectOf } from "./any-state.ts";
 
-const cut = (tree: unknown): readonly Chunk[] => takeSnapshot(tree).chunks;
+const chunksOf = (tree: unknown): readonly Chunk[] => takeSnapshot(tree).chunks;
 
-const joined = (pieces: readonly Chunk[]) => pieces.map(({ text }) => text).join("");
-const names = (pieces: readonly Chunk[]) => pieces.map(({ name }) => name);
-/** How many of the pieces are not in the others. */
-const fresh = (pieces: readonly Chunk[], others: readonly Chunk[]) => {
-  const known = new Set(names(others));
-  return pieces.filter(({ name }) => !known.has(name)).length;
+const joined = (chunks: readonly Chunk[]) => chunks.map(({ text }) => text).join("");
+const names = (chunks: readonly Chunk[]) => chunks.map(({ name }) => name);
+/** Counts the chunks that are not among the others. */
+const countNew = (chunks: readonly Chunk[], others: readonly Chunk[]) => {
+  const otherNames = new Set(names(others));
+  return chunks.filter(({ name }) => !otherNames.has(name)).length;
 };
 
 const WORDS = ["agent", "à la carte", "🚀🚀", "日本語", '"quoted"', "\\", "\n", "\ud83d", "𝒳", "<b>", "0", "\u2028"];
 
-/** Numbers that are the same for the same seed, for trees too large to be drawn one by one. */
+/** Makes a source of random numbers, the same for the same seed: for trees too large for arbitraries of fast-check. */
 function random(seed: number): (below: number) => number {
   let state = seed >>> 0;
   return (below) => {
@@ -31,7 +30,7 @@ function prose(draw: (below: number) => number, words: number): string {
   return Array.from({ length: words }, () => WORDS[draw(WORDS.length)] as string).join(draw(2) === 0 ? "" : " ");
 }
 
-/** All that can be in a tree, in sizes from nothing to some hundred kilobytes. */
+/** Makes a tree of all kinds of values, from empty to some hundred kilobytes. */
 function largeTree(draw: (below: number) => number, depth: number): unknown {
   switch (draw(depth > 5 ? 5 : 9)) {
     case 0:
@@ -63,7 +62,7 @@ function largeTree(draw: (below: number) => number, depth: number): unknown {
   }
 }
 
-/** Drawn as a number: what is frozen while a property runs must not come back when it is shrunk. */
+/** Draws a seed, not a tree: an object that was frozen while a property ran must not be used again when it is shrunk. */
 const anySeed = fc.nat().map((seed) => () => largeTree(random(seed), 0));
 const anySmallTree = fc.letrec((tie) => ({
   tree: fc.oneof(
@@ -83,32 +82,29 @@ function nested(levels: number, innermost: unknown): unknown {
   return tree;
 }
 
-describe("the pieces of a tree", () => {
+describe("the chunks of a tree", () => {
   test.each([
     ["small", anySmallTree.map((tree) => () => tree), 2_000],
     ["large", anySeed, 80],
-  ] as const)(
-    "they are, joined, exactly its JSON, each of them UTF-8 and of a bounded size: %s",
-    (_name, any, runs) => {
-      fc.assert(
-        fc.property(any, (treeOf) => {
-          const tree = treeOf();
-          const text = JSON.stringify(tree);
-          const pieces = cut(tree);
-          expect(joined(pieces) === text).toBe(true);
-          for (const piece of pieces) {
-            const utf8 = Buffer.from(piece.text, "utf8");
-            expect(utf8.toString("utf8") === piece.text).toBe(true);
-            expect(piece.bytes).toBe(utf8.byteLength);
-            expect(piece.text.length).toBeGreaterThan(0);
-            expect(piece.text.length).toBeLessThanOrEqual(8_193);
-          }
-          expect(pieces.length).toBeLessThanOrEqual(3 + text.length / 12);
-        }),
-        { numRuns: runs },
-      );
-    },
-  );
+  ] as const)("are its exact JSON when joined, each valid UTF-8 and of bounded size: %s", (_name, any, runs) => {
+    fc.assert(
+      fc.property(any, (treeOf) => {
+        const tree = treeOf();
+        const text = JSON.stringify(tree);
+        const chunks = chunksOf(tree);
+        expect(joined(chunks) === text).toBe(true);
+        for (const chunk of chunks) {
+          const utf8 = Buffer.from(chunk.text, "utf8");
+          expect(utf8.toString("utf8") === chunk.text).toBe(true);
+          expect(chunk.bytes).toBe(utf8.byteLength);
+          expect(chunk.text.length).toBeGreaterThan(0);
+          expect(chunk.text.length).toBeLessThanOrEqual(8_193);
+        }
+        expect(chunks.length).toBeLessThanOrEqual(3 + text.length / 12);
+      }),
+      { numRuns: runs },
+    );
+  });
 
   test.each<[string, unknown]>([
     ["a string of emoji", "🚀".repeat(50_000)],
@@ -117,21 +113,21 @@ describe("the pieces of a tree", () => {
     ["a string of characters that are escaped", "\0".repeat(20_000)],
     ["numbers", Array.from({ length: 50_000 }, (_, at) => Math.sin(at))],
     ["small objects", Array.from({ length: 20_000 }, (_, at) => ({ at }))],
-    ["empty ones", Array.from({ length: 20_000 }, (_, at) => (at % 2 === 0 ? [] : {}))],
+    ["empty containers", Array.from({ length: 20_000 }, (_, at) => (at % 2 === 0 ? [] : {}))],
     ["many members", Object.fromEntries(Array.from({ length: 20_000 }, (_, at) => [`key ${at}`, `value ${at}`]))],
     ["members that are integers", Object.fromEntries(Array.from({ length: 9_000 }, (_, at) => [9_000 - at, at]))],
     ["a key that is long", { ["key".repeat(30_000)]: 1, other: "x".repeat(200) }],
     ["members called __proto__", JSON.parse(`{"__proto__":{"__proto__":"${"x".repeat(9_000)}"}}`)],
     ["many levels", nested(190, "x".repeat(20_000))],
     [
-      "more levels than are opened",
+      "more levels than are split by structure",
       nested(
         MAX_DEPTH - 1,
         Array.from({ length: 2_000 }, (_, at) => `text ${at}`),
       ),
     ],
     [
-      "large ones in large ones",
+      "large containers in large containers",
       nested(
         14,
         Array.from({ length: 300 }, (_, at) => "y".repeat(at)),
@@ -139,24 +135,24 @@ describe("the pieces of a tree", () => {
     ],
     ["nothing", []],
     ["null", null],
-  ])("they are its JSON: %s", (_name, tree) => {
-    const pieces = cut(tree);
-    expect(joined(pieces) === JSON.stringify(tree)).toBe(true);
-    expect(Math.max(...pieces.map((piece) => piece.text.length))).toBeLessThanOrEqual(8_193);
-    expect(pieces.every(({ text }) => Buffer.from(text).toString() === text)).toBe(true);
-    expect(names(cut(tree))).toEqual(names(pieces));
+  ])("are its exact JSON: %s", (_name, tree) => {
+    const chunks = chunksOf(tree);
+    expect(joined(chunks) === JSON.stringify(tree)).toBe(true);
+    expect(Math.max(...chunks.map((chunk) => chunk.text.length))).toBeLessThanOrEqual(8_193);
+    expect(chunks.every(({ text }) => Buffer.from(text).toString() === text)).toBe(true);
+    expect(names(chunksOf(tree))).toEqual(names(chunks));
   });
 
-  test("they are one piece where the tree is small, and else one for each element that is not", () => {
+  test("are a single one for a small tree, else one for each large element", () => {
     const turn = (at: number) => ({ at, content: "x".repeat(200) });
-    expect(cut([turn(1), turn(2)])).toHaveLength(1);
+    expect(chunksOf([turn(1), turn(2)])).toHaveLength(1);
     const turns = Array.from({ length: 50 }, (_, at) => turn(at));
-    expect(names(cut(turns))).toEqual(expect.arrayContaining(turns.flatMap((one) => names(cut(one)))));
-    expect(cut({ turns, more: turns }).length).toBeLessThan(4 * 50 + 8);
+    expect(names(chunksOf(turns))).toEqual(expect.arrayContaining(turns.flatMap((one) => names(chunksOf(one)))));
+    expect(chunksOf({ turns, more: turns }).length).toBeLessThan(4 * 50 + 8);
   });
 });
 
-describe("the pieces of a tree that has changed", () => {
+describe("the chunks of a changed tree", () => {
   const draw = random(1);
   const long = prose(draw, 60_000);
 
@@ -164,25 +160,25 @@ describe("the pieces of a tree that has changed", () => {
     ["at the beginning", 0],
     ["in the middle", long.length >> 1],
     ["near the end", long.length - 10],
-  ])("they are the same but for a few, when something is inserted into a long string %s", (_name, at) => {
-    const before = cut({ document: long });
+  ])("are the same except for a few if text is inserted into a long string %s", (_name, at) => {
+    const before = chunksOf({ document: long });
     expect(before.length).toBeGreaterThan(40);
     for (const inserted of ["x", "🚀", "a longer insertion of some words ".repeat(3)]) {
-      const after = cut({ document: `${long.slice(0, at)}${inserted}${long.slice(at)}` });
-      expect(fresh(after, before)).toBeLessThanOrEqual(4);
+      const after = chunksOf({ document: `${long.slice(0, at)}${inserted}${long.slice(at)}` });
+      expect(countNew(after, before)).toBeLessThanOrEqual(4);
     }
   });
 
-  test("they are the same but for a few, when numbers are inserted into a long list of them", () => {
+  test("are the same except for a few if numbers are inserted into a long list of numbers", () => {
     const numbers = Array.from({ length: 20_000 }, () => draw(1_000_000) / 7);
-    const before = cut(numbers);
+    const before = chunksOf(numbers);
     expect(before.length).toBeGreaterThan(40);
-    expect(fresh(cut(numbers.toSpliced(9_000, 3, 1, 2)), before)).toBeLessThanOrEqual(5);
+    expect(countNew(chunksOf(numbers.toSpliced(9_000, 3, 1, 2)), before)).toBeLessThanOrEqual(5);
   });
 
-  test("they are the same but for a few, when an element or member is added, removed or changed", () => {
+  test("are the same except for a few if an element or member is added, removed or changed", () => {
     const turns = Array.from({ length: 400 }, (_, at) => ({ at, content: prose(draw, 40) }));
-    const before = cut({ turns });
+    const before = chunksOf({ turns });
     const added = { at: -1, content: prose(draw, 40) };
     for (const changed of [
       [...turns, added],
@@ -193,114 +189,55 @@ describe("the pieces of a tree that has changed", () => {
       turns.slice(7),
       turns.slice(0, -7),
     ]) {
-      expect(fresh(cut({ turns: changed }), before)).toBeLessThanOrEqual(5);
-      expect(fresh(cut({ first: 1, turns: changed, last: [1] }), before)).toBeLessThanOrEqual(7);
+      expect(countNew(chunksOf({ turns: changed }), before)).toBeLessThanOrEqual(5);
+      expect(countNew(chunksOf({ first: 1, turns: changed, last: [1] }), before)).toBeLessThanOrEqual(7);
     }
   });
 });
 
-describe("the pieces of the same tree", () => {
-  test("they are the same again, and those of a copy of it", () => {
+describe("the chunks of an unchanged tree", () => {
+  test("are the same each time, and for a copy", () => {
     fc.assert(
       fc.property(anySeed, fc.boolean(), (treeOf, frozen) => {
         const tree = treeOf();
         const copy = structuredClone(tree);
-        const expected = names(cut(copy));
+        const expected = names(chunksOf(copy));
         for (let time = 0; time < 4; time++) {
           if (frozen) encodeValue(tree, true);
-          expect(names(cut(tree))).toEqual(expected);
+          expect(names(chunksOf(tree))).toEqual(expected);
         }
-        expect(names(cut(structuredClone(tree)))).toEqual(expected);
+        expect(names(chunksOf(structuredClone(tree)))).toEqual(expected);
       }),
       { numRuns: 50 },
     );
   });
 
-  test("they are the same whatever it was a part of before", () => {
+  test("are the same whatever the tree was a part of before", () => {
     fc.assert(
       fc.property(anySeed, anySeed, fc.nat(2), fc.boolean(), (oneOf, otherOf, levels, frozen) => {
         const [one, other] = [oneOf(), otherOf()];
         const wrapped = [{ one, other }, [one, one, other], nested(levels, [other, one])];
-        const expected = wrapped.map((tree) => names(cut(structuredClone(tree))));
+        const expected = wrapped.map((tree) => names(chunksOf(structuredClone(tree))));
         for (let time = 0; time < 3; time++) {
           if (frozen) for (const tree of wrapped) encodeValue(tree, true);
-          expect(wrapped.map((tree) => names(cut(tree)))).toEqual(expected);
-          expect(names(cut(one))).toEqual(names(cut(structuredClone(one))));
+          expect(wrapped.map((tree) => names(chunksOf(tree)))).toEqual(expected);
+          expect(names(chunksOf(one))).toEqual(names(chunksOf(structuredClone(one))));
         }
       }),
       { numRuns: 20 },
     );
   });
 
-  const samePiecesAtAnyDepth = (frozen: boolean) => {
+  const expectSameChunksAtAnyDepth = (frozen: boolean) => {
     const large = Array.from({ length: 100 }, (_, at) => ({ at, content: "x".repeat(100) }));
     for (const levels of [0, 11, 12, 13, 250, 12, 0, 250, 5]) {
       const tree = { padding: "y".repeat(5_000), inner: nested(levels, large) };
       if (frozen) encodeValue(tree, true);
-      expect(names(cut(tree)), `${levels} levels`).toEqual(names(cut(structuredClone(tree))));
+      expect(names(chunksOf(tree)), `${levels} levels`).toEqual(names(chunksOf(structuredClone(tree))));
     }
   };
 
-  test("they are the same however deep it was before", () => samePiecesAtAnyDepth(false));
-  // What is frozen keeps the pieces that it was cut into first: below the containers that are opened, by its content.
-  test.fails("they are the same however deep it was before, if it is frozen", () => samePiecesAtAnyDepth(true));
-});
-
-describe("a piece", () => {
-  const anyUnits = fc.oneof(
-    fc.string({ unit: "grapheme", maxLength: 120 }),
-    fc.string({ maxLength: 60 }),
-    fc.nat(40).map((length) => "🚀".repeat(length)),
-    fc.nat(40).map((length) => "日".repeat(length)),
-  );
-
-  test("it is the same piece after it was written and read", () => {
-    fc.assert(
-      fc.property(anyUnits, (text) => {
-        const made = makeChunk(text);
-        const read = chunkOfUtf8(Buffer.from(text, "utf8"));
-        expect([read.name, read.bytes, read.text]).toEqual([made.name, made.bytes, text]);
-        expect(read.bytes).toBe(Buffer.byteLength(text));
-      }),
-      { numRuns: 3_000 },
-    );
-  });
-
-  test("it is named by its text if that is short, else by its SHA-256", () => {
-    expect(makeChunk("x".repeat(31)).name).toBe(`31:${"x".repeat(31)}`);
-    const text = "à".repeat(32);
-    expect(makeChunk(text).name).toBe(`#${createHash("sha256").update(text).digest("base64")}`);
-  });
-
-  test("it has a name of its own: no other text has it", () => {
-    fc.assert(
-      fc.property(anyUnits, anyUnits, (one, other) => {
-        expect(makeChunk(one).name === makeChunk(other).name).toBe(one === other);
-      }),
-    );
-  });
-
-  test("it has another name than the text that its bytes become, if they are no UTF-8", () => {
-    for (const length of [1, 40, 200]) {
-      const damaged = chunkOfUtf8(Buffer.alloc(length, 0xff));
-      const honest = makeChunk("\ufffd".repeat(length));
-      if (length > 31) expect(damaged.name).not.toBe(honest.name);
-      expect(damaged.text).toBe(honest.text);
-    }
-  });
-
-  test("it is joined with others to the same text and bytes, whether they were decoded or not", () => {
-    fc.assert(
-      fc.property(fc.array(fc.tuple(anyUnits, fc.constantFrom("made", "read", "decoded"))), (parts) => {
-        const pieces = parts.map(([text, how]) => {
-          const piece = how === "made" ? makeChunk(text) : chunkOfUtf8(Buffer.from(text));
-          if (how === "decoded") expect(piece.text).toBe(text);
-          return piece;
-        });
-        const text = parts.map(([part]) => part).join("");
-        expect(utf8OfChunks(pieces).equals(Buffer.from(text))).toBe(true);
-        expect(textOfChunks(pieces)).toBe(text);
-      }),
-    );
-  });
+  test("are the same however deep the tree was nested before", () => expectSameChunksAtAnyDepth(false));
+  // A known limit: a frozen value keeps its first chunks, which below a certain depth are split by content.
+  test.fails("are the same however deep a frozen tree was nested before", () => expectSameChunksAtAnyDepth(true));
 });

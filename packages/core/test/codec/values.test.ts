@@ -10,19 +10,19 @@ import {
   type TextForm,
   UnsupportedValue,
 } from "../../src/codec/values.ts";
-import { anyState, difference, objectOf } from "./any-state.ts";
+import { anyState, firstDifference, objectOf } from "./any-state.ts";
 
-/** A value's text, as the pieces of a snapshot make it up. */
+/** Encodes a value as the text that the chunks of a snapshot make up. */
 function encodeText(value: unknown): EncodedText {
   const { form, tree } = encodeValue(value);
   return { form, text: JSON.stringify(tree) };
 }
 
-function thereAndBack(value: unknown): unknown {
+function roundTrip(value: unknown): unknown {
   return decodeValue(encodeText(value));
 }
 
-/** The message that a value is refused with. */
+/** Returns the message that a value is refused with. */
 function refusal(value: unknown): string {
   try {
     encodeText(value);
@@ -30,7 +30,7 @@ function refusal(value: unknown): string {
     expect(error).toBeInstanceOf(UnsupportedValue);
     return (error as Error).message;
   }
-  return "(it was taken)";
+  return "(accepted)";
 }
 
 function nested(levels: number): unknown {
@@ -40,32 +40,32 @@ function nested(levels: number): unknown {
 }
 
 describe("a state that is encoded and decoded", () => {
-  test("it is strictly equal to what it was, whatever it holds", () => {
+  test("is strictly equal to the original, whatever it holds", () => {
     fc.assert(
       fc.property(anyState, (state) => {
-        expect(difference(thereAndBack(state), state)).toBeNull();
+        expect(firstDifference(roundTrip(state), state)).toBeNull();
       }),
       { numRuns: 20_000 },
     );
   });
 
-  test("it is not changed by being encoded", () => {
+  test("is not changed by encoding", () => {
     fc.assert(
       fc.property(
-        anyState.map((state) => [state, thereAndBack(state)] as const),
+        anyState.map((state) => [state, roundTrip(state)] as const),
         ([state, copy]) => {
           encodeText(state);
-          expect(difference(state, copy)).toBeNull();
+          expect(firstDifference(state, copy)).toBeNull();
         },
       ),
       { numRuns: 2_000 },
     );
   });
 
-  test("it is written the same way each time, so that equal states have equal digests", () => {
+  test("has the same text each time, so that equal states have equal digests", () => {
     fc.assert(
       fc.property(anyState, (state) => {
-        expect(encodeText(thereAndBack(state))).toEqual(encodeText(state));
+        expect(encodeText(roundTrip(state))).toEqual(encodeText(state));
       }),
       { numRuns: 2_000 },
     );
@@ -103,7 +103,7 @@ describe("a state that is encoded and decoded", () => {
     ["a Buffer", Buffer.from([0, 255, 128])],
     ["a part of a larger buffer", new Uint8Array([1, 2, 3, 4]).subarray(1, 3)],
     ["an array of holes", new Array(5)],
-    // biome-ignore lint/suspicious/noSparseArray: that is what is tested
+    // biome-ignore lint/suspicious/noSparseArray: the test is about holes
     ["holes beside undefined", [, undefined, , 1, ,]],
     ["an object without a prototype", Object.create(null)],
     ["an own __proto__ member", JSON.parse('{"__proto__":{"polluted":true},"a":{"__proto__":1}}')],
@@ -112,26 +112,26 @@ describe("a state that is encoded and decoded", () => {
     ["a tag beside another member", { $: ["undefined"], a: undefined }],
     ["members that JSON.stringify would call, if they were functions", { toJSON: 1, a: { toJSON: { b: null } } }],
     ["members named as those of every object", { constructor: 1, hasOwnProperty: 2, valueOf: null, toString: "" }],
-  ])("it comes back when it is %s", (_name, state) => {
-    expect(difference(thereAndBack(state), state)).toBeNull();
-    expect(difference(thereAndBack({ in: [state] }), { in: [state] })).toBeNull();
+  ])("is equal to the original if it is %s", (_name, state) => {
+    expect(firstDifference(roundTrip(state), state)).toBeNull();
+    expect(firstDifference(roundTrip({ in: [state] }), { in: [state] })).toBeNull();
   });
 
-  test("it keeps objects and arrays of another realm as data of this one", () => {
+  test("has objects and arrays of this realm if the original's are of another realm", () => {
     const foreign = runInNewContext("({ a: [1, { b: [] }], c: undefined })") as object;
-    expect(difference(thereAndBack(foreign), { a: [1, { b: [] }], c: undefined })).toBeNull();
+    expect(firstDifference(roundTrip(foreign), { a: [1, { b: [] }], c: undefined })).toBeNull();
   });
 
-  test(`it may be nested ${MAX_DEPTH} levels deep, plain or tagged`, () => {
+  test(`may be nested ${MAX_DEPTH} levels deep, plain or tagged`, () => {
     const plain = nested(MAX_DEPTH - 1);
     expect(encodeText(plain).form).toBe("json");
-    expect(difference(thereAndBack(plain), plain)).toBeNull();
+    expect(firstDifference(roundTrip(plain), plain)).toBeNull();
     let tagged: unknown = new Map();
     for (let level = 0; level < MAX_DEPTH - 1; level++) tagged = new Map([[1, tagged]]);
-    expect(encodeText(thereAndBack(tagged))).toEqual(encodeText(tagged));
+    expect(encodeText(roundTrip(tagged))).toEqual(encodeText(tagged));
   });
 
-  test("it may be an array with one element at the far end", () => {
+  test("may be an array with a single element at its far end", () => {
     const far: unknown[] = [];
     far[0xffff_fffe] = "last";
     const { form, text } = encodeText(far);
@@ -140,7 +140,7 @@ describe("a state that is encoded and decoded", () => {
     expect([back.length, Object.keys(back), back[0xffff_fffe]]).toEqual([4_294_967_295, ["4294967294"], "last"]);
   });
 
-  test("it is read in the form that it says, and no other: a tag in a plain text is a member", () => {
+  test("is decoded in its own form only: a tag in plain JSON is a member", () => {
     const state = { $: ["undefined"] };
     expect(decodeValue({ form: "json", text: JSON.stringify(state) })).toEqual(state);
     expect(decodeValue({ form: "tagged", text: JSON.stringify(state) })).toBeUndefined();
@@ -148,7 +148,7 @@ describe("a state that is encoded and decoded", () => {
 });
 
 describe("a state that is plain JSON", () => {
-  test("it is written as exactly JSON.stringify", () => {
+  test("is encoded exactly as JSON.stringify does", () => {
     const anyJson = fc
       .jsonValue({ noUnicodeString: false })
       .map((value) => JSON.parse(JSON.stringify(value)) as unknown);
@@ -160,13 +160,13 @@ describe("a state that is plain JSON", () => {
     );
   });
 
-  test("it is written so with keys that look like tags", () => {
+  test("is encoded so even with keys that look like tags", () => {
     const state = { $: ["bigint", "1"], $$: 1, __proto: [] };
     expect(encodeText(state)).toEqual({ form: "json", text: JSON.stringify(state) });
   });
 });
 
-describe("a state that cannot come back as it is", () => {
+describe("an unsupported value", () => {
   class Tool {
     name = "search";
   }
@@ -207,29 +207,29 @@ describe("a state that cannot come back as it is", () => {
     ["an ArrayBuffer", new ArrayBuffer(2), "is an instance of ArrayBuffer"],
     ["a DataView", new DataView(new ArrayBuffer(2)), "is an instance of DataView"],
     ["an AbortSignal", new AbortController().signal, "is an instance of AbortSignal"],
-    ["what only has the prototype of a Date", Object.create(Date.prototype), "is an instance of Date"],
-    ["what only has the prototype of a Map", Object.create(Map.prototype), "is an instance of Map"],
-    ["what only has the prototype of an array", Object.create(Array.prototype), "is an instance of Array"],
-    ["what inherits from data", Object.create({ a: 1 }), "is an instance of Object"],
+    ["an object with the prototype of a Date", Object.create(Date.prototype), "is an instance of Date"],
+    ["an object with the prototype of a Map", Object.create(Map.prototype), "is an instance of Map"],
+    ["an object with the prototype of an array", Object.create(Array.prototype), "is an instance of Array"],
+    ["an object that inherits from data", Object.create({ a: 1 }), "is an instance of Object"],
     ["an array with members beside its elements", listed, "is an array with members beside its elements"],
     ["a Date with a member", Object.assign(new Date(), { zone: "secret" }), "is a Date with members of its own"],
     ["a Map with a member", Object.assign(new Map(), { a: 1 }), "is a Map with members of its own"],
     ["a Set with a member", Object.assign(new Set(), { a: 1 }), "is a Set with members of its own"],
     ["bytes with a member", Object.assign(new Uint8Array(2), { a: 1 }), "is a byte array with members of its own"],
     ["a Buffer with a member", Object.assign(Buffer.alloc(2), { a: 1 }), "is a byte array with members of its own"],
-  ])("it is refused by its path: %s", (_name, value, problem) => {
+  ])("is refused with its path: %s", (_name, value, problem) => {
     expect(refusal(value)).toBe(`state ${problem}`);
     expect(refusal({ tools: [1, 2, { run: value }] })).toBe(`state.tools[2].run ${problem}`);
     expect(refusal(new Map([[1, { a: value }]]))).toMatch(new RegExp(`^state\\[1\\]\\.a ${problem}$`));
     expect(refusal({ after: new Date(), "a key": new Set([0, value]) })).toBe(`state["a key"][1] ${problem}`);
   });
 
-  test("it is refused where JSON alone would have been enough for all else, and where it would not", () => {
+  test("is refused with its path in a state that is JSON otherwise, and in one that is not", () => {
     expect(refusal([undefined, 1n, { f() {} }])).toBe("state[2].f is a function");
     expect(refusal([1, { f() {} }, undefined])).toBe("state[1].f is a function");
   });
 
-  test("it is refused by both places when an object contains itself", () => {
+  test("is refused with both paths if an object contains itself", () => {
     const itself: Record<string, unknown> = {};
     itself["self"] = itself;
     expect(refusal(itself)).toBe("state.self is a cycle: it is state again");
@@ -241,25 +241,25 @@ describe("a state that cannot come back as it is", () => {
     expect(refusal({ map })).toBe("state.map[1] is a cycle: it is state.map again");
   });
 
-  test("it is no cycle when one object stands in two places", () => {
+  test("is not a cycle: one object in two places is supported", () => {
     const shared = { a: 1 };
-    expect(difference(thereAndBack([shared, { shared }]), [{ a: 1 }, { shared: { a: 1 } }])).toBeNull();
+    expect(firstDifference(roundTrip([shared, { shared }]), [{ a: 1 }, { shared: { a: 1 } }])).toBeNull();
   });
 
-  test.each([MAX_DEPTH + 1, 100_000])("it is refused at a depth of %d", (levels) => {
+  test.each([MAX_DEPTH + 1, 100_000])("is refused at a depth of %d", (levels) => {
     const message = refusal(nested(levels));
     expect(message).toMatch(/is nested deeper than 1000 levels$/);
     expect(message.length).toBeLessThan(200);
   });
 
-  test("it is refused with a short message, and no more of a long key than its beginning", () => {
+  test("is refused with a short message, which has only the beginning of a long key", () => {
     const key = `secret ${"x".repeat(10_000)}`;
     expect(refusal({ [key]: () => 1 }).length).toBeLessThan(120);
   });
 });
 
-describe("a text that is decoded", () => {
-  /** What decoding may make: each by the exact prototype of this realm. */
+describe("a decoded text", () => {
+  /** Prototypes of all objects that decoding may create, of this realm. */
   const DATA = new Set<unknown>([
     Object.prototype,
     Array.prototype,
@@ -343,14 +343,14 @@ describe("a text that is decoded", () => {
     ),
   })).value;
 
-  test("it makes nothing but data, or is refused, whatever tags it holds", () => {
+  test("becomes data or is refused, whatever tags it holds", () => {
     fc.assert(
       fc.property(anyTagged, (value) => decodeOrRefuse("tagged", JSON.stringify(value))),
       { numRuns: 10_000 },
     );
   });
 
-  test("it makes nothing but data, or is refused, when characters of it were changed", () => {
+  test("becomes data or is refused if some of its characters were changed", () => {
     const changes = fc.array(
       fc.tuple(fc.nat(), fc.constantFrom("", "$", "[", "]", "{", "}", '"', ",", ":", "0", "\\", "\0")),
       {
@@ -371,7 +371,7 @@ describe("a text that is decoded", () => {
     );
   });
 
-  test("it makes nothing but data, or is refused, when it is any text at all", () => {
+  test("becomes data or is refused if it is arbitrary text", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), (text) => decodeOrRefuse("tagged", text)),
       { numRuns: 2_000 },
@@ -398,15 +398,15 @@ describe("a text that is decoded", () => {
     '{"$":["sparse",4294967296,[]]}',
     '{"$":["sparse",2,["length",1]]}',
     '{"$":["null-prototype",[]]}',
-  ])("it is refused when we cannot have written it: %s", (text) => {
+  ])("is refused if the codec cannot have written it: %s", (text) => {
     expect(() => decodeValue({ form: "tagged", text })).toThrow(MalformedText);
   });
 
-  test("it is refused without being quoted", () => {
+  test("is refused without being quoted", () => {
     expect(() => decodeValue({ form: "json", text: '{"password":"hunter2"' })).toThrow(/^not JSON$/);
   });
 
-  test("it keeps a __proto__ member as a member", () => {
+  test("keeps a __proto__ member as a member", () => {
     for (const form of ["json", "tagged"] as const) {
       const decoded = decodeValue({ form, text: '{"__proto__":{"polluted":true}}' }) as object;
       expect(Object.getPrototypeOf(decoded)).toBe(Object.prototype);

@@ -8,8 +8,8 @@ function bytesOf(...values: readonly number[]): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-describe("a number that is written and read", () => {
-  test("it is the number that it was, and the next one begins behind it", () => {
+describe("a varint", () => {
+  test("is read as it was written, up to the beginning of the next one", () => {
     const anyNumber = fc.oneof(
       fc.nat(),
       fc.maxSafeNat(),
@@ -35,14 +35,14 @@ describe("a number that is written and read", () => {
     [2 ** 31, [0x80, 0x80, 0x80, 0x80, 8]],
     [2 ** 32 + 1, [0x81, 0x80, 0x80, 0x80, 0x10]],
     [2 ** 53 - 1, [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xf]],
-  ])("it is written as it always was: %d", (value, bytes) => {
+  ])("is written in the stored format: %d", (value, bytes) => {
     expect([...bytesOf(value)]).toEqual(bytes);
     expect(readVarint(Uint8Array.from(bytes), { position: 0 })).toBe(value);
   });
 });
 
-describe("a number that was damaged", () => {
-  test("it is told when it is cut", () => {
+describe("a damaged varint", () => {
+  test("is refused if it is cut off", () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), fc.nat(), (value, cut) => {
         const bytes = bytesOf(value);
@@ -52,13 +52,13 @@ describe("a number that was damaged", () => {
     );
   });
 
-  test("it is told when it has no end", () => {
+  test("is refused if it has no end", () => {
     expect(() => readVarint(new Uint8Array(100).fill(0xff), { position: 0 })).toThrow(DamagedBytes);
     expect(() => readVarint(new Uint8Array(), { position: 0 })).toThrow(DamagedBytes);
     expect(() => readVarint(bytesOf(1), { position: 7 })).toThrow(DamagedBytes);
   });
 
-  test("it is a number or told, whatever the bytes are", () => {
+  test("is read as a number or refused, whatever its bytes", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 12 }), (bytes) => {
         const at = { position: 0 };

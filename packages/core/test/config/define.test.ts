@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { createStorage } from "../../src/checkpoints/storage.ts";
 import { createProvider, defineConfig, type Provider, parseConfig } from "../../src/config/define.ts";
 import { CheckpointError, invalidArgument } from "../../src/contract/errors.ts";
+import { createStorage } from "../../src/create-storage.ts";
 import { scriptedDialect } from "../scripted-dialect.ts";
 
 const CANARY = "hunter2-canary";
@@ -16,39 +16,39 @@ function refusal(value: unknown): string {
     expect((error as Error).message).not.toContain(CANARY);
     return (error as Error).message.replace(/^read config: /, "");
   }
-  return "(it was taken)";
+  return "(accepted)";
 }
 
 describe("a config", () => {
-  test("it is what was given, where it is defined", () => {
+  test("is returned unchanged by defineConfig", () => {
     const given = { checkpoint: { providers: { main, backup: { type: "own" }, archive: { type: "own" } } } };
     expect(defineConfig(given)).toBe(given);
   });
 
-  test("it names its providers in order, each with its place, its type and its options", () => {
+  test("has its providers in order, each with its path, type and options", () => {
     const factory = () => createStorage(scriptedDialect());
     const given = config({ main, backup: { type: factory, a: 1 }, "off-site_2": { type: "own" } });
     expect(parseConfig("read config", given).providers).toEqual([
       { name: "main", field: "checkpoint.providers.main", type: "own", options: main },
-      // A factory is called as its own user would call it: the type is itself.
+      // A factory gets no type: it is the type itself.
       { name: "backup", field: "checkpoint.providers.backup", type: factory, options: { a: 1 } },
       { name: "off-site_2", field: "checkpoint.providers.off-site_2", type: "own", options: { type: "own" } },
     ]);
   });
 
-  test("it may have a provider only under a condition", () => {
+  test("may have a provider that is undefined", () => {
     const { providers } = parseConfig("read config", config({ main, backup: undefined }));
     expect(providers.map(({ name }) => name)).toEqual(["main"]);
   });
 
-  test("it does not hand out the config's own objects", () => {
+  test("has options that later changes of the given object do not reach", () => {
     const given = { ...main };
     const [provider] = parseConfig("read config", config({ main: given })).providers;
     given.type = "other";
     expect(provider?.options).toEqual(main);
   });
 
-  test("it says what is done with main and backup, and what it leaves out has its default", () => {
+  test("has the replication options, with defaults for absent ones", () => {
     expect(parseConfig("read config", config({ main })).policy).toEqual({
       replication: "async",
       failover: "automatic",
@@ -84,7 +84,7 @@ describe("a config", () => {
     [{ tombstoneRetentionMs: -1 }, "checkpoint.tombstoneRetentionMs to be a whole number from 0 to "],
     [{ tombstoneRetentionMs: 1.5 }, "checkpoint.tombstoneRetentionMs to be a whole number from 0 to "],
     [{ tombstoneRetentionMs: "30d" }, "checkpoint.tombstoneRetentionMs to be a whole number from 0 to "],
-  ])("it is refused by the name of what it says wrong of main and backup: %#", (policy, message) => {
+  ])("is refused with the name of a wrong replication option: %#", (policy, message) => {
     expect(refusal({ checkpoint: { providers: { main }, ...policy } })).toContain(`expected ${message}`);
   });
 
@@ -134,11 +134,11 @@ describe("a config", () => {
       config(JSON.parse(`{ "main": { "type": "own" }, "__proto__": { "type": "own" } }`)),
       "expected each name in checkpoint.providers",
     ],
-  ])("it is refused by the field, the expectation and the kind of what came: %#", (value, message) => {
+  ])("is refused with the field, the expectation and the type of the value: %#", (value, message) => {
     expect(refusal(value)).toContain(message);
   });
 
-  test("it is refused without what it says itself, when reading it throws", () => {
+  test("is refused without the error's message if reading it throws", () => {
     const throwing = {
       get checkpoint(): never {
         throw new RangeError(CANARY);
@@ -148,7 +148,7 @@ describe("a config", () => {
   });
 });
 
-describe("a factory's complaint about its options", () => {
+describe("an error of a factory", () => {
   const provider: Provider = {
     name: "backup",
     field: "checkpoint.providers.backup",
@@ -163,14 +163,14 @@ describe("a factory's complaint about its options", () => {
       expect(error).toMatchObject({ name: "CheckpointError", code: "INVALID_CONFIG" });
       return error as CheckpointError;
     }
-    return expect.unreachable("it was taken");
+    return expect.unreachable("the provider was created");
   }
 
   const throwing = (error: unknown) => () => {
     throw error;
   };
 
-  test("it is none where they are right: the factory gets them all", () => {
+  test("does not occur with right options, all of which the factory gets", () => {
     let given: unknown;
     createProvider(
       "read config",
@@ -198,11 +198,11 @@ describe("a factory's complaint about its options", () => {
       new CheckpointError("INVALID_ARGUMENT", "expected optionsOfAll to be 1"),
       "checkpoint.providers.backup: expected optionsOfAll to be 1",
     ],
-  ])("it is told by the field of the config: %#", (error, message) => {
+  ])("has option names replaced by config paths: %#", (error, message) => {
     expect(refusalOf(throwing(error)).message).toBe(`read config /app/x.mjs: ${message}`);
   });
 
-  test("it is told without its words where it is any other error", () => {
+  test("is reported without its message if it is no CheckpointError", () => {
     const error = refusalOf(throwing(new TypeError(CANARY)));
     expect(error.message).toBe(
       "read config /app/x.mjs: checkpoint.providers.backup: its factory threw an error of class TypeError",
@@ -215,7 +215,7 @@ describe("a factory's complaint about its options", () => {
     [undefined, "undefined"],
     [{}, "an object"],
     [Promise.resolve(), "a promise (opening is the first call's, not the factory's)"],
-  ])("it is ours where no storage came back: %#", (returned, kind) => {
+  ])("is thrown if it returned no storage: %#", (returned, kind) => {
     expect(refusalOf(() => returned).message).toMatch(/call storage factory: expected it to return a storage, got /);
     expect(refusalOf(() => returned).message).toContain(kind);
   });

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { createStorage } from "../../src/checkpoints/storage.ts";
 import { createRegistry } from "../../src/config/registry.ts";
+import { createStorage } from "../../src/create-storage.ts";
 import { scriptedDialect } from "../scripted-dialect.ts";
 
 const factory = () => createStorage(scriptedDialect());
 
 describe("a registry", () => {
-  test("it gives back what was registered, by type, in that order", () => {
+  test("returns the registered factories by type, and the types in order", () => {
     const registry = createRegistry();
     expect([registry.types(), registry.get("own")]).toEqual([[], undefined]);
     registry.register("own", factory);
@@ -15,12 +15,12 @@ describe("a registry", () => {
     expect(registry.types()).toEqual(["own", "another-1"]);
   });
 
-  test("it shares nothing with another registry", () => {
+  test("shares nothing with another registry", () => {
     createRegistry().register("own", factory);
     expect(createRegistry().types()).toEqual([]);
   });
 
-  test("it refuses a type that is taken, even by the same factory", () => {
+  test("refuses a type that is taken, even by the same factory", () => {
     const registry = createRegistry();
     registry.register("own", factory);
     expect(() => registry.register("own", factory)).toThrow(
@@ -32,7 +32,7 @@ describe("a registry", () => {
   });
 
   test.each(["", "Own", "-own", "1own", "own_2", "own/../x", "@own/x", "own ", "x".repeat(65), "__proto__", 7, null])(
-    "it refuses a type that is no name: %j",
+    "refuses a type that is no name: %j",
     (type) => {
       const registry = createRegistry();
       expect(() => registry.register(type as string, factory)).toThrow(
@@ -42,13 +42,13 @@ describe("a registry", () => {
     },
   );
 
-  test("it refuses a factory that is no function", () => {
+  test("refuses a factory that is no function", () => {
     expect(() => createRegistry().register("own", {} as never)).toThrow(
       "expected factory to be a function, got an object",
     );
   });
 
-  test("it takes the names of what every object has for types like others", () => {
+  test("does not have the members of every object as types", () => {
     expect(createRegistry().get("constructor")).toBeUndefined();
   });
 });

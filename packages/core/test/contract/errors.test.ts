@@ -1,8 +1,12 @@
+import { readFileSync } from "node:fs";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import {
   CheckpointError,
+  type CheckpointErrorCode,
+  codeOf,
   DriverError,
+  factsOf,
   invalidArgument,
   describe as kindOf,
   rootCause,
@@ -11,8 +15,34 @@ import {
 
 const CANARY = "hunter2-canary";
 
+/** All codes: a missing or unknown one does not compile. */
+const CODES = Object.keys({
+  INVALID_ARGUMENT: true,
+  INVALID_CONFIG: true,
+  UNSUPPORTED_VALUE: true,
+  STATE_TOO_LARGE: true,
+  CONFLICT: true,
+  NOT_FOUND: true,
+  CORRUPT_CHECKPOINT: true,
+  UNSUPPORTED_FORMAT: true,
+  ENCRYPTION_MISMATCH: true,
+  SCHEMA_OUTDATED: true,
+  SCHEMA_TOO_NEW: true,
+  SCHEMA_MISMATCH: true,
+  UNAVAILABLE: true,
+  STALE: true,
+  TIMEOUT: true,
+  CONTENTION: true,
+  READ_ONLY: true,
+  STORAGE_FULL: true,
+  ACCESS_DENIED: true,
+  ABORTED: true,
+  CLOSED: true,
+  DATABASE_ERROR: true,
+} satisfies Record<CheckpointErrorCode, true>);
+
 describe("a CheckpointError", () => {
-  test("it is known by its brand, whichever copy of the class made it", () => {
+  test("is recognised by its mark, whichever copy of the class made it", () => {
     class OtherCopy extends Error {
       readonly code = "CONFLICT";
       constructor() {
@@ -27,29 +57,43 @@ describe("a CheckpointError", () => {
     }
   });
 
-  test("it has a cause and statements only if they were given", () => {
+  test("has a cause and statements only if they were given", () => {
     const bare = new CheckpointError("CLOSED", "x");
     expect([Object.hasOwn(bare, "cause"), Object.hasOwn(bare, "sql")]).toEqual([false, false]);
     const full = new CheckpointError("SCHEMA_OUTDATED", "x", { cause: 1, sql: ["CREATE"] });
     expect([full.cause, full.sql]).toEqual([1, ["CREATE"]]);
   });
+});
 
-  test.each([
-    ["UNAVAILABLE", true],
-    ["TIMEOUT", true],
-    ["CONTENTION", true],
-    ["READ_ONLY", true],
-    ["STORAGE_FULL", true],
-    ["CONFLICT", false],
-    ["ACCESS_DENIED", false],
-    ["ABORTED", false],
-    ["CLOSED", false],
-    ["DATABASE_ERROR", false],
-    ["INVALID_CONFIG", false],
-  ] as const)("it is retryable as its code says: %s %s", (code, retryable) => {
-    expect(new CheckpointError(code, "x").retryable).toBe(retryable);
+describe("the error codes", () => {
+  /** Rows of the error table of the README: code, retryable. */
+  const documented = readErrorTable();
+
+  test("are all in the README, and no other is", () => {
+    expect(documented.map(([code]) => code).sort()).toEqual([...CODES].sort());
+  });
+
+  test.each(documented)("are retryable as the README says: %s %s", (code, retryable) => {
+    const error = new CheckpointError(code as CheckpointErrorCode, "x");
+    expect(error.retryable).toBe({ yes: true, no: false }[retryable]);
+  });
+
+  test("have no facts for an error that is not ours", () => {
+    const foreign = Object.assign(new Error("x"), { code: "TIMEOUT" });
+    expect([factsOf(foreign), codeOf(foreign)]).toEqual([null, "DATABASE_ERROR"]);
+    expect(codeOf(new CheckpointError("STALE", "x"))).toBe("STALE");
   });
 });
+
+function readErrorTable(): [code: string, retryable: string][] {
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const [, section = ""] = readme.split(/^## Errors$/m);
+  const [table = ""] = section.split(/^## /m);
+  return [...table.matchAll(/^\| `([A-Z_]+)` \|.*\| (\w+) \|$/gm)].map(([, code, retryable]) => [
+    code as string,
+    retryable as string,
+  ]);
+}
 
 describe("a driver's error without values", () => {
   function driverError(members: object = {}): Error {
@@ -65,7 +109,7 @@ describe("a driver's error without values", () => {
   const shown = (error: unknown) =>
     inspect(error, { showHidden: true, depth: 20, getters: true }) + JSON.stringify(error);
 
-  test("it keeps the codes, and nothing that may hold a value", () => {
+  test("keeps the codes, and nothing that may hold a value", () => {
     const clean = withoutValues(
       driverError({ code: "ER_DUP_ENTRY", errno: 1062, syscall: "connect", address: CANARY }),
     );
@@ -84,20 +128,20 @@ describe("a driver's error without values", () => {
     ["a code that is an object", { code: { text: CANARY } }],
     ["an errno that is text", { errno: CANARY }],
     ["a syscall with other characters", { syscall: `connect ${CANARY}` }],
-  ])("it keeps no code that is none: %s", (_name, members) => {
+  ])("keeps no code of another form: %s", (_name, members) => {
     const clean = withoutValues(driverError(members));
     expect(clean).toBeInstanceOf(DriverError);
     expect(clean.message).toBe("the driver gave no code");
     expect(shown(clean)).not.toContain(CANARY);
   });
 
-  test("it keeps the frames of the stack, so that the place is known", () => {
+  test("keeps the frames of the stack", () => {
     const clean = withoutValues(driverError());
     expect(clean.stack).toMatch(/^DriverError: the driver gave no code\n {4}at /);
     expect(clean.stack).toContain("errors.test.ts");
   });
 
-  test("it is of the innermost cause, which has the code", () => {
+  test("is made of the innermost cause, which has the code", () => {
     const inner = driverError({ code: "23505" });
     const wrapped = new Error(`Failed query: ${CANARY}`, { cause: new Error(CANARY, { cause: inner }) });
     expect(rootCause(wrapped)).toBe(inner);
@@ -105,7 +149,7 @@ describe("a driver's error without values", () => {
     expect(shown(withoutValues(wrapped))).not.toContain(CANARY);
   });
 
-  test("it is made of anything that can be thrown", () => {
+  test("is made of any thrown value", () => {
     const loop: { cause?: unknown } = {};
     loop.cause = loop;
     for (const thrown of [null, undefined, CANARY, 7, {}, loop, { stack: 1, message: 2 }, () => CANARY]) {
@@ -115,7 +159,7 @@ describe("a driver's error without values", () => {
   });
 });
 
-describe("a message about a wrong argument", () => {
+describe("the error for a wrong argument", () => {
   test.each<[unknown, string]>([
     [CANARY, `a string of ${CANARY.length} characters`],
     ["", "an empty string"],
@@ -130,7 +174,7 @@ describe("a message about a wrong argument", () => {
     [Symbol(CANARY), "a symbol"],
     [1n, "a bigint"],
     [true, "a boolean"],
-  ])("it tells the kind of what came, never what: %#", (value, kind) => {
+  ])("shows the type of the value, never the value: %#", (value, kind) => {
     expect(kindOf(value)).toBe(kind);
     const error = invalidArgument("query.limit", "a whole number", value);
     expect([error.code, error.message]).toEqual([

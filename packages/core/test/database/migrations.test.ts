@@ -31,35 +31,35 @@ const errorOf = (call: () => unknown): CheckpointError | null => {
   }
 };
 
-describe("the migrations that a database lacks", () => {
-  test("it is all of them in an empty one, and none in one that is up to date", () => {
+describe("the missing migrations of a database", () => {
+  test("are all if it is empty, and none if it is up to date", () => {
     expect(missingMigrations([first, second], [])).toEqual([first, second]);
     expect(missingMigrations([first, second], [applied(second), applied(first)])).toEqual([]);
   });
 
-  test("it is one in the middle too: sets are compared, not the highest", () => {
+  test("include one in the middle, since sets are compared", () => {
     expect(missingMigrations([first, second, third], [applied(first), applied(third)])).toEqual([second]);
   });
 
-  test("it passes over a newer package's, as long as that lets this one work", () => {
+  test("accept one of a newer package that this package can work with", () => {
     const additive = { name: "0002_more", digest: "?", minimumReader: 2 };
     expect(missingMigrations([first, second], [applied(first), additive])).toEqual([second]);
   });
 
-  test("it is refused where a newer package's needs a newer reader", () => {
+  test("are refused if one of a newer package needs a newer reader", () => {
     const error = errorOf(() => missingMigrations([first, second], [applied(first), applied(second), applied(third)]));
     expect(error).toMatchObject({ code: "SCHEMA_TOO_NEW", retryable: false });
     expect(error?.message).toContain(
-      "its migration 0002_third needs a package of schema version 3 or later, and this one has 2",
+      "its migration 0002_third needs a package with schema version 3 or later, this one has 2",
     );
   });
 
-  test("it is refused where one of the same name did something else", () => {
+  test("are refused if an applied one of the same name has other statements", () => {
     const error = errorOf(() => missingMigrations([first], [{ ...applied(first), digest: migrationDigest(second) }]));
     expect(error).toMatchObject({ code: "SCHEMA_MISMATCH", message: expect.stringContaining("0000_first") });
   });
 
-  test("it is named by what is done, statement by statement", () => {
+  test("are compared by a digest of their statements", () => {
     const joined = { ...first, statements: [first.statements.join("")] };
     expect(migrationDigest(joined)).not.toBe(migrationDigest(first));
     expect(migrationDigest({ ...first, name: "other", minimumReader: 9 })).toBe(migrationDigest(first));
@@ -67,14 +67,14 @@ describe("the migrations that a database lacks", () => {
   });
 });
 
-describe("a schema that cannot be used", () => {
-  test("it is told with what is missing, and the statements to run", () => {
+describe("the error for a schema", () => {
+  test("that is outdated has the missing migrations and the statements to run", () => {
     const error = schemaOutdated([first, second], ["CREATE 1", "CREATE 2"]);
     expect(error).toMatchObject({ code: "SCHEMA_OUTDATED", retryable: false, sql: ["CREATE 1", "CREATE 2"] });
     expect(error.message).toContain("its schema lacks 0000_first, 0001_second");
   });
 
-  test("it is told by the table that is not ours, and what to do", () => {
+  test("that is not ours names the table and says what to do", () => {
     expect(foreignTable("agent_checkpoints")).toMatchObject({
       code: "SCHEMA_MISMATCH",
       message: expect.stringMatching(/agent_checkpoints .*tablePrefix$/),

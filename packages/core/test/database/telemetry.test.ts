@@ -14,18 +14,17 @@ import {
   SimpleSpanProcessor,
 } from "@opentelemetry/sdk-trace-base";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Dialect } from "../../src/checkpoints/dialect.ts";
-import { createStorage } from "../../src/checkpoints/storage.ts";
-import type { NamedAgentCheckpoint } from "../../src/contract/checkpoints.ts";
+import { createStorage, resolveStorageOptions } from "../../src/create-storage.ts";
 import { recordBacklog, recordReplicated } from "../../src/database/telemetry.ts";
-import { failing, ScriptedError, scriptedDialect } from "../scripted-dialect.ts";
+import { failing, type Script, ScriptedError, scriptedDialect } from "../scripted-dialect.ts";
+import { checkpoint } from "../scripted-storage.ts";
 
 let spans: InMemorySpanExporter;
 let numbers: InMemoryMetricExporter;
 let meters: MeterProvider;
 let tracers: BasicTracerProvider;
 
-/** The current span, as an SDK for Node keeps it. */
+/** Makes a context manager that keeps the current span as an SDK for Node does. */
 function contextManager(): ContextManager {
   const current = new AsyncLocalStorage<Context>();
   const manager: ContextManager = {
@@ -56,17 +55,10 @@ afterEach(async () => {
   for (const api of [trace, metrics, context]) api.disable();
 });
 
-const checkpoint = (members: Partial<NamedAgentCheckpoint> = {}): NamedAgentCheckpoint => ({
-  agentId: "agent",
-  name: "turn",
-  state: { a: 1 },
-  createdAt: 7,
-  ...members,
-});
-
-function open(script: Partial<Dialect> = {}, options: Parameters<typeof createStorage>[1] = {}) {
+function open(script: Script = {}, options: Parameters<typeof resolveStorageOptions>[0] = {}) {
   const dialect = scriptedDialect({ system: "other_sql", collection: "agent_checkpoints", ...script });
-  return createStorage(dialect, { retry: { maxRetries: 1, baseDelayMs: 1, jitterMaxMs: 0 }, ...options });
+  const retry = { maxRetries: 1, baseDelayMs: 1, jitterMaxMs: 0 };
+  return createStorage(dialect, resolveStorageOptions({ retry, ...options }));
 }
 
 const COMMON = { "db.system.name": "other_sql", "waymark.provider": "main" };
@@ -84,7 +76,7 @@ const points = (metric: MetricData | undefined) =>
 const last = (): ReadableSpan => spans.getFinishedSpans().at(-1) as ReadableSpan;
 
 describe("a span", () => {
-  test("it says what was done where, and how large the state was", async () => {
+  test("has the operation, the database and the size of the state", async () => {
     await using storage = open();
     await storage.storeCheckpoint(checkpoint());
     expect(last()).toMatchObject({
@@ -95,7 +87,7 @@ describe("a span", () => {
     });
   });
 
-  test("it says why a call failed, in codes", async () => {
+  test("has the codes of a failure", async () => {
     const error = Object.assign(new ScriptedError("full"), { code: "53100" });
     await using storage = open({ commit: () => Promise.reject(error) });
     await expect(storage.storeCheckpoint(checkpoint())).rejects.toThrow();
@@ -104,7 +96,7 @@ describe("a span", () => {
   });
 
   test.each([{ code: "ECONNREFUSED" }, { code: "EHOSTUNREACH", syscall: "connect" }])(
-    "it takes no code of Node's for one of the database: %j",
+    "does not report a code of Node as one of the database: %j",
     async (members) => {
       const error = Object.assign(new ScriptedError("other"), members);
       await using storage = open({ list: () => Promise.reject(error) });
@@ -113,13 +105,13 @@ describe("a span", () => {
     },
   );
 
-  test("it says how often the call was made again", async () => {
+  test("has the number of retries", async () => {
     await using storage = open({ list: failing(1, "connection", async () => []) });
     await storage.listCheckpoints();
     expect(last()).toMatchObject({ status: { code: 0 }, attributes: { "waymark.retries": 1 } });
   });
 
-  test("it is the parent of what the driver tells, and the child of what the caller does", async () => {
+  test("is the parent of the driver's spans, and the child of the caller's", async () => {
     const tracer = trace.getTracer("test");
     await using storage = open({
       list: async () => {
@@ -143,7 +135,7 @@ describe("a span", () => {
     expect(ours?.parentSpanContext?.spanId).toBe(caller?.spanContext().spanId);
   });
 
-  test("it has the dialect's own name where that says no other, and no table", async () => {
+  test("has the dialect's name as system by default, and no table", async () => {
     await using storage = createStorage(scriptedDialect());
     await storage.stats();
     expect(last()).toMatchObject({ name: "count checkpoints", attributes: { "db.system.name": "scripted" } });
@@ -151,7 +143,7 @@ describe("a span", () => {
 });
 
 describe("a metric", () => {
-  test("it counts how long calls take, in the buckets of the conventions", async () => {
+  test("counts the durations of calls, in the buckets of the conventions", async () => {
     await using storage = open();
     await storage.storeCheckpoint(checkpoint());
     await storage.storeCheckpoint(checkpoint());
@@ -165,7 +157,7 @@ describe("a metric", () => {
     ]);
   });
 
-  test("it shows a failure that a retry has cured, which no result shows", async () => {
+  test("counts a failure that a retry has cured", async () => {
     await using storage = open({ list: failing(1, "serialization", async () => []) });
     await storage.listCheckpoints();
     const all = await exported();
@@ -175,7 +167,7 @@ describe("a metric", () => {
     expect(points(all.get("db.client.operation.duration"))[0]?.attributes).not.toHaveProperty("error.type");
   });
 
-  test("it shows the circuit, also before anything has happened to it", async () => {
+  test("has the state of the circuit, even before it has changed", async () => {
     let reachable = false;
     await using storage = open(
       {
@@ -199,7 +191,7 @@ describe("a metric", () => {
     ]);
   });
 
-  test("it shows what is replicated, and what is not yet", async () => {
+  test("has the replicated rows, and the backlog", async () => {
     recordReplicated("main", "backup", 3, 100);
     recordReplicated("main", "backup", 2, 50);
     recordBacklog("main", { rows: 7, bytes: 900, ageMs: 1_500 });
@@ -215,7 +207,7 @@ describe("a metric", () => {
 });
 
 describe("an SDK", () => {
-  test("it may come after the storage, and be another one later", async () => {
+  test("may be registered after the storage was made, and replaced later", async () => {
     for (const api of [trace, metrics]) api.disable();
     await using storage = open();
     await storage.storeCheckpoint(checkpoint());
@@ -230,9 +222,9 @@ describe("an SDK", () => {
     }
   });
 
-  test("it does not make calls fail when it fails itself", async () => {
+  test("does not make calls fail if it fails itself", async () => {
     const broken = vi.fn(() => {
-      throw new TypeError("the exporter's own affair");
+      throw new TypeError("broken exporter");
     });
     for (const api of [trace, metrics]) api.disable();
     trace.setGlobalTracerProvider({ getTracer: broken });
@@ -254,12 +246,17 @@ test("no span and no metric shows a state, an id, a name, a label or a password"
     });
   let broken = false;
   const dialect = scriptedDialect();
-  const breakable: Dialect = {
-    ...dialect,
-    commit: (change, signal) => (broken ? Promise.reject(quoting("connection")) : dialect.commit(change, signal)),
-    list: (query, signal) => (broken ? Promise.reject(quoting("other")) : dialect.list(query, signal)),
-  };
-  await using storage = createStorage(breakable, { retry: { maxRetries: 0 }, circuit: { failureThreshold: 1 } });
+  const breakable = scriptedDialect(
+    {
+      commit: (change, signal) => (broken ? Promise.reject(quoting("connection")) : dialect.commit(change, signal)),
+      list: (query, signal) => (broken ? Promise.reject(quoting("other")) : dialect.list(query, signal)),
+    },
+    dialect,
+  );
+  await using storage = createStorage(
+    breakable,
+    resolveStorageOptions({ retry: { maxRetries: 0 }, circuit: { failureThreshold: 1 } }),
+  );
   const canary = checkpoint({
     agentId: CANARY,
     namespace: CANARY,
@@ -277,14 +274,14 @@ test("no span and no metric shows a state, an id, a name, a label or a password"
   await storage.listCheckpoints({ agentId: CANARY }).catch(() => {});
   await storage.storeCheckpoint(canary).catch(() => {});
   await storage.storeCheckpoint(canary).catch(() => {});
-  const told = spans.getFinishedSpans().map(({ name, attributes, events, status, links }) => ({
+  const finished = spans.getFinishedSpans().map(({ name, attributes, events, status, links }) => ({
     name,
     attributes,
     events,
     status,
     links,
   }));
-  const all = JSON.stringify([told, [...(await exported()).values()]]);
+  const all = JSON.stringify([finished, [...(await exported()).values()]]);
   expect(all).toContain("UNAVAILABLE");
   expect(all).not.toContain(CANARY);
   for (const id of ids) expect(all).not.toContain(id);

@@ -1,3 +1,5 @@
+import type { Schema } from "@waymark/core/kit";
+import { getTableColumns, getTableName } from "drizzle-orm";
 import {
   type AnyMySqlColumn,
   customType,
@@ -19,7 +21,7 @@ const uuid = customType<{ data: string; driverData: Buffer }>({
   },
 });
 
-/** Text as its UTF-8: every collation takes some different texts for the same, if only in their trailing spaces. */
+/** Text as its UTF-8 bytes. Every collation takes some different texts for the same, if only by their trailing spaces. */
 const text = customType<{ data: string; driverData: Buffer; config: { type: string }; configRequired: true }>({
   dataType: ({ type }) => type,
   toDriver: (value) => Buffer.from(value, "utf8"),
@@ -31,13 +33,13 @@ const bytes = customType<{ data: Uint8Array; driverData: Buffer; config: { type:
   toDriver: (value) => Buffer.from(value.buffer, value.byteOffset, value.byteLength),
 });
 
-/** A whole number up to 2^53; a pool of the user's own may be set to hand out strings. */
+/** A whole number up to 2^53. A pool that a user hands in may be set to return strings. */
 const count = customType<{ data: number; driverData: number | string }>({
   dataType: () => "bigint",
   fromDriver: Number,
 });
 
-export function checkpointsTable(tablePrefix: string) {
+function checkpointsTable(tablePrefix: string) {
   const name = `${tablePrefix}agent_checkpoints`;
   return mysqlTable(
     name,
@@ -65,7 +67,7 @@ type Columns = Record<"id" | "agentId" | "namespace" | "afterId" | "baseId" | "p
 
 function constraints(name: string, table: Columns) {
   return [
-    // One column on purpose: see ARCHITECTURE.md, "Safety by foreign key".
+    // One column on purpose: see docs/internals/chains.md, "Safety by foreign key".
     foreignKey({ name: `${name}_base_fk`, columns: [table.baseId], foreignColumns: [table.id] }),
     index(`${name}_by_agent`).on(table.agentId, table.id),
     index(`${name}_by_namespace`).on(table.agentId, table.namespace, table.id),
@@ -77,8 +79,8 @@ function constraints(name: string, table: Columns) {
 
 export type CheckpointsTable = ReturnType<typeof checkpointsTable>;
 
-/** What belongs to a checkpoint and is in no state yet; it goes with its checkpoint. */
-export function writesTable(checkpoints: CheckpointsTable, tablePrefix: string) {
+/** Task writes. They are removed with their checkpoint. */
+function writesTable(checkpoints: CheckpointsTable, tablePrefix: string) {
   const name = `${tablePrefix}agent_checkpoint_writes`;
   return mysqlTable(
     name,
@@ -113,6 +115,28 @@ function writeConstraints(name: string, table: WriteColumns, checkpoints: Checkp
 
 export type WritesTable = ReturnType<typeof writesTable>;
 
+/** The tables of checkpoints. */
+export interface Tables {
+  readonly checkpoints: CheckpointsTable;
+  readonly writes: WritesTable;
+}
+
+export function checkpointTables(tablePrefix: string): Tables {
+  const checkpoints = checkpointsTable(tablePrefix);
+  return { checkpoints, writes: writesTable(checkpoints, tablePrefix) };
+}
+
+const { checkpoints, writes } = checkpointTables("");
+
 /** For drizzle-kit, which generates the migrations from them. */
-export const agentCheckpoints = checkpointsTable("");
-export const agentCheckpointWrites = writesTable(agentCheckpoints, "");
+export { checkpoints as agentCheckpoints, writes as agentCheckpointWrites };
+
+/** The schema of checkpoints, without its migrations, which are generated from it. */
+export const SCHEMA: Omit<Schema, "migrations"> = {
+  history: "waymark_migrations",
+  stem: "agent_checkpoint",
+  tables: [checkpoints, writes].map((table) => ({
+    name: getTableName(table),
+    columns: Object.values(getTableColumns(table)).map(({ name }) => name),
+  })),
+};

@@ -1,4 +1,5 @@
-import { sql } from "drizzle-orm";
+import type { Schema } from "@waymark/core/kit";
+import { getTableColumns, getTableName, sql } from "drizzle-orm";
 import {
   type AnyPgColumn,
   bigint,
@@ -24,7 +25,7 @@ function tablesIn(schema: string | null): PgTableFn<string> {
   return (schema === null ? pgTable : new PgSchema(schema).table) as PgTableFn<string>;
 }
 
-export function checkpointsTable(tablePrefix: string, schema: string | null) {
+function checkpointsTable(tablePrefix: string, schema: string | null) {
   const name = `${tablePrefix}agent_checkpoints`;
   return tablesIn(schema)(
     name,
@@ -52,7 +53,7 @@ type Columns = Record<"id" | "agentId" | "namespace" | "afterId" | "baseId" | "p
 
 function constraints(name: string, table: Columns) {
   return [
-    // One column on purpose: see ARCHITECTURE.md, "Safety by foreign key".
+    // One column on purpose: see docs/internals/chains.md, "Safety by foreign key".
     foreignKey({ name: `${name}_base_fk`, columns: [table.baseId], foreignColumns: [table.id] }),
     index(`${name}_by_agent`).on(table.agentId, table.id),
     index(`${name}_by_namespace`).on(table.agentId, table.namespace, table.id),
@@ -64,8 +65,8 @@ function constraints(name: string, table: Columns) {
 
 export type CheckpointsTable = ReturnType<typeof checkpointsTable>;
 
-/** What belongs to a checkpoint and is in no state yet; it goes with its checkpoint. */
-export function writesTable(checkpoints: CheckpointsTable, tablePrefix: string, schema: string | null) {
+/** Task writes. They are removed with their checkpoint. */
+function writesTable(checkpoints: CheckpointsTable, tablePrefix: string, schema: string | null) {
   const name = `${tablePrefix}agent_checkpoint_writes`;
   return tablesIn(schema)(
     name,
@@ -100,6 +101,29 @@ function writeConstraints(name: string, table: WriteColumns, checkpoints: Checkp
 
 export type WritesTable = ReturnType<typeof writesTable>;
 
+/** The tables of checkpoints. */
+export interface Tables {
+  readonly checkpoints: CheckpointsTable;
+  readonly writes: WritesTable;
+}
+
+/** @param schema the PostgreSQL schema that they are in; `null`: whatever the search path says, for migrations */
+export function checkpointTables(tablePrefix: string, schema: string | null): Tables {
+  const checkpoints = checkpointsTable(tablePrefix, schema);
+  return { checkpoints, writes: writesTable(checkpoints, tablePrefix, schema) };
+}
+
+const { checkpoints, writes } = checkpointTables("", null);
+
 /** For drizzle-kit, which generates the migrations from them. */
-export const agentCheckpoints = checkpointsTable("", null);
-export const agentCheckpointWrites = writesTable(agentCheckpoints, "", null);
+export { checkpoints as agentCheckpoints, writes as agentCheckpointWrites };
+
+/** The schema of checkpoints, without its migrations, which are generated from it. */
+export const SCHEMA: Omit<Schema, "migrations"> = {
+  history: "waymark_migrations",
+  stem: "agent_checkpoint",
+  tables: [checkpoints, writes].map((table) => ({
+    name: getTableName(table),
+    columns: Object.values(getTableColumns(table)).map(({ name }) => name),
+  })),
+};

@@ -1,64 +1,74 @@
 import { CheckpointError } from "@waymark/core";
-import { type Dialect, NIL_ID, Opening } from "@waymark/core/kit";
-import { connect } from "../connection.ts";
-import { classify } from "../errors.ts";
-import { drizzleOn, reclaim } from "../handle.ts";
-import { migrateSchema } from "../migrate.ts";
+import {
+  type Dialect,
+  forwardThrough,
+  Once,
+  OUTBOX_READS,
+  type OutboxChange,
+  READS,
+  type Schema,
+  type SharedUse,
+} from "@waymark/core/kit";
+import { createDatabase } from "../database.ts";
+import { drizzleOn, type Handle, vacuum } from "../handle.ts";
 import type { ResolvedOptions } from "../options.ts";
-import { checkpointsTable, writesTable } from "./schema.ts";
-import { createStatements } from "./statements.ts";
+import { CheckpointCommit } from "./commit.ts";
+import { migrations } from "./migrations.ts";
+import { CheckpointOutbox } from "./outbox.ts";
+import { CheckpointReads } from "./reads.ts";
+import { checkpointTables, SCHEMA } from "./schema.ts";
 
-/** The driver refuses a value or row above SQLite's own limit of 10^9 bytes, and names it less clearly than we do. */
-const MAX_STATEMENT_BYTES = 900_000_000;
+const CHECKPOINTS: Schema = { ...SCHEMA, migrations };
 
-export function createSQLiteDialect(options: ResolvedOptions): Dialect {
-  const { tablePrefix, migrate } = options;
-  const connection = new Opening((signal) => connect(options, signal));
-  const opening = new Opening(async (signal) => {
-    const handle = await connection.get(signal);
-    if (migrate !== "off") migrateSchema(handle, tablePrefix, migrate === "auto" ? "apply" : "verify");
-    const table = checkpointsTable(tablePrefix);
-    return createStatements(drizzleOn(handle), table, writesTable(table, tablePrefix), NIL_ID);
-  });
+interface Statements {
+  readonly reads: CheckpointReads;
+  readonly outbox: CheckpointOutbox;
+  readonly commit: CheckpointCommit;
+}
+
+/** The checkpoints on a connection, as a dialect. */
+export function createCheckpointDialect(connection: SharedUse<Handle>, options: ResolvedOptions): Dialect {
+  const database = createDatabase(connection, CHECKPOINTS, options);
+  const tables = checkpointTables(options.tablePrefix);
+  const statements = new Once(async (signal) => createStatements(await connection.get(signal)));
+
+  function createStatements(handle: Handle): Statements {
+    const db = drizzleOn(handle);
+    const [reads, outbox] = [new CheckpointReads(db, tables), new CheckpointOutbox(db, tables)];
+    return { reads, outbox, commit: new CheckpointCommit(db, tables, reads, outbox) };
+  }
+
+  const onReads = async (signal: AbortSignal, work: (reads: CheckpointReads) => Promise<unknown>) =>
+    await work((await statements.get(signal)).reads);
+  const onOutbox = async (signal: AbortSignal, work: (outbox: CheckpointOutbox) => Promise<unknown>) =>
+    await work((await statements.get(signal)).outbox);
+
+  async function commit(change: OutboxChange, signal: AbortSignal): Promise<boolean> {
+    const { commit: statement } = await statements.get(signal);
+    // Ours never outlast a call. What was stored within the user's own transaction would go when that is rolled back.
+    if ((await connection.get(signal)).database.inTransaction) {
+      throw new CheckpointError("CONTENTION", "commit: options.database is within a transaction of its owner");
+    }
+    return statement.commit(change);
+  }
 
   return {
-    name: "sqlite",
-    collection: `${tablePrefix}agent_checkpoints`,
-    apiVersion: 1,
+    ...database,
     async open(signal) {
-      opening.forget(); // again, where its tables are gone
-      await opening.get(signal);
-      return { maxStatementBytes: MAX_STATEMENT_BYTES };
+      const opened = await database.open(signal);
+      statements.forget(); // again, if the tables were gone
+      await statements.get(signal);
+      return opened;
     },
-    migrate: async (mode, signal) => migrateSchema(await connection.get(signal), tablePrefix, mode),
-    async commit(change, signal) {
-      const statements = await opening.get(signal);
-      // Ours never outlast a call. What was stored within the user's own would go when that is rolled back.
-      if ((await connection.get(signal)).database.inTransaction) {
-        throw new CheckpointError("CONTENTION", "commit: options.database is within a transaction of its owner");
-      }
-      return statements.commit(change);
+    commit,
+    ...forwardThrough(onReads, READS),
+    async vacuum(signal) {
+      await statements.get(signal);
+      return vacuum(await connection.get(signal));
     },
-    readChain: async (id, signal) => (await opening.get(signal)).readChain(id),
-    list: async (query, signal) => (await opening.get(signal)).list(query),
-    readRows: async (ids, signal) => (await opening.get(signal)).readRows(ids),
-    readWrites: async (ids, signal) => (await opening.get(signal)).readWrites(ids),
-    writeKeys: async (range, signal) => (await opening.get(signal)).writeKeys(range),
-    pending: async (until, limit, signal) => (await opening.get(signal)).pending(until, limit),
-    backlog: async (signal) => (await opening.get(signal)).backlog(),
-    count: async (range, signal) => (await opening.get(signal)).count(range),
-    dependents: async (ids, signal) => (await opening.get(signal)).dependents(ids),
-    agents: async (after, limit, signal) => (await opening.get(signal)).agents(after, limit),
-    stats: async (agentId, signal) => (await opening.get(signal)).stats(agentId),
-    async reclaim(signal) {
-      await opening.get(signal);
-      return reclaim(await connection.get(signal));
-    },
-    ping: async (signal) => (await opening.get(signal)).ping(),
-    classify,
-    async close() {
-      const handle = await connection.current();
-      if (options.database === null) handle?.database.close();
+    outbox: {
+      commit,
+      ...forwardThrough(onOutbox, OUTBOX_READS),
     },
   };
 }

@@ -1,4 +1,5 @@
-import { sql } from "drizzle-orm";
+import type { Schema } from "@waymark/core/kit";
+import { getTableColumns, getTableName, sql } from "drizzle-orm";
 import {
   type AnySQLiteColumn,
   customType,
@@ -10,7 +11,7 @@ import {
   uniqueIndex,
 } from "drizzle-orm/sqlite-core";
 
-/** A UUID as its 16 bytes, which order as the UUID's text does. Kept in a prepared statement, so `null` passes too. */
+/** A UUID as its 16 bytes, which order as the UUID's text does. `null` passes too: prepared statements hand it in. */
 const uuid = customType<{ data: string; driverData: Buffer | null }>({
   dataType: () => "blob",
   toDriver: (id: string | null) => (id === null ? null : Buffer.from(id.replaceAll("-", ""), "hex")),
@@ -22,14 +23,14 @@ const uuid = customType<{ data: string; driverData: Buffer | null }>({
 
 const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => "blob" });
 
-/** A whole number up to 2^53; a handle of the user's own may be set to hand out bigints. */
+/** A whole number up to 2^53. A handle that a user hands in may be set to return bigints. */
 const count = customType<{ data: number; driverData: number | bigint }>({
   dataType: () => "integer",
   fromDriver: Number,
 });
 
-/** Text compares byte for byte: SQLite's default collation, BINARY. */
-export function checkpointsTable(tablePrefix: string) {
+/** Checkpoints. Text compares byte for byte: SQLite's default collation, BINARY. */
+function checkpointsTable(tablePrefix: string) {
   const name = `${tablePrefix}agent_checkpoints`;
   return sqliteTable(
     name,
@@ -58,7 +59,7 @@ type Columns = Record<"id" | "agentId" | "namespace" | "afterId" | "baseId" | "p
 
 function constraints(name: string, table: Columns) {
   return [
-    // One column on purpose: see ARCHITECTURE.md, "Safety by foreign key".
+    // One column on purpose: see docs/internals/chains.md, "Safety by foreign key".
     foreignKey({ name: `${name}_base_fk`, columns: [table.baseId], foreignColumns: [table.id] }),
     index(`${name}_by_agent`).on(table.agentId, table.id),
     index(`${name}_by_namespace`).on(table.agentId, table.namespace, table.id),
@@ -70,8 +71,8 @@ function constraints(name: string, table: Columns) {
 
 export type CheckpointsTable = ReturnType<typeof checkpointsTable>;
 
-/** What belongs to a checkpoint and is in no state yet; it goes with its checkpoint. */
-export function writesTable(checkpoints: CheckpointsTable, tablePrefix: string) {
+/** Task writes. They are removed with their checkpoint. */
+function writesTable(checkpoints: CheckpointsTable, tablePrefix: string) {
   const name = `${tablePrefix}agent_checkpoint_writes`;
   return sqliteTable(
     name,
@@ -106,6 +107,28 @@ function writeConstraints(name: string, table: WriteColumns, checkpoints: Checkp
 
 export type WritesTable = ReturnType<typeof writesTable>;
 
+/** The tables of checkpoints. */
+export interface Tables {
+  readonly checkpoints: CheckpointsTable;
+  readonly writes: WritesTable;
+}
+
+export function checkpointTables(tablePrefix: string): Tables {
+  const checkpoints = checkpointsTable(tablePrefix);
+  return { checkpoints, writes: writesTable(checkpoints, tablePrefix) };
+}
+
+const { checkpoints, writes } = checkpointTables("");
+
 /** For drizzle-kit, which generates the migrations from them. */
-export const agentCheckpoints = checkpointsTable("");
-export const agentCheckpointWrites = writesTable(agentCheckpoints, "");
+export { checkpoints as agentCheckpoints, writes as agentCheckpointWrites };
+
+/** The schema of checkpoints, without its migrations, which are generated from it. */
+export const SCHEMA: Omit<Schema, "migrations"> = {
+  history: "waymark_migrations",
+  stem: "agent_checkpoint",
+  tables: [checkpoints, writes].map((table) => ({
+    name: getTableName(table),
+    columns: Object.values(getTableColumns(table)).map(({ name }) => name),
+  })),
+};

@@ -1,0 +1,73 @@
+import type { StorageEvents } from "../contract/status.ts";
+import { Emitter } from "../database/events.ts";
+import type { ResolvedDatabaseOptions } from "../database/options.ts";
+import { Session } from "../database/session.ts";
+import { StateCache } from "./cache.ts";
+import type { Change, Dialect, Outbox, OutboxChange } from "./dialect.ts";
+import type { HeadDigests } from "./equality.ts";
+import { GroupCommit } from "./group-commit.ts";
+import type { ResolvedCheckpointOptions } from "./options.ts";
+
+/**
+ * The checkpoint engine on one database: what store, read, remove and replication work on. Its functions take checked
+ * arguments; the public face, `storage.ts`, checks them.
+ */
+export interface Engine {
+  readonly dialect: Dialect;
+  readonly digests: HeadDigests;
+  readonly session: Session;
+  readonly events: Emitter<StorageEvents>;
+  readonly cache: StateCache;
+  readonly groupCommit: GroupCommit;
+  /** Set where states are deep-frozen. */
+  readonly freeze: boolean;
+  /** Set where a removed row leaves a tombstone, to be delivered to the backup. Set for the main of a storage with a backup. */
+  leavesTombstones: boolean;
+}
+
+export interface EngineParts {
+  readonly dialect: Dialect;
+  readonly digests: HeadDigests;
+  /** Check of the database, run when it is opened. */
+  check(signal: AbortSignal): Promise<void>;
+}
+
+export function createEngine(
+  { dialect, digests, check }: EngineParts,
+  options: ResolvedDatabaseOptions & ResolvedCheckpointOptions,
+): Engine {
+  const events = new Emitter<StorageEvents>();
+  const session = new Session(dialect, options, events, check);
+  const groupCommit = new GroupCommit(
+    (insert, bases, signal) => dialect.commit({ insert, bases }, signal),
+    (error) => session.mayBeOneRow(error),
+  );
+  const cache = new StateCache(options.cacheBytes);
+  return { dialect, digests, session, events, cache, groupCommit, freeze: options.freeze, leavesTombstones: false };
+}
+
+/** An engine whose dialect has an outbox. */
+export interface ReplicableEngine extends Engine {
+  readonly dialect: Dialect & { readonly outbox: Outbox };
+}
+
+export function isReplicable(engine: Engine): engine is ReplicableEngine {
+  return engine.dialect.outbox !== undefined;
+}
+
+/** Commits a change; parts of the outbox only if the dialect has one. */
+export async function commit({ dialect }: Engine, change: OutboxChange, signal: AbortSignal): Promise<boolean> {
+  return await (dialect.outbox ?? dialect).commit(change satisfies Change, signal);
+}
+
+/**
+ * Commits a change that was planned on rows read before. `false`: another client has changed them since.
+ */
+export async function commitPlan(engine: Engine, change: OutboxChange, signal: AbortSignal): Promise<boolean> {
+  try {
+    return await commit(engine, change, signal);
+  } catch (error) {
+    if (engine.session.isForeignKey(error) || engine.session.isDuplicate(error)) return false;
+    throw error;
+  }
+}

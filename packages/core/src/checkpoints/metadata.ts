@@ -1,0 +1,50 @@
+import type { CheckpointMetadata, MetadataValue } from "../contract/checkpoints.ts";
+import { plainObject } from "../contract/checks.ts";
+import { invalidArgument } from "../contract/errors.ts";
+
+/**
+ * Metadata as text: one line per label, `"key":value` in JSON, with a line break before the first and after each.
+ *
+ * JSON has no raw line breaks, and writes NUL and lone surrogates as escapes. So a label is there if its line, with its
+ * breaks, is a part of the text, byte for byte, on every database alike.
+ */
+
+export const MAX_METADATA_BYTES = 16 * 1_024;
+
+/** @throws CheckpointError `INVALID_ARGUMENT` */
+export function encodeMetadata(field: string, value: unknown): string {
+  const text = `\n${encodeLabels(field, value)
+    .map((label) => label.slice(1))
+    .join("")}`;
+  const bytes = Buffer.byteLength(text);
+  if (bytes > MAX_METADATA_BYTES) {
+    throw invalidArgument(field, `at most ${MAX_METADATA_BYTES} bytes as JSON lines`, bytes);
+  }
+  return text;
+}
+
+/** Encodes each label with a line break before and after it. @throws CheckpointError `INVALID_ARGUMENT` */
+export function encodeLabels(field: string, value: unknown): string[] {
+  const object = plainObject(field, value);
+  const prototype: unknown = Object.getPrototypeOf(object);
+  if (
+    (prototype !== null && prototype !== Object.prototype) ||
+    Reflect.ownKeys(object).length !== Object.keys(object).length
+  ) {
+    throw invalidArgument(field, "a plain object of strings, numbers, booleans and nulls", value);
+  }
+  return Object.keys(object).map((key) => `\n${JSON.stringify(key)}:${encodeValue(field, key, object[key])}\n`);
+}
+
+function encodeValue(field: string, key: string, value: unknown): string {
+  if (typeof value === "number" && Number.isFinite(value)) return Object.is(value, -0) ? "-0" : String(value);
+  if (typeof value === "string" || typeof value === "boolean" || value === null) return JSON.stringify(value);
+  const shown = JSON.stringify(key.length <= 64 ? key : `${key.slice(0, 64)}…`);
+  throw invalidArgument(`${field}[${shown}]`, "a string, a finite number, a boolean or null", value);
+}
+
+/** @throws SyntaxError for a text that {@link encodeMetadata} has not made */
+export function decodeMetadata(text: string): CheckpointMetadata {
+  const labels = text.split("\n").slice(1, -1);
+  return JSON.parse(`{${labels.join(",")}}`) as Record<string, MetadataValue>;
+}

@@ -1,0 +1,209 @@
+import type { Snapshot } from "../codec/snapshot.ts";
+import type { NamedAgentCheckpoint } from "../contract/checkpoints.ts";
+import { CheckpointError, invalidArgument } from "../contract/errors.ts";
+import type { CheckedCheckpoint, CheckedStoreOptions } from "./arguments.ts";
+import { type ChainState, isAlwaysFull, type PackedNext, packFull, packNext, readState, timelineOf } from "./chain.ts";
+import { type Base, NIL_ID, type Row, type RowHead, rowBytes } from "./dialect.ts";
+import type { Engine } from "./engine.ts";
+import { hasContent, sameCheckpoint, sameHead } from "./equality.ts";
+import { snapshotOf, tooLarge } from "./failures.ts";
+import type { RowWithBase } from "./group-commit.ts";
+import { idClock } from "./ids.ts";
+import { isTombstone } from "./tombstones.ts";
+
+/** Storing: a checkpoint is prepared at once, packed as a delta to a base, and inserted. */
+
+/** Smaller states are stored full if no base is cached: reading a base would cost more than it saves. */
+const READ_BASE_FROM_BYTES = 16_384;
+
+/** A row without its state and outbox flag. */
+type NewHead = CheckedCheckpoint & { readonly id: string; readonly afterId: string | null };
+type NewRowHead = NewHead & { readonly pending: number | null };
+
+/** A checkpoint as it was when it was handed in. */
+export interface PreparedCheckpoint {
+  readonly head: NewHead;
+  readonly snapshot: Snapshot;
+  readonly base: ChainState | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Prepares a checkpoint synchronously: what the caller changes afterwards is not stored. */
+export function prepareCheckpoint(
+  { cache, freeze }: Engine,
+  head: CheckedCheckpoint,
+  state: NamedAgentCheckpoint["state"],
+  { ifLatest, signal }: CheckedStoreOptions,
+): PreparedCheckpoint {
+  const base = cachedBase(cache, head);
+  const snapshot = snapshotOf("state", state, base?.snapshot, freeze);
+  for (const id of [head.id, head.parentId, ifLatest]) if (typeof id === "string") idClock.observe(id);
+  const id = head.id ?? idClock.next();
+  const afterId = ifLatest === undefined ? null : (ifLatest ?? NIL_ID);
+  if (afterId !== null && id <= afterId) throw invalidArgument("checkpoint.id", "above options.ifLatest", id);
+  return { head: { ...head, id, afterId }, snapshot, base, signal };
+}
+
+/**
+ * Stores a prepared checkpoint. `pending`: outbox flag of the row, see `RowHead`. Returns the row as it was inserted, with
+ * its base; `null`: it was there already.
+ */
+export async function storeCheckpoint(
+  engine: Engine,
+  { head, snapshot, base, signal }: PreparedCheckpoint,
+  pending: number | null,
+): Promise<RowWithBase | null> {
+  const { session } = engine;
+  const attempts: Attempts = { outcomeUnknown: false };
+  return await session.run(
+    "store checkpoint",
+    signal,
+    async (deadline, { maxStatementBytes }) => {
+      try {
+        return await attemptStore(engine, { ...head, pending }, snapshot, base, attempts, maxStatementBytes, deadline);
+      } catch (error) {
+        attempts.outcomeUnknown ||= session.isOutcomeUnknown(error);
+        throw error;
+      }
+    },
+    { "waymark.state.bytes": snapshot.stateBytes },
+  );
+}
+
+/** Stores a checkpoint that another engine has prepared: a base in that one's cache may not be stored here. */
+export async function storeElsewhere(
+  engine: Engine,
+  prepared: PreparedCheckpoint,
+  pending: number | null,
+): Promise<RowWithBase | null> {
+  return await storeCheckpoint(engine, { ...prepared, base: cachedBase(engine.cache, prepared.head) }, pending);
+}
+
+/** Stores the state of a row that another engine has read, with a base of this one. */
+export async function storeSnapshot(
+  engine: Engine,
+  row: RowHead,
+  snapshot: Snapshot,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { agentId, namespace, name, parentId, createdAt, metadata, id } = row;
+  const head = { agentId, namespace, name, parentId, createdAt, metadata, id, afterId: null };
+  await storeCheckpoint(engine, { head, snapshot, base: cachedBase(engine.cache, head), signal }, null);
+}
+
+/** Facts about the attempts of one call so far. */
+interface Attempts {
+  /** Set once an attempt has failed that may have taken place. */
+  outcomeUnknown: boolean;
+}
+
+async function attemptStore(
+  engine: Engine,
+  head: NewRowHead,
+  snapshot: Snapshot,
+  cached: ChainState | undefined,
+  attempts: Attempts,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<RowWithBase | null> {
+  const base = cached ?? (await readBase(engine, head, snapshot, signal));
+  let packed = await packNext(head.id, snapshot, base);
+  let isStored = await insert(engine, head, packed, maxBytes, signal);
+  if (!isStored && packed.base !== null) {
+    // Another client has removed the base; or the row is there already, which explainRefusal finds out.
+    engine.cache.forgetLatest(timelineOf(head));
+    packed = await packNext(head.id, snapshot, await readBase(engine, head, snapshot, signal));
+    isStored = await insert(engine, head, packed, maxBytes, signal);
+  }
+  if (!isStored && packed.base !== null) {
+    packed = await packFull(head.id, snapshot);
+    isStored = await insert(engine, head, packed, maxBytes, signal);
+  }
+  if (!isStored) {
+    await explainRefusal(engine, toRow(head, packed), snapshot, attempts, signal);
+    return null;
+  }
+  if (!isAlwaysFull(snapshot)) engine.cache.put(timelineOf(head), packed.next, packed.base?.id ?? null);
+  return { row: toRow(head, packed), base: baseOf(packed) };
+}
+
+function cachedBase(
+  cache: Engine["cache"],
+  { parentId, ...head }: Pick<CheckedCheckpoint, "agentId" | "namespace" | "parentId">,
+) {
+  const timeline = timelineOf(head);
+  return (parentId === null ? undefined : cache.getIn(timeline, parentId)) ?? cache.latestOf(timeline);
+}
+
+/** Reads a base for a state that is large enough for that to pay. */
+async function readBase(
+  { dialect }: Engine,
+  { agentId, namespace, id }: NewHead,
+  { stateBytes }: Snapshot,
+  signal: AbortSignal,
+): Promise<ChainState | null> {
+  if (stateBytes < READ_BASE_FROM_BYTES) return null;
+  const [latest] = await dialect.list({ agentId, namespace, before: id, limit: 1 }, signal);
+  return latest === undefined ? null : await readState(dialect, latest.id, signal);
+}
+
+/** Inserts a row. `false`: the row, or another one after the same row, is there; or its base is not. */
+async function insert(
+  { dialect, session, groupCommit }: Engine,
+  head: NewRowHead,
+  packed: PackedNext,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const row = toRow(head, packed);
+  const bytes = rowBytes(row);
+  if (bytes > maxBytes) throw tooLarge("store checkpoint", bytes, maxBytes);
+  const base = baseOf(packed);
+  try {
+    if (row.afterId === null) return await groupCommit.insert({ row, base }, bytes, maxBytes, signal);
+    return await dialect.commit({ insert: [row], bases: base === null ? [] : [base] }, signal);
+  } catch (error) {
+    if (session.isDuplicate(error) || session.isForeignKey(error)) return false;
+    throw error;
+  }
+}
+
+/** Throws the reason why a row was not inserted. Returns if it is there: an earlier attempt, whose answer was lost, has stored it. */
+async function explainRefusal(
+  engine: Engine,
+  row: Row,
+  snapshot: Snapshot,
+  { outcomeUnknown }: Attempts,
+  signal: AbortSignal,
+): Promise<void> {
+  const { dialect, digests } = engine;
+  const [stored] = await dialect.list({ id: row.id, limit: 1 }, signal);
+  if (stored === undefined) {
+    if (row.afterId === null) {
+      throw new CheckpointError("CONTENTION", `store checkpoint: ${row.id} was there, and was deleted meanwhile`);
+    }
+    if (outcomeUnknown) {
+      // The row may have been stored and removed since: a caller that stores it again would do it twice.
+      const message = `store checkpoint: connection lost; it is unknown whether ${row.id} was stored`;
+      throw new CheckpointError("UNAVAILABLE", message);
+    }
+    const expected = row.afterId === NIL_ID ? "the agent to have no checkpoint" : `${row.afterId} to be the latest`;
+    throw new CheckpointError("CONFLICT", `store checkpoint: expected ${expected}, but another one was stored`);
+  }
+  if (isTombstone(stored)) throw new CheckpointError("CONFLICT", `store checkpoint: ${row.id} was deleted`);
+  const isSame =
+    (sameHead(stored, row) && hasContent(digests, stored, row.digest)) ||
+    (await sameCheckpoint(dialect, stored, row, () => snapshot, signal));
+  if (!isSame) {
+    throw new CheckpointError("CONFLICT", `store checkpoint: ${row.id} is there with other content`);
+  }
+}
+
+function toRow(head: NewRowHead, { base, packed, next: { snapshot } }: PackedNext): Row {
+  const { stateBytes, digest } = snapshot;
+  return { ...head, ...packed, stateBytes, digest, baseId: base?.id ?? null };
+}
+
+function baseOf({ base }: PackedNext): Base | null {
+  return base === null ? null : { id: base.id, digest: base.snapshot.digest };
+}

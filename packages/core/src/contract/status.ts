@@ -1,0 +1,97 @@
+/** Health, status, counts and events: what a storage reports about itself and its databases. */
+
+/** The providers of a storage with a backup. */
+export type Source = "main" | "backup";
+
+/** State of a circuit breaker: `open` lets no call through, `half-open` lets probes through. */
+export type CircuitState = "closed" | "open" | "half-open";
+
+export interface StorageHealth {
+  readonly ok: boolean;
+  /** Duration of the check, in milliseconds. */
+  readonly latencyMs: number;
+  /** Reason why `ok` is `false`. */
+  readonly error?: Error;
+}
+
+export interface ProviderStatus {
+  readonly circuit: CircuitState;
+  /** The last failure that was the database's, with its time; `null`: none so far. */
+  readonly lastError: { readonly code: string; readonly at: number } | null;
+  /** Moving average of the latency of successful calls, in milliseconds; `null`: none so far. */
+  readonly latencyMs: number | null;
+  /** Rows that the other provider does not have yet; `null`: there is no other provider, or this one does not answer. */
+  readonly backlog: Backlog | null;
+}
+
+export interface Backlog {
+  /** Checkpoints and deletions. */
+  readonly rows: number;
+  /** Bytes of their states as stored. */
+  readonly bytes: number;
+  /** Age of the oldest, in milliseconds. 0 if there is none. */
+  readonly ageMs: number;
+}
+
+export interface StorageStatus {
+  /** A storage without a backup is `main`, whatever a config calls it. */
+  readonly providers: { readonly main: ProviderStatus; readonly backup?: ProviderStatus };
+  /**
+   * `main`: main has everything. `failover`: main is unreachable, and the backup takes stores and answers. `draining`: main
+   * is back, and the rows that only the backup has are on their way to it; reads ask both.
+   */
+  readonly mode: "main" | "failover" | "draining";
+}
+
+/** Events of a storage. None holds a state; only `conflict` holds an id. */
+export interface StorageEvents {
+  /** A call is retried after `delayMs`. */
+  readonly retry: {
+    readonly provider: string;
+    readonly operation: string;
+    readonly code: string;
+    readonly attempt: number;
+    readonly delayMs: number;
+  };
+  readonly circuit: { readonly provider: string; readonly state: CircuitState };
+  readonly mode: { readonly mode: StorageStatus["mode"] };
+  /** A call that main did not take went to the backup. */
+  readonly failover: { readonly operation: string; readonly code: string };
+  readonly replicated: { readonly from: Source; readonly to: Source; readonly rows: number; readonly bytes: number };
+  readonly replicationFailed: { readonly from: Source; readonly to: Source; readonly code: string };
+  /** Main and backup have different content under one id. Both keep theirs. */
+  readonly conflict: { readonly id: string };
+  readonly reconciled: ReconcileResult;
+}
+
+/** Counts of a reconciliation of main and backup. */
+export interface ReconcileResult {
+  /** Checkpoints that were compared, in either database. */
+  readonly compared: number;
+  readonly copiedToBackup: number;
+  readonly copiedToMain: number;
+  /** Deletions that one database had not received. */
+  readonly deleted: number;
+  /** Ids under which the two have different content: left as they are. */
+  readonly conflicts: number;
+  /** Checkpoints that cannot be read where they are, and were not copied. */
+  readonly damaged: number;
+  /** Checkpoints that the other database refuses, being too large for it: they stay where they are. */
+  readonly refused: number;
+}
+
+export interface StorageStats {
+  /** Number of checkpoints. */
+  readonly checkpoints: number;
+  /** Bytes of their states as stored. */
+  readonly storedBytes: number;
+  /** Bytes of their states as text. */
+  readonly stateBytes: number;
+  /** The most rows that are read to retrieve one checkpoint: a state stored as a delta needs its bases. */
+  readonly longestChain: number;
+}
+
+export interface CloseReport {
+  /** Rows that the backup still lacks of main's, and main of the backup's; `null`: there is no backup. */
+  readonly unsent: { readonly toBackup: number | null; readonly toMain: number | null } | null;
+}

@@ -1,0 +1,53 @@
+import type { Dialect } from "./checkpoints/dialect.ts";
+import { createEngine } from "./checkpoints/engine.ts";
+import { PLAIN_DIGESTS } from "./checkpoints/equality.ts";
+import { CHECKPOINT_OPTIONS, type ResolvedCheckpointOptions, resolveCheckpointOptions } from "./checkpoints/options.ts";
+import { EngineStorage } from "./checkpoints/storage.ts";
+import type { CheckpointStorage } from "./contract/checkpoints.ts";
+import { invalidArgument, property } from "./contract/errors.ts";
+import type { CommonStorageOptions } from "./contract/options.ts";
+import { DATABASE_OPTIONS, type ResolvedDatabaseOptions, resolveDatabaseOptions } from "./database/options.ts";
+import { checkNewest, encryptDialect, encryptionOf } from "./encryption/encrypted-dialect.ts";
+import { type ResolvedEncryption, resolveEncryption } from "./encryption/key-ring.ts";
+
+/** The composition root: the one place that knows the engine and encryption. */
+
+/** Keys of the options that every dialect takes. */
+export const STORAGE_OPTIONS = [...DATABASE_OPTIONS, ...CHECKPOINT_OPTIONS, "encryption"] as const;
+
+/** Marks options that are checked, also across two copies of core in one process. */
+const RESOLVED = Symbol.for("waymark.resolved-options");
+
+/** The options that every dialect takes, checked and with their defaults: nothing is optional, and nothing is checked again. */
+export interface ResolvedStorageOptions extends ResolvedDatabaseOptions, ResolvedCheckpointOptions {
+  readonly encryption: ResolvedEncryption | null;
+}
+
+/** Checks the options that every dialect takes. @throws CheckpointError `INVALID_ARGUMENT`, which names the option */
+export function resolveStorageOptions(
+  options: { readonly [name in keyof CommonStorageOptions]?: unknown } = {},
+): ResolvedStorageOptions {
+  const resolved = {
+    ...resolveDatabaseOptions(options),
+    ...resolveCheckpointOptions(options),
+    encryption: resolveEncryption(options.encryption),
+  };
+  return Object.assign(resolved, { [RESOLVED]: true });
+}
+
+/**
+ * Makes a checkpoint storage of a dialect. For authors of backends; users call the factory of a dialect's package.
+ * @param options made by {@link resolveStorageOptions}. Default: the defaults.
+ */
+export function createStorage(
+  dialect: Dialect,
+  options: ResolvedStorageOptions = resolveStorageOptions(),
+): CheckpointStorage {
+  if (property(options, RESOLVED) !== true) {
+    throw invalidArgument("options", "the result of resolveStorageOptions", options);
+  }
+  const parts =
+    options.encryption === null ? { dialect, digests: PLAIN_DIGESTS } : encryptDialect(dialect, options.encryption);
+  const check = (signal: AbortSignal) => checkNewest(dialect, encryptionOf(parts.dialect), signal);
+  return new EngineStorage(createEngine({ ...parts, check }, options));
+}

@@ -1,0 +1,111 @@
+import type { CheckedPrunePolicy } from "../checkpoints/arguments.ts";
+import type { RowQuery } from "../checkpoints/dialect.ts";
+import type { ReplicableEngine } from "../checkpoints/engine.ts";
+import { listHeads, retrieveCheckpoint } from "../checkpoints/read.ts";
+import { deleteAgent, deleteCheckpoint, pruneCheckpoints } from "../checkpoints/remove.ts";
+import { deletedAmong, isDeleted, writeTombstones } from "../checkpoints/tombstones.ts";
+import type { PruneResult } from "../contract/checkpoints.ts";
+import { CheckpointError } from "../contract/errors.ts";
+import { type Pair, withinDeadline } from "./pair.ts";
+import { settled } from "./wait.ts";
+
+/** Removing with a backup: main decides alone, once it has everything, and leaves tombstones. */
+
+type AgentQuery = Pick<RowQuery, "agentId" | "namespace">;
+
+/** `id`: `null` for a text that is no id of ours. */
+export async function deleteInPair(pair: Pair, id: string | null, signal: AbortSignal | undefined): Promise<boolean> {
+  const { main, state } = pair;
+  await state.catchUp("delete checkpoint", withinDeadline(pair, signal));
+  const isRemoved = await deleteCheckpoint(main, id, signal);
+  if (id === null) return isRemoved;
+  let isOnlyInBackup = false;
+  if (!isRemoved && !(await isDeleted(main, id, signal))) {
+    // If only the backup has it, or may have it, it would come back.
+    const isInBackup = await findInBackup(pair, id, signal);
+    if (isInBackup === false) return false;
+    await writeTombstones(main, [id], Date.now(), signal);
+    isOnlyInBackup = isInBackup === true;
+  }
+  await replicateDeletions(pair, "delete checkpoint", signal, () => [id]);
+  return isRemoved || isOnlyInBackup;
+}
+
+/** `null`: the backup does not answer. */
+async function findInBackup({ backup }: Pair, id: string, signal: AbortSignal | undefined): Promise<boolean | null> {
+  if (backup.session.circuit !== "closed") return null;
+  const found = await settled(retrieveCheckpoint(backup, id, signal));
+  return found.ok ? found.value !== null : null;
+}
+
+export async function deleteAgentInPair(
+  pair: Pair,
+  query: AgentQuery,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const { main, backup, state } = pair;
+  await state.catchUp("delete agent", withinDeadline(pair, signal));
+  const removed = await deleteAgent(main, query, signal);
+  const onlyInBackup = await idsOnlyInBackup(pair, query, signal);
+  await writeTombstones(main, onlyInBackup, Date.now(), signal);
+  await replicateDeletions(pair, "delete agent", signal, async () => {
+    return [...(await deletedAmong(main, await idsOf(backup, query, signal), signal))];
+  });
+  return removed + onlyInBackup.length;
+}
+
+/** Lists the checkpoints of a deleted agent that only the backup has: they would come back. */
+async function idsOnlyInBackup(
+  { main, backup }: Pair,
+  query: AgentQuery,
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
+  let ids: string[];
+  try {
+    ids = await idsOf(backup, query, signal);
+  } catch (error) {
+    const message =
+      "delete agent: deleted in main; it is unknown whether the backup has more, since it does not answer: try again";
+    throw new CheckpointError("UNAVAILABLE", message, { cause: error });
+  }
+  const storedMeanwhile = new Set(await idsOf(main, query, signal));
+  const deleted = await deletedAmong(main, ids, signal);
+  return ids.filter((id) => !storedMeanwhile.has(id) && !deleted.has(id));
+}
+
+async function idsOf(engine: ReplicableEngine, query: AgentQuery, signal: AbortSignal | undefined): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const page of listHeads(engine, "iterate checkpoints", query, signal))
+    ids.push(...page.map(({ id }) => id));
+  return ids;
+}
+
+export async function pruneInPair(pair: Pair, policy: CheckedPrunePolicy): Promise<PruneResult> {
+  await pair.state.catchUp("prune checkpoints", withinDeadline(pair, policy.signal));
+  const result = await pruneCheckpoints(pair.main, policy);
+  if (!policy.dryRun) await replicateDeletions(pair, "prune checkpoints", policy.signal, () => []);
+  return result;
+}
+
+/** Delivers deletions. `inOwnBackup`: ids to delete in our own backup, whatever another process has delivered to its own. */
+async function replicateDeletions(
+  pair: Pair,
+  operation: string,
+  signal: AbortSignal | undefined,
+  inOwnBackup: () => readonly string[] | Promise<readonly string[]>,
+): Promise<void> {
+  const { backup, policy, toBackup } = pair;
+  if (policy.replication !== "required") {
+    toBackup.wake();
+    return;
+  }
+  try {
+    if (await toBackup.drain(withinDeadline(pair, signal))) {
+      await writeTombstones(backup, await inOwnBackup(), null, signal);
+      return;
+    }
+  } catch {
+    // the backup is unreachable: the relay delivers it later
+  }
+  throw new CheckpointError("UNAVAILABLE", `${operation}: done in main, the required backup does not have it yet`);
+}

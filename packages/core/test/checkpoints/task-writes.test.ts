@@ -1,0 +1,42 @@
+import { describe, expect, test } from "vitest";
+import { firstIdAt } from "../../src/checkpoints/ids.ts";
+import { checkpoint, scriptedStorage } from "../scripted-storage.ts";
+
+describe("a write of a machine whose clock is ahead", () => {
+  const FUTURE = Date.now() + 3_600_000;
+  const rankAt = (time: number) => `${firstIdAt(time).slice(0, -1)}1`;
+  const stored = async () => {
+    const { storage, dialect } = scriptedStorage();
+    const id = await storage.storeCheckpoint(checkpoint());
+    await storage.appendWrites(id, [
+      { taskId: "t", index: 0, channel: "c", value: "first" },
+      { taskId: "t", index: -1, channel: "c", value: "first" },
+    ]);
+    // As if a machine whose clock is ahead had written them.
+    for (const [key, write] of dialect.writes) {
+      const flip = (hex: string) => hex.replace(/[0-9a-f]/g, (digit) => (15 - Number.parseInt(digit, 16)).toString(16));
+      dialect.writes.set(key, { ...write, rank: write.index < 0 ? rankAt(FUTURE) : flip(rankAt(FUTURE)) });
+    }
+    return { storage, id };
+  };
+
+  test("stays if its index is 0 or above, and is overwritten if it is below", async () => {
+    const { storage, id } = await stored();
+    await storage.appendWrites(id, [
+      { taskId: "t", index: 0, channel: "c", value: "second" },
+      { taskId: "t", index: -1, channel: "c", value: "second" },
+    ]);
+    expect((await storage.listWrites(id)).map(({ index, value }) => [index, value])).toEqual([
+      [-1, "second"],
+      [0, "first"],
+    ]);
+  });
+
+  test("may be appended again, and is refused once its checkpoint is gone", async () => {
+    const { storage, id } = await stored();
+    const again = [{ taskId: "t", index: 0, channel: "c", value: "again" }];
+    await storage.appendWrites(id, again);
+    await storage.deleteCheckpoint(id);
+    await expect(storage.appendWrites(id, again)).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+});

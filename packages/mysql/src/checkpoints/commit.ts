@@ -1,0 +1,267 @@
+import {
+  type Base,
+  NIL_ID,
+  NO_AGENT,
+  type OutboxChange,
+  type Rewrite,
+  type Row,
+  slices,
+  type WriteRow,
+} from "@waymark/core/kit";
+import { and, desc, eq, getTableColumns, inArray, isNull, ne, type SQL, type SQLWrapper, sql } from "drizzle-orm";
+import type { MySql2Database } from "drizzle-orm/mysql2";
+import { classify } from "../errors.ts";
+import {
+  equals,
+  FOR_UPDATE,
+  GuardMissed,
+  IN_SHARE_MODE,
+  MAX_VALUES,
+  nameOf,
+  pairsOf,
+  type Runner,
+  tupleOf,
+} from "./expressions.ts";
+import type { CheckpointOutbox } from "./outbox.ts";
+import type { CheckpointReads } from "./reads.ts";
+import type { Tables } from "./schema.ts";
+
+interface GuardedInsert {
+  execute(parameters: Record<string, unknown>): Promise<unknown>;
+}
+
+/** The write primitive: applies a change, all or nothing. */
+export class CheckpointCommit {
+  readonly #db: MySql2Database;
+  readonly #tables: Tables;
+  readonly #reads: CheckpointReads;
+  readonly #outbox: CheckpointOutbox;
+  // Built once: building their text takes longer than running them.
+  readonly #insertMany;
+  readonly #insertOneGuarded;
+  readonly #insertManyGuarded;
+
+  constructor(db: MySql2Database, tables: Tables, reads: CheckpointReads, outbox: CheckpointOutbox) {
+    const { checkpoints } = tables;
+    const { id, digest } = checkpoints;
+    this.#db = db;
+    this.#tables = tables;
+    this.#reads = reads;
+    this.#outbox = outbox;
+    this.#insertMany = this.#insertManyOn(db);
+    this.#insertOneGuarded = db
+      .insert(checkpoints)
+      .select(sql`select ${sql.placeholder("row")} from ${checkpoints}
+        where ${equals(id, sql.placeholder("guardId"))} and ${equals(digest, sql.placeholder("guardDigest"))} ${IN_SHARE_MODE}`)
+      .prepare();
+    this.#insertManyGuarded = this.#insertGuardedOn(db, sql`, ${sql.placeholder("others")}`);
+  }
+
+  async commit(change: OutboxChange): Promise<boolean> {
+    const alone = this.#commitAlone(change);
+    if (alone !== null) return await alone;
+    try {
+      await this.#db.transaction((transaction) => this.#commitAll(transaction, change));
+      return true;
+    } catch (error) {
+      if (error instanceof GuardMissed) return false;
+      throw error;
+    }
+  }
+
+  /** Commits a change of one statement, which is all or nothing by itself: it saves two round trips. `null`: it takes more. */
+  #commitAlone(change: OutboxChange): Promise<boolean> | null {
+    const { bases = [], insert = [], remove = [], acknowledge = [], append = [], ...others } = change;
+    const given = {
+      inserts: bases.length + insert.length,
+      remove: remove.length,
+      acknowledge: acknowledge.length,
+      append: append.length,
+    };
+    const parts = Object.entries(given).filter(([, count]) => count > 0);
+    const isOther = Object.values(others).some((some) => some.length > 0);
+    if (isOther || parts.length > 1) return null;
+    const [[part, count] = ["inserts", 0]] = parts;
+    if (part === "inserts" && insert.length === 0) return this.#areThere(this.#db, bases, IN_SHARE_MODE);
+    if (part === "inserts" ? bases.length > MAX_VALUES : count > MAX_VALUES) return null;
+    if (part === "append") return this.#appendWrites(this.#db, append);
+    if (part === "remove") return this.#removeRows(this.#db, remove).then(() => true);
+    if (part === "acknowledge") return this.#outbox.acknowledge(acknowledge).then(() => true);
+    return insert.every((row) => row.afterId === null) ? this.#insertRows(insert, bases) : null;
+  }
+
+  async #commitAll(runner: Runner, change: OutboxChange): Promise<void> {
+    const { bases = [], insert = [], rewrite = [], remove = [], append = [] } = change;
+    const { insertTombstones = [], acknowledge = [], lease = [], markPending = [] } = change;
+    // Rows that will be written are locked for that at once: two clients that share a lock, and then both want to write, are
+    // a deadlock.
+    await this.#insertAll(runner, insert, bases, rewrite.length > 0 ? FOR_UPDATE : IN_SHARE_MODE);
+    for (const one of rewrite) await this.#rewrite(runner, one);
+    for (const ids of slices(remove, MAX_VALUES)) await this.#removeRows(runner, ids);
+    for (const rows of slices(insertTombstones, MAX_VALUES)) {
+      await this.#insertManyOn(runner).execute({ rows: this.#tuplesOf(rows) });
+    }
+    await this.#outbox.acknowledgeOn(runner, acknowledge);
+    await this.#outbox.leaseOn(runner, lease);
+    // Before the writes, for the same reason: they lock the rows that they belong to, shared.
+    await this.#outbox.markPendingOn(runner, markPending);
+    for (const slice of slices(append, MAX_VALUES)) {
+      if (!(await this.#appendWrites(runner, slice))) throw new GuardMissed();
+    }
+  }
+
+  /** Inserts rows one by one: each may be guarded by its `afterId`. The bases are checked with the first row if they are few. */
+  async #insertAll(runner: Runner, insert: readonly Row[], bases: readonly Base[], lock: SQL): Promise<void> {
+    const [first] = insert;
+    const withFirst = first !== undefined && bases.length > 0 && bases.length <= MAX_VALUES;
+    if (!withFirst && !(await this.#areThere(runner, bases, lock))) throw new GuardMissed();
+    for (const row of insert) {
+      if (row !== first || !withFirst) await runner.insert(this.#tables.checkpoints).values(row);
+      else if (!(await this.#insertGuarded(this.#insertGuardedOn(runner), [row], bases))) throw new GuardMissed();
+      if (row.afterId !== null && (await this.#latestBeside(runner, row)) !== row.afterId) throw new GuardMissed();
+    }
+  }
+
+  #tuplesOf(rows: readonly Row[]): unknown[][] {
+    const columns = getTableColumns(this.#tables.checkpoints);
+    return rows.map((row) => tupleOf(columns, row));
+  }
+
+  async #insertRows(rows: readonly Row[], bases: readonly Base[]): Promise<boolean> {
+    const [base] = bases;
+    if (base === undefined) {
+      await this.#insertMany.execute({ rows: this.#tuplesOf(rows) });
+      return true;
+    }
+    if (rows.length > 1) return await this.#insertGuarded(this.#insertManyGuarded, rows, bases);
+    if (bases.length > 1) return await this.#insertGuarded(this.#insertGuardedOn(this.#db), rows, bases);
+    const [row] = this.#tuplesOf(rows);
+    const [{ affectedRows }] = await this.#insertOneGuarded.execute({
+      row,
+      guardId: base.id,
+      guardDigest: base.digest,
+    });
+    return affectedRows === 1;
+  }
+
+  #insertManyOn(runner: Runner) {
+    return runner
+      .insert(this.#tables.checkpoints)
+      .select(sql`values ${sql.placeholder("rows")}`)
+      .prepare();
+  }
+
+  /**
+   * Inserts rows if all bases are there. If not, the first row is given a base that never is, and the foreign key refuses them
+   * all. An `insert … select` of many rows would copy them to temporary tables on disk first, which takes as long as inserting.
+   */
+  #insertGuardedOn(runner: Runner, others = sql``): GuardedInsert {
+    const { checkpoints } = this.#tables;
+    const count = this.#countBases(sql.placeholder("ids"), sql.placeholder("pairs"), IN_SHARE_MODE);
+    const nothing = checkpoints.id.mapToDriverValue(NIL_ID);
+    const base = sql`if((${count}) = ${sql.placeholder("count")}, ${sql.placeholder("baseId")}, ${nothing})`;
+    return runner
+      .insert(checkpoints)
+      .select(sql`values (${sql.placeholder("before")}, ${base}, ${sql.placeholder("after")})${others}`)
+      .prepare();
+  }
+
+  async #insertGuarded(statement: GuardedInsert, rows: readonly Row[], bases: readonly Base[]): Promise<boolean> {
+    const { checkpoints } = this.#tables;
+    const [first = [], ...others] = this.#tuplesOf(rows);
+    const at = Object.keys(getTableColumns(checkpoints)).indexOf("baseId");
+    const parts = { before: first.slice(0, at), baseId: first[at], after: first.slice(at + 1), others };
+    const guard = { ...pairsOf(checkpoints, bases), count: bases.length };
+    return await unlessForeignKey(statement.execute({ ...parts, ...guard }));
+  }
+
+  /**
+   * Counts which of these are there, and locks them until the transaction ends. It forces the primary key: rows that are only
+   * looked at would be locked too. It is a derived table, since an insert may not read its own table.
+   */
+  #countBases(ids: SQLWrapper, pairs: SQLWrapper, lock: SQL): SQL {
+    const { checkpoints } = this.#tables;
+    const { id, digest } = checkpoints;
+    return sql`select there from (select count(*) as there from ${checkpoints} force index (primary)
+      where ${id} in (${ids}) and (${id}, ${digest}) in (${pairs}) ${lock}) as guard`;
+  }
+
+  async #areThere(runner: Runner, bases: readonly Base[], lock: SQL): Promise<boolean> {
+    for (const slice of slices(bases, MAX_VALUES)) {
+      const { ids, pairs } = pairsOf(this.#tables.checkpoints, slice);
+      const [rows] = await runner.execute(this.#countBases(sql.param(ids), sql.param(pairs), lock));
+      const [first] = rows as unknown as { there: number | string }[];
+      if (Number(first?.there) !== slice.length) return false;
+    }
+    return true;
+  }
+
+  /**
+   * Reads the latest id beside a row that was just inserted. The unique index on `after_id` has let in one writer; a row that
+   * another writer stored, and that somebody pruned since, may have left a newer one behind.
+   */
+  async #latestBeside(runner: Runner, { id, agentId, namespace }: Row): Promise<string> {
+    const newest = await this.#reads.listOn(runner, { agentId, namespace, limit: 2 });
+    return newest.find((other) => other.id !== id)?.id ?? NIL_ID;
+  }
+
+  async #rewrite(runner: Runner, { id, fromBaseId, ...rewritten }: Rewrite): Promise<void> {
+    const { checkpoints } = this.#tables;
+    const isBase = fromBaseId === null ? isNull(checkpoints.baseId) : eq(checkpoints.baseId, fromBaseId);
+    // mysql2 asks the server to count the rows that match, changed or not.
+    const [{ affectedRows }] = await runner
+      .update(checkpoints)
+      .set(rewritten)
+      .where(and(eq(checkpoints.id, id), isBase));
+    if (affectedRows !== 1) throw new GuardMissed();
+  }
+
+  /** Foreign keys are checked row by row, so dependents go first. */
+  async #removeRows(runner: Runner, ids: readonly string[]): Promise<void> {
+    const { checkpoints } = this.#tables;
+    await runner
+      .delete(checkpoints)
+      .where(inArray(checkpoints.id, [...ids]))
+      .orderBy(desc(checkpoints.id));
+  }
+
+  /**
+   * Appends at most {@link MAX_VALUES} writes. If a row that they belong to is missing, the first write is given a row that
+   * never is, and the foreign key refuses them all; by itself it takes a tombstone for a row.
+   */
+  async #appendWrites(runner: Runner, append: readonly WriteRow[]): Promise<boolean> {
+    const { checkpoints, writes } = this.#tables;
+    const columns = getTableColumns(writes);
+    const { checkpointId, taskId, index, ...written } = columns;
+    const ids = [...new Set(append.map((write) => write.checkpointId))].map((id) =>
+      checkpoints.id.mapToDriverValue(id),
+    );
+    const [[first, ...rest] = [], ...others] = append.map((write) => tupleOf(columns, write));
+    const there = sql`select there from (select count(*) as there from ${checkpoints} force index (primary)
+      where ${checkpoints.id} in (${sql.param(ids)}) and ${ne(checkpoints.agentId, NO_AGENT)} ${IN_SHARE_MODE}) as guard`;
+    const nothing = checkpoints.id.mapToDriverValue(NIL_ID);
+    const id = sql`if((${there}) = ${ids.length}, ${sql.param(first)}, ${nothing})`;
+    const tuples = [sql`(${id}, ${sql.param(rest)})`, ...others.map((values) => sql`(${sql.param(values)})`)];
+    const isNewer = sql`values(${nameOf(writes.rank)}) >= ${nameOf(writes.rank)}`;
+    // The rank last: each assignment sees what those before it have set.
+    const set = [...Object.values(written).filter((column) => column !== writes.rank), writes.rank].map(
+      (column) => sql`${nameOf(column)} = if(${isNewer}, values(${nameOf(column)}), ${nameOf(column)})`,
+    );
+    const names = Object.values(columns).map(nameOf);
+    return await unlessForeignKey(
+      runner.execute(sql`insert into ${writes} (${sql.join(names, sql`, `)}) values ${sql.join(tuples, sql`, `)}
+        on duplicate key update ${sql.join(set, sql`, `)}`),
+    );
+  }
+}
+
+/** Waits for an insert. `false`: the foreign key has refused it. */
+async function unlessForeignKey(inserting: PromiseLike<unknown>): Promise<boolean> {
+  try {
+    await inserting;
+    return true;
+  } catch (error) {
+    if (classify(error) === "foreign-key") return false;
+    throw error;
+  }
+}

@@ -1,0 +1,237 @@
+import { createConnection, Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { invalidArgument } from "@waymark/core/kit";
+import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
+import type { Options, Sql, TransactionSql } from "postgres";
+import { classify } from "./errors.ts";
+import type { ResolvedOptions } from "./options.ts";
+
+/** Time for the queries of a replaced client before they are cancelled: its replacement sends them again. */
+const REPLACE_TIMEOUT_SECONDS = 1;
+/** Time for the server to end cancelled queries, one after the other on each connection. */
+const CANCEL_TIMEOUT_SECONDS = 1;
+const CANCEL_AGAIN_MS = 50;
+/** Time for a call to settle once its last query was answered. */
+const END_CALLS_MS = 50;
+
+/** Returns a function that makes clients of a URL. */
+export async function clientMaker(options: ResolvedOptions): Promise<() => Sql> {
+  const { default: postgres } = await import("postgres");
+  const settings: Options<never> = {
+    max: options.poolSize,
+    connect_timeout: options.connectTimeoutMs / 1_000,
+    idle_timeout: options.idleTimeoutMs / 1_000,
+    // Between attempts to connect. By default it grows to 20 s, for which a database that has come back would wait.
+    backoff: (attempt: number) => Math.min(2 ** attempt / 100, 1),
+    // For poolers: nothing that lives in a session, and no query for types when a connection starts.
+    prepare: options.prepare,
+    fetch_types: false,
+    onnotice: () => {}, // by default postgres.js prints notices
+    connection: { application_name: "waymark" },
+  };
+  if (options.ssl !== null) settings.ssl = options.ssl as NonNullable<typeof settings.ssl>;
+  const connectionString = options.connectionString as string;
+  return () => {
+    try {
+      const client = postgres(connectionString, settings);
+      followSockets(client);
+      return client;
+    } catch {
+      // The error would show the URL.
+      throw invalidArgument(
+        "options.connectionString",
+        "a URL that can be parsed (is the password URL-encoded?)",
+        connectionString,
+      );
+    }
+  };
+}
+
+/** Makes a Drizzle database on a client. Drizzle never prepares statements: here the option decides. */
+export function drizzleOn(client: Sql, prepare: boolean): PostgresJsDatabase {
+  const queries = unansweredQueries.get(client) ?? new Set();
+  unansweredQueries.set(client, queries);
+  return drizzle({ client: shield(client, prepare, queries) });
+}
+
+/**
+ * Wraps a client for Drizzle, which overwrites the parsers and serializers of the client that it is given: a client that a user
+ * handed in would read dates as strings from then on. So Drizzle gets lists of its own to write to.
+ */
+function shield(client: Sql | TransactionSql, prepare: boolean, queries: Set<Query>): Sql {
+  const shielded = {
+    options: { parsers: {}, serializers: {} },
+    unsafe: (query: string, parameters: never[]) => track(queries, client.unsafe(query, parameters, { prepare })),
+    begin: (work: (transaction: Sql) => Promise<unknown>) =>
+      begin(client as Sql, (transaction) => work(shield(transaction, prepare, queries))),
+  };
+  return shielded as unknown as Sql;
+}
+
+/**
+ * Runs `work` in a transaction. After any failure postgres.js sends a rollback, also over a connection that is lost, and
+ * then throws where nobody can catch it, which ends the process (3.4.9). So postgres.js is not told of a lost connection: the
+ * transaction rejects by itself as the connection closes.
+ */
+export async function begin<Result>(
+  client: Sql,
+  work: (transaction: TransactionSql) => Promise<Result>,
+): Promise<Result> {
+  const result = await client.begin(async (transaction) => {
+    try {
+      return await work(transaction);
+    } catch (error) {
+      if (classify(error) === "connection") await new Promise<never>(() => {});
+      throw error;
+    }
+  });
+  return result as Result;
+}
+
+/**
+ * Ends a client when its queries are done, or the timeout passes. Without a timeout postgres.js waits for ever if a connection
+ * was lost with a query under way. The sockets are closed then too: calls that still wait for a connection would get others.
+ */
+export async function endClient(client: Sql, timeoutSeconds: number): Promise<void> {
+  await client.end({ timeout: timeoutSeconds });
+  clientSockets.get(client)?.destroy();
+}
+
+/** Sockets of a client of ours, and the calls that use it. */
+interface ClientSockets {
+  /** Functions that end the calls. */
+  readonly calls: Set<(error: Error) => void>;
+  /** Makes no more sockets. Those that are there stay. */
+  seal(): void;
+  /** Destroys all sockets, makes no more, and ends the calls that have no answer. */
+  destroy(): void;
+}
+
+const clientSockets = new WeakMap<Sql, ClientSockets>();
+
+/**
+ * Follows the sockets of a client. `end` forgets those that are being made, and others are made after it (postgres.js 3.4.9):
+ * open, in the pool of a client that nobody has, until they were idle for long enough. With several hosts that are unreachable
+ * that goes on for ever.
+ *
+ * postgres.js takes a socket of its option `socket` for connected. Connecting is left to postgres.js, with its lists of hosts,
+ * its timeout and what TLS needs: so the option is absent when postgres.js reads it again, once after each socket, a few
+ * microtasks later. Other reads for new sockets may come before that, but not between these microtasks.
+ */
+function followSockets(client: Sql): void {
+  const sockets = new Set<Socket>();
+  const calls = new Set<(error: Error) => void>();
+  const ended = () => Object.assign(new TypeError("expected a client in use"), { code: "CONNECTION_ENDED" });
+  let toConnect = 0;
+  let isSealed = false;
+  const seal = () => {
+    isSealed = true;
+  };
+  const makeSocket = () => {
+    if (isSealed) throw ended();
+    // Checked here and not by an event: postgres.js removes all listeners.
+    for (const socket of sockets) if (socket.destroyed) sockets.delete(socket);
+    const socket = new Socket();
+    sockets.add(socket);
+    queueMicrotask(() => {
+      toConnect++;
+    });
+    return socket;
+  };
+  Object.defineProperty(client.options, "socket", {
+    get() {
+      if (toConnect === 0) return makeSocket;
+      toConnect--;
+      return undefined;
+    },
+  });
+  clientSockets.set(client, {
+    calls,
+    seal,
+    destroy() {
+      seal();
+      for (const socket of sockets) socket.destroy();
+      // Later: the last answer of some calls may just have come.
+      setTimeout(() => {
+        for (const endCall of calls) endCall(ended());
+      }, END_CALLS_MS).unref();
+    },
+  });
+}
+
+/** Runs `work` until the client's sockets are destroyed: postgres.js tells nothing to queries that wait for a connection. */
+export async function untilDestroyed<Result>(client: Sql, work: (client: Sql) => Promise<Result>): Promise<Result> {
+  const calls = clientSockets.get(client)?.calls;
+  if (calls === undefined) return await work(client);
+  let endCall: ((error: Error) => void) | undefined;
+  try {
+    return await new Promise<Result>((resolve, reject) => {
+      endCall = reject;
+      calls.add(reject);
+      work(client).then(resolve, reject);
+    });
+  } finally {
+    if (endCall) calls.delete(endCall);
+  }
+}
+
+/** The parts of a postgres.js query that tell which of the server's processes runs it (3.4.9). */
+interface Query extends PromiseLike<unknown> {
+  readonly active?: boolean;
+  readonly state?: { readonly pid: number | null; readonly secret: number | null } | null;
+}
+
+/** Queries without an answer, by client. */
+const unansweredQueries = new WeakMap<Sql, Set<Query>>();
+
+function track<Result extends Query>(queries: Set<Query>, query: Result): Result {
+  const done = () => queries.delete(query);
+  queries.add(query);
+  query.then(done, done);
+  return query;
+}
+
+/**
+ * Ends a client that is being replaced, and cancels its queries at the server. A query that waits for a lock does not notice that
+ * its connection is closed: it would stay until the lock is released, and each deadline would add as many as the pool is large.
+ *
+ * No timeout of the server does that for all: poolers refuse such parameters at the start of a connection, `set` would stay in a
+ * session that a pooler gives to others, and `set local` takes a transaction for each statement.
+ */
+export async function retireClient(client: Sql): Promise<void> {
+  const queries = unansweredQueries.get(client) ?? new Set();
+  // A call that waits for a connection would get a new one as others end, be sent after all, and be cut off: its query would
+  // stay at the server.
+  clientSockets.get(client)?.seal();
+  const ended = endClient(client, REPLACE_TIMEOUT_SECONDS + CANCEL_TIMEOUT_SECONDS).finally(() => queries.clear());
+  const cancelAgainAt = new WeakMap<Query, number>();
+  await Promise.race([ended, delay(REPLACE_TIMEOUT_SECONDS * 1_000, undefined, { ref: false })]);
+  for (let round = 0; round < (CANCEL_TIMEOUT_SECONDS * 1_000) / CANCEL_AGAIN_MS && queries.size > 0; round++) {
+    for (const query of queries) {
+      // Queries that are not active are sent, but wait until the active one is done.
+      if (query.active !== true || round < (cancelAgainAt.get(query) ?? 0)) continue;
+      cancelAgainAt.set(query, round + 5); // a pooler may lose the request
+      cancel(client, query);
+    }
+    await delay(CANCEL_AGAIN_MS, undefined, { ref: false });
+  }
+  await ended;
+}
+
+/**
+ * Asks the server, or the pooler, to cancel a query. Not by postgres.js's own `cancel()`: its rejection may be unhandled, and it
+ * keeps the process alive if the server is silent. The request is not encrypted, as libpq sends it before version 17; a server
+ * that does not accept that ends the query when it can.
+ */
+function cancel(client: Sql, { state }: Query): void {
+  const { host, port, path } = client.options as { host: string[]; port: number[]; path?: string | false };
+  if (typeof state?.pid !== "number" || typeof state.secret !== "number") return;
+  const message = Buffer.alloc(16);
+  for (const [at, part] of [16, 80_877_102, state.pid, state.secret].entries()) message.writeUInt32BE(part, at * 4);
+  for (const [at, name] of host.entries()) {
+    const socket = path ? createConnection(path) : createConnection(port[at] ?? 5_432, name);
+    socket.setTimeout(CANCEL_TIMEOUT_SECONDS * 1_000, () => socket.destroy());
+    socket.on("error", () => {}); // the server may be gone
+    socket.unref().end(message);
+  }
+}

@@ -1,0 +1,47 @@
+import { type Database, type Schema, Shared, type SharedUse } from "@waymark/core/kit";
+import { type Connection, connect } from "./connection.ts";
+import { classify } from "./errors.ts";
+import { migrateSchema } from "./migrate.ts";
+import type { ResolvedOptions } from "./options.ts";
+
+/** postgres.js sends bytes as hex in one string, and a JavaScript string ends at 2^29 characters. */
+const MAX_STATEMENT_BYTES = 250_000_000;
+
+/** One client, which the domains that stand on it share: made at first use, ended with the last of them. */
+export function shareConnection(options: ResolvedOptions): Shared<Connection> {
+  return new Shared(
+    () => connect(options),
+    (connection) => connection.close(),
+  );
+}
+
+/** The database of one domain: its schema, on a shared client. */
+export function createDatabase(connection: SharedUse<Connection>, schema: Schema, options: ResolvedOptions): Database {
+  const { tablePrefix, migrate } = options;
+
+  async function migrateIn(mode: "apply" | "verify" | "sql", signal: AbortSignal): Promise<string[]> {
+    const { use } = await connection.get(signal);
+    return await use(signal, (client) => migrateSchema(client, schema, options, mode));
+  }
+
+  async function ping(signal: AbortSignal): Promise<void> {
+    const { use } = await connection.get(signal);
+    await use(signal, (client) => client.unsafe("select 1", [], { prepare: options.prepare }));
+  }
+
+  return {
+    name: "postgres",
+    system: "postgresql",
+    collection: `${tablePrefix}${schema.tables[0]?.name}`,
+    apiVersion: 1,
+    async open(signal) {
+      if (migrate === "off") await ping(signal);
+      else await migrateIn(migrate === "auto" ? "apply" : "verify", signal);
+      return { maxStatementBytes: MAX_STATEMENT_BYTES };
+    },
+    migrate: migrateIn,
+    ping,
+    classify,
+    close: () => connection.close(),
+  };
+}

@@ -1,0 +1,141 @@
+import { type Base, NIL_ID, type OutboxChange, type Rewrite, type Row, type WriteRow } from "@waymark/core/kit";
+import { and, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
+import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
+import type { SQLiteInsertValue } from "drizzle-orm/sqlite-core";
+import { equals, GuardMissed, isNoTombstone, placeholders } from "./expressions.ts";
+import type { CheckpointOutbox } from "./outbox.ts";
+import type { CheckpointReads } from "./reads.ts";
+import type { CheckpointsTable, Tables, WritesTable } from "./schema.ts";
+
+/** The write primitive: applies a change, all or nothing. */
+export class CheckpointCommit {
+  readonly #db: BetterSQLite3Database;
+  readonly #checkpoints: CheckpointsTable;
+  readonly #reads: CheckpointReads;
+  readonly #outbox: CheckpointOutbox;
+  // Built once: building their text takes longer than running them.
+  readonly #insert;
+  readonly #insertGuarded;
+  readonly #findBase;
+  readonly #remove;
+  readonly #findRow;
+  readonly #append;
+
+  constructor(
+    db: BetterSQLite3Database,
+    { checkpoints, writes }: Tables,
+    reads: CheckpointReads,
+    outbox: CheckpointOutbox,
+  ) {
+    const { id, digest } = checkpoints;
+    const columns = getTableColumns(checkpoints);
+    const isRow = equals(id, sql.placeholder("id"));
+    const isBase = sql`${equals(id, sql.placeholder("guardId"))} and ${equals(digest, sql.placeholder("guardDigest"))}`;
+    const values = Object.entries(columns).map(([name, column]) => sql`${sql.param(sql.placeholder(name), column)}`);
+    this.#db = db;
+    this.#checkpoints = checkpoints;
+    this.#reads = reads;
+    this.#outbox = outbox;
+    this.#insert = db
+      .insert(checkpoints)
+      .values(placeholders(columns) as SQLiteInsertValue<CheckpointsTable>)
+      .prepare();
+    this.#insertGuarded = db
+      .insert(checkpoints)
+      .select(sql`select ${sql.join(values, sql`, `)} from ${checkpoints} where ${isBase}`)
+      .prepare();
+    this.#findBase = db.select({ id }).from(checkpoints).where(isBase).prepare();
+    this.#remove = db.delete(checkpoints).where(isRow).prepare();
+    this.#findRow = db
+      .select({ id })
+      .from(checkpoints)
+      .where(and(isRow, isNoTombstone(checkpoints)))
+      .prepare();
+    this.#append = upsert(db, writes).prepare();
+  }
+
+  commit(change: OutboxChange): boolean {
+    const { bases = [], insert = [], acknowledge = [], ...others } = change;
+    const [only] = insert;
+    const [base] = bases;
+    const rest = Object.values(others).reduce((sum, some) => sum + some.length, 0);
+    // One row alone: a statement is a transaction by itself.
+    if (rest === 0 && insert.length + acknowledge.length === 1) {
+      if (only !== undefined && only.afterId === null && bases.length <= 1) {
+        if (base !== undefined) return this.#insertGuarded.run({ ...only, ...guardOf(base) }).changes === 1;
+        this.#insert.run({ ...only });
+        return true;
+      }
+      if (only === undefined && base === undefined) {
+        this.#outbox.acknowledge(acknowledge);
+        return true;
+      }
+    }
+    try {
+      // Immediate: a transaction that reads first and then writes would be refused at once, without the busy timeout.
+      this.#db.transaction(() => this.#commitAll(change), { behavior: "immediate" });
+      return true;
+    } catch (error) {
+      if (error instanceof GuardMissed) return false;
+      throw error;
+    }
+  }
+
+  #commitAll(change: OutboxChange): void {
+    const { bases = [], insert = [], rewrite = [], remove = [], append = [] } = change;
+    const { insertTombstones = [], acknowledge = [], lease = [], markPending = [] } = change;
+    for (const base of bases) if (this.#findBase.get(guardOf(base)) === undefined) throw new GuardMissed();
+    for (const row of insert) {
+      if (row.afterId !== null && this.#latestId(row) !== row.afterId) throw new GuardMissed();
+      this.#insert.run({ ...row });
+    }
+    for (const one of rewrite) this.#rewrite(one);
+    // One by one: a text with a list of ids would be another one for every length (see handle.ts).
+    for (const id of remove) this.#remove.run({ id });
+    for (const row of insertTombstones) this.#insert.run({ ...row });
+    this.#outbox.acknowledge(acknowledge);
+    this.#outbox.lease(lease);
+    this.#outbox.markPending(markPending);
+    this.#appendWrites(append);
+  }
+
+  #latestId({ agentId, namespace }: Row): string {
+    const [latest] = this.#reads.list({ agentId, namespace, limit: 1 });
+    return latest?.id ?? NIL_ID;
+  }
+
+  #rewrite({ id, fromBaseId, ...rewritten }: Rewrite): void {
+    const { baseId } = this.#checkpoints;
+    const isBase: SQL = fromBaseId === null ? isNull(baseId) : eq(baseId, fromBaseId);
+    const { changes } = this.#db
+      .update(this.#checkpoints)
+      .set(rewritten)
+      .where(and(eq(this.#checkpoints.id, id), isBase))
+      .run();
+    if (changes !== 1) throw new GuardMissed();
+  }
+
+  #appendWrites(append: readonly WriteRow[]): void {
+    for (const { checkpointId: id } of append) if (this.#findRow.get({ id }) === undefined) throw new GuardMissed();
+    for (const write of append) this.#append.run({ ...write });
+  }
+}
+
+function guardOf({ id, digest }: Base) {
+  return { guardId: id, guardDigest: digest };
+}
+
+/** Inserts a write, or replaces one with the same key and no higher rank. */
+function upsert(db: BetterSQLite3Database, writes: WritesTable) {
+  const { checkpointId, taskId, index, ...written } = getTableColumns(writes);
+  return db
+    .insert(writes)
+    .values(placeholders(getTableColumns(writes)) as SQLiteInsertValue<WritesTable>)
+    .onConflictDoUpdate({
+      target: [checkpointId, taskId, index],
+      set: Object.fromEntries(
+        Object.entries(written).map(([name, column]) => [name, sql`excluded.${sql.identifier(column.name)}`]),
+      ),
+      setWhere: sql`excluded.${sql.identifier(writes.rank.name)} >= ${writes.rank}`,
+    });
+}
