@@ -1,4 +1,3 @@
-import { mergeConfig } from "vitest/config";
 import { project } from "../../vitest.project.ts";
 
-export default mergeConfig(project(), { test: { setupFiles: ["test/keep.ts"] } });
+export default project({ sqlite: true });

@@ -10,14 +10,21 @@ for (const [kind, name] of [
   ["mariadb", "MariaDB"],
 ] as const) {
   const server = inject("waymarkServers")[kind];
-  if (server) describeCheckpointStorage({ name: `${name} ${server.version}`, create: () => createStore(server.url) });
+  if (server) {
+    describeCheckpointStorage({
+      name: `${name} ${server.version}`,
+      parts: ["engine", "processes"],
+      create: () => createStore(server.url),
+    });
+  }
 }
 
 async function createStore(serverUrl: string): Promise<ConformanceStore> {
   const database = await createDatabase(serverUrl);
   const options = { type: "mysql", connectionString: database.url, poolSize: 4 } as const;
-  const around = await mysql.createConnection(database.url); // its own connection, beside the storages'
-  const query = async (text: string, values: unknown[] = []) => (await around.query<RowDataPacket[]>(text, values))[0];
+  const connection = await mysql.createConnection(database.url); // its own, beside those of the storages
+  const query = async (text: string, values: unknown[] = []) =>
+    (await connection.query<RowDataPacket[]>(text, values))[0];
   const key = (id: string) => Buffer.from(id.replaceAll("-", ""), "hex");
   const columns =
     "convert(agent_id using utf8mb4) agentId, convert(namespace using utf8mb4) namespace, convert(name using utf8mb4) name, convert(encoding using utf8mb4) encoding, state, state_bytes stateBytes, digest";
@@ -38,7 +45,7 @@ async function createStore(serverUrl: string): Promise<ConformanceStore> {
     countRows: async () => (await query("select count(*) as count from agent_checkpoints"))[0]?.["count"],
     remote: { module: new URL("../dist/index.js", import.meta.url).href, options },
     dispose: async () => {
-      await around.end();
+      await connection.end();
       await database.drop();
     },
   };

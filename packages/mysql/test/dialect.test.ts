@@ -1,143 +1,65 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Change, Row } from "@waymark/core/kit";
-import { describe, expect, it, onTestFinished } from "vitest";
-import { tombstoneOf } from "../../core/src/checkpoints/tombstones.ts";
-import { describeDialect } from "../../core/test/describe-dialect.ts";
-import { createMySQLDialect } from "../src/checkpoints/dialect.ts";
+import { describeDialect, describeDomains, describeWriters } from "@waymark/conformance";
+import { createDatabase } from "waymark-test-servers";
+import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
+import { createDatabase as createDomain, shareConnection } from "../src/database.ts";
 import { resolveOptions } from "../src/options.ts";
-import { startNode } from "./node.ts";
-import { checkpoint, connect, emptyDatabase, open, servers } from "./on-server.ts";
+import { connect, createDialect, servers } from "./on-server.ts";
 
-describe.each(servers)("$title", ({ url: serverUrl }) => {
-  describeDialect(
-    async () => {
-      const { url } = await emptyDatabase(serverUrl);
+/** Resolves as soon as a transaction on a database waits for a lock. */
+async function untilBlocked(url: string): Promise<void> {
+  const admin = await connect(url);
+  const isBlocked = async () => {
+    await delay(150); // the server gives the same answer for 100 ms
+    const [found] = await admin.query(
+      `select 1 from information_schema.innodb_trx as t join information_schema.processlist as p on p.id = t.trx_mysql_thread_id
+       where t.trx_state = 'LOCK WAIT' and p.db = database()`,
+    );
+    return (found as unknown[]).length > 0;
+  };
+  while (!(await isBlocked()));
+}
+
+async function begin(url: string) {
+  const connection = await connect(url);
+  await connection.beginTransaction();
+  return { run: (sql: string) => connection.query(sql), commit: () => connection.commit() };
+}
+
+for (const { title, url: serverUrl, target } of servers) {
+  describeDialect({
+    name: title,
+    create: async () => {
+      const { url, drop } = await createDatabase(serverUrl);
       return {
-        async open() {
-          const dialect = createMySQLDialect(resolveOptions({ connectionString: url }));
-          onTestFinished(() => dialect.close());
-          await dialect.open(new AbortController().signal);
-          return dialect;
-        },
-        async begin() {
-          const connection = await connect(url);
-          await connection.beginTransaction();
-          return { run: (sql) => connection.query(sql), commit: () => connection.commit() };
-        },
+        createDialect: () => createDialect({ connectionString: url }),
+        begin: () => begin(url),
+        untilBlocked: () => untilBlocked(url),
+        dispose: drop,
       };
     },
-    (id) => `x'${id.replaceAll("-", "")}'`,
-  );
-
-  it("lets exactly one of 32 writers in four processes store after the latest, each time", async () => {
-    const { url } = await emptyDatabase(serverUrl);
-    const program = `
-      const storage = createMySQLStorage({ connectionString: args[0], poolSize: 8 });
-      await storage.listAgents();
-      console.log("ready");
-      for (let latest = await line(); latest !== "end"; latest = await line()) {
-        const ifLatest = latest === "none" ? null : latest;
-        const stores = Array.from({ length: 8 }, () =>
-          storage.storeCheckpoint({ agentId: "agent", name: "turn", state: 1, createdAt: 0 }, { ifLatest }));
-        const results = await Promise.allSettled(stores);
-        console.log(JSON.stringify(results.map(({ value, reason }) => value ?? reason.code)));
-      }
-      await storage.close();`;
-    const children = Array.from({ length: 4 }, () => startNode(program, url));
-    await Promise.all(children.map((child) => child.line()));
-
-    const storage = open({ connectionString: url });
-    let latest = "none";
-    for (let round = 1; round <= 25; round++) {
-      for (const child of children) child.send(latest);
-      const outcomes = (await Promise.all(children.map((child) => child.line()))).flatMap(
-        (text) => JSON.parse(text) as string[],
-      );
-      const winners = outcomes.filter((outcome) => outcome !== "CONFLICT");
-      expect(winners).toEqual([expect.stringMatching(/^[0-9a-f-]{36}$/)]);
-      expect(outcomes).toHaveLength(32);
-      latest = winners[0] as string;
-      expect((await storage.retrieveLatestCheckpoint("agent"))?.id).toBe(latest);
-    }
-    for (const child of children) child.send("end");
-    expect((await Promise.all(children.map((child) => child.exit))).map(({ code }) => code)).toEqual([0, 0, 0, 0]);
-    expect(await storage.listCheckpoints()).toHaveLength(25);
-    expect(await storage.storeCheckpoint(checkpoint(), { ifLatest: latest })).toEqual(expect.any(String));
+    literal: target.literal,
   });
 
-  describe("a row that gives way to its tombstone while another client builds on it", () => {
-    const { signal } = new AbortController();
-    const id = (number: number) => `01890000-0000-7000-8000-${String(number).padStart(12, "0")}`;
-    const literal = (number: number) => `x'${id(number).replaceAll("-", "")}'`;
-    const row = (number: number, baseId: string | null = null): Row => ({
-      ...tombstoneOf(id(number), 0, null),
-      agentId: "agent",
-      digest: Buffer.alloc(32, number),
-      baseId,
-    });
-    const base = { id: id(1), digest: Buffer.alloc(32, 1) };
-    const burial: Change = { remove: [id(1)], bury: [tombstoneOf(id(1), 0, null)] };
-    const inserts: readonly [title: string, change: Change][] = [
-      ["one row", { insert: [row(2, id(1))], bases: [base] }],
-      ["many rows", { insert: [row(2, id(1)), row(3)], bases: [base] }],
-      ["a row after the latest", { insert: [{ ...row(2, id(1)), afterId: id(1) }], bases: [base] }],
-    ];
-
-    /** The row itself, and what is done in a transaction that another one then waits for. */
-    async function withWaiting(first: string[], waiting: Change) {
-      const { url } = await emptyDatabase(serverUrl);
-      const dialect = createMySQLDialect(resolveOptions({ connectionString: url }));
-      onTestFinished(() => dialect.close());
-      await dialect.open(signal);
-      await dialect.commit({ insert: [row(1)] }, signal);
-      const [client, admin] = [await connect(url), await connect(url)];
-      await client.beginTransaction();
-      for (const statement of first) await client.query(statement);
-      const outcome = dialect.commit(waiting, signal).then(
-        (done) => (done ? "done" : "guard missed"),
-        (error: unknown) => dialect.classify(error),
-      );
-      const waits = async () => {
-        await delay(150); // whoever asks again within 100 ms is told the same
-        const [found] = await admin.query(
-          `select 1 from information_schema.innodb_trx as t join information_schema.processlist as p on p.id = t.trx_mysql_thread_id
-           where t.trx_state = 'LOCK WAIT' and p.db = database()`,
-        );
-        return (found as unknown[]).length > 0;
-      };
-      while (!(await waits()));
-      await client.commit();
-      const ended = await outcome;
-      const [rows] = await admin.query(
-        "select right(hex(id), 1) as id, right(hex(base_id), 1) as base, cast(agent_id as char) as agent from agent_checkpoints order by 1",
-      );
+  describeDomains({
+    name: title,
+    quote: "`",
+    create: async () => {
+      const database = await createDatabase(serverUrl);
       return {
-        outcome: ended,
-        rows: (rows as Record<string, unknown>[]).map((one) => [one["id"], one["base"], one["agent"]]),
+        share: (schema, prefixes) => {
+          const options = (tablePrefix: string) => resolveOptions({ connectionString: database.url, tablePrefix });
+          const connection = shareConnection(options(""));
+          return {
+            checkpoints: createCheckpointDialect(connection.share(), options(prefixes.checkpoints)),
+            second: createDomain(connection.share(), schema, options(prefixes.second)),
+            isConnected: async () => (await target.countConnections(database)) > 0,
+          };
+        },
+        dispose: database.drop,
       };
-    }
-
-    const others = "agent_id, namespace, name, created_at, encoding, state_bytes, digest, state";
-    const rest = "'', '', 0, 'tombstone', 0, x'', ''";
-
-    it.each(inserts)("keeps %s out that waited for it", async (_, change) => {
-      const bury = [
-        `delete from agent_checkpoints where id = ${literal(1)}`,
-        `insert into agent_checkpoints (id, ${others}) values (${literal(1)}, '', ${rest})`,
-      ];
-      const { outcome, rows } = await withWaiting(bury, change);
-      expect(outcome).toMatch(/^(guard missed|foreign-key)$/);
-      expect(rows).toEqual([["1", null, ""]]);
-    });
-
-    it("stays if what builds on it was first", async () => {
-      const insert = `insert into agent_checkpoints (id, base_id, ${others}) values (${literal(2)}, ${literal(1)}, 'agent', ${rest})`;
-      const { outcome, rows } = await withWaiting([insert], burial);
-      expect(outcome).toBe("foreign-key");
-      expect(rows).toEqual([
-        ["1", null, "agent"],
-        ["2", "1", "agent"],
-      ]);
-    });
+    },
   });
-});
+
+  describeWriters(target);
+}

@@ -1,24 +1,14 @@
+import { rejection, untilDone } from "@waymark/conformance";
 import type { Fault } from "@waymark/core/kit";
 import { createConnection } from "mysql2/promise";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { killable, startProxy, startServer, type TestDatabase } from "waymark-test-servers";
-import { untilDone } from "../../core/test/until-done.ts";
 import { classify } from "../src/errors.ts";
-import {
-  checkpoint,
-  connect,
-  emptyDatabase,
-  open,
-  plainUser,
-  rejection,
-  run,
-  servers,
-  type TestServer,
-} from "./on-server.ts";
+import { checkpoint, connect, emptyDatabase, open, plainUser, run, servers, type TestServer } from "./on-server.ts";
 
 type Provocation = (database: TestDatabase, server: TestServer) => Promise<unknown>;
 
-/** How to provoke each error, for real, and what it is for us. */
+/** Ways to provoke each error of the server or the driver, and the fault that it is. */
 const provocations: readonly [code: number | string, Fault, Provocation][] = [
   [1213, "serialization", deadlock],
   [
@@ -158,7 +148,7 @@ const provocations: readonly [code: number | string, Fault, Provocation][] = [
     1153,
     "too-large",
     async ({ url }) => {
-      // What the server says before it cuts the connection may be lost with it: then it is asked again.
+      // The server's answer may be lost with the connection that it cuts: then the statement runs again.
       const text = `select length('${"x".repeat(70_000_000)}')`;
       for (;;) {
         const error = (await rejection(run(url, text))) as { code?: string };
@@ -219,8 +209,8 @@ async function deadlock({ url }: TestDatabase): Promise<void> {
   await Promise.all(crossing);
 }
 
-it("knows some that nobody can provoke here: by number, by code, and by words alone", () => {
-  const known: readonly [error: object, fault: Fault][] = [
+it("classifies errors that cannot be provoked here: by number, by code, and by message", () => {
+  const faults: readonly [error: object, fault: Fault][] = [
     [{ errno: 1047, message: "WSREP has not yet prepared node for application use" }, "connection"],
     [{ errno: 1180, message: "Got error 6 'No such device or address' during COMMIT" }, "connection"],
     [{ errno: 3101 }, "serialization"],
@@ -236,10 +226,10 @@ it("knows some that nobody can provoke here: by number, by code, and by words al
     [{ message: "Should not reach here: 251", fatal: true }, "connection"],
     [{ errno: 1064, fatal: true }, "other"],
   ];
-  for (const [error, fault] of known) expect([error, classify(error)]).toEqual([error, fault]);
+  for (const [error, fault] of faults) expect([error, classify(error)]).toEqual([error, fault]);
 });
 
-it("takes what it does not know for other", () => {
+it("classifies any other error as other", () => {
   for (const error of [new Error("no code"), { errno: 5 }, { code: "EMOJI" }, "ECONNREFUSED", 1213, null, undefined]) {
     expect(classify(error)).toBe("other");
   }
@@ -248,14 +238,14 @@ it("takes what it does not know for other", () => {
 describe.each(servers)("$title", (server) => {
   const { url: serverUrl } = server;
 
-  it.each(provocations)("takes %s for %s", async (code, fault, provoke) => {
+  it.each(provocations)("classifies %s as %s", async (code, fault, provoke) => {
     const error = await rejection(provoke(await emptyDatabase(serverUrl), server));
     expect(error).toMatchObject(typeof code === "number" ? { errno: code } : { code });
     expect(classify(error)).toBe(fault);
     expect(classify(new Error("wrapped", { cause: error }))).toBe(fault);
   });
 
-  it("takes a connection that was killed, and one that was lost while it was idle, for lost", async () => {
+  it("classifies a connection that was killed, in use or idle, as connection", async () => {
     const { url } = await emptyDatabase(serverUrl);
     const killed = await connect(url);
     const sleeping = rejection(killed.query("select sleep(60)"));
@@ -271,8 +261,8 @@ describe.each(servers)("$title", (server) => {
     expect(classify(await rejection(idle.query("select 1")))).toBe("connection");
   });
 
-  it("takes a server without a free connection for crowded", async () => {
-    // A server of its own: the others' tests want connections too.
+  it("classifies a server without a free connection as overload", async () => {
+    // On a server of its own: other tests need connections too.
     const own = await startServer(server.kind, { from: killable });
     onTestFinished(() => own.stop());
     await run(own.url, "set global max_connections = 10");
@@ -289,7 +279,7 @@ describe.each(servers)("$title", (server) => {
     expect(classify(refusal)).toBe("overload");
   });
 
-  it("says so of a database that lacks the table, or a column, or an index", async () => {
+  it("names the fault of a database that lacks a table, a column or an index", async () => {
     for (const statement of [
       "drop table agent_checkpoint_writes, agent_checkpoints",
       "alter table agent_checkpoints drop column state",
@@ -307,7 +297,7 @@ describe.each(servers)("$title", (server) => {
     }
   });
 
-  it("says so of a table that somebody has locked for too long", async () => {
+  it("names the fault of a table that is locked for too long", async () => {
     const { url } = await emptyDatabase(serverUrl);
     await open({ connectionString: url }).migrate();
     const storage = open({ connectionString: url, operationTimeoutMs: 1_000 });
@@ -319,7 +309,7 @@ describe.each(servers)("$title", (server) => {
     expect(await untilDone(() => storage.storeCheckpoint(checkpoint()))).toEqual(expect.any(String));
   });
 
-  it("says so of a user who may not, or whose connections are used up", async () => {
+  it("names the fault of a user who has no rights, or no connection left", async () => {
     const database = await emptyDatabase(serverUrl);
     await open({ connectionString: database.url }).migrate();
     const user = await plainUser(database);

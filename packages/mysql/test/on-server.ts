@@ -1,42 +1,76 @@
 import { randomBytes } from "node:crypto";
+import type {
+  EncryptionTarget,
+  FaultTarget,
+  LimitedUser,
+  MigrationTarget,
+  PoolTarget,
+  SecretTarget,
+} from "@waymark/conformance";
+import type { Dialect } from "@waymark/core/kit";
+import {
+  type CheckpointStorage,
+  createMySQLStorage,
+  type MySQLStorageOptions,
+  type NamedAgentCheckpoint,
+  reencryptCheckpoints,
+} from "@waymark/mysql";
 import { type Connection, type ConnectionOptions, createConnection, type RowDataPacket } from "mysql2/promise";
 import { inject, onTestFinished } from "vitest";
-import { createDatabase, type ServerKind, type TestDatabase } from "waymark-test-servers";
+import {
+  createDatabase,
+  killable,
+  killConnections,
+  type ServerKind,
+  startProxy,
+  startServer,
+  type TestDatabase,
+} from "waymark-test-servers";
 import type {} from "waymark-test-servers/global-setup"; // the types of `inject`
-import { type CheckpointStorage, createMySQLStorage, type NamedAgentCheckpoint } from "../src/index.ts";
-import type { MySQLStorageOptions } from "../src/options.ts";
+import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
+import { migrations } from "../src/checkpoints/migrations.ts";
+import { shareConnection } from "../src/database.ts";
+import { resolveOptions } from "../src/options.ts";
 
 export interface TestServer {
   readonly kind: ServerKind;
   readonly title: string;
-  /** The administrator's. */
+  /** Administrator's URL. */
   readonly url: string;
+  /** The server as the suites for servers want it. */
+  readonly target: FaultTarget & EncryptionTarget & MigrationTarget & PoolTarget & SecretTarget;
 }
 
 /** The servers that all test files share, MySQL proper first. */
 export const servers: readonly TestServer[] = (["mysql", "mariadb"] as const).flatMap((kind) => {
   const server = inject("waymarkServers")[kind];
   const title = { mysql: "MySQL", mariadb: "MariaDB" }[kind];
-  return server === undefined ? [] : [{ kind, title, url: server.url }];
+  return server === undefined ? [] : [{ kind, title, url: server.url, target: newTarget(kind, title, server.url) }];
 });
 if (servers.length === 0)
   throw new TypeError("expected MySQL or MariaDB: are these tests run by their vitest.config.ts?");
 
-/** An empty database until the test is over. */
+/** Makes an empty database, until the test is over. */
 export async function emptyDatabase(serverUrl: string): Promise<TestDatabase> {
   const database = await createDatabase(serverUrl);
   onTestFinished(() => database.drop());
   return database;
 }
 
-/** A storage until the test is over. */
+/** Makes a storage, until the test is over. */
 export function open(options: MySQLStorageOptions): CheckpointStorage {
   const storage = createMySQLStorage({ operationTimeoutMs: 20_000, ...options });
   onTestFinished(async () => void (await storage.close()));
   return storage;
 }
 
-/** A connection around the storage until the test is over. */
+/** Makes a dialect that is not open yet. */
+export function createDialect(options: MySQLStorageOptions): Dialect {
+  const resolved = resolveOptions(options);
+  return createCheckpointDialect(shareConnection(resolved).share(), resolved);
+}
+
+/** Makes a connection beside the storages, until the test is over. */
 export async function connect(url: string, options: ConnectionOptions = {}): Promise<Connection> {
   const connection = await createConnection({ uri: url, ...options });
   connection.on("error", () => {});
@@ -44,43 +78,100 @@ export async function connect(url: string, options: ConnectionOptions = {}): Pro
   return connection;
 }
 
-/** Runs one statement around the storage, and returns its rows. */
-export async function run(url: string, statement: string): Promise<Record<string, unknown>[]> {
+/** Runs statements in turn on a connection of their own, and returns the rows of the last. */
+export async function run(url: string, ...statements: readonly string[]): Promise<Record<string, unknown>[]> {
   const connection = await createConnection({ uri: url });
   try {
-    const [rows] = await connection.query<RowDataPacket[]>(statement);
+    let rows: unknown;
+    for (const statement of statements) [rows] = await connection.query<RowDataPacket[]>(statement);
     return Array.isArray(rows) ? rows.map((row) => ({ ...row })) : [];
   } finally {
     connection.destroy();
   }
 }
 
-/** A user who may only log in, with the password `right`, until the test is over, and the database's URL for it. */
-export async function plainUser(database: TestDatabase): Promise<{ name: string; url: string }> {
+/** Makes a user who may only log in, with the password `right`, until the test is over, and the database's URL for it. */
+export async function plainUser(database: Pick<TestDatabase, "url">): Promise<{ name: string; url: string }> {
+  const { drop, ...user } = await createUser(database);
+  onTestFinished(drop);
+  return user;
+}
+
+async function createUser(database: Pick<TestDatabase, "url">) {
   const name = `waymark_${randomBytes(6).toString("hex")}`;
   await run(database.url, `create user ${name} identified by 'right'`);
-  onTestFinished(async () => void (await run(database.url, `drop user ${name}`)));
   const url = new URL(database.url);
   url.username = name;
   url.password = "right";
-  return { name, url: url.href };
+  return { name, url: url.href, drop: async () => void (await run(database.url, `drop user ${name}`)) };
 }
 
-export function checkpoint(more: Partial<NamedAgentCheckpoint> = {}): NamedAgentCheckpoint {
-  return { agentId: "agent", name: "turn", state: { turn: 1 }, createdAt: 1_700_000_000_000, ...more };
+/** A user who may use tables but not create any: with less, MySQL does not even select the database. */
+async function createLimitedUser(database: Pick<TestDatabase, "name" | "url">): Promise<LimitedUser> {
+  const { name, url, drop } = await createUser(database);
+  await run(database.url, `grant select, insert, update, delete on ${database.name}.* to ${name}`);
+  return { url, grant: async () => {}, drop };
 }
 
-/** The names in the history, as the administrator reads them. */
-export async function recorded(url: string, table = "waymark_migrations"): Promise<string[]> {
+/** Returns the database's URL for a new user with this password, who may do everything there. */
+async function withPassword(database: Pick<TestDatabase, "name" | "url">, password: string): Promise<string> {
+  const user = await plainUser(database);
+  await run(
+    database.url,
+    `alter user ${user.name} identified by '${password}'`,
+    `grant all on ${database.name}.* to ${user.name}`,
+  );
+  const url = new URL(user.url);
+  url.password = password;
+  return url.href;
+}
+
+export function checkpoint(members: Partial<NamedAgentCheckpoint> = {}): NamedAgentCheckpoint {
+  return { agentId: "agent", name: "turn", state: { turn: 1 }, createdAt: 1_700_000_000_000, ...members };
+}
+
+/** Reads the names in a history, as the administrator. */
+export async function readHistory(url: string, table = "waymark_migrations"): Promise<string[]> {
   return (await run(url, `select name from ${table} order by name`)).map(({ name }) => String(name));
 }
 
-/** What a promise rejects with; the test fails if it does not. */
-export async function rejection(promise: Promise<unknown>): Promise<Error & Record<string, unknown>> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as Error & Record<string, unknown>;
-  }
-  throw new TypeError("expected the promise to reject");
+function literal(id: string): string {
+  return `x'${id.replaceAll("-", "")}'`;
+}
+
+function withHyphens(hex: string): string {
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+function newTarget(kind: ServerKind, name: string, url: string): TestServer["target"] {
+  return {
+    name,
+    url,
+    // The build beside these sources: Node cannot run TypeScript everywhere.
+    module: new URL("../dist/index.js", import.meta.url).href,
+    open: createMySQLStorage,
+    createDatabase,
+    startProxy,
+    run,
+    // Only Linux can kill and pause a server, see test/servers.
+    ...(process.platform === "linux" && { startServer: () => startServer(kind, { from: killable }) }),
+    endConnections: (serverUrl, database) => killConnections(serverUrl, database.name),
+    readNames: async (databaseUrl) => {
+      const text = "select lower(hex(id)) as id, cast(name as char) as name from agent_checkpoints";
+      return (await run(databaseUrl, text)).map((row) => [withHyphens(String(row["id"])), String(row["name"])]);
+    },
+    reencrypt: reencryptCheckpoints,
+    findFolder: async (databaseUrl) => String((await run(databaseUrl, "select @@datadir as folder"))[0]?.["folder"]),
+    migrations: migrations.map((migration) => migration.name),
+    listTables: async (databaseUrl) =>
+      (await run(databaseUrl, "show tables")).map((row) => String(Object.values(row)[0])),
+    createLimitedUser,
+    countConnections: async (database) =>
+      (await run(url, `select id from information_schema.processlist where db = '${database.name}'`)).length,
+    withPassword,
+    createDatabaseWithPassword: () => createDatabase(url, { ownUser: true }),
+    literal,
+    shortenNames: "alter table agent_checkpoints modify name varbinary(3) not null",
+    tooLongCode: "STATE_TOO_LARGE",
+  };
 }

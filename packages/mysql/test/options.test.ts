@@ -1,61 +1,12 @@
+import { callEveryMethod, describePool, rejection, storeFifty } from "@waymark/conformance";
 import mysql from "mysql2";
 import mysqlPromise, { type PoolOptions } from "mysql2/promise";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { checkpoint, emptyDatabase, open, rejection, run, servers } from "./on-server.ts";
+import { checkpoint, emptyDatabase, open, run, servers } from "./on-server.ts";
 
-/** One turn of every method, as an agent's life has it. */
-async function live(storage: ReturnType<typeof open>): Promise<void> {
-  const first = await storage.storeCheckpoint(checkpoint({ metadata: { step: 1 } }));
-  const second = await storage.storeCheckpoint(
-    checkpoint({ namespace: "n", parentId: first, state: [1n, new Date(0)] }),
-  );
-  await expect(storage.storeCheckpoint(checkpoint(), { ifLatest: second })).rejects.toMatchObject({ code: "CONFLICT" });
-  const third = await storage.storeCheckpoint(checkpoint({ state: { turn: 3 } }), { ifLatest: first });
-  expect(await storage.retrieveCheckpoint(second)).toMatchObject({ namespace: "n", state: [1n, new Date(0)] });
-  expect((await storage.retrieveLatestCheckpoint("agent"))?.id).toBe(third);
-  expect((await storage.listCheckpoints({ agentId: "agent", metadata: { step: 1 } })).map(({ id }) => id)).toEqual([
-    first,
-  ]);
-  expect((await storage.listCheckpoints({ agentId: "agent", before: third })).map(({ id }) => id)).toEqual([
-    second,
-    first,
-  ]);
-  expect(await storage.listAgents()).toEqual(["agent"]);
-  expect(await storage.stats()).toMatchObject({ checkpoints: 3 });
-  expect(await storage.health()).toMatchObject({ ok: true });
-  expect(await storage.pruneCheckpoints({ keepLast: 1 })).toEqual({ examined: 3, removed: 1 });
-  expect(await storage.deleteCheckpoint(third)).toBe(true);
-  expect(await storage.deleteAgent("agent")).toBe(1);
-  expect(await storage.migrate()).toEqual([]);
-}
-
-const fifty = Array.from({ length: 50 }, (_, index) => checkpoint({ name: `turn ${index}` }));
+for (const { target } of servers) describePool(target);
 
 describe.each(servers)("$title", ({ url: serverUrl }) => {
-  const connectionsTo = async (name: string) =>
-    (await run(serverUrl, `select id from information_schema.processlist where db = '${name}'`)).length;
-
-  it("opens no more connections than poolSize, and needs no more than one", async () => {
-    for (const poolSize of [1, 3]) {
-      const database = await emptyDatabase(serverUrl);
-      const storage = open({ connectionString: database.url, poolSize });
-      await Promise.all(fifty.map((one) => storage.storeCheckpoint(one)));
-      // Stores that come at once share a commit; reads do not.
-      await Promise.all(fifty.map(() => storage.listCheckpoints({ limit: 1 })));
-      expect(await connectionsTo(database.name)).toBe(poolSize);
-      expect(await storage.deleteAgent("agent")).toBe(50);
-      await live(storage);
-    }
-  });
-
-  it("gives back idle connections after idleTimeoutMs, and goes on with new ones", async () => {
-    const database = await emptyDatabase(serverUrl);
-    const storage = open({ connectionString: database.url, idleTimeoutMs: 50 });
-    await Promise.all(fifty.map((one) => storage.storeCheckpoint(one)));
-    for (let left = 1; left > 0; ) left = await connectionsTo(database.name);
-    expect(await storage.listCheckpoints()).toHaveLength(50);
-  });
-
   it.each(["autocommit = 0", "completion_type = 1"])(
     "commits what it acknowledges, on a pool with %s too",
     async (setting) => {
@@ -87,7 +38,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     ["counts only the rows that change", { flags: ["-FOUND_ROWS"] }],
     ["replaces named placeholders", { namedPlaceholders: true }],
     ["has one connection", { connectionLimit: 1 }],
-  ])("works on a pool of the user's own that %s, of either module, and leaves it open", async (_, options) => {
+  ])("works on a user's own pool that %s, of either module, and leaves it open", async (_, options) => {
     const pools = [
       (url: string) => mysql.createPool({ uri: url, ...(options as object) }),
       (url: string) => mysqlPromise.createPool({ uri: url, ...options }),
@@ -98,8 +49,8 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
       const promised = "promise" in pool ? pool.promise() : pool;
       onTestFinished(() => promised.end());
       const storage = open({ pool });
-      await live(storage);
-      await Promise.all(fifty.map((one) => storage.storeCheckpoint(one)));
+      await callEveryMethod(storage);
+      await storeFifty(storage);
       const [newest] = await storage.listCheckpoints({ limit: 1 });
       expect(newest).toMatchObject({ createdAt: 1_700_000_000_000, name: expect.stringMatching(/^turn \d+$/) });
       expect(await storage.stats()).toMatchObject({ checkpoints: 50, stateBytes: 50 * '{"turn":1}'.length });
@@ -110,10 +61,10 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     }
   });
 
-  it("takes TLS if it is told to, and is refused where the certificate is nobody's that it knows", async () => {
+  it("uses TLS where its options say so, and refuses a certificate that it does not trust", async () => {
     const { url } = await emptyDatabase(serverUrl);
     const [row] = await run(url, "show variables like 'have_ssl'");
-    const hasTls = row === undefined || row["Value"] === "YES"; // MySQL 9 has always
+    const hasTls = row === undefined || row["Value"] === "YES"; // MySQL 9 always has it
     const trusting = open({ connectionString: url, ssl: { rejectUnauthorized: false } });
     if (hasTls) expect(await trusting.listCheckpoints()).toEqual([]);
     else await expect(trusting.listCheckpoints()).rejects.toMatchObject({ name: "CheckpointError" });
@@ -122,7 +73,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
   });
 });
 
-it("says what it takes for its options, at once and without showing them", async () => {
+it("refuses wrong options at once, names what it expects, and does not show them", async () => {
   const pool = { getConnection() {}, query() {}, end() {} };
   const wrong = [
     [{}, "connectionString or pool"],

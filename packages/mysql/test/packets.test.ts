@@ -1,16 +1,15 @@
 import { randomBytes, randomUUID } from "node:crypto";
+import { rejection } from "@waymark/conformance";
 import { type Row, rowBytes } from "@waymark/core/kit";
 import { createPool } from "mysql2/promise";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { killable, type Server, startProxy, startServer } from "waymark-test-servers";
-import { createMySQLDialect } from "../src/checkpoints/dialect.ts";
-import { resolveOptions } from "../src/options.ts";
-import { checkpoint, emptyDatabase, open, rejection, run, servers } from "./on-server.ts";
+import { checkpoint, createDialect, emptyDatabase, open, run, servers } from "./on-server.ts";
 
 const LIMIT = 1024 * 1024;
 
-/** A state that compression can not make small, of about so many bytes. */
-const stateOf = (bytes: number) => randomBytes(Math.ceil((bytes * 3) / 4)).toString("base64");
+/** Makes a state of about this many bytes that compression cannot make small. */
+const newState = (bytes: number) => randomBytes(Math.ceil((bytes * 3) / 4)).toString("base64");
 
 const { signal } = new AbortController();
 
@@ -20,7 +19,7 @@ function rowOf(more: Pick<Row, "agentId" | "name" | "metadata" | "state">): Row 
   return { ...ids, ...numbers, namespace: "", encoding: "e".repeat(64), digest: randomBytes(32), ...more };
 }
 
-/** What a server takes in one packet is a setting of the whole server: it is our own here. */
+/** On a server of its own: the size of a packet is a setting of the whole server. */
 describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) => {
   let server: Server;
   beforeAll(async () => {
@@ -29,7 +28,7 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
   });
   afterAll(() => server.stop());
 
-  it("refuses a state over the server's limit before any of it is sent, with both sizes, and the pool goes on", async () => {
+  it("refuses a state above the server's limit before any of it is sent, names both sizes, and goes on", async () => {
     const { url } = await emptyDatabase(server.url);
     const proxy = await startProxy(url);
     onTestFinished(() => proxy.stop());
@@ -42,7 +41,7 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
       return "forward";
     });
 
-    const refused = await rejection(storage.storeCheckpoint(checkpoint({ state: stateOf(LIMIT) })));
+    const refused = await rejection(storage.storeCheckpoint(checkpoint({ state: newState(LIMIT) })));
     expect(refused).toMatchObject({ name: "CheckpointError", code: "STATE_TOO_LARGE", retryable: false });
     const numbers = [...refused.message.matchAll(/\d+/g)].map(Number);
     expect(numbers).toHaveLength(2);
@@ -50,14 +49,14 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
     expect(limit).toBeLessThan(LIMIT / 2);
     expect(limit).toBeGreaterThan(LIMIT / 2 - 10_000);
     expect(size).toBeGreaterThan(limit);
-    expect(sent).toBeLessThan(1_000); // what it might be a difference to is looked for
+    expect(sent).toBeLessThan(1_000); // it reads the latest checkpoint, for a base
 
     sent = 0;
     expect(await storage.listCheckpoints()).toEqual([]);
     expect(sent).toBeGreaterThan(0);
   });
 
-  it("stores what is just below the limit, and refuses what is just above, with long names and labels too", async () => {
+  it("stores a checkpoint just below the limit and refuses one just above, with long names and labels too", async () => {
     const { url } = await emptyDatabase(server.url);
     const storage = open({ connectionString: url });
     const words = { name: "'\\".repeat(5_000), namespace: "'".repeat(1_024), metadata: { "'": "'".repeat(8_000) } };
@@ -83,9 +82,9 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
     expect(await storage.health()).toMatchObject({ ok: true });
   });
 
-  it("takes rows together up to the limit, whatever their text is", async () => {
+  it("commits rows together up to the limit, whatever their text is", async () => {
     const { url } = await emptyDatabase(server.url);
-    const dialect = createMySQLDialect(resolveOptions({ connectionString: url }));
+    const dialect = createDialect({ connectionString: url });
     onTestFinished(() => dialect.close());
     const { maxStatementBytes } = await dialect.open(signal);
     for (const [name, bytes] of [
@@ -109,7 +108,7 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
     }
   });
 
-  it("says so clearly if the limit was lowered since it was read, and the next calls work", async () => {
+  it("refuses a state with STATE_TOO_LARGE after the limit was lowered, and the next calls work", async () => {
     const { url } = await emptyDatabase(server.url);
     for (const poolSize of [1, 4]) {
       await run(server.url, `set global max_allowed_packet = ${64 * LIMIT}`);
@@ -117,7 +116,7 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
       await storage.listAgents();
       await run(server.url, `set global max_allowed_packet = ${LIMIT}`);
       onTestFinished(async () => void (await run(server.url, `set global max_allowed_packet = ${LIMIT}`)));
-      // The connections that are open have the limit of their beginning: these are ended, and so are made anew.
+      // Open connections keep the limit that they began with: they are ended, and made anew.
       const [threads] = [
         await run(
           server.url,
@@ -126,13 +125,13 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
       ];
       for (const { id } of threads) await run(server.url, `kill ${String(id)}`);
       for (const bytes of [2 * LIMIT, 5 * LIMIT]) {
-        const refused = await rejection(storage.storeCheckpoint(checkpoint({ state: stateOf(bytes) })));
+        const refused = await rejection(storage.storeCheckpoint(checkpoint({ state: newState(bytes) })));
         expect(refused).toMatchObject({ name: "CheckpointError", code: "STATE_TOO_LARGE", retryable: false });
         expect(await storage.storeCheckpoint(checkpoint())).toEqual(expect.any(String));
         expect((await storage.retrieveLatestCheckpoint("agent"))?.state).toEqual(checkpoint().state);
       }
       const mixed = [3 * LIMIT, 1, 3 * LIMIT, 1, 1, 1].map((bytes) =>
-        storage.storeCheckpoint(checkpoint({ state: stateOf(bytes) })),
+        storage.storeCheckpoint(checkpoint({ state: newState(bytes) })),
       );
       const outcomes = await Promise.allSettled(mixed);
       expect(outcomes.map(({ status }) => status)).toEqual([
@@ -146,7 +145,7 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
     }
   });
 
-  it("leaves a pool of the user's own in order after a state that was too large for the server", async () => {
+  it("leaves a user's own pool in order after a state that was too large for the server", async () => {
     const { url } = await emptyDatabase(server.url);
     const pool = createPool({ uri: url, connectionLimit: 1 });
     onTestFinished(() => pool.end());
@@ -156,19 +155,19 @@ describe.runIf(process.platform === "linux").each(servers)("$title", ({ kind }) 
     await run(server.url, `set global max_allowed_packet = ${LIMIT}`);
     const [[row]] = (await pool.query("select connection_id() as id")) as unknown as [{ id: number }[]];
     await run(server.url, `kill ${row?.id}`);
-    expect(await rejection(storage.storeCheckpoint(checkpoint({ state: stateOf(5 * LIMIT) })))).toMatchObject({
+    expect(await rejection(storage.storeCheckpoint(checkpoint({ state: newState(5 * LIMIT) })))).toMatchObject({
       code: "STATE_TOO_LARGE",
     });
     const [rows] = await pool.query("select 1 as one");
     expect(rows).toEqual([{ one: 1 }]);
   });
 
-  it("knows the limit on a pool of the user's own, however that one reads rows", async () => {
+  it("reads the limit on a user's own pool, however that one reads rows", async () => {
     const { url } = await emptyDatabase(server.url);
     for (const options of [{ rowsAsArray: true }, { bigNumberStrings: true, supportBigNumbers: true }]) {
       const pool = createPool({ uri: url, ...options });
       onTestFinished(() => pool.end());
-      const refused = await rejection(open({ pool }).storeCheckpoint(checkpoint({ state: stateOf(LIMIT) })));
+      const refused = await rejection(open({ pool }).storeCheckpoint(checkpoint({ state: newState(LIMIT) })));
       expect(refused).toMatchObject({
         code: "STATE_TOO_LARGE",
         message: expect.stringMatching(/takes \d+ bytes as sent/),

@@ -1,53 +1,32 @@
-import type { Dialect, WriteRow } from "@waymark/core/kit";
+import { describeListPlans, planId as idOf, newTombstone, newWrite, PLAN_ROWS as ROWS } from "@waymark/conformance";
+import type { Dialect, Outbox } from "@waymark/core/kit";
+import { type CheckpointStorage, createMySQLStorage } from "@waymark/mysql";
 import { createPool, type Pool } from "mysql2/promise";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDatabase, type TestDatabase } from "waymark-test-servers";
-import { tombstoneOf } from "../../core/src/checkpoints/tombstones.ts";
-import { createMySQLDialect } from "../src/checkpoints/dialect.ts";
-import { type CheckpointStorage, createMySQLStorage } from "../src/index.ts";
-import { resolveOptions } from "../src/options.ts";
-import { checkpoint, servers } from "./on-server.ts";
+import { checkpoint, createDialect, servers } from "./on-server.ts";
 
-/**
- * One agent with half of the rows, in four namespaces; one who has the oldest tenth, and whose latest is therefore not
- * near anything that is new; and fifty others with the rest. The oldest are pending, each from a time of its own on, and
- * below them all are tombstones.
- */
-const ROWS = 100_000;
+/** The oldest rows are pending, each since a time of its own. Below them all are tombstones. */
 const PENDING = 300;
 const TOMBSTONES = 500;
 
-const idOf = (number: number) => {
-  const hex = (1_700_000_000_000 + number).toString(16).padStart(12, "0");
-  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-${String(Math.abs(number)).padStart(12, "0")}`;
-};
 const bytesOf = (number: number) => `x'${idOf(number).replaceAll("-", "")}'`;
 
-const writeOf = (number: number): WriteRow => ({
-  checkpointId: idOf(number),
-  taskId: "task",
-  index: 0,
-  rank: idOf(1),
-  channel: "channel",
-  taskPath: "",
-  encoding: "json",
-  stateBytes: 1,
-  digest: Buffer.alloc(32),
-  state: Buffer.from("1"),
-});
+const writeOf = (number: number) => newWrite(0, { checkpointId: idOf(number) });
 
 describe.each(servers)("$title", ({ url: serverUrl }) => {
   let database: TestDatabase;
   let pool: Pool;
   let storage: CheckpointStorage;
   let dialect: Dialect;
-  /** What the storage has sent, with its parameters. */
+  let outbox: Outbox;
+  /** Statements that were sent, with their parameters. */
   let sent: [text: string, parameters: unknown[]][] = [];
 
   beforeAll(async () => {
     database = await createDatabase(serverUrl);
     pool = createPool({ uri: database.url, connectionLimit: 2 });
-    const listening = {
+    const recording = {
       async getConnection() {
         const connection = await pool.getConnection();
         const query = connection.query.bind(connection) as unknown as (
@@ -64,8 +43,9 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
       query: pool.query.bind(pool),
       end: pool.end.bind(pool),
     };
-    storage = createMySQLStorage({ pool: listening });
-    dialect = createMySQLDialect(resolveOptions({ pool: listening }));
+    storage = createMySQLStorage({ pool: recording });
+    dialect = createDialect({ pool: recording });
+    outbox = dialect.outbox as Outbox;
     const id = await storage.storeCheckpoint(checkpoint({ agentId: "to be copied" }));
     const digits =
       "(select 0 as d union select 1 union select 2 union select 3 union select 4 union select 5 union select 6 union select 7 union select 8 union select 9)";
@@ -82,8 +62,11 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
        ) as numbers where id = ?`,
       [Buffer.from(id.replaceAll("-", ""), "hex")],
     );
-    const buried = Array.from({ length: TOMBSTONES }, (_, at) => tombstoneOf(idOf(-at), 0, null));
-    await dialect.commit({ bury: buried }, signal);
+    const insertTombstones = Array.from({ length: TOMBSTONES }, (_, index) => ({
+      ...newTombstone(0),
+      id: idOf(-index),
+    }));
+    await outbox.commit({ insertTombstones }, signal);
     // A chain of 64 at the end.
     for (let number = ROWS - 126; number <= ROWS; number += 2) {
       await pool.query(`update agent_checkpoints set base_id = ${bytesOf(number - 2)} where id = ${bytesOf(number)}`);
@@ -104,7 +87,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     readonly Extra: string | null;
   }
 
-  /** The steps of the plans of all statements that `call` sends, run again under EXPLAIN, and how many rows they read. */
+  /** Makes a call, runs its statements again, and returns the steps of their plans and the number of rows that they read. */
   async function planOf(call: () => Promise<unknown>): Promise<{ steps: Step[]; read: number }> {
     sent = [];
     await call();
@@ -129,7 +112,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     return { steps, read };
   }
 
-  /** That the table is read by these indexes alone, without sorting, and not much more of it than so many rows. */
+  /** Expects that a call reads no more than this many rows, and a few, by these indexes alone, and sorts none. */
   async function expectIndexed(call: () => Promise<unknown>, rows: number, keys: readonly string[]): Promise<void> {
     const { steps, read } = await planOf(call);
     const ours = steps.filter(({ table }) => table?.startsWith("agent_checkpoint"));
@@ -151,39 +134,14 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     expect(counts).toEqual([{ rows: ROWS + 1 + TOMBSTONES, agents: 54, pending: PENDING }]);
   });
 
-  it("lists an agent's checkpoints by an index, and reads no more than the page", async () => {
-    await expectIndexed(() => storage.listCheckpoints({ agentId: "big" }), 1_000, BY_AGENT);
-    await expectIndexed(() => storage.listCheckpoints({ agentId: "agent 1", limit: 10 }), 10, BY_AGENT);
-    await expectIndexed(() => storage.listCheckpoints({ agentId: "early", limit: 10 }), 10, BY_AGENT);
-  });
-
-  it("lists an agent's namespace by an index, and reads no more than the page", async () => {
-    await expectIndexed(
-      () => storage.listCheckpoints({ agentId: "big", namespace: "namespace 2" }),
-      1_000,
-      BY_NAMESPACE,
-    );
-    await expectIndexed(
-      () => storage.listCheckpoints({ agentId: "early", namespace: "", limit: 10 }),
-      10,
-      BY_NAMESPACE,
-    );
-  });
-
-  it("pages through an agent by an index, from either side", async () => {
-    const middle = idOf(ROWS / 2);
-    await expectIndexed(() => storage.listCheckpoints({ agentId: "big", before: middle, limit: 50 }), 50, BY_AGENT);
-    await expectIndexed(() => storage.listCheckpoints({ agentId: "big", since: middle, limit: 50 }), 50, BY_AGENT);
-    const between = { agentId: "big", since: idOf(ROWS / 2), before: idOf(ROWS / 2 + 1_000) };
-    await expectIndexed(() => storage.listCheckpoints(between), 500, BY_AGENT);
-    const inNamespace = { agentId: "big", namespace: "namespace 4", before: middle, limit: 50 };
-    await expectIndexed(() => storage.listCheckpoints(inNamespace), 50, BY_NAMESPACE);
-  });
-
-  it("lists all agents' checkpoints by the primary key", async () => {
-    await expectIndexed(() => storage.listCheckpoints({ limit: 100 }), 100, BY_ID);
-    await expectIndexed(() => storage.listCheckpoints({ before: idOf(ROWS / 2), limit: 100 }), 100, BY_ID);
-    await expectIndexed(() => storage.listCheckpoints({ since: idOf(ROWS / 2), limit: 100 }), 100, BY_ID);
+  describeListPlans({
+    storage: () => storage,
+    expectIndexed,
+    indexes: {
+      byId: "PRIMARY",
+      byAgent: "agent_checkpoints_by_agent",
+      byNamespace: "agent_checkpoints_by_namespace",
+    },
   });
 
   it("finds the latest checkpoint of an agent by two index lookups", async () => {
@@ -199,11 +157,11 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     expect(sent[0]?.[0]).toBe(list?.[0]); // it is the same statement
   });
 
-  it("filters within an agent by its index, and within one namespace by that one's", async () => {
+  it("filters an agent's checkpoints by its index, and those of one namespace by that of namespaces", async () => {
     for (const filter of [{ name: "none" }, { metadata: { none: true } }, { parentId: idOf(1) }]) {
       await expectIndexed(() => storage.listCheckpoints({ agentId: "agent 1", ...filter }), ROWS / 100, BY_AGENT);
-      const within = { agentId: "big", namespace: "namespace 2", ...filter };
-      await expectIndexed(() => storage.listCheckpoints(within), ROWS / 8, BY_NAMESPACE);
+      const inNamespace = { agentId: "big", namespace: "namespace 2", ...filter };
+      await expectIndexed(() => storage.listCheckpoints(inNamespace), ROWS / 8, BY_NAMESPACE);
     }
   });
 
@@ -216,7 +174,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     expect(read).toBeLessThanOrEqual(10 * 65);
   });
 
-  it("finds what builds on one row, and on hundreds, by the index of bases", async () => {
+  it("finds the dependents of one row, and of hundreds, by the index of bases", async () => {
     for (const count of [1, 1_000]) {
       const ids = Array.from({ length: count }, (_, at) => idOf(ROWS - at));
       const { steps, read } = await planOf(() => dialect.dependents(ids, signal));
@@ -271,37 +229,37 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     await expectIndexed(() => dialect.writeKeys(range, signal), 100, BY_ID);
   });
 
-  it("finds what is pending, and counts it, by the index of that", async () => {
+  it("lists and counts pending rows by their index", async () => {
     const byPending = ["agent_checkpoints_pending"];
-    expect(await dialect.pending(PENDING, 2, signal)).toMatchObject([{ pending: 1 }, { pending: 2 }]);
-    expect(await dialect.backlog(signal)).toMatchObject({ rows: PENDING, oldest: 1 });
-    await expectIndexed(() => dialect.pending(PENDING, 100, signal), 100, byPending);
-    await expectIndexed(() => dialect.pending(10, 100, signal), 10, byPending);
-    await expectIndexed(() => dialect.pending(Number.MAX_SAFE_INTEGER, 1_000, signal), PENDING, byPending);
-    await expectIndexed(() => dialect.backlog(signal), PENDING, byPending);
+    expect(await outbox.pending(PENDING, 2, signal)).toMatchObject([{ pending: 1 }, { pending: 2 }]);
+    expect(await outbox.backlog(signal)).toMatchObject({ rows: PENDING, oldest: 1 });
+    await expectIndexed(() => outbox.pending(PENDING, 100, signal), 100, byPending);
+    await expectIndexed(() => outbox.pending(10, 100, signal), 10, byPending);
+    await expectIndexed(() => outbox.pending(Number.MAX_SAFE_INTEGER, 1_000, signal), PENDING, byPending);
+    await expectIndexed(() => outbox.backlog(signal), PENDING, byPending);
   });
 
   it("acknowledges and leases by the primary key, one row and a batch", async () => {
-    const digest = Buffer.alloc(32); // nobody's
+    const digest = Buffer.alloc(32); // no row has it
     for (const count of [1, 128]) {
       const ids = Array.from({ length: count }, (_, at) => idOf(at + 1));
       const acknowledge = ids.map((id, at) => ({ id, digest, pending: at + 1 }));
       const lease = ids.map((id, at) => ({ id, fromPending: at + 1, pending: at + 1 }));
       for (const change of [{ acknowledge }, { lease }]) {
-        expect(await dialect.commit(change, signal)).toBe(true);
-        const { steps, read } = await planOf(() => dialect.commit(change, signal));
+        expect(await outbox.commit(change, signal)).toBe(true);
+        const { steps, read } = await planOf(() => outbox.commit(change, signal));
         expect(new Set(steps.map(({ key }) => key))).toEqual(new Set(BY_ID));
-        expect(steps.map(({ type }) => type)).not.toContain("index"); // the whole of it
+        expect(steps.map(({ type }) => type)).not.toContain("index"); // a scan of the whole index
         expect(read).toBeLessThanOrEqual(2 * sent.length * count + 10);
       }
     }
   });
 
   it("counts rows between two ids, and tombstones too, in indexes alone", async () => {
-    expect(await dialect.count({}, signal)).toBe(ROWS + 1);
-    expect(await dialect.count({ since: idOf(ROWS - 10), before: idOf(ROWS + 1) }, signal)).toBe(10);
+    expect(await outbox.count({}, signal)).toBe(ROWS + 1);
+    expect(await outbox.count({ since: idOf(ROWS - 10), before: idOf(ROWS + 1) }, signal)).toBe(10);
     const range = { since: idOf(ROWS - 1_000), before: idOf(ROWS + 1) };
-    await expectIndexed(() => dialect.count(range, signal), 1_000, [...BY_AGENT, ...BY_ID]);
+    await expectIndexed(() => outbox.count(range, signal), 1_000, [...BY_AGENT, ...BY_ID]);
   });
 
   it("deletes a checkpoint, and looks for its dependents, by indexes", async () => {

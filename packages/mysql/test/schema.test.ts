@@ -3,7 +3,7 @@ import { generateMySQLDrizzleJson, generateMySQLMigration } from "drizzle-kit/ap
 import { describe, expect, it } from "vitest";
 import { migrations } from "../src/checkpoints/migrations.ts";
 import * as schema from "../src/checkpoints/schema.ts";
-import { checkpoint, emptyDatabase, open, recorded, run, servers } from "./on-server.ts";
+import { checkpoint, emptyDatabase, open, readHistory, run, servers } from "./on-server.ts";
 
 const MIGRATIONS = new URL("../migrations/", import.meta.url);
 const COMPILER = new URL("../../../scripts/compile-migrations.mjs", import.meta.url);
@@ -15,7 +15,7 @@ it("has migrations that make the schema, and nothing else", async () => {
   const current = await generateMySQLDrizzleJson(schema, snapshot.id);
   expect(await generateMySQLMigration(snapshot, current)).toEqual([]);
 
-  // That drizzle-kit would have told: it does of a schema that lacks the table.
+  // drizzle-kit does find a difference where the schema lacks the table.
   const none = await generateMySQLDrizzleJson({}, snapshot.id);
   expect(await generateMySQLMigration(snapshot, none)).not.toEqual([]);
 });
@@ -28,8 +28,8 @@ it("has its migrations compiled into the module that users run", async () => {
 });
 
 describe.each(servers)("$title", ({ url: serverUrl }) => {
-  /** Every name of a table, an index and a constraint but `PRIMARY`, which is every primary key's. */
-  async function names(url: string): Promise<string[]> {
+  /** Lists the names of all tables, indexes and constraints, without `PRIMARY`, which every primary key has. */
+  async function listNames(url: string): Promise<string[]> {
     const rows = await run(
       url,
       `select table_name as name from information_schema.tables where table_schema = database()
@@ -42,11 +42,11 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
       .sort();
   }
 
-  it("keeps storages apart that differ in tablePrefix, with the prefix before each of their names", async () => {
+  it("keeps storages with different prefixes apart, with the prefix before each name", async () => {
     const { url } = await emptyDatabase(serverUrl);
     const plain = open({ connectionString: url });
     const id = await plain.storeCheckpoint(checkpoint());
-    const unprefixed = await names(url);
+    const unprefixed = await listNames(url);
     expect(unprefixed).toContain("agent_checkpoints");
     expect(unprefixed).toContain("agent_checkpoints_base_fk");
 
@@ -55,14 +55,16 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
       const storage = open({ connectionString: url, tablePrefix });
       expect(await storage.storeCheckpoint(checkpoint({ id, state: tablePrefix }))).toBe(id);
       expect((await storage.retrieveCheckpoint(id))?.state).toBe(tablePrefix);
-      expect(await recorded(url, `\`${tablePrefix}waymark_migrations\``)).toEqual(migrations.map(({ name }) => name));
+      expect(await readHistory(url, `\`${tablePrefix}waymark_migrations\``)).toEqual(
+        migrations.map(({ name }) => name),
+      );
     }
     expect(await plain.retrieveCheckpoint(id)).toEqual({ id, ...checkpoint() });
     const all = ["", "one_", "Two_", longest].flatMap((prefix) => unprefixed.map((name) => `${prefix}${name}`));
-    expect(await names(url)).toEqual(all.sort());
+    expect(await listNames(url)).toEqual(all.sort());
   });
 
-  it("keeps texts in columns that know no collation, whatever the database's own is", async () => {
+  it("keeps texts in columns without a collation, whatever the database's own is", async () => {
     const { url } = await emptyDatabase(serverUrl);
     await open({ connectionString: url }).migrate();
     const columns = await run(

@@ -1,28 +1,4 @@
-import { describe, onTestFinished } from "vitest";
-import { startProxy } from "waymark-test-servers";
-import { describeSilentServer, startSilentServer } from "../../core/test/describe-silent-server.ts";
-import { untilDone } from "../../core/test/until-done.ts";
-import { createMySQLStorage } from "../src/index.ts";
-import { emptyDatabase, open, servers } from "./on-server.ts";
+import { describeSilentServer } from "@waymark/conformance";
+import { servers } from "./on-server.ts";
 
-describe.each(servers)("$title", ({ url }) => {
-  describeSilentServer({
-    "never answers": async (options) => {
-      const server = await startSilentServer();
-      const connectionString = `mysql://user@127.0.0.1:${server.port}/waymark`;
-      return { storage: createMySQLStorage({ connectionString, ...options }), server };
-    },
-    "answers no more": async (options) => {
-      const database = await emptyDatabase(url);
-      const first = open({ connectionString: database.url });
-      await first.migrate(); // which may take its time
-      await first.close();
-      const proxy = await startProxy(database.url);
-      onTestFinished(() => proxy.stop());
-      const storage = createMySQLStorage({ connectionString: proxy.url, ...options });
-      await untilDone(() => storage.listAgents());
-      proxy.blackhole(true);
-      return { storage, server: proxy };
-    },
-  });
-});
+for (const { target } of servers) describeSilentServer(target);

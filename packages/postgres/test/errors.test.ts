@@ -1,11 +1,12 @@
+import { rejection } from "@waymark/conformance";
 import type { Fault } from "@waymark/core/kit";
+import type { PostgresStorageOptions } from "@waymark/postgres";
 import { expect, it } from "vitest";
 import { startProxy, type TestDatabase } from "waymark-test-servers";
 import { classify } from "../src/errors.ts";
-import type { PostgresStorageOptions } from "../src/options.ts";
-import { checkpoint, connect, emptyDatabase, open, plainRole, rejection } from "./on-server.ts";
+import { checkpoint, connect, emptyDatabase, open, plainRole } from "./on-server.ts";
 
-/** How to provoke each error, for real, and what it is for us. */
+/** Ways to provoke each error of the server or the driver, and the fault that it is. */
 const provocations: readonly [code: string, Fault, (database: TestDatabase) => Promise<unknown>][] = [
   ["40P01", "serialization", deadlock],
   [
@@ -48,7 +49,7 @@ const provocations: readonly [code: string, Fault, (database: TestDatabase) => P
       const client = connect(url);
       const ended = await rejection(client.unsafe("select pg_terminate_backend(pg_backend_pid())"));
       expect(ended["code"]).toBe("CONNECTION_CLOSED");
-      return client.unsafe("select 1"); // it is this one that postgres.js tells why
+      return client.unsafe("select 1"); // postgres.js gives the reason to this one
     },
   ],
   [
@@ -164,15 +165,15 @@ async function deadlock({ url }: TestDatabase): Promise<unknown> {
   return await Promise.all(updates);
 }
 
-it.each(provocations)("takes %s for %s", async (code, fault, provoke) => {
+it.each(provocations)("classifies %s as %s", async (code, fault, provoke) => {
   const error = await rejection(provoke(await emptyDatabase()));
   expect(error["code"]).toBe(code);
   expect(classify(error)).toBe(fault);
   expect(classify(new Error("wrapped", { cause: error }))).toBe(fault);
 });
 
-it("knows some that nobody can provoke here", () => {
-  const known: readonly [code: string, fault: Fault][] = [
+it("classifies errors that cannot be provoked here", () => {
+  const faults: readonly [code: string, fault: Fault][] = [
     ["57P02", "connection"],
     ["57P04", "access"],
     ["08P01", "connection"],
@@ -185,16 +186,16 @@ it("knows some that nobody can provoke here", () => {
     ["DEPTH_ZERO_SELF_SIGNED_CERT", "access"],
     ["EMFILE", "overload"],
   ];
-  for (const [code, fault] of known) expect([code, classify({ code })]).toEqual([code, fault]);
+  for (const [code, fault] of faults) expect([code, classify({ code })]).toEqual([code, fault]);
 });
 
-it("takes what it does not know for other", () => {
+it("classifies any other error as other", () => {
   for (const error of [new Error("no code"), { code: 5 }, { code: "EMOJI" }, "08006", null, undefined]) {
     expect(classify(error)).toBe("other");
   }
 });
 
-/** What a storage says when the administrator has done something to its database. */
+/** Statements of an administrator, and the error of a storage after them. */
 const situations: readonly [title: string, statement: string, code: string, more?: Partial<PostgresStorageOptions>][] =
   [
     ["may write no more", "alter database DB set default_transaction_read_only = on", "READ_ONLY"],
@@ -204,7 +205,7 @@ const situations: readonly [title: string, statement: string, code: string, more
     ["lacks a column", "alter table agent_checkpoints drop column state", "SCHEMA_OUTDATED"],
   ];
 
-it.each(situations)("says so of a database that %s", async (_, statement, code, more = {}) => {
+it.each(situations)("names the fault of a database that %s", async (_, statement, code, more = {}) => {
   const { url, name } = await emptyDatabase();
   await open({ connectionString: url }).migrate();
   const admin = connect(url);
@@ -219,7 +220,7 @@ it.each(situations)("says so of a database that %s", async (_, statement, code, 
   expect(refused).toMatchObject({ name: "CheckpointError", code, retryable: code !== "SCHEMA_OUTDATED" });
 });
 
-it("says so of a role that may not, or that has used up its connections", async () => {
+it("names the fault of a role that has no rights, or no connection left", async () => {
   const database = await emptyDatabase();
   await open({ connectionString: database.url }).migrate();
   const role = await plainRole(database);
@@ -238,7 +239,7 @@ it("says so of a role that may not, or that has used up its connections", async 
   });
 });
 
-it("says so of a database that is not there", async () => {
+it("refuses a database that does not exist", async () => {
   const { url } = await emptyDatabase();
   const refused = await rejection(open({ connectionString: `${url}_not` }).listCheckpoints());
   expect(refused).toMatchObject({ code: "ACCESS_DENIED", retryable: false, cause: { code: "3D000" } });

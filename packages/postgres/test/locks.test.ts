@@ -1,22 +1,20 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import { newRow, rejection } from "@waymark/conformance";
+import { CheckpointError } from "@waymark/postgres";
 import { expect, it, onTestFinished } from "vitest";
 import { startPgbouncer, startProxy } from "waymark-test-servers";
-import { tombstoneOf } from "../../core/src/checkpoints/tombstones.ts";
-import { createPostgresDialect } from "../src/checkpoints/dialect.ts";
-import { CheckpointError } from "../src/index.ts";
-import { resolveOptions } from "../src/options.ts";
-import { checkpoint, connect, emptyDatabase, open, rejection, sharedServer } from "./on-server.ts";
+import { checkpoint, connect, createDialect, emptyDatabase, open, sharedServer } from "./on-server.ts";
 
 const POOL_SIZE = 2;
 const ROUNDS = 12;
 
-/** Until it holds, or the test has taken too long. */
-async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
-  while (!(await holds())) await delay(50);
+/** Waits until a condition holds. The test's timeout ends it. */
+async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
+  while (!(await condition())) await delay(50);
 }
 
-it.each(["itself", "pgbouncer"])("leaves no statements behind at %s that wait for a lock", async (where) => {
+it.each(["the server", "pgbouncer"])("leaves no statements that wait for a lock behind at %s", async (where) => {
   const { url, name } = await emptyDatabase();
   await open({ connectionString: url }).migrate();
   let connectionString = url;
@@ -25,7 +23,7 @@ it.each(["itself", "pgbouncer"])("leaves no statements behind at %s that wait fo
     onTestFinished(() => pooler.stop());
     connectionString = pooler.url(name);
   }
-  const dialect = createPostgresDialect(resolveOptions({ connectionString, poolSize: POOL_SIZE, migrate: "off" }));
+  const dialect = createDialect({ connectionString, poolSize: POOL_SIZE, migrate: "off" });
   onTestFinished(() => dialect.close());
   const [locking, admin] = [connect(url), connect(url)];
   const waiting = async () => {
@@ -40,16 +38,16 @@ it.each(["itself", "pgbouncer"])("leaves no statements behind at %s that wait fo
   const outcomes: Promise<unknown>[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const deadline = new AbortController();
-    // More than there are connections: some wait for others, and are not sent any more when these are cancelled.
+    // More calls than connections: some wait for one, and are not sent any more when the others are cancelled.
     for (let call = 0; call < 2 * POOL_SIZE; call++) {
-      const insert = [tombstoneOf(randomUUID(), 0, null)];
+      const insert = [newRow(0, { id: randomUUID() })];
       outcomes.push(dialect.commit({ insert }, deadline.signal).catch((error) => dialect.classify(error)));
     }
     await delay(400);
     deadline.abort(new CheckpointError("TIMEOUT", "a deadline"));
     most = Math.max(most, await waiting());
   }
-  // Clients that are replaced have a second before they are cancelled: three deadlines, and some on a busy machine.
+  // A client that is replaced has a second before it is cancelled: three deadlines, and some more on a busy machine.
   expect(most).toBeLessThan(ROUNDS * POOL_SIZE);
   await until(async () => (await waiting()) === 0);
   for (const outcome of await Promise.all(outcomes)) expect(["timeout", "connection"]).toContain(outcome);
@@ -59,15 +57,14 @@ it.each(["itself", "pgbouncer"])("leaves no statements behind at %s that wait fo
   await dialect.ping(new AbortController().signal);
 });
 
-it("sends nothing any more of what waited for a connection when its client is replaced", async () => {
+it("sends no more calls that waited for a connection when their client is replaced", async () => {
   const { url } = await emptyDatabase();
   await open({ connectionString: url }).migrate();
   const proxy = await startProxy(url);
   onTestFinished(() => proxy.stop());
-  // Nothing is cancelled: connections end when the test says so.
+  // Drops requests to cancel: connections end when the test ends them.
   proxy.intercept((chunk) => (chunk.length === 16 && chunk.readUInt32BE(4) === 80_877_102 ? "drop" : "forward"));
-  const options = resolveOptions({ connectionString: proxy.url, poolSize: POOL_SIZE, migrate: "off" });
-  const dialect = createPostgresDialect(options);
+  const dialect = createDialect({ connectionString: proxy.url, poolSize: POOL_SIZE, migrate: "off" });
   onTestFinished(() => dialect.close());
   const [locking, admin] = [connect(url), connect(url)];
   const waiting = () => admin`select pid from pg_stat_activity
@@ -78,14 +75,14 @@ it("sends nothing any more of what waited for a connection when its client is re
   const deadline = new AbortController();
   const ended: string[] = [];
   const calls = Array.from({ length: 2 * POOL_SIZE }, async () => {
-    const insert = [tombstoneOf(randomUUID(), 0, null)];
+    const insert = [newRow(0, { id: randomUUID() })];
     await dialect.commit({ insert }, deadline.signal).catch((error) => ended.push(dialect.classify(error)));
   });
   await until(async () => (await waiting()).length === POOL_SIZE);
   const [first] = await waiting();
   deadline.abort(new CheckpointError("TIMEOUT", "a deadline"));
   await admin`select pg_terminate_backend(${first?.["pid"]})`;
-  await until(() => ended.length === 2); // the call that had this connection, and one that would have had the next
+  await until(() => ended.length === 2); // the call that had this connection, and the one that waited for it
   expect(await waiting()).toHaveLength(POOL_SIZE - 1);
   await admin`select pg_terminate_backend(pid) from pg_stat_activity
     where datname = current_database() and wait_event_type = 'Lock'`;
@@ -94,7 +91,7 @@ it("sends nothing any more of what waited for a connection when its client is re
   expect(new Set(ended)).toEqual(new Set(["connection"]));
 });
 
-it("gives up the connections of calls that were aborted while the server is silent", async () => {
+it("gives up the connections of aborted calls while the server is silent", async () => {
   const { url } = await emptyDatabase();
   const proxy = await startProxy(url);
   onTestFinished(() => proxy.stop());

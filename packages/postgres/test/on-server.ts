@@ -1,12 +1,37 @@
 import { randomBytes } from "node:crypto";
+import type {
+  EncryptionTarget,
+  FaultTarget,
+  LimitedUser,
+  MigrationTarget,
+  PoolTarget,
+  SecretTarget,
+} from "@waymark/conformance";
+import type { Dialect } from "@waymark/core/kit";
+import {
+  type CheckpointStorage,
+  createPostgresStorage,
+  type NamedAgentCheckpoint,
+  type PostgresStorageOptions,
+  reencryptCheckpoints,
+} from "@waymark/postgres";
 import postgres, { type Options, type Sql } from "postgres";
 import { inject, onTestFinished } from "vitest";
-import { createDatabase, type TestDatabase } from "waymark-test-servers";
+import {
+  createDatabase,
+  killable,
+  killConnections,
+  startProxy,
+  startServer,
+  type TestDatabase,
+} from "waymark-test-servers";
 import type {} from "waymark-test-servers/global-setup"; // the types of `inject`
-import { type CheckpointStorage, createPostgresStorage, type NamedAgentCheckpoint } from "../src/index.ts";
-import type { PostgresStorageOptions } from "../src/options.ts";
+import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
+import { migrations } from "../src/checkpoints/migrations.ts";
+import { shareConnection } from "../src/database.ts";
+import { resolveOptions } from "../src/options.ts";
 
-/** The administrator's URL of the server that all test files share. */
+/** Returns the administrator's URL of the server that all test files share. */
 export function sharedServer(): string {
   const server = inject("waymarkServers").postgres;
   if (server === undefined)
@@ -14,59 +39,142 @@ export function sharedServer(): string {
   return server.url;
 }
 
-/** An empty database until the test is over. */
+/** Makes an empty database, until the test is over. */
 export async function emptyDatabase(serverUrl = sharedServer()): Promise<TestDatabase> {
   const database = await createDatabase(serverUrl);
   onTestFinished(() => database.drop());
   return database;
 }
 
-/** A storage until the test is over. */
+/** Makes a storage, until the test is over. */
 export function open(options: PostgresStorageOptions): CheckpointStorage {
   const storage = createPostgresStorage({ operationTimeoutMs: 20_000, ...options });
   onTestFinished(async () => void (await storage.close()));
   return storage;
 }
 
-/** A client around the storage until the test is over. */
+/** Makes a dialect that is not open yet. */
+export function createDialect(options: PostgresStorageOptions): Dialect {
+  const resolved = resolveOptions(options);
+  return createCheckpointDialect(shareConnection(resolved).share(), resolved);
+}
+
+/** Makes a client beside the storages, until the test is over. */
 export function connect(url: string, options: Options<Record<string, never>> = {}): Sql {
   const client = postgres(url, { max: 1, fetch_types: false, onnotice: () => {}, ...options });
   onTestFinished(() => client.end({ timeout: 0 }));
   return client;
 }
 
-/** A role that may only log in, until the test is over, and the database's URL for it. */
+/** Runs statements in turn on a connection of their own, and returns the rows of the last. */
+export async function run(url: string, ...statements: readonly string[]): Promise<Record<string, unknown>[]> {
+  const client = postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
+  try {
+    let rows: Record<string, unknown>[] = [];
+    for (const statement of statements) rows = [...(await client.unsafe(statement))];
+    return rows;
+  } finally {
+    await client.end({ timeout: 0 });
+  }
+}
+
+/** Makes a role that may only log in, until the test is over, and the database's URL for it. */
 export async function plainRole(database: TestDatabase): Promise<{ name: string; url: string }> {
+  const { drop, ...role } = await createRole(database);
+  onTestFinished(drop);
+  return role;
+}
+
+async function createRole(database: Pick<TestDatabase, "url">) {
   const name = `waymark_role_${randomBytes(6).toString("hex")}`;
-  const admin = connect(database.url);
-  await admin.unsafe(`create role ${name} login`);
-  onTestFinished(async () => {
-    const client = postgres(database.url, { max: 1, fetch_types: false });
-    await client.unsafe(`drop owned by ${name} cascade`);
-    await client.unsafe(`drop role ${name}`);
-    await client.end();
-  });
+  await run(database.url, `create role ${name} login`);
   const url = new URL(database.url);
   url.username = name;
-  return { name, url: url.href };
+  const drop = async () => void (await run(database.url, `drop owned by ${name} cascade`, `drop role ${name}`));
+  return { name, url: url.href, drop };
 }
 
-export function checkpoint(more: Partial<NamedAgentCheckpoint> = {}): NamedAgentCheckpoint {
-  return { agentId: "agent", name: "turn", state: { turn: 1 }, createdAt: 1_700_000_000_000, ...more };
+/** A role that may use the tables but not create any: everybody may create tables in `public` before PostgreSQL 15. */
+async function createLimitedUser(database: Pick<TestDatabase, "url">): Promise<LimitedUser> {
+  const { name, url, drop } = await createRole(database);
+  await run(database.url, "revoke create on schema public from public");
+  const grants = [
+    `grant select, insert, update, delete on agent_checkpoints to ${name}`,
+    `grant select on waymark_migrations to ${name}`,
+  ];
+  return { url, grant: async () => void (await run(database.url, ...grants)), drop };
 }
 
-/** The names and digests in the history, as the administrator reads them. */
-export async function recorded(url: string, table = "waymark_migrations"): Promise<string[]> {
-  const rows = await connect(url).unsafe(`select name from ${table} order by name`).values();
-  return rows.map(([name]) => String(name));
+export function checkpoint(members: Partial<NamedAgentCheckpoint> = {}): NamedAgentCheckpoint {
+  return { agentId: "agent", name: "turn", state: { turn: 1 }, createdAt: 1_700_000_000_000, ...members };
 }
 
-/** What a promise rejects with; the test fails if it does not. */
-export async function rejection(promise: Promise<unknown>): Promise<Error & Record<string, unknown>> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as Error & Record<string, unknown>;
-  }
-  throw new TypeError("expected the promise to reject");
+/** Reads the names in a history, as the administrator. */
+export async function readHistory(url: string, table = "waymark_migrations"): Promise<string[]> {
+  return (await run(url, `select name from ${table} order by name`)).map(({ name }) => String(name));
 }
+
+/** Only Linux can kill and pause a server, see test/servers. */
+const isLinux = process.platform === "linux";
+
+/** Makes a database on a server of its own that asks its user for a password, and nobody else. */
+async function createDatabaseWithPassword() {
+  const server = await startServer("postgres", { from: killable });
+  const { name, url } = await createDatabase(server.url, { ownUser: true });
+  const [file] = await run(server.url, "select current_setting('hba_file') as path");
+  const path = String(file?.["path"]);
+  await run(
+    server.url,
+    `copy (values ('host all ${name} all scram-sha-256'), ('host all all all trust')) to program 'cat > ${path}.new'`,
+    `copy (select '') to program 'mv ${path}.new ${path}'`,
+    "select pg_reload_conf()",
+  );
+  const wrong = new URL(url);
+  wrong.password = "wrong";
+  const isAccepted = () =>
+    run(wrong.href, "select 1").then(
+      () => true,
+      () => false,
+    );
+  while (await isAccepted()); // until it has read the file
+  return { name, url, drop: () => server.stop() };
+}
+
+export const target: FaultTarget & EncryptionTarget & MigrationTarget & PoolTarget & SecretTarget = {
+  name: "PostgreSQL",
+  url: sharedServer(),
+  // The build beside these sources: Node cannot run TypeScript everywhere.
+  module: new URL("../dist/index.js", import.meta.url).href,
+  open: createPostgresStorage,
+  createDatabase,
+  startProxy,
+  run,
+  ...(isLinux && { startServer: () => startServer("postgres", { from: killable }), createDatabaseWithPassword }),
+  endConnections: (serverUrl, { name }) => killConnections(serverUrl, name),
+  readNames: async (url) =>
+    (await run(url, "select id::text, name from agent_checkpoints")).map(({ id, name }) => [String(id), String(name)]),
+  reencrypt: reencryptCheckpoints,
+  findFolder: async (url) => String((await run(url, "checkpoint", "show data_directory"))[0]?.["data_directory"]),
+  migrations: migrations.map(({ name }) => name),
+  listTables: async (url) =>
+    (await run(url, "select tablename from pg_tables where schemaname = 'public'")).map(({ tablename }) =>
+      String(tablename),
+    ),
+  createLimitedUser,
+  countConnections: async ({ url, name }) => {
+    const [row] = await run(
+      url,
+      `select count(*)::int as connections from pg_stat_activity where datname = '${name}' and application_name = 'waymark'`,
+    );
+    return Number(row?.["connections"]);
+  },
+  // The shared server trusts everybody, whatever the password is.
+  withPassword: async (database, password) => {
+    const url = new URL(database.url);
+    url.password = password;
+    return url.href;
+  },
+  literal: (id) => `uuid '${id}'`,
+  shortenNames: "alter table agent_checkpoints alter column name type varchar(3)",
+  tooLongCode: "DATABASE_ERROR",
+};

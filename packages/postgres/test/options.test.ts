@@ -1,91 +1,39 @@
+import { callEveryMethod, describePool, rejection, storeFifty } from "@waymark/conformance";
 import postgres from "postgres";
 import { expect, it, onTestFinished } from "vitest";
 import { startPgbouncer } from "waymark-test-servers";
-import { checkpoint, connect, emptyDatabase, open, rejection, sharedServer } from "./on-server.ts";
+import { connect, emptyDatabase, open, sharedServer, target } from "./on-server.ts";
 
-/** One turn of every method, as an agent's life has it. */
-async function live(storage: ReturnType<typeof open>): Promise<void> {
-  const first = await storage.storeCheckpoint(checkpoint({ metadata: { step: 1 } }));
-  const second = await storage.storeCheckpoint(
-    checkpoint({ namespace: "n", parentId: first, state: [1n, new Date(0)] }),
-  );
-  await expect(storage.storeCheckpoint(checkpoint(), { ifLatest: second })).rejects.toMatchObject({ code: "CONFLICT" });
-  const third = await storage.storeCheckpoint(checkpoint({ state: { turn: 3 } }), { ifLatest: first });
-  expect(await storage.retrieveCheckpoint(second)).toMatchObject({ namespace: "n", state: [1n, new Date(0)] });
-  expect((await storage.retrieveLatestCheckpoint("agent"))?.id).toBe(third);
-  expect((await storage.listCheckpoints({ agentId: "agent", metadata: { step: 1 } })).map(({ id }) => id)).toEqual([
-    first,
-  ]);
-  expect((await storage.listCheckpoints({ agentId: "agent", before: third })).map(({ id }) => id)).toEqual([
-    second,
-    first,
-  ]);
-  expect(await storage.listAgents()).toEqual(["agent"]);
-  expect(await storage.stats()).toMatchObject({ checkpoints: 3 });
-  expect(await storage.health()).toMatchObject({ ok: true });
-  expect(await storage.pruneCheckpoints({ keepLast: 1 })).toEqual({ examined: 3, removed: 1 });
-  expect(await storage.deleteCheckpoint(third)).toBe(true);
-  expect(await storage.deleteAgent("agent")).toBe(1);
-  expect(await storage.migrate()).toEqual([]);
-}
+describePool(target);
 
-const fifty = Array.from({ length: 50 }, (_, index) => checkpoint({ name: `turn ${index}` }));
-
-it("opens no more connections than poolSize, and needs no more than one", async () => {
-  for (const poolSize of [1, 3]) {
-    const database = await emptyDatabase();
-    const storage = open({ connectionString: database.url, poolSize });
-    await Promise.all(fifty.map((one) => storage.storeCheckpoint(one)));
-    // Stores that come at once share a commit; reads do not.
-    await Promise.all(fifty.map(() => storage.listCheckpoints({ limit: 1 })));
-    const rows = await connect(database.url)`
-      select count(*)::int as connections from pg_stat_activity
-      where datname = ${database.name} and application_name = 'waymark'`;
-    expect(rows[0]).toEqual({ connections: poolSize });
-    expect(await storage.deleteAgent("agent")).toBe(50);
-    await live(storage);
-  }
-});
-
-it("gives back idle connections after idleTimeoutMs, and goes on with new ones", async () => {
-  const database = await emptyDatabase();
-  const storage = open({ connectionString: database.url, idleTimeoutMs: 50 });
-  await Promise.all(fifty.map((one) => storage.storeCheckpoint(one)));
-  const admin = connect(database.url);
-  const ours = () =>
-    admin`select from pg_stat_activity where datname = ${database.name} and application_name = 'waymark'`;
-  for (let left = 1; left > 0; ) left = (await ours()).length;
-  expect(await storage.listCheckpoints()).toHaveLength(50);
-});
-
-it("works through pgbouncer in transaction mode as it comes, with fewer connections than clients", async () => {
+it("works through pgbouncer in transaction mode by default, with fewer connections than clients", async () => {
   const database = await emptyDatabase();
   const pooler = await startPgbouncer(sharedServer(), { poolSize: 2 });
   onTestFinished(() => pooler.stop());
   const storages = [1, 2, 3].map(() => open({ connectionString: pooler.url(database.name) }));
   await Promise.all(storages.map((storage) => storage.migrate()));
-  await live(storages[0] as ReturnType<typeof open>);
-  const ids = await Promise.all(fifty.flatMap((one) => storages.map((storage) => storage.storeCheckpoint(one))));
-  expect(new Set(ids).size).toBe(150);
+  await callEveryMethod(storages[0] as ReturnType<typeof open>);
+  const ids = await Promise.all(storages.map(storeFifty));
+  expect(new Set(ids.flat()).size).toBe(150);
   expect(await open({ connectionString: database.url }).listCheckpoints()).toHaveLength(150);
 });
 
-it("prepares statements if it is told to, and otherwise never", async () => {
+it("prepares statements with the option prepare, and never without it", async () => {
   for (const prepare of [true, false]) {
     const { url } = await emptyDatabase();
     const client = connect(url);
     const storage = open({ client, prepare });
-    await live(storage);
+    await callEveryMethod(storage);
     const [counts] = await client.unsafe(
       "select count(*)::int as prepared from pg_prepared_statements where statement ilike '%checkpoints%'",
     );
     if (prepare) expect(counts?.["prepared"]).toBeGreaterThan(0);
     else expect(counts).toEqual({ prepared: 0 });
-    await live(open({ connectionString: url, prepare }));
+    await callEveryMethod(open({ connectionString: url, prepare }));
   }
 });
 
-it("leaves a client of the user's own open, and reading and writing dates as before", async () => {
+it("leaves a user's own client open, and its reading and writing of dates as it was", async () => {
   const { url } = await emptyDatabase();
   const client = connect(url, { max: 2 });
   const before = {
@@ -102,7 +50,7 @@ it("leaves a client of the user's own open, and reading and writing dates as bef
   expect(read).toEqual({ time: new Date(5), json: [{ a: 1 }], day: new Date("2020-01-02") });
 
   const storage = open({ client });
-  await live(storage);
+  await callEveryMethod(storage);
   await storage.close();
   await expect(storage.listCheckpoints()).rejects.toMatchObject({ code: "CLOSED" });
   expect(await dates()).toEqual(read);
@@ -121,19 +69,19 @@ it.each([
   ["fetches types", { fetch_types: true }],
   ["has one connection", { max: 1 }],
   ["has a search path of its own", { connection: { search_path: "pg_catalog" } }],
-])("works on a client of the user's own that %s", async (_, options) => {
+])("works on a user's own client that %s", async (_, options) => {
   const { url } = await emptyDatabase();
   const client = connect(url, options as Parameters<typeof connect>[1]);
   const storage = open({ client: client as never });
-  await live(storage);
-  await Promise.all(fifty.map((one) => storage.storeCheckpoint(one)));
+  await callEveryMethod(storage);
+  await storeFifty(storage);
   const [newest] = await storage.listCheckpoints({ limit: 1 });
   expect(newest).toMatchObject({ createdAt: 1_700_000_000_000, name: expect.stringMatching(/^turn \d+$/) });
   expect(Object.keys(newest ?? {}).sort()).toEqual(["agentId", "createdAt", "id", "name"]);
   expect(await storage.stats()).toMatchObject({ checkpoints: 50, stateBytes: 50 * '{"turn":1}'.length });
 });
 
-it("says what it takes for its options, at once and without showing them", async () => {
+it("refuses wrong options at once, names what it expects, and does not show them", async () => {
   const wrong = [
     [{}, "connectionString or client"],
     [{ connectionString: undefined }, "is the environment variable set?), got undefined"],
@@ -161,7 +109,7 @@ it("says what it takes for its options, at once and without showing them", async
   }
 });
 
-it("asks for TLS where it is told to, and is refused by a server that has none", async () => {
+it("asks for TLS where its options say so, and is refused by a server that has none", async () => {
   const { url } = await emptyDatabase();
   const [row] = await connect(url)`select current_setting('ssl') as ssl`;
   expect(row).toEqual({ ssl: "off" });

@@ -3,7 +3,7 @@ import { generateDrizzleJson, generateMigration } from "drizzle-kit/api";
 import { expect, it } from "vitest";
 import { migrations } from "../src/checkpoints/migrations.ts";
 import * as schema from "../src/checkpoints/schema.ts";
-import { checkpoint, connect, emptyDatabase, open, plainRole, recorded } from "./on-server.ts";
+import { checkpoint, connect, emptyDatabase, open, plainRole, readHistory } from "./on-server.ts";
 
 const MIGRATIONS = new URL("../migrations/", import.meta.url);
 const COMPILER = new URL("../../../scripts/compile-migrations.mjs", import.meta.url);
@@ -14,7 +14,7 @@ it("has migrations that make the schema, and nothing else", async () => {
   const snapshot = JSON.parse(await readFile(new URL(`meta/${last}_snapshot.json`, MIGRATIONS), "utf8"));
   expect(await generateMigration(snapshot, generateDrizzleJson(schema, snapshot.id))).toEqual([]);
 
-  // That drizzle-kit would have told: it does of a schema that lacks the table.
+  // drizzle-kit does find a difference where the schema lacks the table.
   expect(await generateMigration(snapshot, generateDrizzleJson({}, snapshot.id))).not.toEqual([]);
 });
 
@@ -25,8 +25,8 @@ it("has its migrations compiled into the module that users run", async () => {
   expect(migrations.length).toBeGreaterThan(0);
 });
 
-/** Every name that a schema's relations and constraints have. */
-async function names(url: string, schemaName = "public"): Promise<string[]> {
+/** Lists the names of all relations and constraints in a schema. */
+async function listNames(url: string, schemaName = "public"): Promise<string[]> {
   const rows = await connect(url)`
     select relname as name from pg_class where relnamespace = ${schemaName}::regnamespace
     union select conname from pg_constraint where connamespace = ${schemaName}::regnamespace
@@ -34,11 +34,11 @@ async function names(url: string, schemaName = "public"): Promise<string[]> {
   return rows.map(({ name }) => String(name));
 }
 
-it("keeps storages apart that differ in tablePrefix, with the prefix before each of their names", async () => {
+it("keeps storages with different prefixes apart, with the prefix before each name", async () => {
   const { url } = await emptyDatabase();
   const plain = open({ connectionString: url });
   const id = await plain.storeCheckpoint(checkpoint());
-  const unprefixed = await names(url);
+  const unprefixed = await listNames(url);
   expect(unprefixed).toContain("agent_checkpoints");
 
   const longest = "p".repeat(24);
@@ -46,30 +46,30 @@ it("keeps storages apart that differ in tablePrefix, with the prefix before each
     const storage = open({ connectionString: url, tablePrefix });
     expect(await storage.storeCheckpoint(checkpoint({ id, state: tablePrefix }))).toBe(id);
     expect((await storage.retrieveCheckpoint(id))?.state).toBe(tablePrefix);
-    expect(await recorded(url, `"${tablePrefix}waymark_migrations"`)).toEqual(migrations.map(({ name }) => name));
-    const prefixed = (await names(url)).filter((name) => name.startsWith(tablePrefix));
+    expect(await readHistory(url, `"${tablePrefix}waymark_migrations"`)).toEqual(migrations.map(({ name }) => name));
+    const prefixed = (await listNames(url)).filter((name) => name.startsWith(tablePrefix));
     expect(prefixed).toEqual(unprefixed.map((name) => `${tablePrefix}${name}`));
   }
   expect(await plain.retrieveCheckpoint(id)).toEqual({ id, ...checkpoint() });
   const all = ["", "one_", "Two_", longest].flatMap((prefix) => unprefixed.map((name) => `${prefix}${name}`));
-  expect((await names(url)).sort()).toEqual(all.sort());
+  expect((await listNames(url)).sort()).toEqual(all.sort());
 });
 
-it("makes the schema that it is told to use, with all of its names, and nothing in public", async () => {
+it("makes the schema that its options name, and everything in it, and nothing in public", async () => {
   const { url } = await emptyDatabase();
   const storage = open({ connectionString: url, schema: "Agents" });
   const id = await storage.storeCheckpoint(checkpoint());
   expect((await storage.retrieveCheckpoint(id))?.state).toEqual(checkpoint().state);
-  expect(await names(url)).toEqual([]);
-  expect(await names(url, '"Agents"')).toContain("agent_checkpoints");
-  expect(await recorded(url, '"Agents".waymark_migrations')).toEqual(migrations.map(({ name }) => name));
+  expect(await listNames(url)).toEqual([]);
+  expect(await listNames(url, '"Agents"')).toContain("agent_checkpoints");
+  expect(await readHistory(url, '"Agents".waymark_migrations')).toEqual(migrations.map(({ name }) => name));
 
-  const beside = open({ connectionString: url, schema: "beside" });
-  expect(await beside.listCheckpoints()).toEqual([]);
+  const other = open({ connectionString: url, schema: "beside" });
+  expect(await other.listCheckpoints()).toEqual([]);
   expect(await storage.listCheckpoints()).toHaveLength(1);
 });
 
-it("needs no right on the database where the schema is there", async () => {
+it("needs no right on the database where the schema exists", async () => {
   const database = await emptyDatabase();
   const role = await plainRole(database);
   const admin = connect(database.url);
@@ -93,5 +93,5 @@ it("finds its tables whatever the role's search path is", async () => {
   const id = await storage.storeCheckpoint(checkpoint());
   expect(await storage.listAgents()).toEqual(["agent"]);
   expect(await storage.retrieveCheckpoint(id)).toEqual({ id, ...checkpoint() });
-  expect(await names(database.url)).toContain("agent_checkpoints");
+  expect(await listNames(database.url)).toContain("agent_checkpoints");
 });

@@ -2,13 +2,14 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { rejection } from "@waymark/conformance";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { createDatabase, killable, type Server, startServer, type TestDatabase } from "waymark-test-servers";
 import { classify } from "../src/errors.ts";
-import { checkpoint, connect, open, plainRole, rejection } from "./on-server.ts";
+import { checkpoint, connect, open, plainRole } from "./on-server.ts";
 
-/** What a whole server can come to. The last one it does not come back from. */
-describe.runIf(process.platform === "linux")("PostgreSQL", () => {
+/** Faults of a whole server, in this order: it does not come back from the last one. */
+describe.runIf(process.platform === "linux")("a PostgreSQL server", () => {
   let server: Server;
   let database: TestDatabase;
   beforeAll(async () => {
@@ -16,7 +17,7 @@ describe.runIf(process.platform === "linux")("PostgreSQL", () => {
   });
   afterAll(() => server.stop());
   beforeEach(async () => {
-    database = await createDatabase(server.url); // which goes with the server
+    database = await createDatabase(server.url); // it is gone with the server
     await open({ connectionString: database.url }).migrate();
   });
 
@@ -27,9 +28,9 @@ describe.runIf(process.platform === "linux")("PostgreSQL", () => {
     await admin.unsafe(`copy (values ${values}) to '${row?.["data_directory"]}/${file}'`);
   }
 
-  it("has no connection left", async () => {
+  it("that has no connection left is overloaded", async () => {
     const role = await plainRole(database);
-    // Of the 400 that it has, for others than superusers.
+    // Of its 400 connections, 6 are left for others than superusers.
     await connect(server.url).unsafe("alter system set superuser_reserved_connections = 394");
     await server.kill();
     await server.start();
@@ -46,7 +47,7 @@ describe.runIf(process.platform === "linux")("PostgreSQL", () => {
     await server.start();
   });
 
-  it("asks for a password, and gets a wrong one", async () => {
+  it("that gets a wrong password denies access, and accepts the right one", async () => {
     const role = await plainRole(database);
     await connect(server.url).unsafe(`alter role ${role.name} password 'right'`);
     await write("pg_hba.conf", [`host all ${role.name} 127.0.0.1/32 scram-sha-256`, "host all all 127.0.0.1/32 trust"]);
@@ -64,38 +65,41 @@ describe.runIf(process.platform === "linux")("PostgreSQL", () => {
     await connect(wrong.href).unsafe("select 1");
   });
 
-  it.runIf(process.getuid?.() === 0)("has no disk left", async () => {
-    const disk = mkdtempSync(join(tmpdir(), "waymark-disk-"));
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m,mode=777", "none", disk]);
-    onTestFinished(() => {
-      execFileSync("umount", ["-l", disk]);
-      rmSync(disk, { recursive: true });
-    });
-    const folder = join(disk, "tablespace");
-    const admin = connect(server.url);
-    await admin.unsafe(`copy (select 1) to program 'mkdir ${folder}'`);
-    await admin.unsafe(`create tablespace small location '${folder}'`);
-    await admin.unsafe(`alter database ${database.name} set default_tablespace = small`);
-    const storage = open({ connectionString: database.url, schema: "on_the_small_disk" });
-    await storage.storeCheckpoint(checkpoint());
-    // It does not compress.
-    const state = () => Array.from({ length: 20_000 }, () => Math.random());
-    let error: unknown;
-    while (error === undefined) {
-      error = await rejection(storage.storeCheckpoint(checkpoint({ state: state() }))).catch(() => undefined);
-    }
-    expect(error).toMatchObject({ code: "STORAGE_FULL", cause: { code: "53100" } });
-    expect(await storage.retrieveLatestCheckpoint("agent")).toMatchObject({ name: "turn" });
-    // It can still be told to make room.
-    await storage.deleteAgent("agent");
-    await storage.close();
-    for (const drop of [`database ${database.name} with (force)`, "tablespace small"]) {
-      await admin.unsafe(`drop ${drop}`);
-    }
-    await admin`checkpoint`; // or it would look for them when it starts
-  });
+  it.runIf(process.getuid?.() === 0)(
+    "that has no disk left refuses stores with STORAGE_FULL, and still reads and deletes",
+    async () => {
+      const disk = mkdtempSync(join(tmpdir(), "waymark-disk-"));
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m,mode=777", "none", disk]);
+      onTestFinished(() => {
+        execFileSync("umount", ["-l", disk]);
+        rmSync(disk, { recursive: true });
+      });
+      const folder = join(disk, "tablespace");
+      const admin = connect(server.url);
+      await admin.unsafe(`copy (select 1) to program 'mkdir ${folder}'`);
+      await admin.unsafe(`create tablespace small location '${folder}'`);
+      await admin.unsafe(`alter database ${database.name} set default_tablespace = small`);
+      const storage = open({ connectionString: database.url, schema: "on_the_small_disk" });
+      await storage.storeCheckpoint(checkpoint());
+      // Compression does not make it small.
+      const state = () => Array.from({ length: 20_000 }, () => Math.random());
+      let error: unknown;
+      while (error === undefined) {
+        error = await rejection(storage.storeCheckpoint(checkpoint({ state: state() }))).catch(() => undefined);
+      }
+      expect(error).toMatchObject({ code: "STORAGE_FULL", cause: { code: "53100" } });
+      expect(await storage.retrieveLatestCheckpoint("agent")).toMatchObject({ name: "turn" });
+      // Deleting makes room.
+      await storage.deleteAgent("agent");
+      await storage.close();
+      for (const drop of [`database ${database.name} with (force)`, "tablespace small"]) {
+        await admin.unsafe(`drop ${drop}`);
+      }
+      await admin`checkpoint`; // or it would look for what is gone when it starts
+    },
+  );
 
-  it("is a standby, and then shuts down while somebody is connected", async () => {
+  it("that is a standby refuses stores with READ_ONLY and reads, and is unreachable once it shuts down", async () => {
     await write("standby.signal", [""]);
     await server.kill();
     await server.start();

@@ -6,17 +6,17 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import { TLSSocket, type TLSSocketOptions } from "node:tls";
+import { rejection, startNode } from "@waymark/conformance";
+import type { PostgresStorageOptions } from "@waymark/postgres";
 import { expect, it, onTestFinished, vi } from "vitest";
 import { startProxy, type TcpProxy } from "waymark-test-servers";
-import type { PostgresStorageOptions } from "../src/options.ts";
-import { startNode } from "./node.ts";
-import { checkpoint, connect, emptyDatabase, open, rejection, sharedServer } from "./on-server.ts";
+import { checkpoint, connect, emptyDatabase, open, sharedServer, target } from "./on-server.ts";
 
-/** A client that is replaced has two seconds for its queries; and for the end of a process on a busy machine. Connecting takes 20. */
+/** Two seconds for the queries of a client that is replaced, and time for a process to end on a busy machine. Connecting may take 20. */
 const EXIT_MS = 2_000 + 8_000;
 
-/** Storages whose calls run into deadlines until a line comes; then all are closed. */
-const program = `
+/** Program of a process with storages whose calls run into deadlines until a line comes; then all are closed. */
+const PROGRAM = `
   for (const event of ["unhandledRejection", "uncaughtException"]) {
     process.on(event, (error) => {
       console.log(event, error);
@@ -24,7 +24,7 @@ const program = `
     });
   }
   const [connectionString, count] = args;
-  const storages = Array.from({ length: count }, () => createPostgresStorage({
+  const storages = Array.from({ length: count }, () => createCheckpointStorage({
     connectionString, poolSize: 2, operationTimeoutMs: 300, connectTimeoutMs: 20_000, migrate: "off",
     circuit: { failureThreshold: 1_000_000 },
   }));
@@ -39,7 +39,7 @@ const program = `
   };
   const using = storages.map(use);
   console.log("started");
-  await line();
+  await nextLine();
   stopped = true;
   await Promise.all(using);
   console.log([...codes].sort().join());
@@ -49,7 +49,7 @@ const program = `
   console.log("closed");
   setTimeout(() => console.log("left", process.getActiveResourcesInfo()), 9_000).unref();`;
 
-/** Where connections are refused: that may be known before the deadline. */
+/** Codes where connections are refused: that may be noticed before the deadline. */
 const REFUSED = /TIMEOUT|UNAVAILABLE/;
 
 const situations: Readonly<Record<string, (proxy: TcpProxy) => Promise<void>>> = {
@@ -76,14 +76,14 @@ const situations: Readonly<Record<string, (proxy: TcpProxy) => Promise<void>>> =
   },
 };
 
-/** That nothing holds up a process whose storages ran into deadlines meanwhile. */
+/** Expects that a process ends by itself whose storages ran into deadlines while something happened. */
 async function expectExit(connectionString: string, happen: () => Promise<void>, codes = /TIMEOUT/): Promise<void> {
-  const child = startNode(program, connectionString, 10);
-  expect(await child.line()).toBe("started");
+  const child = startNode(target.module, PROGRAM, connectionString, 10);
+  expect(await child.nextLine()).toBe("started");
   await happen();
   child.send("stop");
-  expect(await child.line()).toMatch(codes);
-  expect(await child.line()).toBe("closed");
+  expect(await child.nextLine()).toMatch(codes);
+  expect(await child.nextLine()).toBe("closed");
   const closed = performance.now();
   const { code, output } = await child.exit;
   expect(output).not.toMatch(/left|unhandled|uncaught/);
@@ -119,19 +119,19 @@ it("finds the one of several hosts that can be reached", async () => {
   expect((await storage.listCheckpoints()).map(({ id }) => id).sort()).toEqual(ids.sort());
 });
 
-/** What stands before the server of a URL: on a port or a path, with or without TLS. */
+/** A server before the server of a URL: on a port or a path, with or without TLS. */
 interface Front {
   readonly port: number;
   readonly connections: number;
-  /** The names that clients have asked for in TLS. */
+  /** Names that clients have asked for in TLS. */
   readonly names: (string | false | null)[];
 }
 
-/** Keys instead of certificates, which would have to be made first. */
+/** Keys instead of certificates: those would have to be made first. */
 const CIPHERS = { ciphers: "PSK", minVersion: "TLSv1.2", maxVersion: "TLSv1.2" } as const;
 const KEY = Buffer.alloc(32, 7);
 
-/** @param answer what it says when it is asked for TLS; after "S…" the handshake never comes to an end */
+/** @param answer to a client that asks for TLS; after "S…" the handshake never ends */
 async function startFront(url: string, answer: "S" | "N" | "S…", listen: { path?: string } = {}): Promise<Front> {
   const { hostname, port } = new URL(url);
   const sockets = new Set<Socket>();
@@ -180,7 +180,7 @@ const ssl = {
   checkServerIdentity: () => undefined,
 };
 
-/** Calls come to an end, and with the storage all connections. */
+/** Expects that calls succeed, and that all connections end with the storage. */
 async function expectUse(front: Front, options: PostgresStorageOptions): Promise<void> {
   const storage = open({ poolSize: 3, ...options });
   await storage.migrate();
@@ -193,7 +193,7 @@ async function expectUse(front: Front, options: PostgresStorageOptions): Promise
 
 const at = (url: string, host: string) => url.replace(new URL(url).host, host);
 
-it("connects by TLS, and names the host that the URL has", async () => {
+it("connects by TLS, and names the host of the URL", async () => {
   const { url } = await emptyDatabase();
   const front = await startFront(url, "S");
   await expectUse(front, { connectionString: at(url, `localhost:${front.port}`), ssl });
@@ -207,7 +207,7 @@ it("connects without TLS if it is only preferred, and the server has none", asyn
   expect(front.names).toEqual([]);
 });
 
-it("gives up handshakes of TLS that never end", async () => {
+it("gives up TLS handshakes that never end", async () => {
   const front = await startFront(sharedServer(), "S…");
   const connectionString = at(sharedServer(), `localhost:${front.port}`);
   const storage = open({ connectionString, ssl, poolSize: 2, operationTimeoutMs: 300, connectTimeoutMs: 20_000 });
@@ -226,7 +226,7 @@ it("connects to a Unix socket", async () => {
   const folder = await mkdtemp(join(tmpdir(), "waymark-"));
   onTestFinished(() => rm(folder, { recursive: true }));
   const front = await startFront(url, "N", { path: join(folder, ".s.PGSQL.5432") });
-  vi.stubEnv("PGHOST", folder); // postgres.js takes paths from nowhere else
+  vi.stubEnv("PGHOST", folder); // postgres.js takes a path from here alone
   onTestFinished(() => void vi.unstubAllEnvs());
   const { username, pathname } = new URL(url);
   vi.stubEnv("PGUSER", username);

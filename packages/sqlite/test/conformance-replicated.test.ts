@@ -5,6 +5,7 @@ import { conformanceStore } from "./conformance-store.ts";
 
 describeCheckpointStorage({
   name: "SQLite with a backup",
+  parts: ["engine", "facade", "processes"],
   model: { runs: 100 },
   keepsTombstones: true,
   create: async () =>
@@ -16,7 +17,7 @@ describeCheckpointStorage({
           createReplicatedStorage({
             main: createSQLiteStorage({ databasePath: paths.main, ...common }),
             backup: createSQLiteStorage({ databasePath: paths.backup, ...common }),
-            reconcile: false, // what a test damages in main would be mended
+            reconcile: false, // it would repair the rows that tests damage in main
           }),
         remote: { module: new URL("replicated-storage.mjs", import.meta.url).href, options: paths },
       };

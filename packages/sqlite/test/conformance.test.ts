@@ -5,7 +5,7 @@ import { conformanceStore } from "./conformance-store.ts";
 
 describeCheckpointStorage({
   name: "SQLite",
-  model: { runs: 2_000 },
+  model: { runs: process.env["WAYMARK_TEST_ALL"] ? 2_000 : 400 },
   create: async () =>
     conformanceStore((folder) => {
       const options = { type: "sqlite", databasePath: join(folder, "state.db") } as const;

@@ -1,84 +1,122 @@
 import { statSync } from "node:fs";
+import { describeDialect, describeDomains } from "@waymark/conformance";
+import type { Dialect } from "@waymark/core/kit";
+import { createSQLiteStorage, type SQLiteStorageOptions } from "@waymark/sqlite";
 import Database from "better-sqlite3";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { describeDialect } from "../../core/test/describe-dialect.ts";
-import { createSQLiteDialect } from "../src/checkpoints/dialect.ts";
-import { createSQLiteStorage } from "../src/index.ts";
-import { resolveOptions, type SQLiteStorageOptions } from "../src/options.ts";
+import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
+import { createDatabase, shareConnection } from "../src/database.ts";
+import { resolveOptions } from "../src/options.ts";
 import { checkpoint, newFile } from "./fixtures.ts";
 
 const { signal } = new AbortController();
 
-async function opened(options: SQLiteStorageOptions) {
-  const dialect = createSQLiteDialect(resolveOptions(options));
+function createDialect(options: SQLiteStorageOptions): Dialect {
+  const resolved = resolveOptions(options);
+  return createCheckpointDialect(shareConnection(resolved).share(), resolved);
+}
+
+async function open(options: SQLiteStorageOptions): Promise<Dialect> {
+  const dialect = createDialect(options);
   onTestFinished(() => dialect.close());
   await dialect.open(signal);
   return dialect;
 }
 
-/** A handle as its owner has it: in rollback mode, without auto_vacuum. */
-function ownHandle(path: string): Database.Database {
+/** A handle as a user may open it: in rollback mode, without auto_vacuum. */
+function userHandle(path: string): Database.Database {
   const database = new Database(path);
   onTestFinished(() => void database.close());
   return database;
 }
 
-describe("a file", () => {
-  describeDialect(async () => {
-    const databasePath = newFile();
-    return { open: () => opened({ databasePath }) };
-  });
+const dispose = async () => {};
 
-  it("gets shorter, a step at a time, after checkpoints are gone", async () => {
+describeDialect({
+  name: "SQLite, a file",
+  create: async () => {
+    const databasePath = newFile();
+    return { createDialect: () => createDialect({ databasePath }), dispose };
+  },
+});
+
+describeDialect({
+  name: "SQLite, handles of the user's own",
+  create: async () => {
+    const databasePath = newFile();
+    return { createDialect: () => createDialect({ database: userHandle(databasePath) }), dispose };
+  },
+});
+
+describeDomains({
+  name: "SQLite",
+  quote: "`",
+  create: async () => {
+    const databasePath = newFile();
+    return {
+      share: (schema, prefixes) => {
+        const options = (tablePrefix: string) => resolveOptions({ databasePath, tablePrefix });
+        const connection = shareConnection(options(""));
+        const [ofCheckpoints, ofSecond] = [connection.share(), connection.share()];
+        let handle: Database.Database | undefined;
+        return {
+          checkpoints: createCheckpointDialect(ofCheckpoints, options(prefixes.checkpoints)),
+          second: createDatabase(ofSecond, schema, options(prefixes.second)),
+          isConnected: async () => {
+            handle ??= (await ofCheckpoints.get(signal)).database;
+            return handle.open;
+          },
+        };
+      },
+      dispose,
+    };
+  },
+});
+
+describe("vacuum", () => {
+  it("makes a file shorter, a step at a time, after checkpoints are gone", async () => {
     const databasePath = newFile();
     await using storage = createSQLiteStorage({ databasePath });
     for (let turn = 0; turn < 40; turn++) await storage.storeCheckpoint(checkpoint(noise(200_000)));
-    const dialect = await opened({ databasePath });
-    const around = ownHandle(databasePath);
-    around.exec("delete from agent_checkpoints");
-    const pages = () => Number(around.pragma("page_count", { simple: true }));
+    const dialect = await open({ databasePath });
+    const handle = userHandle(databasePath);
+    handle.exec("delete from agent_checkpoints");
+    const pages = () => Number(handle.pragma("page_count", { simple: true }));
     const before = pages();
     let more = true;
     for (let left = before; more; left = pages()) {
-      more = await dialect.reclaim(signal);
-      expect(left - pages()).toBeLessThanOrEqual(510); // and a few that only say where others are
+      more = await dialect.vacuum(signal);
+      expect(left - pages()).toBeLessThanOrEqual(510); // and a few pages that only list others
       expect(pages()).toBeLessThanOrEqual(left);
     }
     expect(before).toBeGreaterThan(1_500);
     expect(pages()).toBeLessThan(30);
     expect(statSync(databasePath).size).toBe(pages() * 4_096);
-    expect(around.pragma("integrity_check", { simple: true })).toBe("ok");
-  });
-});
-
-describe("a handle of the user's own", () => {
-  describeDialect(async () => {
-    const databasePath = newFile();
-    return { open: () => opened({ database: ownHandle(databasePath) }) };
+    expect(handle.pragma("integrity_check", { simple: true })).toBe("ok");
   });
 
-  it("keeps its free pages unless its auto_vacuum is incremental, and within a transaction", async () => {
+  it("leaves the free pages of a user's handle unless its auto_vacuum is incremental, and within a transaction", async () => {
     for (const [mode, left] of [
       ["none", true],
       ["incremental", false],
     ] as const) {
-      const database = ownHandle(newFile());
+      const database = userHandle(newFile());
       database.pragma(`auto_vacuum = ${mode}`);
-      const dialect = await opened({ database });
+      const dialect = await open({ database });
       database.exec("create table other (bytes)");
       database.exec("insert into other values (zeroblob(100000))");
       database.exec("delete from other");
       database.exec("begin");
-      expect(await dialect.reclaim(signal)).toBe(false);
+      expect(await dialect.vacuum(signal)).toBe(false);
       database.exec("commit");
       expect(database.pragma("freelist_count", { simple: true })).toBeGreaterThan(20);
-      expect(await dialect.reclaim(signal)).toBe(false);
+      expect(await dialect.vacuum(signal)).toBe(false);
       expect(Number(database.pragma("freelist_count", { simple: true })) > 0).toBe(left);
     }
   });
 });
 
-/** Text that compression can not make small. */
+/** Text that compression cannot make small. */
 function noise(length: number): string {
   return Array.from({ length }, () => String.fromCharCode(33 + Math.random() * 90)).join("");
 }

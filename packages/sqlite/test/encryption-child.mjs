@@ -1,11 +1,11 @@
-// A process at work on an encrypted file: `node encryption-child.mjs <task> <file> <file of keys> <agent>`. It says
+// A process that works on an encrypted file: `node encryption-child.mjs <task> <file> <file of keys> <agent>`. It sends
 // "working" until it is told to stop, and then what it has done.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSQLiteStorage } from "../dist/index.js";
 
 const [task, databasePath, keyFile, agentId] = process.argv.slice(2);
-const keys = () => JSON.parse(readFileSync(keyFile, "utf8")); // as a key service answers
+const keys = () => JSON.parse(readFileSync(keyFile, "utf8")); // read each time, as a key service is asked
 const storage = createSQLiteStorage({
   databasePath,
   encryption: { keys, migrate: task.includes("migrate") },
@@ -31,7 +31,7 @@ try {
       });
       if (turns.length > 60) turns.splice(0, 20);
       const state = { agentId, turns };
-      const name = hashOf(JSON.stringify(state)); // by which anybody tells whether it came back as it was
+      const name = hashOf(JSON.stringify(state)); // whoever reads the state can check it by this
       const parentId = before === null ? {} : { parentId: before.id };
       const id = await storage.storeCheckpoint({ agentId, name, state, createdAt: rounds, ...parentId });
       acknowledged.push(id);

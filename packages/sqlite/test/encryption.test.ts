@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import {
-  CheckpointError,
   createSQLiteStorage,
   type EncryptionOptions,
   openCheckpointStorage,
@@ -11,33 +10,24 @@ import {
 } from "@waymark/sqlite";
 import Database from "better-sqlite3";
 import { describe, expect, it } from "vitest";
-import { answerOf, checkpoint, keyRing, newFile } from "./fixtures.ts";
+import { answerOf, checkpoint, failure, keyRing, newFile } from "./fixtures.ts";
 
 const CANARIES = ["canary-in-a-member", "canary in a text", "Kanarienvögel"];
 const KEYS: EncryptionOptions = { keys: keyRing("one") };
 
-/** A state whose every turn has canaries in it: some are stored whole, some in differences. */
+/** Makes a state that has canaries in every turn: some are stored in full, some in deltas. */
 const conversation = (turns: number) => ({
   [CANARIES[0] as string]: true,
   turns: Array.from({ length: turns }, (_, turn) => ({ turn, text: `${CANARIES[1]} ${turn}`, note: CANARIES[2] })),
 });
 
-/** All that SQLite keeps of a database on disk, now. */
+/** Reads all files that SQLite has of a database now. */
 function filesOf(databasePath: string): Buffer {
   const files = ["", "-wal", "-shm", "-journal"].map((ending) => `${databasePath}${ending}`).filter(existsSync);
   return Buffer.concat(files.map((file) => readFileSync(file)));
 }
 
-const found = (bytes: Buffer) => CANARIES.filter((canary) => bytes.includes(canary));
-
-async function failure(call: Promise<unknown>): Promise<CheckpointError> {
-  const error = await call.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(CheckpointError);
-  return error as CheckpointError;
-}
+const canariesIn = (bytes: Buffer) => CANARIES.filter((canary) => bytes.includes(canary));
 
 async function storeTurns(databasePath: string, encryption: EncryptionOptions | undefined, turns: number) {
   await using storage = createSQLiteStorage({ databasePath, encryption });
@@ -49,11 +39,11 @@ async function storeTurns(databasePath: string, encryption: EncryptionOptions | 
 const idOf = (id: string) => Buffer.from(id.replaceAll("-", ""), "hex");
 
 describe("an encrypted SQLite file", () => {
-  it("has no piece of a state in it, nor beside it, while it is open and afterwards", async () => {
+  it("has no part of a state in its files, while it is open and afterwards", async () => {
     const plain = newFile();
     await using open = createSQLiteStorage({ databasePath: plain });
     await open.storeCheckpoint(checkpoint({ text: CANARIES.join() })); // not compressed
-    expect(found(filesOf(plain))).toEqual(CANARIES);
+    expect(canariesIn(filesOf(plain))).toEqual(CANARIES);
 
     const databasePath = newFile();
     await using storage = createSQLiteStorage({ databasePath, encryption: KEYS });
@@ -63,21 +53,21 @@ describe("an encrypted SQLite file", () => {
     await storage.pruneCheckpoints({ keepLast: 9 });
     expect(existsSync(`${databasePath}-wal`)).toBe(true);
     expect(filesOf(databasePath).byteLength).toBeGreaterThan(10_000);
-    expect(found(filesOf(databasePath))).toEqual([]);
+    expect(canariesIn(filesOf(databasePath))).toEqual([]);
     await storage.close();
-    expect(found(filesOf(databasePath))).toEqual([]);
-    // Nor the digests by which a small state could be found out.
+    expect(canariesIn(filesOf(databasePath))).toEqual([]);
+    // No plain digest either, by which a small state could be guessed.
     const digest = createHash("sha256").update(JSON.stringify(CANARIES[1])).digest();
     expect(filesOf(databasePath).includes(digest)).toBe(false);
   });
 
-  it("has no piece of a state any more once it was encrypted and cleaned", async () => {
+  it("has no part of a state in its files any more after it is encrypted and vacuumed", async () => {
     const databasePath = newFile();
     const ids = await storeTurns(databasePath, undefined, 20);
     await using small = createSQLiteStorage({ databasePath });
     await small.storeCheckpoint(checkpoint({ text: CANARIES.join() }));
     await small.close();
-    expect(found(filesOf(databasePath))).toEqual(CANARIES);
+    expect(canariesIn(filesOf(databasePath))).toEqual(CANARIES);
 
     await using storage = createSQLiteStorage({ databasePath, encryption: { ...KEYS, migrate: true } });
     expect(await storage.retrieveCheckpoint(ids[19] as string)).toMatchObject({ state: conversation(100) });
@@ -87,31 +77,31 @@ describe("an encrypted SQLite file", () => {
     database.exec("vacuum");
     database.pragma("wal_checkpoint(truncate)");
     database.close();
-    expect(found(filesOf(databasePath))).toEqual([]);
+    expect(canariesIn(filesOf(databasePath))).toEqual([]);
     await using reader = createSQLiteStorage({ databasePath, encryption: KEYS });
     for (const [index, id] of ids.entries()) {
       expect((await reader.retrieveCheckpoint(id))?.state).toEqual(conversation((index + 1) * 5));
     }
   });
 
-  it("rejects what was changed, cut, swapped between rows or agents, or put there as plain text", async () => {
+  it("rejects states that were changed, cut, swapped between rows or agents, or replaced by plain text", async () => {
     const databasePath = newFile();
     const [one, two] = (await storeTurns(databasePath, KEYS, 2)) as [string, string];
     await using storage = createSQLiteStorage({ databasePath, encryption: KEYS, cacheBytes: 0 });
     const other = await storage.storeCheckpoint(checkpoint(conversation(5), "another agent"));
-    const around = new Database(databasePath);
+    const handle = new Database(databasePath);
     const set = (change: string, ...values: unknown[]) => {
-      around.exec("savepoint before");
-      around.prepare(`update agent_checkpoints set ${change} where id = ?`).run(...values, idOf(one));
-      around.exec("release before");
+      handle.exec("savepoint before");
+      handle.prepare(`update agent_checkpoints set ${change} where id = ?`).run(...values, idOf(one));
+      handle.exec("release before");
     };
-    const row = around.prepare("select * from agent_checkpoints where id = ?").get(idOf(one)) as Record<string, Buffer>;
+    const row = handle.prepare("select * from agent_checkpoints where id = ?").get(idOf(one)) as Record<string, Buffer>;
     const put = () => {
       const names = ["agent_id", "encoding", "state", "digest"];
       set(names.map((name) => `${name} = ?`).join(), ...names.map((name) => row[name]));
     };
     const from = (column: string, id: string) => {
-      return around.prepare(`select ${column} from agent_checkpoints where id = ?`).pluck().get(idOf(id));
+      return handle.prepare(`select ${column} from agent_checkpoints where id = ?`).pluck().get(idOf(id));
     };
     const state = row["state"] as Buffer;
     const cases: readonly (readonly [code: string, change: string, ...values: unknown[]])[] = [
@@ -141,11 +131,11 @@ describe("an encrypted SQLite file", () => {
       put();
     }
     expect(await storage.retrieveCheckpoint(one)).toMatchObject({ state: conversation(5) });
-    around.close();
+    handle.close();
   });
 
   it.each(["auto", "verify", "off"] as const)(
-    "is not opened without its keys, nor with others, nor a plain one with keys (%s)",
+    "is refused without its keys and with other keys, and a plain file is refused with keys (migrate: %s)",
     async (migrate) => {
       const [databasePath, plain] = [newFile(), newFile()];
       await storeTurns(databasePath, KEYS, 1);
@@ -157,7 +147,7 @@ describe("an encrypted SQLite file", () => {
       expect(await codeOf(databasePath, undefined)).toBe("ENCRYPTION_MISMATCH");
       expect(await codeOf(databasePath, { keys: keyRing("two") })).toBe("ENCRYPTION_MISMATCH");
       expect(await codeOf(plain, KEYS)).toBe("ENCRYPTION_MISMATCH");
-      expect(found(filesOf(databasePath))).toEqual([]);
+      expect(canariesIn(filesOf(databasePath))).toEqual([]);
       await using keyless = createSQLiteStorage({ databasePath, migrate });
       expect(await keyless.migrate("verify")).toEqual([]);
       await using storage = createSQLiteStorage({ databasePath, encryption: KEYS, migrate });
@@ -168,11 +158,11 @@ describe("an encrypted SQLite file", () => {
         migrate,
       });
       await coming.storeCheckpoint(checkpoint(1));
-      expect(await codeOf(plain, undefined)).toBe("ENCRYPTION_MISMATCH"); // of a deploy that was forgotten
+      expect(await codeOf(plain, undefined)).toBe("ENCRYPTION_MISMATCH"); // as a process of an older deploy would open it
     },
   );
 
-  it("is opened by a config, with keys of its own for each provider", async () => {
+  it("is opened by a config, each provider with its own keys", async () => {
     const [main, backup] = [newFile(), newFile()];
     const provider = (databasePath: string, encryption: EncryptionOptions) => {
       return { type: createSQLiteStorage, databasePath, encryption };
@@ -183,7 +173,7 @@ describe("an encrypted SQLite file", () => {
     const id = await configured.storeCheckpoint(checkpoint({ text: CANARIES.join() }));
     await configured.provider("backup").storeCheckpoint(checkpoint({ text: CANARIES.join() }, "of its own"));
     expect(await configured.retrieveCheckpoint(id)).toMatchObject({ state: { text: CANARIES.join() } });
-    for (const file of [main, backup]) expect(found(filesOf(file))).toEqual([]);
+    for (const file of [main, backup]) expect(canariesIn(filesOf(file))).toEqual([]);
     expect(await reencryptCheckpoints(configured)).toMatchObject({ rewritten: 0, unreadable: 0 });
     const wrong = { ...providers, main: provider(main, { keys: { ...keyRing("one"), current: "secret" } }) };
     const error = await failure(openCheckpointStorage({ config: { checkpoint: { providers: wrong } } }));
@@ -202,7 +192,7 @@ describe("main and backup", () => {
     const main = { type: createSQLiteStorage, databasePath, encryption: KEYS };
     const backup = { type: createSQLiteStorage, databasePath: backupPath, encryption };
     const config = { checkpoint: { providers: { main, backup }, replication: "required" } } as const;
-    const ids = await storeTurns(databasePath, KEYS, 8); // of before there was a backup
+    const ids = await storeTurns(databasePath, KEYS, 8); // before there is a backup
     await using storage = await openCheckpointStorage({ config });
     for (let turn = 9; turn <= 16; turn++) ids.push(await storage.storeCheckpoint(checkpoint(conversation(turn * 5))));
     await storage.deleteCheckpoint(ids.shift() as string);
@@ -218,27 +208,27 @@ describe("main and backup", () => {
   });
 });
 
-it("a backup whose keys are wrong is told by an event; main goes on", async () => {
+it("reports a backup whose keys are wrong by an event, while main goes on", async () => {
   const [databasePath, backupPath] = [newFile(), newFile()];
   await storeTurns(backupPath, KEYS, 1);
   const main = { type: createSQLiteStorage, databasePath, encryption: KEYS };
   const backup = { type: createSQLiteStorage, databasePath: backupPath };
   const config = { checkpoint: { providers: { main, backup }, reconcile: false } };
   await using storage = await openCheckpointStorage({ config });
-  const told = new Promise<string>((resolve) => {
+  const reported = new Promise<string>((resolve) => {
     storage.on("replicationFailed", ({ code }) => resolve(code));
   });
   const id = await storage.storeCheckpoint(checkpoint(CANARIES[0]));
-  expect(await told).toBe("ENCRYPTION_MISMATCH");
+  expect(await reported).toBe("ENCRYPTION_MISMATCH");
   expect(await storage.retrieveCheckpoint(id)).toMatchObject({ id });
   expect((await storage.close({ timeoutMs: 100 })).unsent).toMatchObject({ toBackup: 1 });
-  expect(found(filesOf(backupPath))).toEqual([]);
+  expect(canariesIn(filesOf(backupPath))).toEqual([]);
 });
 
-describe("keys of an SQLite file that is in use", () => {
+describe("keys of an SQLite file in use", () => {
   it.each([
     ["rotate", "one", false],
-    ["come to where there were none", null, true],
+    ["replace no keys", null, true],
   ] as const)(
     "%s while processes store and prune",
     async (_, first, migrate) => {
@@ -276,7 +266,7 @@ describe("keys of an SQLite file that is in use", () => {
       const done = await Promise.all(ends);
       expect(done.map(({ error }) => error)).toEqual(workers.map(() => undefined));
 
-      // What was on its way when the last keys came; then the others are not needed any more.
+      // Encrypts again what was being stored when the last keys came: then the other keys are not needed any more.
       expect((await reencryptCheckpoints(storage)).unreadable).toBe(0);
       const retired = { keys: keyRing("seven") };
       await using reader = createSQLiteStorage({ databasePath, encryption: retired, cacheBytes: 0 });
@@ -284,11 +274,11 @@ describe("keys of an SQLite file that is in use", () => {
         const listed = await reader.listCheckpoints({ agentId });
         const { acknowledged } = done[index] as (typeof done)[number];
         expect(acknowledged.length).toBeGreaterThan(2);
-        const newest = acknowledged.slice(-10).reverse(); // which no prune has removed
+        const newest = acknowledged.slice(-10).reverse(); // no prune has removed these
         expect(listed.slice(0, newest.length).map(({ id }) => id)).toEqual(newest);
         for (const { id, name } of listed) {
           const state = (await reader.retrieveCheckpoint(id))?.state;
-          if (name === "turn") continue; // of before
+          if (name === "turn") continue; // stored before the workers began
           expect(createHash("sha256").update(JSON.stringify(state)).digest("hex")).toBe(name);
         }
       }
@@ -302,7 +292,7 @@ interface Done {
   readonly error?: string;
 }
 
-/** What a worker has done, at its end. */
+/** Waits until a worker has ended, and returns what it has done. */
 async function endOf(worker: ReturnType<typeof start>): Promise<Done> {
   for (;;) {
     const answer = await answerOf(worker);
@@ -312,7 +302,7 @@ async function endOf(worker: ReturnType<typeof start>): Promise<Done> {
 
 function start(...args: string[]) {
   return fork(fileURLToPath(new URL("./encryption-child.mjs", import.meta.url)), args, {
-    execArgv: [], // not the sources, as here
+    execArgv: [], // the built package, not its sources
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
 }

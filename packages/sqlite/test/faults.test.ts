@@ -2,16 +2,16 @@ import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
-import { CheckpointError, createSQLiteStorage } from "@waymark/sqlite";
+import { untilDone } from "@waymark/conformance";
+import { createSQLiteStorage } from "@waymark/sqlite";
 import Database from "better-sqlite3";
 import { describe, expect, it } from "vitest";
-import { untilDone } from "../../core/test/until-done.ts";
-import { answerOf, checkpoint, childProcess, newFile } from "./fixtures.ts";
+import { answerOf, checkpoint, childProcess, failure, newFile } from "./fixtures.ts";
 
 const CANARY = "canary-4f1c9e";
 
-describe("faults of SQLite", () => {
-  it("lose no acknowledged store when the process is killed", async () => {
+describe("a storage in an SQLite file", () => {
+  it("loses no acknowledged store when its process is killed", async () => {
     const databasePath = newFile();
     const child = childProcess("store for ever", databasePath);
     const acknowledged: { turn: number; id: string }[] = [];
@@ -28,26 +28,40 @@ describe("faults of SQLite", () => {
     expect(latest?.state).toEqual({ turn: stored.length, text: "x".repeat(5_000) });
   });
 
-  it("let the process end by itself after close", async () => {
+  it("lets one of 32 stores after the same checkpoint succeed, while another process stores", async () => {
+    const databasePath = newFile();
+    await using storage = createSQLiteStorage({ databasePath });
+    const first = await storage.storeCheckpoint({ agentId: "agent", name: "first", state: 0, createdAt: 0 });
+    const child = childProcess("store for ever", databasePath); // stores for another agent
+    const stores = Array.from({ length: 32 }, (_, state) =>
+      storage.storeCheckpoint({ agentId: "other", name: "turn", state, createdAt: 0 }, { ifLatest: null }),
+    );
+    const results = await Promise.allSettled(stores);
+    expect(results.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+    expect(await storage.retrieveCheckpoint(first)).toMatchObject({ state: 0 });
+    child.kill("SIGKILL");
+  });
+
+  it("lets its process end by itself after close", async () => {
     const child = childProcess("store and close", newFile());
     expect(await answerOf(child)).toBe("closed");
     expect(await once(child, "exit")).toEqual([0, null]);
   });
 
-  it("do not come of garbage: better-sqlite3 12 ends the process for it on Node 24.19 and later", async () => {
+  it("survives garbage collection, for which better-sqlite3 12 ends the process on Node 24.19 and later", async () => {
     const child = childProcess("collect garbage", newFile());
     const exit = once(child, "exit");
     expect(await Promise.race([answerOf(child), exit])).toBe("collected");
     expect(await exit).toEqual([0, null]);
   });
 
-  it("are waited out while another process holds the lock, up to the deadline", async () => {
+  it("waits while another connection holds the write lock, up to the deadline", async () => {
     const databasePath = newFile();
     await using storage = createSQLiteStorage({ databasePath, busyTimeoutMs: 20, operationTimeoutMs: 5_000 });
     await storage.storeCheckpoint(checkpoint(1));
     const other = new Database(databasePath);
     other.exec("begin immediate");
-    const code = expect.stringMatching(/^(CONTENTION|TIMEOUT)$/); // the latter where the deadline comes between two attempts
+    const code = expect.stringMatching(/^(CONTENTION|TIMEOUT)$/); // TIMEOUT where the deadline comes between two attempts
     await expect(storage.storeCheckpoint(checkpoint(2))).rejects.toMatchObject({ code, retryable: true });
     const waiting = untilDone(() => storage.storeCheckpoint(checkpoint(3)));
     other.exec("rollback");
@@ -56,7 +70,7 @@ describe("faults of SQLite", () => {
     expect((await storage.stats()).checkpoints).toBe(2);
   });
 
-  it("name a folder that is a file, and a file that is no database", async () => {
+  it("names a folder that is a file, and a file that is no database", async () => {
     const file = newFile();
     writeFileSync(file, "no database, but a text that is long enough to have a header ".repeat(20));
     await expect(createSQLiteStorage({ databasePath: join(file, "state.db") }).listCheckpoints()).rejects.toMatchObject(
@@ -68,7 +82,7 @@ describe("faults of SQLite", () => {
     expect(error).toMatchObject({ code: "DATABASE_ERROR", cause: { code: "SQLITE_NOTADB" } });
   });
 
-  it("say READ_ONLY for a handle that is", async () => {
+  it("refuses stores with READ_ONLY on a handle that is read-only", async () => {
     const databasePath = newFile();
     await using storage = createSQLiteStorage({ databasePath });
     const id = await storage.storeCheckpoint(checkpoint(1));
@@ -78,7 +92,7 @@ describe("faults of SQLite", () => {
     await expect(reader.storeCheckpoint(checkpoint(2))).rejects.toMatchObject({ code: "READ_ONLY", retryable: true });
   });
 
-  it("say STORAGE_FULL when the file may not grow, and go on when it may", async () => {
+  it("refuses a store with STORAGE_FULL when the file may not grow, and goes on when it may", async () => {
     const database = new Database(newFile());
     await using storage = createSQLiteStorage({ database });
     await storage.storeCheckpoint(checkpoint("small"));
@@ -91,12 +105,12 @@ describe("faults of SQLite", () => {
     await expect(storage.storeCheckpoint(large)).resolves.toBeTypeOf("string");
   });
 
-  it("say that a table is missing", async () => {
+  it("refuses a store with SCHEMA_OUTDATED when a table is missing", async () => {
     await using storage = createSQLiteStorage({ databasePath: newFile(), migrate: "off" });
     await expect(storage.storeCheckpoint(checkpoint(1))).rejects.toMatchObject({ code: "SCHEMA_OUTDATED" });
   });
 
-  it("never show a state, a name, a label or a key", async () => {
+  it("shows no state, name or label in an error", async () => {
     const database = new Database(newFile());
     await using storage = createSQLiteStorage({ database, operationTimeoutMs: 2_000 });
     const secret = { ...checkpoint({ token: CANARY }), name: CANARY, metadata: { token: CANARY } };
@@ -123,12 +137,3 @@ describe("faults of SQLite", () => {
     }
   });
 });
-
-async function failure(call: Promise<unknown>): Promise<CheckpointError> {
-  const error = await call.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(CheckpointError);
-  return error as CheckpointError;
-}

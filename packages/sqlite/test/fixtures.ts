@@ -5,15 +5,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { KeyRing } from "@waymark/sqlite";
-import { afterAll } from "vitest";
+import { CheckpointError, type KeyRing } from "@waymark/sqlite";
+import { afterAll, expect } from "vitest";
 
 const folder = mkdtempSync(join(tmpdir(), "waymark-sqlite-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 let files = 0;
 
-/** The path of a database file that is not there yet. */
+/** Returns the path of a database file that is not there yet. */
 export function newFile(): string {
   files += 1;
   return join(folder, `${files}.db`);
@@ -23,7 +23,7 @@ export function checkpoint(state: unknown, agentId = "agent") {
   return { agentId, name: "turn", state, createdAt: 1 };
 }
 
-/** A process that opens a file through the built package, and does what it is told. */
+/** Starts a process that opens a file through the built package, and does a task. */
 export function childProcess(...args: string[]) {
   return fork(fileURLToPath(new URL("./child.mjs", import.meta.url)), args, {
     execArgv: ["--expose-gc"],
@@ -31,14 +31,24 @@ export function childProcess(...args: string[]) {
   });
 }
 
-/** What a child process sends before it ends. */
+/** Returns the next message of a child process. */
 export async function answerOf(child: ReturnType<typeof childProcess>): Promise<unknown> {
   const [answer] = await once(child, "message");
   return answer;
 }
 
-/** Keys that are the same in every process, as a config file would have them. */
+/** Makes keys that are the same in every process, as those of a config file are. */
 export function keyRing(current: string, names: readonly string[] = [current]): KeyRing {
   const key = (name: string) => createHash("sha256").update(`key ${name}`).digest("hex");
   return { current, keys: Object.fromEntries(names.map((name) => [name, key(name)])), digestKey: key("of digests") };
+}
+
+/** Returns the error that a call rejects with. */
+export async function failure(call: Promise<unknown>): Promise<CheckpointError> {
+  const error = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(CheckpointError);
+  return error as CheckpointError;
 }

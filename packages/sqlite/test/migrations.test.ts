@@ -12,9 +12,9 @@ const packageFolder = fileURLToPath(new URL("..", import.meta.url));
 
 const ALL = ["0000_initial", "0001_writes"];
 
-describe("migrations of SQLite", () => {
-  it("are what drizzle-kit makes of the schema", () => {
-    // Beside the original, so that the copy finds drizzle.
+describe("the migrations of checkpoints in SQLite", () => {
+  it("make the schema, as drizzle-kit confirms", () => {
+    // Inside the package, so that the copy finds drizzle.
     const copy = mkdtempSync(join(packageFolder, ".migrations-"));
     try {
       for (const name of ["drizzle.config.ts", "src", "migrations"])
@@ -27,7 +27,7 @@ describe("migrations of SQLite", () => {
     }
   });
 
-  it("are compiled into the module as they stand in the folder", () => {
+  it("are compiled into the module that users run", () => {
     expect(readFileSync(join(packageFolder, "src/checkpoints/migrations.ts"), "utf8")).toBe(
       compileMigrations(packageFolder),
     );
@@ -40,10 +40,10 @@ describe("migrations of SQLite", () => {
     const answers = children.map(answerOf);
     for (const child of children) child.send("go");
     expect(await Promise.all(answers)).toEqual(children.map(() => "opened"));
-    expect(history(databasePath)).toEqual(ALL);
+    expect(readHistory(databasePath)).toEqual(ALL);
   });
 
-  it("are not run by `verify`, which says what to run", async () => {
+  it("are not run by `verify`, whose error has the statements to run", async () => {
     const databasePath = newFile();
     const storage = createSQLiteStorage({ databasePath, migrate: "verify" });
     const error = await storage.storeCheckpoint(checkpoint(1)).catch((reason) => reason);
@@ -56,10 +56,10 @@ describe("migrations of SQLite", () => {
     await expect(storage.storeCheckpoint(checkpoint(1))).resolves.toBeTypeOf("string");
     expect(await storage.migrate("sql")).toEqual([]);
     await storage.close();
-    expect(history(databasePath)).toEqual(ALL);
+    expect(readHistory(databasePath)).toEqual(ALL);
   });
 
-  it("are told and applied by `migrate`", async () => {
+  it("are applied by `migrate`, which returns their names", async () => {
     const storage = createSQLiteStorage({ databasePath: newFile(), migrate: "verify" });
     expect(await storage.migrate("apply")).toEqual(ALL);
     expect(await storage.migrate()).toEqual([]);
@@ -67,46 +67,46 @@ describe("migrations of SQLite", () => {
     await storage.close();
   });
 
-  it("of a newer version are accepted as long as they say that this version can read them", async () => {
+  it("of a newer version are accepted as long as they allow this version", async () => {
     const databasePath = newFile();
-    await make(databasePath);
-    change(databasePath, "insert into waymark_migrations values ('0099_newer', 'digest', 1, 0)");
-    await expect(make(databasePath)).resolves.toBeTypeOf("string");
-    change(databasePath, "update waymark_migrations set minimum_reader = 3 where name = '0099_newer'");
-    await expect(make(databasePath)).rejects.toMatchObject({ code: "SCHEMA_TOO_NEW" });
+    await storeOne(databasePath);
+    execute(databasePath, "insert into waymark_migrations values ('0099_newer', 'digest', 1, 0)");
+    await expect(storeOne(databasePath)).resolves.toBeTypeOf("string");
+    execute(databasePath, "update waymark_migrations set minimum_reader = 3 where name = '0099_newer'");
+    await expect(storeOne(databasePath)).rejects.toMatchObject({ code: "SCHEMA_TOO_NEW" });
   });
 
-  it("bring a database of the version before up to date, with all that it has", async () => {
+  it("bring a database of the previous version up to date, and keep its checkpoints", async () => {
     const databasePath = newFile();
-    const id = await make(databasePath);
-    change(databasePath, "drop table agent_checkpoint_writes");
-    change(databasePath, "delete from waymark_migrations where name = '0001_writes'");
+    const id = await storeOne(databasePath);
+    execute(databasePath, "drop table agent_checkpoint_writes");
+    execute(databasePath, "delete from waymark_migrations where name = '0001_writes'");
     await using storage = createSQLiteStorage({ databasePath });
     await storage.appendWrites(id, [{ taskId: "task", index: 0, channel: "c", value: 1 }]);
     expect(await storage.listWrites(id)).toEqual([{ taskId: "task", index: 0, channel: "c", value: 1 }]);
     expect(await storage.retrieveCheckpoint(id)).toMatchObject({ id });
-    expect(history(databasePath)).toEqual(ALL);
+    expect(readHistory(databasePath)).toEqual(ALL);
   });
 
-  it("that are not those of this package are refused", async () => {
+  it("are refused where the history was edited", async () => {
     const databasePath = newFile();
-    await make(databasePath);
-    change(databasePath, "update waymark_migrations set digest = 'another'");
-    await expect(make(databasePath)).rejects.toMatchObject({ code: "SCHEMA_MISMATCH" });
+    await storeOne(databasePath);
+    execute(databasePath, "update waymark_migrations set digest = 'another'");
+    await expect(storeOne(databasePath)).rejects.toMatchObject({ code: "SCHEMA_MISMATCH" });
   });
 
-  it("leave a table of somebody else alone", async () => {
+  it("are refused by a table of somebody else, which stays as it is", async () => {
     const databasePath = newFile();
-    change(databasePath, "create table agent_checkpoints (id integer primary key, state text)");
-    await expect(make(databasePath)).rejects.toMatchObject({ code: "SCHEMA_MISMATCH" });
-    await expect(make(databasePath, { tablePrefix: "waymark_" })).resolves.toBeTypeOf("string");
+    execute(databasePath, "create table agent_checkpoints (id integer primary key, state text)");
+    await expect(storeOne(databasePath)).rejects.toMatchObject({ code: "SCHEMA_MISMATCH" });
+    await expect(storeOne(databasePath, { tablePrefix: "waymark_" })).resolves.toBeTypeOf("string");
     expect(names(databasePath).filter((name) => !name.startsWith("waymark_"))).toEqual(["agent_checkpoints"]);
   });
 
   it("put the prefix before every name", async () => {
     const databasePath = newFile();
-    await make(databasePath, { tablePrefix: "a_" });
-    await make(databasePath, { tablePrefix: "b_" });
+    await storeOne(databasePath, { tablePrefix: "a_" });
+    await storeOne(databasePath, { tablePrefix: "b_" });
     const all = names(databasePath);
     expect(all.filter((name) => name.startsWith("a_")).map((name) => name.slice(2))).toEqual(
       all.filter((name) => name.startsWith("b_")).map((name) => name.slice(2)),
@@ -115,25 +115,26 @@ describe("migrations of SQLite", () => {
   });
 });
 
-async function make(databasePath: string, options = {}): Promise<string> {
+/** Opens a file, stores a checkpoint, and closes it. */
+async function storeOne(databasePath: string, options = {}): Promise<string> {
   await using storage = createSQLiteStorage({ databasePath, ...options });
   return await storage.storeCheckpoint(checkpoint(1));
 }
 
-function change(databasePath: string, sql: string): void {
+function execute(databasePath: string, sql: string): void {
   const database = new Database(databasePath);
   database.exec(sql);
   database.close();
 }
 
-function history(databasePath: string): unknown[] {
+function readHistory(databasePath: string): unknown[] {
   const database = new Database(databasePath, { readonly: true });
   const rows = database.prepare("select name from waymark_migrations order by name").pluck().all();
   database.close();
   return rows;
 }
 
-/** All tables and indexes that have been given a name. */
+/** Lists all tables and indexes, without those that SQLite names itself. */
 function names(databasePath: string): string[] {
   const database = new Database(databasePath, { readonly: true });
   const rows = database

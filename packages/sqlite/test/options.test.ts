@@ -5,31 +5,31 @@ import Database from "better-sqlite3";
 import { describe, expect, it } from "vitest";
 import { checkpoint, newFile } from "./fixtures.ts";
 
-describe("options of SQLite", () => {
-  it("make parent folders, WAL mode, incremental vacuum and full synchronous commits", async () => {
+describe("a storage in SQLite", () => {
+  it("makes parent folders, and a file in WAL mode with incremental vacuum", async () => {
     const databasePath = join(dirname(newFile()), "some/new/folders/state.db");
     await using storage = createSQLiteStorage({ databasePath });
     await storage.storeCheckpoint(checkpoint(1));
     expect(statSync(databasePath).isFile()).toBe(true);
-    const around = new Database(databasePath, { readonly: true });
-    expect(around.pragma("journal_mode", { simple: true })).toBe("wal");
-    expect(around.pragma("auto_vacuum", { simple: true })).toBe(2); // incremental
-    around.close();
+    const handle = new Database(databasePath, { readonly: true });
+    expect(handle.pragma("journal_mode", { simple: true })).toBe("wal");
+    expect(handle.pragma("auto_vacuum", { simple: true })).toBe(2); // incremental
+    handle.close();
   });
 
-  it("set `synchronous` and the busy timeout of the handle that is opened", async () => {
+  it("sets `synchronous`, by default FULL, and the busy timeout of the handle that it opens", async () => {
     for (const [synchronous, level] of [
       ["NORMAL", 1],
       ["FULL", 2],
       ["EXTRA", 3],
     ] as const) {
-      const opened = await openThrough({ synchronous, busyTimeoutMs: 1234 });
+      const opened = await readSettings({ synchronous, busyTimeoutMs: 1234 });
       expect(opened).toEqual({ synchronous: level, timeout: 1234, foreignKeys: 1 });
     }
-    expect(await openThrough({})).toEqual({ synchronous: 2, timeout: 5000, foreignKeys: 1 });
+    expect(await readSettings({})).toEqual({ synchronous: 2, timeout: 5000, foreignKeys: 1 });
   });
 
-  it("keep `:memory:` in the process, one store per storage", async () => {
+  it("keeps `:memory:` in the process, each storage its own", async () => {
     await using one = createSQLiteStorage({ databasePath: ":memory:" });
     await using other = createSQLiteStorage({ databasePath: ":memory:" });
     const id = await one.storeCheckpoint(checkpoint({ deep: [1] }));
@@ -38,7 +38,7 @@ describe("options of SQLite", () => {
     expect(existsSync(":memory:")).toBe(false);
   });
 
-  it("take a handle of the user's own, and leave it open", async () => {
+  it("takes a handle of the user's own, and leaves it open", async () => {
     const database = new Database(newFile());
     database.defaultSafeIntegers(true);
     const storage = createSQLiteStorage({ database });
@@ -50,7 +50,7 @@ describe("options of SQLite", () => {
     database.close();
   });
 
-  it("store nothing within a transaction of the handle's owner, which may be rolled back", async () => {
+  it("stores nothing within a transaction of the handle's owner, who may roll it back", async () => {
     const database = new Database(newFile());
     await using storage = createSQLiteStorage({ database });
     await storage.storeCheckpoint(checkpoint(1));
@@ -61,7 +61,7 @@ describe("options of SQLite", () => {
     expect((await storage.stats()).checkpoints).toBe(2);
   });
 
-  it("refuse a handle without foreign keys, or one that is closed", async () => {
+  it("refuses a handle without foreign keys, and one that is closed", async () => {
     const database = new Database(newFile());
     database.pragma("foreign_keys = OFF");
     const storage = createSQLiteStorage({ database });
@@ -70,7 +70,7 @@ describe("options of SQLite", () => {
       message: expect.stringContaining("foreign_keys"),
     });
     database.pragma("foreign_keys = ON");
-    await expect(storage.listCheckpoints()).resolves.toEqual([]); // a failed opening is tried again
+    await expect(storage.listCheckpoints()).resolves.toEqual([]); // opening is tried again
     database.close();
     await expect(createSQLiteStorage({ database }).listCheckpoints()).rejects.toMatchObject({
       code: "INVALID_ARGUMENT",
@@ -92,7 +92,7 @@ describe("options of SQLite", () => {
     [{ databasePath: "x.db", operationTimeoutMs: 0 }, "options.operationTimeoutMs to be a whole number"],
     [{ databasePath: "x.db", databasepath: "y.db" }, '"databasepath"'],
     [{ database: { open: true } }, "options.database to be a better-sqlite3 database"],
-  ])("refuse %j by name", (options, words) => {
+  ])("refuses the options %j, and names the wrong one", (options, words) => {
     expect(() => createSQLiteStorage(options as SQLiteStorageOptions)).toThrow(words);
     expect(() => createSQLiteStorage(options as SQLiteStorageOptions)).toThrow(
       expect.objectContaining({ code: "INVALID_ARGUMENT" }),
@@ -100,8 +100,8 @@ describe("options of SQLite", () => {
   });
 });
 
-/** The settings of the connection that a storage opens: they are the connection's, so they are asked through a hook. */
-async function openThrough(options: Partial<SQLiteStorageOptions>) {
+/** Reads the settings of the connection that a storage opens. Only that connection has them, so a hook catches it. */
+async function readSettings(options: Partial<SQLiteStorageOptions>) {
   const handles: Database.Database[] = [];
   const { exec } = Database.prototype;
   Database.prototype.exec = function (this: Database.Database, source: string) {

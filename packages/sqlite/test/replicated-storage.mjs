@@ -1,4 +1,4 @@
-// What a worker process of the conformance suite opens: a main and a backup, both SQLite, from the built packages.
+// Storage of a worker process of the conformance suite: a main and a backup in SQLite, from the built packages.
 import { createReplicatedStorage, createSQLiteStorage } from "../dist/index.js";
 
 export function createCheckpointStorage({ main, backup, replication, ...common }) {

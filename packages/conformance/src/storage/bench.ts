@@ -5,8 +5,8 @@ import type { ConformanceStore, ConformanceTarget, Remote } from "./target.ts";
 import { startWorker, type Worker } from "./workers.ts";
 
 /**
- * What the tests of one target work on: one store for all of them, which no test cleans up, since each has agents of its
- * own.
+ * The test bench of one target: a store that all tests share, and everything that is to be closed after them. Nothing is
+ * cleaned up between tests: each one uses agents of its own.
  */
 export class Bench {
   readonly target: ConformanceTarget;
@@ -15,7 +15,7 @@ export class Bench {
   readonly #workers: Worker[] = [];
   #store: ConformanceStore | undefined;
   #storage: CheckpointStorage | undefined;
-  #longLine: Promise<LongLine> | undefined;
+  #manyCheckpoints: Promise<StoredCheckpoints> | undefined;
 
   constructor(target: ConformanceTarget) {
     this.target = target;
@@ -26,14 +26,14 @@ export class Bench {
     this.#storage = this.open();
   }
 
-  /** Closes what is open, newest first: a store must outlive its storages. */
+  /** Closes everything. Stores come last: they must outlive their storages. */
   async tearDown(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.kill()));
     await Promise.all(this.#storages.map((storage) => storage.close()));
     for (const store of this.#stores) await store.dispose();
   }
 
-  /** How an encoding is called in this target's rows. */
+  /** Returns the encoding that this target's rows have for a state encoded as `word`. */
   encoding(word: string): string {
     return this.target.encrypted ? `${word}+sealed` : word;
   }
@@ -49,7 +49,7 @@ export class Bench {
     return this.#storage as CheckpointStorage;
   }
 
-  /** Another storage on the store of all tests, or on one of the test's own. */
+  /** Opens another storage on the shared store, or on one that {@link createStore} made. */
   open(options?: CommonStorageOptions, store: ConformanceStore = this.store): CheckpointStorage {
     const storage = store.open(options);
     this.#storages.push(storage);
@@ -62,7 +62,7 @@ export class Bench {
     return store;
   }
 
-  /** A storage on a store, in a process of its own whose clock is off by `skewMs`. */
+  /** Starts a process with a storage on a store. Its clock is `skewMs` milliseconds ahead. */
   async startWorker({
     store = this.store,
     skewMs = 0,
@@ -77,38 +77,38 @@ export class Bench {
     return worker;
   }
 
-  /** One agent with more checkpoints than a list gives by default. Made by the first test that asks; nobody changes it. */
-  longLine(): Promise<LongLine> {
-    this.#longLine ??= storeLine(this.storage, newAgent("long-line"), LONG_LINE);
-    return this.#longLine;
+  /** Returns an agent with more checkpoints than a list returns by default. Stored once; tests only read it. */
+  manyCheckpoints(): Promise<StoredCheckpoints> {
+    this.#manyCheckpoints ??= storeMany(this.storage, newAgent("many"), MANY);
+    return this.#manyCheckpoints;
   }
 }
 
-const LONG_LINE = 1_250;
+const MANY = 1_250;
 
-export interface LongLine {
+export interface StoredCheckpoints {
   readonly agentId: string;
   /** In the order in which they were stored. */
   readonly ids: readonly string[];
 }
 
-/** An agent that nobody else has. */
+/** Returns the id of a new agent. */
 export function newAgent(purpose = "agent"): string {
   return `${purpose}-${randomUUID()}`;
 }
 
-/** A checkpoint of this agent, with something in every member that must be there. */
+/** Returns a checkpoint of this agent, with all required members and these. */
 export function checkpointOf(agentId: string, members: Partial<NamedAgentCheckpoint> = {}): NamedAgentCheckpoint {
   return { agentId, name: "turn", state: { turn: 1 }, createdAt: 1_700_000_000_000, ...members };
 }
 
-/** Stores so many checkpoints of one agent and returns their ids in the order in which they were handed in. */
-export async function storeLine(
+/** Stores `count` checkpoints of one agent, a hundred at once. */
+export async function storeMany(
   storage: CheckpointStorage,
   agentId: string,
   count: number,
   members: Partial<NamedAgentCheckpoint> = {},
-): Promise<LongLine> {
+): Promise<StoredCheckpoints> {
   const ids: string[] = [];
   const atOnce = 100;
   while (ids.length < count) {
@@ -122,10 +122,10 @@ export async function storeLine(
   return { agentId, ids };
 }
 
-/** More than any test stores: an iteration that goes round in circles ends here. */
+/** More than any test stores: an iteration that never ends fails here. */
 const TOO_MANY = 20_000;
 
-/** All that an asynchronous iterator gives. */
+/** Collects the items of an asynchronous iterator. */
 export async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
   const collected: Item[] = [];
   for await (const item of items) {

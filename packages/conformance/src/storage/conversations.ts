@@ -1,6 +1,6 @@
 /**
- * States as agents have them: long, and at each turn the state before and a little more. Made from a seed, so that
- * whoever knows how one was made knows what must come back.
+ * States of a typical agent: long conversations, each with a few messages more than the one before. They are generated from
+ * a seed, so that a test can build the expected state again.
  */
 
 export interface Message {
@@ -16,13 +16,13 @@ export interface Conversation {
 }
 
 export interface ConversationShape {
-  /** Where it left the line that the seed makes: the messages after so many are others. Default: nowhere. */
+  /** Index of the first message that differs from the seed's own conversation. Default: none differs. */
   readonly forkedAt?: number;
-  /** The length of a message's text. Default 1,700. */
+  /** Length of a message's text. Default 1,700. */
   readonly length?: number;
 }
 
-/** After so many turns. A longer one of the same seed begins with it, and so does a fork until where it was forked. */
+/** Returns the conversation after `turns` messages. A longer one of the same seed begins with it; so does a fork, up to `forkedAt`. */
 export function conversation(
   seed: number,
   turns: number,
@@ -32,7 +32,7 @@ export function conversation(
   return { seed, turn: turns, messages };
 }
 
-/** The texts that were made before: a test makes each again whenever it compares. */
+/** Cache of generated texts: a test generates each again whenever it compares. */
 const texts = new Map<string, string>();
 
 function message(seed: number, turn: number, length: number, forked: boolean): Message {
@@ -42,9 +42,9 @@ function message(seed: number, turn: number, length: number, forked: boolean): M
   return { role: turn % 2 === 0 ? "user" : "assistant", text, tokens: turn * 7 };
 }
 
-/** Text that compresses about as people's does, always the same for the same seed. */
+/** Returns text that compresses about as well as human text, the same for the same seed. */
 export function prose(seed: number, length: number): string {
-  const next = numbers(seed);
+  const next = randomNumbers(seed);
   let text = "";
   while (text.length < length) text += `${WORDS[Math.floor(next() * WORDS.length)]} ${Math.floor(next() * 999)} `;
   return text.slice(0, length);
@@ -55,8 +55,8 @@ const WORDS = [
   ...'Grüße naïve 名前 🚀 \u2028 "quoted" \\back\\slash\\ \ttab line\nbreak {brace} [bracket]'.split(" "),
 ];
 
-/** Numbers from 0 to 1, always the same for the same seed (mulberry32). */
-export function numbers(seed: number): () => number {
+/** Returns a generator of pseudo-random numbers from 0 to 1, the same for the same seed (mulberry32). */
+export function randomNumbers(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

@@ -1,13 +1,13 @@
 import type { CheckpointError, CheckpointErrorCode } from "@waymark/core";
 import { expect } from "vitest";
 
-/** By the mark that all copies of core agree on: the suite's own copy may be another one than the backend's. */
+/** Expects a `CheckpointError`, by the mark that every copy of core sets: the backend may use another copy than the suite. */
 export function expectCheckpointError(value: unknown, what?: string): asserts value is CheckpointError {
   expect(value, what).toBeInstanceOf(Error);
   expect(Reflect.get(value as Error, Symbol.for("waymark.CheckpointError")), `${what}: ${value}`).toBe(true);
 }
 
-/** The error that a call rejects with, which must be a `CheckpointError` with this code. */
+/** Returns the error that a call rejects with (its refusal), and expects a `CheckpointError` with this code. */
 export async function refusal(
   call: Promise<unknown> | (() => Promise<unknown>),
   code: CheckpointErrorCode,

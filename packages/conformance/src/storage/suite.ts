@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { Bench } from "./bench.ts";
+import { TEST_ALL } from "./scale.ts";
 import { describeAncestors } from "./specs/ancestors.ts";
+import { describeArguments } from "./specs/arguments.ts";
 import { describeDelete } from "./specs/delete.ts";
 import { describeDeleteAgent } from "./specs/delete-agent.ts";
 import { describeErrors } from "./specs/errors.ts";
@@ -31,56 +33,58 @@ import { describeSignal } from "./specs/signal.ts";
 import { describeSize } from "./specs/size.ts";
 import { describeStats } from "./specs/stats.ts";
 import { describeStore } from "./specs/store.ts";
+import { describeStoredForm } from "./specs/stored-form.ts";
+import { describeWriteValues } from "./specs/write-values.ts";
 import { describeWrites } from "./specs/writes.ts";
-import type { ConformanceTarget } from "./target.ts";
+import type { ConformancePart, ConformanceTarget } from "./target.ts";
 
-/** For the slowest tests on a slow machine with a database server beside them. */
+/** Timeout that suffices for the slowest tests on a slow machine. */
 const TEST_TIMEOUT_MS = 300_000;
 
+type Topic = (bench: Bench) => void;
+
+/** The topics of each part, in the order in which they run. */
+const PARTS: Readonly<Record<ConformancePart, readonly Topic[]>> = {
+  engine: [
+    describeStore,
+    describeRetrieve,
+    describeRetrieveLatest,
+    describeList,
+    describeIterate,
+    describeAncestors,
+    describeListAgents,
+    describeDelete,
+    describeDeleteAgent,
+    describePrune,
+    describeRetention,
+    describeStats,
+    describeWrites,
+    describeMigrate,
+    describeIfLatest,
+    describeOrder,
+    describeIdentity,
+    describeMetadata,
+    describeInjection,
+    describeSize,
+    describeModel,
+  ],
+  codec: [describeFidelity, describeWriteValues, describeFreeze, describeSameObject],
+  damage: [describeStoredForm, describeIntegrity, describeIntegrityChains],
+  facade: [describeArguments, describeErrors, describeSignal, describeLifecycle],
+  processes: [describeProcesses, describeProcessesPrune, describeProcessesKilled],
+};
+
 /**
- * Registers the whole suite with vitest, for one kind of store. Call it at the top of a test file that has a database of
- * its own.
+ * Registers the suite with vitest for one kind of store. Call it at the top level of a test file that has a database of its
+ * own. With `WAYMARK_TEST_ALL` set in the environment every part runs, whichever the target lists, at full numbers.
  */
 export function describeCheckpointStorage(target: ConformanceTarget): void {
+  const all = Object.keys(PARTS) as ConformancePart[];
+  const parts = TEST_ALL ? all : (target.parts ?? all);
   describe(`${target.name}: a checkpoint storage`, { timeout: TEST_TIMEOUT_MS }, () => {
     const bench = new Bench(target);
     beforeAll(() => bench.setUp(), TEST_TIMEOUT_MS);
     afterAll(() => bench.tearDown(), TEST_TIMEOUT_MS);
-    for (const describeTopic of TOPICS) describeTopic(bench);
+    for (const part of parts) for (const describeTopic of PARTS[part]) describeTopic(bench);
   });
 }
-
-const TOPICS: readonly ((bench: Bench) => void)[] = [
-  describeStore,
-  describeRetrieve,
-  describeRetrieveLatest,
-  describeList,
-  describeIterate,
-  describeAncestors,
-  describeListAgents,
-  describeDelete,
-  describeDeleteAgent,
-  describePrune,
-  describeRetention,
-  describeStats,
-  describeWrites,
-  describeMigrate,
-  describeIfLatest,
-  describeOrder,
-  describeIdentity,
-  describeMetadata,
-  describeInjection,
-  describeFidelity,
-  describeFreeze,
-  describeSameObject,
-  describeSize,
-  describeIntegrity,
-  describeIntegrityChains,
-  describeErrors,
-  describeSignal,
-  describeLifecycle,
-  describeModel,
-  describeProcesses,
-  describeProcessesPrune,
-  describeProcessesKilled,
-];

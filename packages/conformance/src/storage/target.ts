@@ -1,72 +1,102 @@
 import type { CheckpointStorage, CommonStorageOptions } from "@waymark/core";
 
-/** What a backend's test says about its backend: how to make an empty store, and how to look around the storage. */
+/**
+ * Part of the suite.
+ * - `engine`: behaviour that depends on the database: order, identity, filters, hostile text, task writes, deletes, prunes,
+ *   large states, and random sequences of operations.
+ * - `codec`: every kind of state and of a write's value comes back as it was stored.
+ * - `damage`: the form of stored rows, and the detection of damaged ones.
+ * - `facade`: argument checks, errors, abort signals and the life cycle of a storage.
+ * - `processes`: several processes on one store. They need {@link ConformanceStore.remote}.
+ *
+ * `codec`, `damage` and `facade` test code of `@waymark/core` that is the same for every dialect.
+ */
+export type ConformancePart = "engine" | "codec" | "damage" | "facade" | "processes";
+
+/** A backend under test: how to make an empty store, and how to read and damage its rows without the storage. */
 export interface ConformanceTarget {
-  /** For the test report. */
+  /** Name for the test report. */
   readonly name: string;
   /**
-   * Makes a new store without any checkpoint, where nothing was ever opened: no schema yet. Called for the suite as a
-   * whole, and again for each test that needs a store to itself.
+   * Makes a new store without checkpoints and without a schema. Called once for the suite, and again for each test that needs
+   * a store of its own.
    */
   create(): Promise<ConformanceStore>;
   /**
-   * Whether the id of a checkpoint that was deleted stays taken, so that storing it anew is a `CONFLICT`: as it is where there
-   * is a backup, from which a late copy might come. Default `false`.
+   * Parts to run. A backend made with `createStorage` of `@waymark/core/kit` needs `engine`, and `processes` if several
+   * processes can open its store; the others test core itself. With `WAYMARK_TEST_ALL` in the environment all parts run,
+   * whichever are listed here. Default: all.
+   */
+  readonly parts?: readonly ConformancePart[];
+  /**
+   * `true`: the id of a deleted checkpoint stays taken, so storing it again is a `CONFLICT`. So it is with a backup, which may
+   * deliver a late copy of the deleted checkpoint. Default `false`.
    */
   readonly keepsTombstones?: boolean;
-  /**
-   * Whether the storages that `open` makes have the option `encryption`: what a row holds is then another thing, and what is
-   * not encrypted is refused. Default `false`.
-   */
+  /** `true`: the storages that `open` makes have the option `encryption`, so rows hold encrypted states. Default `false`. */
   readonly encrypted?: boolean;
-  /** How much is tried of what can be done in whatever order. Default: 400 sequences from a new seed. */
+  /** Settings of the test with random sequences of operations. Default: the defaults of each. */
   readonly model?: ModelOptions;
 }
 
+/** Settings of the test that compares random sequences of operations with the same ones on a `Map`. */
 export interface ModelOptions {
-  /** How many sequences of operations: as many short ones, and a fortieth of it of long ones. Default 400. */
+  /**
+   * Number of short sequences; a fortieth as many long ones run too. Default: 100, or 400 with `WAYMARK_TEST_ALL` in the
+   * environment.
+   */
   readonly runs?: number;
-  /** The seed that a failure told, to try the same sequences again. Default: a new one each time. */
+  /** Seed that a failure reported, to repeat its sequences. Default: a new seed for each run. */
   readonly seed?: number;
-  /** The path that a failure told beside its seed, to begin with the sequence that failed. Default: from the first one. */
+  /** Path that a failure reported with its seed, to start with the failed sequence. Default: start with the first. */
   readonly path?: string;
 }
 
-/** One store, and a way around the storages that are open on it: a mistake made twice, there and back, shows here. */
+/**
+ * One store, with access to its rows by the driver itself. A mistake that a storage makes both when it writes and when it
+ * reads is visible only this way.
+ */
 export interface ConformanceStore {
-  /** A new storage on this store. Called many times; several are open at once. The suite closes them. */
+  /** Opens a new storage on this store. Called many times; several are open at once. The suite closes them. */
   open(options?: CommonStorageOptions): CheckpointStorage;
-  /** The row with this id (in lower case) as the database has it, or `null`. */
+  /** Reads the row of the checkpoint with this id (in lower case), or `null` if there is none. */
   readRow(id: string): Promise<StoredRow | null>;
-  /** Writes over some columns of a row. */
+  /** Overwrites the given columns of the checkpoint with this id. */
   damageRow(id: string, damage: RowDamage): Promise<void>;
-  /** How many checkpoints there are, of all agents. */
+  /** Counts the checkpoints of all agents, without tombstones. */
   countRows(): Promise<number>;
-  /** Writes over some columns of all writes of a checkpoint. */
+  /** Overwrites the given columns of all writes of a checkpoint. */
   damageWrites(checkpointId: string, damage: RowDamage): Promise<void>;
-  /** How many writes there are, of all checkpoints. */
+  /** Counts the writes of all checkpoints. */
   countWrites(): Promise<number>;
-  /** How another process opens this store. Absent where only this process can: the tests of processes are then skipped. */
+  /** Access for other processes. Absent: only this process can open the store, and the tests of `processes` are skipped. */
   readonly remote?: Remote;
-  /** Releases the store and what it is kept in. Called last, when all storages are closed. */
+  /** Releases the store and removes its files or database. Called last, when all storages are closed. */
   dispose(): Promise<void>;
 }
 
+/** Columns of a checkpoint's row. */
 export interface StoredRow {
   readonly agentId: string;
+  /** `""`: the default namespace. */
   readonly namespace: string;
   readonly name: string;
   readonly encoding: string;
+  /** The state as stored. */
   readonly state: Uint8Array;
+  /** Length of the state as text, in bytes of UTF-8. */
   readonly stateBytes: number;
+  /** Digest of the state: 32 bytes. */
   readonly digest: Uint8Array;
 }
 
+/** Columns to overwrite, with their new values. Absent ones stay. */
 export type RowDamage = Partial<Pick<StoredRow, "encoding" | "state" | "stateBytes" | "digest">>;
 
+/** A module by which another process opens the store. */
 export interface Remote {
-  /** The URL of a module that plain Node can import (built JavaScript) and that exports `createCheckpointStorage`. */
+  /** URL of a module that plain Node can import (built JavaScript) and that exports `createCheckpointStorage`. */
   readonly module: string;
-  /** What `createCheckpointStorage` is called with there: JSON. */
+  /** Argument of `createCheckpointStorage`: JSON. */
   readonly options: Readonly<Record<string, unknown>>;
 }

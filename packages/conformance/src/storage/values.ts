@@ -1,6 +1,6 @@
 import fc from "fast-check";
 
-/** States that a careless encoding loses or changes, by what is special about them. */
+/** States that a careless encoding loses or changes, by name. */
 export const SPECIAL_STATES: Readonly<Record<string, unknown>> = {
   "null at the top": null,
   "undefined at the top": undefined,
@@ -14,7 +14,7 @@ export const SPECIAL_STATES: Readonly<Record<string, unknown>> = {
   "-0": [-0, { zero: -0 }, 0],
   "-0 at the top": -0,
   "NaN and the infinities": [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
-  "the ends of numbers": [
+  "the largest and smallest numbers": [
     Number.MAX_VALUE,
     -Number.MAX_VALUE,
     Number.MIN_VALUE,
@@ -25,7 +25,7 @@ export const SPECIAL_STATES: Readonly<Record<string, unknown>> = {
   ],
   bigints: [0n, -1n, 2n ** 64n, -(2n ** 200n), 9_007_199_254_740_993n],
   "a Date": { at: new Date(1_700_000_000_123), before: new Date(-1) },
-  "the ends of Dates": [new Date(-8_640_000_000_000_000), new Date(8_640_000_000_000_000), new Date(0)],
+  "the earliest and the latest Date": [new Date(-8_640_000_000_000_000), new Date(8_640_000_000_000_000), new Date(0)],
   "a Date that is invalid": new Date(Number.NaN),
   "a Map": new Map<unknown, unknown>([
     ["a", 1],
@@ -36,7 +36,7 @@ export const SPECIAL_STATES: Readonly<Record<string, unknown>> = {
     [Number.NaN, 0],
   ]),
   "a Map with containers as keys and values": new Map([[{ key: [1] }, new Map([[[2], new Set([3])]])]]),
-  "a Map in the order of its entries": new Map([
+  "a Map whose entries are not sorted": new Map([
     ["z", 1],
     ["a", 2],
     ["m", 3],
@@ -59,11 +59,14 @@ export const SPECIAL_STATES: Readonly<Record<string, unknown>> = {
     [1, "one"],
     [3, undefined],
   ]),
-  "a sparse array with holes alone": sparse(1_000, []),
+  "a sparse array of holes only": sparse(1_000, []),
   "an own __proto__ key": JSON.parse('{"__proto__": {"polluted": true}, "a": 1}'),
-  "an own __proto__ key beside what JSON cannot say": Object.assign(JSON.parse('{"__proto__": {"polluted": true}}'), {
-    a: 1n,
-  }),
+  "an own __proto__ key beside a value that JSON cannot represent": Object.assign(
+    JSON.parse('{"__proto__": {"polluted": true}}'),
+    {
+      a: 1n,
+    },
+  ),
   "keys of Object.prototype": {
     constructor: 1,
     toString: "a",
@@ -71,11 +74,11 @@ export const SPECIAL_STATES: Readonly<Record<string, unknown>> = {
     valueOf: [],
     __defineGetter__: {},
   },
-  "a toJSON that is data": { toJSON: "text", nested: [{ toJSON: { a: 1 } }] },
+  "a toJSON member that is data": { toJSON: "text", nested: [{ toJSON: { a: 1 } }] },
   "an object without a prototype": Object.assign(Object.create(null), { a: 1, b: { c: [] } }),
   "keys that look like numbers": { 2: "b", 1: "a", "-1": "c", "01": "d", "1.5": "e", "4294967295": "f" },
   "an empty key": { "": { "": [""] } },
-  "objects that look like our own encoding": [
+  "objects that look like Waymark's own encoding": [
     { $: ["undefined"] },
     { $: ["number", "-0"] },
     { $: ["map", ["a", 1]] },
@@ -85,14 +88,14 @@ export const SPECIAL_STATES: Readonly<Record<string, unknown>> = {
     { $: ["no such tag"] },
     { $type: "Map", $date: 0, $numberLong: "1", __type: "Set", "@type": "x", json: {}, meta: { values: {} } },
   ],
-  "an object that looks like our own encoding, beside what JSON cannot say": {
+  "an object that looks like Waymark's own encoding, beside a value that JSON cannot represent": {
     a: { $: ["undefined"], $$: 1 },
     b: undefined,
   },
-  "one of our own encodings as text": '{"$":["undefined"]}',
+  "one of Waymark's own encodings as text": '{"$":["undefined"]}',
   "nesting of 900 levels": nested(900, (inner) => [inner]),
-  "nesting of 900 levels of what JSON cannot say": nested(900, (inner) => new Map([["k", inner]])),
-  "one value at several places": shared({ a: [1, 2] }),
+  "nesting of 900 levels of Maps": nested(900, (inner) => new Map([["k", inner]])),
+  "one object at several places": shared({ a: [1, 2] }),
   "10,000 members": Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`key ${index}`, index])),
 };
 
@@ -117,7 +120,7 @@ class Point {
   x = 1;
 }
 
-/** States that cannot come back as they were, and the path that the error names. */
+/** States that cannot be stored without loss, and the path that the error names. */
 export const UNSUPPORTED_STATES: Readonly<Record<string, readonly [state: unknown, path: string]>> = {
   "a function": [{ tools: [{}, {}, { run: () => 1 }] }, "state.tools[2].run"],
   "a function at the top": [() => 1, "state"],
@@ -142,7 +145,7 @@ export const UNSUPPORTED_STATES: Readonly<Record<string, readonly [state: unknow
   "a Date with members of its own": [{ a: Object.assign(new Date(0), { more: 2 }) }, "state.a"],
   "a function in a Map": [{ a: new Map([["k", () => 1]]) }, "state.a"],
   "a function in a Set": [{ a: new Set([() => 1]) }, "state.a"],
-  "a key that is no plain word": [{ "a key": { "": () => 1 } }, 'state["a key"][""]'],
+  "a function under a key that is not a plain word": [{ "a key": { "": () => 1 } }, 'state["a key"][""]'],
   "a cycle": [cyclic((self) => ({ self })), "state"],
   "a cycle of arrays": [cyclic((self) => [1, self]), "state"],
   "a cycle through a Map": [cyclic((self) => new Map([["self", self]])), "state"],
@@ -150,7 +153,7 @@ export const UNSUPPORTED_STATES: Readonly<Record<string, readonly [state: unknow
   "nesting of 100,000 levels": [nested(100_000, (inner) => [inner]), "state[0]"],
 };
 
-/** A value that holds itself, one level down. */
+/** Returns a value that contains itself, one level down. */
 function cyclic(wrap: (self: unknown[]) => unknown): unknown {
   const self: unknown[] = [];
   self.push(wrap(self));
@@ -174,7 +177,7 @@ const leaf = fc.oneof(
   fc.uint8Array(),
 );
 
-/** Whatever a state may hold, nested. */
+/** Generates any value that a state may contain, nested. */
 export const anyState: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
   value: fc.oneof(
     { maxDepth: 5, depthIdentifier: "state" },

@@ -2,13 +2,13 @@ import type { CheckpointError, CheckpointStorage } from "@waymark/core";
 import type { WorkerAnswer, WorkerCall, WorkerOrder } from "./workers.ts";
 
 /**
- * A process that opens a storage of its own and does with it what its parent asks. It waits for nothing but the channel
- * to the parent: if it lives on after that was closed, then because of the storage.
+ * A process that opens a storage of its own and calls the methods that its parent sends. Only the channel to the parent keeps
+ * it alive: if it does not exit after the channel is closed, the storage holds it.
  */
 
 const order = JSON.parse(process.argv[2] as string) as WorkerOrder;
 
-// Before the module is imported, which may keep a reference of its own to the clock.
+// Before the import below: the module may keep a reference to the clock.
 const now = Date.now;
 Date.now = () => now() + order.skewMs;
 

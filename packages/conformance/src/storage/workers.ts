@@ -4,13 +4,13 @@ import { fileURLToPath } from "node:url";
 import type { CheckpointStorage } from "@waymark/core";
 import type { Remote } from "./target.ts";
 
-/** What a worker is started with, as JSON in its first argument. */
+/** First argument of a worker, as JSON. */
 export interface WorkerOrder extends Remote {
-  /** Added to what `Date.now()` says there. */
+  /** Milliseconds added to `Date.now()` in the worker. */
   readonly skewMs: number;
 }
 
-/** What a worker is asked: one method of its storage. */
+/** A call of one method of the worker's storage. */
 export interface WorkerCall {
   readonly call: number;
   readonly method: RemoteMethod;
@@ -22,7 +22,7 @@ export type WorkerAnswer =
   | { readonly call: number; readonly value: unknown }
   | { readonly call: number; readonly error: { readonly code: string; readonly message: string } };
 
-/** What a call rejected with in another process, or that the process is gone. */
+/** The error that a call in a worker rejected with, or `GONE`: the process ended before it answered. */
 export class WorkerError extends Error {
   readonly code: string;
 
@@ -32,7 +32,7 @@ export class WorkerError extends Error {
   }
 }
 
-/** The methods whose arguments and results can be sent to another process. */
+/** Methods whose arguments and results can be sent to another process. */
 export type RemoteMethod =
   | "storeCheckpoint"
   | "retrieveCheckpoint"
@@ -44,38 +44,39 @@ export type RemoteMethod =
 
 /** A storage in a process of its own. */
 export interface Worker extends Pick<CheckpointStorage, RemoteMethod> {
-  /** Ends the channel, which is all that the process waits for, and returns its exit code. */
+  /** Closes the channel, waits until the process exits by itself, and returns its exit code. */
   leave(): Promise<number | null>;
-  /** SIGKILL: no chance to finish anything. */
+  /** Kills the process with SIGKILL: it cannot finish anything. */
   kill(): Promise<void>;
 }
 
-/** Ends the processes, which nobody kills: each closes its storage and has nothing left to wait for. */
-export async function closeAll(workers: readonly Worker[]): Promise<(number | null)[]> {
+/** Closes the storages of these workers, waits until the processes exit by themselves, and returns their exit codes. */
+export async function closeWorkers(workers: readonly Worker[]): Promise<(number | null)[]> {
   await Promise.all(workers.map((worker) => worker.close()));
   return await Promise.all(workers.map((worker) => worker.leave()));
 }
 
-/** Beside this module's build: Node cannot run TypeScript everywhere, so workers always run from `dist`. */
+/** Built file of the worker: not every supported Node runs TypeScript, so workers always run from `dist`. */
 const WORKER = fileURLToPath(new URL("../../dist/storage/worker.js", import.meta.url));
 
-/** Resolves once the process has imported the module; its storage opens the store at the first call. */
+/** Starts a worker. Resolves once the process has imported the module; its storage opens the store at the first call. */
 export async function startWorker(order: WorkerOrder): Promise<Worker> {
-  // Without this process's execArgv and NODE_OPTIONS: a test runner's conditions would lead to sources.
+  // Without this process's execArgv and NODE_OPTIONS: the test runner's import conditions would resolve to sources.
   const { NODE_OPTIONS: _, ...env } = process.env;
   const child = fork(WORKER, [JSON.stringify(order)], { env, execArgv: [], serialization: "advanced" });
   const exited: Promise<number | null> = once(child, "exit").then(([code]) => code as number | null);
-  const call = caller(child);
-  await call.ready;
+  const channel = openChannel(child);
+  await channel.ready;
   return {
-    storeCheckpoint: (...args) => call.send("storeCheckpoint", args) as ReturnType<Worker["storeCheckpoint"]>,
-    retrieveCheckpoint: (...args) => call.send("retrieveCheckpoint", args) as ReturnType<Worker["retrieveCheckpoint"]>,
+    storeCheckpoint: (...args) => channel.send("storeCheckpoint", args) as ReturnType<Worker["storeCheckpoint"]>,
+    retrieveCheckpoint: (...args) =>
+      channel.send("retrieveCheckpoint", args) as ReturnType<Worker["retrieveCheckpoint"]>,
     retrieveLatestCheckpoint: (...args) =>
-      call.send("retrieveLatestCheckpoint", args) as ReturnType<Worker["retrieveLatestCheckpoint"]>,
-    listCheckpoints: (...args) => call.send("listCheckpoints", args) as ReturnType<Worker["listCheckpoints"]>,
-    deleteCheckpoint: (...args) => call.send("deleteCheckpoint", args) as ReturnType<Worker["deleteCheckpoint"]>,
-    pruneCheckpoints: (...args) => call.send("pruneCheckpoints", args) as ReturnType<Worker["pruneCheckpoints"]>,
-    close: () => call.send("close", []) as ReturnType<Worker["close"]>,
+      channel.send("retrieveLatestCheckpoint", args) as ReturnType<Worker["retrieveLatestCheckpoint"]>,
+    listCheckpoints: (...args) => channel.send("listCheckpoints", args) as ReturnType<Worker["listCheckpoints"]>,
+    deleteCheckpoint: (...args) => channel.send("deleteCheckpoint", args) as ReturnType<Worker["deleteCheckpoint"]>,
+    pruneCheckpoints: (...args) => channel.send("pruneCheckpoints", args) as ReturnType<Worker["pruneCheckpoints"]>,
+    close: () => channel.send("close", []) as ReturnType<Worker["close"]>,
     leave: async () => {
       child.disconnect();
       return await exited;
@@ -92,13 +93,14 @@ interface Waiting {
   reject(error: WorkerError): void;
 }
 
-function caller(child: ChildProcess) {
+/** Sends calls to a worker and settles them with its answers. */
+function openChannel(child: ChildProcess) {
   const waiting = new Map<number, Waiting>();
-  const { promise: ready, resolve: isReady, reject: isDead } = withResolvers<void>();
+  const { promise: ready, resolve: markReady, reject: failReady } = withResolvers<void>();
   let last = 0;
   child.on("message", (answer: WorkerAnswer) => {
     if ("ready" in answer) {
-      isReady();
+      markReady();
       return;
     }
     const { resolve, reject } = waiting.get(answer.call) as Waiting;
@@ -108,7 +110,7 @@ function caller(child: ChildProcess) {
   });
   child.on("exit", (code, signal) => {
     const error = new WorkerError("GONE", `the worker ended with ${signal ?? `exit code ${code}`}`);
-    isDead(error);
+    failReady(error);
     for (const { reject } of waiting.values()) reject(error);
     waiting.clear();
   });

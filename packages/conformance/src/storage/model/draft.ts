@@ -1,8 +1,8 @@
-import { numbers, prose } from "../conversations.ts";
-import { copyOf } from "../copy.ts";
+import { prose, randomNumbers } from "../conversations.ts";
+import { deepCopy } from "../deep-copy.ts";
 import type { Edit } from "./operations.ts";
 
-/** The state that an agent works on, and hands in again and again: mostly the same object, mostly with little new. */
+/** The state that an agent works on and stores again and again: mostly the same object, mostly with few changes. */
 export interface Draft {
   count: number;
   messages: unknown[];
@@ -10,19 +10,19 @@ export interface Draft {
   [member: string]: unknown;
 }
 
-/** With a history already: what is short is stored whole, however little of it is new. */
+/** Returns a draft with some history: a short state would always be stored full. */
 export function newDraft(): Draft {
   return { count: 0, messages: [{ role: "system", text: prose(1, 6_000) }], transcript: "" };
 }
 
-/** Whether a state that was stored can be worked on: it may also be any value that was handed in. */
+/** Tells drafts from the other values that are stored as states. */
 export function isDraft(state: unknown): state is Draft {
   return typeof state === "object" && state !== null && Array.isArray(Reflect.get(state, "messages"));
 }
 
 /**
- * The draft after an edit: the same object if it is edited in place, else a copy that shares all that has not changed.
- * What is frozen cannot be changed in place, so that it is copied in any case.
+ * Returns the draft after an edit: the same object if it is edited in place, else a copy that shares the unchanged parts.
+ * Frozen parts are always copied.
  */
 export function edited(draft: Draft, edit: Edit, inPlace: boolean): Draft {
   const writable = <Value extends object>(value: Value): Value => {
@@ -65,7 +65,7 @@ export function edited(draft: Draft, edit: Edit, inPlace: boolean): Draft {
       touch(next, edit.seed);
       return next;
     case "set":
-      next["extra"] = copyOf(edit.value);
+      next["extra"] = deepCopy(edit.value);
       return next;
     case "reorder": {
       const entries = Object.entries(next).reverse();
@@ -73,14 +73,14 @@ export function edited(draft: Draft, edit: Edit, inPlace: boolean): Draft {
       for (const [key] of entries) delete next[key];
       return Object.assign(next, Object.fromEntries(entries));
     }
-    case "hand in":
+    case "replace":
       return next;
   }
 }
 
-/** Changes what cannot be frozen where it is, as tools do that an agent keeps in its state. */
+/** Changes the values that cannot be frozen (a Map, a Set, a Date, bytes) in place, as an agent's tools do. */
 function touch(draft: Draft, seed: number): void {
-  const next = numbers(seed);
+  const next = randomNumbers(seed);
   const tools = (draft["tools"] ?? {
     calls: new Map(),
     seen: new Set(),

@@ -2,28 +2,28 @@ import fc from "fast-check";
 import { anyState } from "../values.ts";
 
 /**
- * What can be done to a store, as data, so that fast-check can make sequences of it, print them and make them smaller.
- * Numbers that choose (`pick`, `agent`, `storage`) are taken modulo what there is to choose from.
+ * An operation on a store, as data, so that fast-check can generate, print and shrink sequences of them. Numbers that choose
+ * (`pick`, `agent`, `storage`) are taken modulo the number of choices.
  */
 export type Operation =
   | StoreOperation
-  /** Several stores at once, without waiting in between. */
+  /** Starts several stores without waiting in between. */
   | { readonly do: "store at once"; readonly stores: readonly StoreOperation[] }
-  /** Several that all name the same latest. */
+  /** Starts several stores with the same `ifLatest`. */
   | { readonly do: "race"; readonly stores: readonly StoreOperation[] }
-  /** The id of a checkpoint that is there, again: with its content, or with another state. */
+  /** Stores the id of an existing checkpoint again: with its content, or with another state. */
   | { readonly do: "store again"; readonly storage: number; readonly pick: number; readonly changed: boolean }
-  /** The id of one that is gone: with its content, or with another state. */
-  | { readonly do: "store anew"; readonly storage: number; readonly pick: number; readonly changed: boolean }
-  | { readonly do: "retrieve and scribble"; readonly storage: number; readonly pick: number }
-  | { readonly do: "retrieve what is gone"; readonly storage: number; readonly pick: number }
+  /** Stores the id of a removed checkpoint again: with its content, or with another state. */
+  | { readonly do: "store removed"; readonly storage: number; readonly pick: number; readonly changed: boolean }
+  | { readonly do: "retrieve and overwrite"; readonly storage: number; readonly pick: number }
+  | { readonly do: "retrieve removed"; readonly storage: number; readonly pick: number }
   | { readonly do: "retrieve latest"; readonly storage: number; readonly agent: number; readonly namespace: number }
   | { readonly do: "list"; readonly storage: number; readonly agent: number; readonly limit: number }
   | { readonly do: "follow ancestors"; readonly storage: number; readonly pick: number }
   | { readonly do: "delete"; readonly storage: number; readonly pick: number }
   | { readonly do: "delete agent"; readonly storage: number; readonly agent: number; readonly namespace: number | null }
   | ({ readonly do: "prune"; readonly storage: number; readonly agent: number } & Policy)
-  /** All of these at once, on one agent. */
+  /** Starts all of these at once, on one agent. */
   | {
       readonly do: "everything at once";
       readonly agent: number;
@@ -40,12 +40,12 @@ export interface StoreOperation {
   readonly agent: number;
   readonly namespace: number;
   readonly edits: readonly Edit[];
-  /** Whether what was handed in before is changed, or replaced by a copy that shares what has not changed. */
+  /** `true`: edits change the state object that was stored before; `false`: a copy that shares the unchanged parts. */
   readonly inPlace: boolean;
   readonly parent: "none" | "latest" | { readonly fork: number } | { readonly label: number };
   readonly ifLatest: "any" | "right" | "wrong";
   readonly pinned: boolean;
-  /** Under an id of the caller's own, of so many hours ago. */
+  /** Age in hours of an id that the caller brings; `null`: the library makes the id. */
   readonly hoursAgo: number | null;
 }
 
@@ -59,7 +59,7 @@ export interface Policy {
   readonly dryRun: boolean;
 }
 
-/** What an agent does to its state between two checkpoints. */
+/** An agent's change of its state between two checkpoints. */
 export type Edit =
   | { readonly edit: "append"; readonly messages: number; readonly length: number; readonly seed: number }
   | { readonly edit: "rewrite"; readonly at: number; readonly seed: number }
@@ -69,13 +69,13 @@ export type Edit =
   | { readonly edit: "touch"; readonly seed: number }
   | { readonly edit: "set"; readonly value: unknown }
   | { readonly edit: "reorder" }
-  /** Not the state but this is handed in. */
-  | { readonly edit: "hand in"; readonly value: unknown };
+  /** Stores this value instead of the state. */
+  | { readonly edit: "replace"; readonly value: unknown };
 
 const pick = fc.nat({ max: 30 });
 const seed = fc.nat({ max: 1_000_000 });
 const storage = fc.nat({ max: 4 });
-// Mostly the same line, so that it grows.
+// Mostly the same agent, so that its timeline grows.
 const agent = fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.constant(1) });
 const namespace = fc.nat({ max: 1 });
 
@@ -90,7 +90,7 @@ const edit: fc.Arbitrary<Edit> = fc.oneof(
   weighted(3, "touch", { seed }),
   weighted(2, "set", { value: anyState }),
   weighted(1, "reorder", {}),
-  weighted(1, "hand in", { value: anyState }),
+  weighted(1, "replace", { value: anyState }),
 );
 
 function weighted<Name extends Edit["edit"], Members extends object>(
@@ -133,9 +133,12 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ do: fc.constant("store again" as const), storage, pick, changed: fc.boolean() }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("store anew" as const), storage, pick, changed: fc.boolean() }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("retrieve and scribble" as const), storage, pick }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("retrieve what is gone" as const), storage, pick }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("store removed" as const), storage, pick, changed: fc.boolean() }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("retrieve and overwrite" as const), storage, pick }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("retrieve removed" as const), storage, pick }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("retrieve latest" as const), storage, agent, namespace }) },
   {
     weight: 1,
@@ -189,7 +192,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("reopen" as const), storage }) },
 );
 
-/** Sequences up to a length, of which most are shorter. */
+/** Generates sequences of at most `maxLength` operations; most are shorter. */
 export function sequences(maxLength: number): fc.Arbitrary<Operation[]> {
   return fc.array(operation, { minLength: 1, maxLength, size: "max" });
 }

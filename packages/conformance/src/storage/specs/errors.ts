@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
-import { type Bench, checkpointOf, newAgent, storeLine } from "../bench.ts";
+import { type Bench, checkpointOf, newAgent, storeMany } from "../bench.ts";
 import { expectCheckpointError, refusal } from "../errors.ts";
 import { idAt } from "../ids.ts";
 
@@ -9,14 +9,14 @@ const CANARY = "canary-4f1e8c";
 
 export function describeErrors(bench: Bench): void {
   describe("an error", () => {
-    it("is a CheckpointError that another copy of core knows too, with a code and whether a retry may help", async () => {
+    it("is a CheckpointError with a code and the flag retryable, also for another copy of core", async () => {
       const error = await refusal(bench.storage.retrieveCheckpoint(7 as never), "INVALID_ARGUMENT");
       expectCheckpointError(error);
       expect(error.name).toBe("CheckpointError");
       expect(error.retryable).toBe(false);
     });
 
-    it("comes as a rejection, also for wrong arguments", async () => {
+    it("is a rejection, never a synchronous throw, also for wrong arguments", async () => {
       const { storage } = bench;
       const calls = [
         () => storage.storeCheckpoint(null as never),
@@ -37,7 +37,7 @@ export function describeErrors(bench: Bench): void {
       }
     });
 
-    it("holds nothing of the state, the name or the metadata, whatever it says", async () => {
+    it("contains nothing of the state, the name or the metadata", async () => {
       const { storage } = bench;
       const agentId = newAgent();
       const canary = { secret: CANARY, list: [CANARY], map: new Map([[1, CANARY]]), bytes: Buffer.from(CANARY) };
@@ -78,7 +78,7 @@ export function describeErrors(bench: Bench): void {
       for (const call of calls) await expectSilent(call);
     });
 
-    it("holds nothing of a stored state that cannot be read", async () => {
+    it("contains nothing of a stored state that cannot be read", async () => {
       const reader = bench.open({ cacheBytes: 0 });
       const state = { secret: CANARY, later: "x".repeat(200) };
       const id = await bench.storage.storeCheckpoint(checkpointOf(newAgent(), { state }));
@@ -92,7 +92,7 @@ export function describeErrors(bench: Bench): void {
       ];
       for (const [encoding, text] of broken) {
         const bytes = Buffer.from(text);
-        // With the digest that belongs to it, whether or not it counts the form, so that it gets as far as the parser.
+        // With a matching digest, of the text with and without its form, so that the parser is reached.
         for (const form of ["", `${encoding}\0`]) {
           const digest = createHash("sha256").update(form).update(bytes).digest();
           await bench.store.damageRow(id, { encoding, state: bytes, stateBytes: bytes.byteLength, digest });
@@ -106,10 +106,10 @@ export function describeErrors(bench: Bench): void {
       }
     });
 
-    it("names the operation and the member, and what it expected", async () => {
+    it("names the operation, the member and the expected values", async () => {
       const error = await refusal(bench.storage.listCheckpoints({ limit: 0 }), "INVALID_ARGUMENT");
       expect(error.message).toMatch(/limit.*1 to 10000.*0/);
-      const { agentId, ids } = await storeLine(bench.storage, newAgent(), 1);
+      const { agentId, ids } = await storeMany(bench.storage, newAgent(), 1);
       const conflict = await refusal(
         bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: idAt(Date.now()) }),
         "CONFLICT",
@@ -122,7 +122,7 @@ export function describeErrors(bench: Bench): void {
   });
 }
 
-/** The call rejects, and nothing that can be printed of the error holds the canary. */
+/** Expects that the call rejects, and that the canary is in no printed form of the error. */
 async function expectSilent(call: () => Promise<unknown>): Promise<void> {
   const error = await call().then(
     () => "the call did not reject",

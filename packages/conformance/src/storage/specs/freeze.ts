@@ -2,7 +2,7 @@ import type { CheckpointStorage } from "@waymark/core";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Bench, checkpointOf, newAgent } from "../bench.ts";
 import { conversation, prose } from "../conversations.ts";
-import { changing, expectSnapshots } from "../snapshots.ts";
+import { afterEachChange, expectRoundTrips } from "../round-trips.ts";
 
 export function describeFreeze(bench: Bench): void {
   describe("with freeze: true", () => {
@@ -13,7 +13,7 @@ export function describeFreeze(bench: Bench): void {
     });
     const store = (state: unknown) => storage.storeCheckpoint(checkpointOf(newAgent(), { state }));
 
-    it("a stored state is frozen: its plain objects and arrays, at every level", async () => {
+    it("a stored state is frozen: all of its plain objects and arrays", async () => {
       const bare = Object.assign(Object.create(null), { inner: { a: 1 } });
       const list = [{ a: [1, { b: {} }] }, [], ...conversation(1, 4).messages];
       const state = { list, nested: { more: { empty: {} } }, bare, text: "t", none: null };
@@ -28,7 +28,7 @@ export function describeFreeze(bench: Bench): void {
       expect(open).toStrictEqual([]);
     });
 
-    it("is frozen once the call returns: nothing can be changed before it is stored", () => {
+    it("a state is frozen once the call returns: it cannot change before it is stored", () => {
       const state = { list: [{ a: 1 }] };
       const stored = store(state);
       expect([state, state.list, state.list[0]].map((value) => Object.isFrozen(value))).toStrictEqual([
@@ -39,7 +39,7 @@ export function describeFreeze(bench: Bench): void {
       return stored;
     });
 
-    it("a Map, a Set, a Date and bytes are left as they are, and what they hold later is stored as it is then", async () => {
+    it("Maps, Sets, Dates and bytes are not frozen, and their later changes are stored", async () => {
       const map = new Map<string, unknown>([["a", 1]]);
       const [set, at, bytes, buffer] = [
         new Set<unknown>([1]),
@@ -56,21 +56,21 @@ export function describeFreeze(bench: Bench): void {
         () => buffer.fill("x"),
         () => map.delete("a"),
       ];
-      await expectSnapshots(bench, storage, changing(state, changes));
+      await expectRoundTrips(bench, storage, afterEachChange(state, changes));
       expect(Object.isFrozen(state)).toBe(true);
       expect([map, set, at].map((value) => Object.isFrozen(value))).toStrictEqual([false, false, false]);
     });
 
-    it("a line of states that share what they had before comes back turn by turn", async () => {
+    it("states that share the messages of the ones before come back turn by turn", async () => {
       let messages: readonly unknown[] = [];
       const turns = Array.from({ length: 20 }, (_, turn) => () => {
         messages = [...messages, conversation(3, turn + 1).messages.at(-1)];
         return { ...conversation(3, turn + 1), messages };
       });
-      await expectSnapshots(bench, storage, turns);
+      await expectRoundTrips(bench, storage, turns);
     });
 
-    it("what is retrieved is fresh and not frozen, each time", async () => {
+    it("a retrieved state is new and not frozen, each time", async () => {
       const id = await store(conversation(1, 4));
       const [one, other] = [await storage.retrieveCheckpoint(id), await storage.retrieveCheckpoint(id)];
       for (const checkpoint of [one, other]) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type Bench, checkpointOf, newAgent } from "../bench.ts";
 
-/** Pairs that some collation of some database takes for the same. */
+/** Texts that some collation of some database treats as equal. */
 const LOOKALIKES: Readonly<Record<string, readonly string[]>> = {
   case: ["agent", "Agent", "AGENT", "aGENT"],
   accents: ["resume", "résume", "résumé", "resumé"],
@@ -38,11 +38,11 @@ const LOOKALIKES: Readonly<Record<string, readonly string[]>> = {
 export function describeIdentity(bench: Bench): void {
   const lookalikes = Object.entries(LOOKALIKES);
 
-  describe("identity, which compares byte for byte", () => {
+  describe("identity, compared byte for byte", () => {
     it.each(lookalikes)("keeps agents apart that differ in %s", async (_, words) => {
       const prefix = newAgent();
       for (const word of words) await bench.storage.storeCheckpoint(checkpointOf(`${prefix}${word}|`, { state: word }));
-      // Once with an end of its own, once as it is: trailing spaces count at the very end.
+      // Once with a suffix and once without: trailing spaces must count at the very end.
       for (const word of words) await bench.storage.storeCheckpoint(checkpointOf(`${prefix}${word}`, { state: word }));
       for (const word of words) {
         const agentId = `${prefix}${word}`;
@@ -80,7 +80,7 @@ export function describeIdentity(bench: Bench): void {
         expect(await bench.storage.listCheckpoints({ agentId, name })).toMatchObject([{ name }]);
     });
 
-    it("keeps an agent's namespaces and another agent's checkpoints apart, however they are put together", async () => {
+    it("keeps agents and namespaces apart that are the same text when concatenated", async () => {
       const agentId = newAgent();
       const pairs = [
         ["a", "bc"],
@@ -97,13 +97,13 @@ export function describeIdentity(bench: Bench): void {
       }
     });
 
-    it("tells agents apart that differ in the 255th byte", async () => {
+    it("keeps agents apart that differ in the 255th byte", async () => {
       const first = newAgent().padEnd(254, "x");
       for (const last of ["a", "b"]) await bench.storage.storeCheckpoint(checkpointOf(first + last, { state: last }));
       expect(await bench.storage.retrieveLatestCheckpoint(`${first}a`)).toMatchObject({ state: "a" });
     });
 
-    it("tells namespaces apart that differ in the 1,024th byte", async () => {
+    it("keeps namespaces apart that differ in the 1,024th byte", async () => {
       const agentId = newAgent();
       const first = "n".repeat(1_023);
       for (const last of ["a", "b"]) {

@@ -1,6 +1,6 @@
 import type { CheckpointStorage } from "@waymark/core";
 import { describe, expect, it } from "vitest";
-import { type Bench, checkpointOf, newAgent, storeLine } from "../bench.ts";
+import { type Bench, checkpointOf, newAgent, storeMany } from "../bench.ts";
 import { refusal } from "../errors.ts";
 import { idAt } from "../ids.ts";
 
@@ -8,7 +8,7 @@ const WRITERS = 12;
 
 export function describeIfLatest(bench: Bench): void {
   describe("storeCheckpoint with ifLatest", () => {
-    it("stores if the latest is the one that was named", async () => {
+    it("stores if ifLatest is the id of the latest checkpoint", async () => {
       const agentId = newAgent();
       const first = await bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: null });
       const second = await bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: first });
@@ -16,8 +16,8 @@ export function describeIfLatest(bench: Bench): void {
       expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ id: third });
     });
 
-    it("refuses when another one is the latest, and writes nothing", async () => {
-      const { agentId, ids } = await storeLine(bench.storage, newAgent(), 2);
+    it("rejects with CONFLICT if another checkpoint is the latest, and writes nothing", async () => {
+      const { agentId, ids } = await storeMany(bench.storage, newAgent(), 2);
       const before = await bench.store.countRows();
       for (const ifLatest of [ids[0] as string, null, idAt(Date.now())]) {
         await refusal(bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest }), "CONFLICT");
@@ -25,21 +25,21 @@ export function describeIfLatest(bench: Bench): void {
       expect(await bench.store.countRows()).toBe(before);
     });
 
-    it("refuses null once there is a checkpoint, and any id while there is none", async () => {
+    it("null means that there must be no checkpoint; an id, that there must be this one", async () => {
       const agentId = newAgent();
       await refusal(bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: idAt(Date.now()) }), "CONFLICT");
       await bench.storage.storeCheckpoint(checkpointOf(agentId));
       await refusal(bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: null }), "CONFLICT");
     });
 
-    it("looks at one namespace alone", async () => {
+    it("compares with the latest of one namespace", async () => {
       const agentId = newAgent();
       const inDefault = await bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: null });
       await bench.storage.storeCheckpoint(checkpointOf(agentId, { namespace: "sub" }), { ifLatest: null });
       await bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: inDefault });
     });
 
-    it("does not hold back stores without it, which make the named one no longer the latest", async () => {
+    it("does not block stores without ifLatest, which change the latest", async () => {
       const agentId = newAgent();
       const first = await bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: null });
       const plain = await bench.storage.storeCheckpoint(checkpointOf(agentId));
@@ -47,7 +47,7 @@ export function describeIfLatest(bench: Bench): void {
       await bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: plain });
     });
 
-    it("goes on from the one before when the latest was deleted", async () => {
+    it("accepts the one before as the latest when the latest was deleted", async () => {
       const agentId = newAgent();
       const first = await bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: null });
       const second = await bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: first });
@@ -57,7 +57,7 @@ export function describeIfLatest(bench: Bench): void {
       await bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: null });
     });
 
-    it("lets the winner repeat its store, also when others have stored since", async () => {
+    it("lets the winner repeat its store, also after others have stored", async () => {
       const agentId = newAgent();
       const checkpoint = checkpointOf(agentId, { id: idAt(Date.now()) });
       const id = await bench.storage.storeCheckpoint(checkpoint, { ifLatest: null });
@@ -67,22 +67,17 @@ export function describeIfLatest(bench: Bench): void {
       expect(await bench.store.countRows()).toBe(before);
     });
 
-    it("leaves the line open for the next writer when the caller's own id is older than the latest", async () => {
+    it("does not block the next writer when the caller's own id is older than the latest", async () => {
       const agentId = newAgent();
       const latest = await bench.storage.storeCheckpoint(checkpointOf(agentId));
       const older = checkpointOf(agentId, { id: idAt(1_000) });
-      await bench.storage.storeCheckpoint(older, { ifLatest: latest }).catch(() => {}); // refused or not, as it likes
+      await bench.storage.storeCheckpoint(older, { ifLatest: latest }).catch(() => {}); // either outcome is fine
       expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ id: latest });
       const next = await bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: latest });
       expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ id: next });
     });
 
-    it.each(["", "no id", 7])("refuses %j as ifLatest", async (ifLatest) => {
-      const call = bench.storage.storeCheckpoint(checkpointOf(newAgent()), { ifLatest: ifLatest as string });
-      await refusal(call, "INVALID_ARGUMENT");
-    });
-
-    it("lets exactly one of many writers win, each round, and tells all others", async () => {
+    it("lets exactly one of many writers win each round, and rejects the others", async () => {
       await race(bench.storage, () => bench.storage);
     });
 

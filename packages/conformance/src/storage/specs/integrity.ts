@@ -1,6 +1,6 @@
 import type { CheckpointErrorCode, CheckpointStorage } from "@waymark/core";
 import { beforeEach, describe, expect, it } from "vitest";
-import { type Bench, checkpointOf, collect, newAgent, storeLine } from "../bench.ts";
+import { type Bench, checkpointOf, collect, newAgent, storeMany } from "../bench.ts";
 import { refusal } from "../errors.ts";
 import type { RowDamage, StoredRow } from "../target.ts";
 
@@ -8,21 +8,21 @@ const SMALL = { turn: 7 };
 const LARGE = { turns: Array.from({ length: 3_000 }, (_, turn) => ({ turn, text: "the same text again" })) };
 const TAGGED = { at: new Date(0), count: 1n };
 
-type Damage = [what: string, state: unknown, damage: (row: StoredRow) => RowDamage, code?: CheckpointErrorCode];
+type Damage = [name: string, state: unknown, damage: (row: StoredRow) => RowDamage, code?: CheckpointErrorCode];
 
 export function describeIntegrity(bench: Bench): void {
   const damages: Damage[] = [
     ["a byte of a small state is changed", SMALL, ({ state }) => ({ state: withByte(state, 3) })],
     ["the first byte of a small state is changed", SMALL, ({ state }) => ({ state: withByte(state, 0) })],
     ["the last byte of a small state is changed", SMALL, ({ state }) => ({ state: withByte(state, state.length - 1) })],
-    ["one digit of a small state is another", SMALL, ({ state }) => ({ state: replaced(state, "7", "8") })],
+    ["one digit of a small state is changed", SMALL, ({ state }) => ({ state: replaced(state, "7", "8") })],
     ["a small state is cut short", SMALL, ({ state }) => ({ state: state.slice(0, -1) })],
     [
       "a small state has bytes after its end",
       SMALL,
       ({ state }) => ({ state: Buffer.concat([state, Buffer.from(" ")]) }),
     ],
-    ["a small state is gone", SMALL, () => ({ state: new Uint8Array(0) })],
+    ["a small state is empty", SMALL, () => ({ state: new Uint8Array(0) })],
     [
       "a byte in the middle of a compressed state is changed",
       LARGE,
@@ -30,48 +30,47 @@ export function describeIntegrity(bench: Bench): void {
     ],
     ["the first byte of a compressed state is changed", LARGE, ({ state }) => ({ state: withByte(state, 0) })],
     [
-      "a compressed state is cut to 65,535 bytes or the half",
+      "a compressed state is cut to 65,535 bytes or half of it",
       LARGE,
       ({ state }) => ({ state: state.slice(0, Math.min(65_535, state.length >> 1)) }),
     ],
-    ["a compressed state is gone", LARGE, () => ({ state: new Uint8Array(0) })],
+    ["a compressed state is empty", LARGE, () => ({ state: new Uint8Array(0) })],
     [
-      "a compressed state says it is not compressed",
+      "the encoding of a compressed state says that it is not compressed",
       LARGE,
       ({ encoding }) => ({ encoding: encoding.replace("+deflate", "") }),
     ],
-    ["a small state says it is compressed", SMALL, () => ({ encoding: bench.encoding("json+deflate") })],
-    ["a state that JSON cannot say says it is JSON", TAGGED, () => ({ encoding: bench.encoding("json") })],
+    [
+      "the encoding of a small state says that it is compressed",
+      SMALL,
+      () => ({ encoding: bench.encoding("json+deflate") }),
+    ],
+    ["the encoding of a tagged state says JSON", TAGGED, () => ({ encoding: bench.encoding("json") })],
     ["a byte of the digest is changed", SMALL, ({ digest }) => ({ digest: withByte(digest, 31) })],
     ["the length is one more", SMALL, ({ stateBytes }) => ({ stateBytes: stateBytes + 1 })],
     ["the length is one less", SMALL, ({ stateBytes }) => ({ stateBytes: stateBytes - 1 })],
     ["the length of a compressed state is one less", LARGE, ({ stateBytes }) => ({ stateBytes: stateBytes - 1 })],
     ["the length of a compressed state is 0", LARGE, () => ({ stateBytes: 0 })],
-    ["the length is far too much", LARGE, () => ({ stateBytes: 2_000_000_000 })],
-    [
-      "the encoding is one that a newer version writes",
-      SMALL,
-      () => ({ encoding: "json9+later" }),
-      "UNSUPPORTED_FORMAT",
-    ],
+    ["the length is far too large", LARGE, () => ({ stateBytes: 2_000_000_000 })],
+    ["the encoding is one of a newer version", SMALL, () => ({ encoding: "json9+later" }), "UNSUPPORTED_FORMAT"],
   ];
-  const other = bench.target.encrypted ? "it is not encrypted" : "it is encrypted";
+  const opposite = bench.target.encrypted ? "the state is not encrypted" : "the state is encrypted";
   const otherwise = bench.target.encrypted ? "json" : "json+sealed";
-  damages.push([`its encoding says that ${other}`, SMALL, () => ({ encoding: otherwise }), "ENCRYPTION_MISMATCH"]);
+  damages.push([`the encoding says that ${opposite}`, SMALL, () => ({ encoding: otherwise }), "ENCRYPTION_MISMATCH"]);
 
   describe("a damaged row", () => {
-    let reader: CheckpointStorage; // which remembers nothing of what it has read
+    let reader: CheckpointStorage; // without a cache
     beforeEach(async () => {
       reader = bench.open({ cacheBytes: 0 });
-      await reader.health(); // opened: whether the newest is encrypted, opening tells, and then every call
+      await reader.health(); // opened before the damage: opening checks that the newest row is encrypted as configured
       return () => reader.close();
     });
 
     it.each(damages)(
-      "is told when it is retrieved, and breaks no list: %s",
+      "is reported when it is retrieved, and breaks no list: %s",
       async (_, state, damage, code = "CORRUPT_CHECKPOINT") => {
         const agentId = newAgent();
-        const [before = ""] = (await storeLine(bench.storage, agentId, 1)).ids;
+        const [before = ""] = (await storeMany(bench.storage, agentId, 1)).ids;
         const id = await bench.storage.storeCheckpoint(checkpointOf(agentId, { state, metadata: { a: 1 } }));
         const listed = await bench.storage.listCheckpoints({ agentId });
         const row = (await bench.store.readRow(id)) as StoredRow;
@@ -102,7 +101,7 @@ export function describeIntegrity(bench: Bench): void {
       },
     );
 
-    it("is either told or not looked at by a storage that has the state at hand, and never changes it", async () => {
+    it("is reported or not read by a storage that has the state in its cache", async () => {
       const state = { text: "at hand" };
       const agentId = newAgent();
       const id = await bench.storage.storeCheckpoint(checkpointOf(agentId, { state }));
@@ -118,7 +117,7 @@ export function describeIntegrity(bench: Bench): void {
       }
     });
 
-    it("is told at whichever byte of the state the damage is", async () => {
+    it("is reported for a change of any byte of the state", async () => {
       const id = await bench.storage.storeCheckpoint(
         checkpointOf(newAgent(), { state: { text: "Grüße", n: [1, 2.5, true] } }),
       );
@@ -129,20 +128,37 @@ export function describeIntegrity(bench: Bench): void {
       }
     });
 
-    it("is told when the form of its text is another, which would make another value of it", async () => {
-      const state = { $: ["undefined"] }; // plain JSON that looks like our own encoding of undefined
+    it("is reported if its encoding would decode the text to another value", async () => {
+      const state = { $: ["undefined"] }; // plain JSON that looks like Waymark's own encoding of undefined
       const id = await bench.storage.storeCheckpoint(checkpointOf(newAgent(), { state }));
       await bench.store.damageRow(id, { encoding: bench.encoding("tagged") });
       await refusal(reader.retrieveCheckpoint(id), "CORRUPT_CHECKPOINT");
     });
 
-    it("does not stop what goes on beside it: stores, deletes, prunes", async () => {
-      const { agentId, ids } = await storeLine(bench.storage, newAgent(), 3);
+    it("does not block stores, deletes and prunes", async () => {
+      const { agentId, ids } = await storeMany(bench.storage, newAgent(), 3);
       for (const id of ids) await bench.store.damageRow(id, { state: Buffer.from("{") });
       const next = await bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: ids[2] as string });
       expect(await bench.storage.deleteCheckpoint(ids[0] as string)).toBe(true);
       expect(await bench.storage.pruneCheckpoints({ agentId, keepLast: 1 })).toStrictEqual({ examined: 3, removed: 2 });
       expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ id: next });
+    });
+  });
+
+  describe("a damaged write", () => {
+    it("is rejected with CORRUPT_CHECKPOINT when it is listed, and breaks nothing else", async () => {
+      const { agentId, ids } = await storeMany(bench.storage, newAgent(), 2);
+      const [damaged = "", other = ""] = ids;
+      for (const id of ids) {
+        const writes = [0, -1].map((index) => ({ taskId: "task", index, channel: "channel", value: id }));
+        await bench.storage.appendWrites(id, writes);
+      }
+      await bench.store.damageWrites(damaged, { state: Buffer.from('"other"') });
+      const error = await refusal(bench.storage.listWrites(damaged), "CORRUPT_CHECKPOINT");
+      expect(error.message).toContain(damaged);
+      expect(await bench.storage.listWrites(other)).toHaveLength(2);
+      expect(await bench.storage.retrieveCheckpoint(damaged)).toMatchObject({ agentId });
+      expect(await bench.storage.deleteAgent(agentId)).toBe(2);
     });
   });
 }

@@ -1,10 +1,8 @@
-import type { AgentsQuery } from "@waymark/core";
 import { describe, expect, it } from "vitest";
-import { type Bench, checkpointOf, newAgent, storeLine } from "../bench.ts";
-import { refusal } from "../errors.ts";
+import { type Bench, checkpointOf, newAgent, storeMany } from "../bench.ts";
 
 export function describeListAgents(bench: Bench): void {
-  /** Agents with a first part in common, so that a cursor finds them among all others. */
+  /** Stores a checkpoint for each of these agents, whose ids share a prefix: a cursor finds them among all others. */
   const storeAgents = async (names: readonly string[]) => {
     const prefix = newAgent();
     for (const name of names) await bench.storage.storeCheckpoint(checkpointOf(`${prefix}${name}`));
@@ -12,16 +10,16 @@ export function describeListAgents(bench: Bench): void {
   };
 
   describe("listAgents", () => {
-    it("names each agent once, however many checkpoints and namespaces it has", async () => {
-      const { agentId } = await storeLine(bench.storage, newAgent(), 5);
+    it("lists each agent once, however many checkpoints and namespaces it has", async () => {
+      const { agentId } = await storeMany(bench.storage, newAgent(), 5);
       await bench.storage.storeCheckpoint(checkpointOf(agentId, { namespace: "sub" }));
       const agents = await bench.storage.listAgents({ limit: 10_000 });
       expect(agents.filter((agent) => agent === agentId)).toHaveLength(1);
       expect(new Set(agents).size).toBe(agents.length);
     });
 
-    it("orders by the bytes of UTF-8, on every database alike", async () => {
-      // By UTF-16 units 🚀 comes before \uffee, by people's rules é comes after e and before Z.
+    it("orders agents by the bytes of their ids in UTF-8", async () => {
+      // By UTF-16 code units 🚀 comes before \uffee; by language rules é comes after e and before Z.
       const inOrder = ["", " ", "A", "Z", "a", "a ", "aa", "e", "z", "é", "名", "\uffee", "🚀"];
       const { prefix, agents } = await storeAgents(inOrder.toReversed());
       const listed = await bench.storage.listAgents({ limit: 10_000 });
@@ -31,24 +29,17 @@ export function describeListAgents(bench: Bench): void {
       );
     });
 
-    it("pages by an agent's id, which need not exist, and leaves it out itself", async () => {
+    it("starts after the agent of the cursor, which need not exist", async () => {
       const { prefix, agents } = await storeAgents(["-1", "-2", "-3", "-4"]);
       const first = await bench.storage.listAgents({ after: `${prefix}-`, limit: 2 });
       expect(first).toStrictEqual(agents.slice(0, 2));
       expect(await bench.storage.listAgents({ after: first[1] as string, limit: 2 })).toStrictEqual(agents.slice(2));
     });
 
-    it("forgets an agent whose last checkpoint is deleted", async () => {
+    it("omits an agent whose last checkpoint was deleted", async () => {
       const { prefix, agents } = await storeAgents(["-1", "-2"]);
       await bench.storage.deleteAgent(`${prefix}-1`);
       expect(await bench.storage.listAgents({ after: prefix, limit: 1 })).toStrictEqual(agents.slice(1));
     });
-
-    it.each([{ limit: 0 }, { limit: 10_001 }, { after: "" }, { after: 7 }, { agentId: "a" }])(
-      "refuses the query %j",
-      async (query) => {
-        await refusal(bench.storage.listAgents(query as AgentsQuery), "INVALID_ARGUMENT");
-      },
-    );
   });
 }

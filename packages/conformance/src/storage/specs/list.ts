@@ -1,14 +1,13 @@
 import type { ListQuery } from "@waymark/core";
 import { describe, expect, it } from "vitest";
-import { type Bench, checkpointOf, newAgent, storeLine } from "../bench.ts";
-import { refusal } from "../errors.ts";
+import { type Bench, checkpointOf, newAgent, storeMany } from "../bench.ts";
 import { idAt } from "../ids.ts";
 
 export function describeList(bench: Bench): void {
   const idsOf = async (query: ListQuery) => (await bench.storage.listCheckpoints(query)).map(({ id }) => id);
 
   describe("listCheckpoints", () => {
-    it("gives all members but the state, newest first", async () => {
+    it("returns all members but the state, newest first", async () => {
       const agentId = newAgent();
       const plain = checkpointOf(agentId, { name: "plain" });
       const full = checkpointOf(agentId, {
@@ -27,40 +26,32 @@ export function describeList(bench: Bench): void {
       ]);
     });
 
-    it("is empty for an agent that has none", async () => {
+    it("returns an empty list for an agent without checkpoints", async () => {
       expect(await bench.storage.listCheckpoints({ agentId: newAgent() })).toStrictEqual([]);
     });
 
-    it("lists the newest of all agents when no agent is named", async () => {
+    it("lists the newest checkpoints of all agents without an agentId", async () => {
       const ids: string[] = [];
       for (let turn = 0; turn < 3; turn++) ids.unshift(await bench.storage.storeCheckpoint(checkpointOf(newAgent())));
       expect(await idsOf({ limit: 3 })).toStrictEqual(ids);
       expect((await bench.storage.listCheckpoints()).slice(0, 3).map(({ id }) => id)).toStrictEqual(ids);
     });
 
-    it("gives the newest 1,000 without a limit", async () => {
-      const { agentId, ids } = await bench.longLine();
+    it("returns the newest 1,000 without a limit", async () => {
+      const { agentId, ids } = await bench.manyCheckpoints();
       expect(await idsOf({ agentId })).toStrictEqual(ids.slice(-1_000).reverse());
     });
 
-    it("gives as many as the limit says, from 1 to 10,000", async () => {
-      const { agentId, ids } = await bench.longLine();
+    it("returns at most as many as the limit, from 1 to 10,000", async () => {
+      const { agentId, ids } = await bench.manyCheckpoints();
       const newestFirst = ids.toReversed();
       expect(await idsOf({ agentId, limit: 1 })).toStrictEqual(newestFirst.slice(0, 1));
       expect(await idsOf({ agentId, limit: 1_100 })).toStrictEqual(newestFirst.slice(0, 1_100));
       expect(await idsOf({ agentId, limit: 10_000 })).toStrictEqual(newestFirst);
     });
 
-    it.each([0, -1, 1.5, 10_001, Number.NaN, Number.POSITIVE_INFINITY, "10", null])(
-      "refuses a limit of %j",
-      async (limit) => {
-        const error = await refusal(bench.storage.listCheckpoints({ limit: limit as number }), "INVALID_ARGUMENT");
-        expect(error.message).toContain("limit");
-      },
-    );
-
-    it("takes an id as the page's cursor: before and since leave it out themselves", async () => {
-      const { agentId, ids } = await storeLine(bench.storage, newAgent(), 6);
+    it("lists only ids below before and above since", async () => {
+      const { agentId, ids } = await storeMany(bench.storage, newAgent(), 6);
       const [, , third = "", , , last = ""] = ids;
       const newestFirst = ids.toReversed();
       expect(await idsOf({ agentId, before: third })).toStrictEqual(newestFirst.slice(4));
@@ -70,7 +61,7 @@ export function describeList(bench: Bench): void {
       expect(await idsOf({ agentId, since: last })).toStrictEqual([]);
     });
 
-    it("takes cursors that are not stored", async () => {
+    it("accepts cursors that are not stored", async () => {
       const agentId = newAgent();
       const times = [1_000_000, 2_000_000, 3_000_000];
       const ids = times.map(idAt);
@@ -79,8 +70,8 @@ export function describeList(bench: Bench): void {
       expect(await idsOf({ agentId, since: idAt(1_500_000) })).toStrictEqual([ids[2], ids[1]]);
     });
 
-    it("pages by cursor through a whole line, each checkpoint once", async () => {
-      const { agentId, ids } = await bench.longLine();
+    it("pages by cursor through all checkpoints of an agent, each of them once", async () => {
+      const { agentId, ids } = await bench.manyCheckpoints();
       const seen: string[] = [];
       for (let page = await idsOf({ agentId, limit: 100 }); page.length > 0 && seen.length <= ids.length; ) {
         seen.push(...page);
@@ -89,7 +80,7 @@ export function describeList(bench: Bench): void {
       expect(seen).toStrictEqual(ids.toReversed());
     });
 
-    it("filters by namespace: absent means all, the empty one is the default one", async () => {
+    it("filters by namespace: absent means all, empty means the default one", async () => {
       const agentId = newAgent();
       const store = (namespace: string) => bench.storage.storeCheckpoint(checkpointOf(agentId, { namespace }));
       const [inDefault, inA, inAb] = [await store(""), await store("a"), await store("a/b")];
@@ -110,7 +101,7 @@ export function describeList(bench: Bench): void {
       expect(await idsOf({ agentId, name: "ste" })).toStrictEqual([]);
     });
 
-    it("filters by parent: the children of one checkpoint", async () => {
+    it("filters by parent: lists the children of one checkpoint", async () => {
       const agentId = newAgent();
       const root = await bench.storage.storeCheckpoint(checkpointOf(agentId));
       const child = await bench.storage.storeCheckpoint(checkpointOf(agentId, { parentId: root }));
@@ -122,7 +113,7 @@ export function describeList(bench: Bench): void {
       expect(await idsOf({ agentId, parentId: "no id" })).toStrictEqual([]);
     });
 
-    it("combines filters: all of them hold", async () => {
+    it("combines filters: all of them must match", async () => {
       const agentId = newAgent();
       const parentId = idAt(Date.now());
       const all = { namespace: "n", name: "name", parentId, metadata: { a: 1 } };
@@ -134,33 +125,6 @@ export function describeList(bench: Bench): void {
       expect(await idsOf({ agentId, ...all })).toStrictEqual([two, one]);
       expect(await idsOf({ agentId, ...all, before: two })).toStrictEqual([one]);
       expect(await idsOf({ agentId, ...all, limit: 1 })).toStrictEqual([two]);
-    });
-
-    it.each([{ namespace: "n" }, { name: "n" }, { parentId: idAt(1) }, { metadata: { a: 1 } }])(
-      "refuses the filter %j without an agentId",
-      async (query) => {
-        const error = await refusal(bench.storage.listCheckpoints(query), "INVALID_ARGUMENT");
-        expect(error.message).toContain("agentId");
-      },
-    );
-
-    it.each([{ agentid: "a" }, { agentId: "a", offset: 10 }, { Limit: 1 }, { agentId: "a", where: "1 = 1" }])(
-      "refuses the query %j, which has a member that is not known",
-      async (query) => {
-        await refusal(bench.storage.listCheckpoints(query as ListQuery), "INVALID_ARGUMENT");
-      },
-    );
-
-    it.each([
-      { before: "yesterday" },
-      { since: 7 },
-      { agentId: "" },
-      { agentId: null },
-      { agentId: "a", metadata: "a" },
-      null,
-      "a",
-    ])("refuses the query %j", async (query) => {
-      await refusal(bench.storage.listCheckpoints(query as ListQuery), "INVALID_ARGUMENT");
     });
   });
 }

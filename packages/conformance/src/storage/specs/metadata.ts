@@ -1,10 +1,10 @@
 import type { CheckpointMetadata, MetadataValue } from "@waymark/core";
 import { describe, expect, it } from "vitest";
-import { type Bench, checkpointOf, newAgent, storeLine } from "../bench.ts";
+import { type Bench, checkpointOf, newAgent, storeMany } from "../bench.ts";
 import { refusal } from "../errors.ts";
-import { difference } from "../sameness.ts";
+import { firstDifference } from "../first-difference.ts";
 
-/** Values that some engine's JSON operators take for each other, or throw on. No two of them are the same. */
+/** Values that the JSON operators of some engine confuse or throw on. No two of them are equal. */
 const VALUES: readonly MetadataValue[] = [
   ...["", " ", "a", "A", "a ", "á", "a\u0301", "ß", "ss", "🚀", "名"],
   ...["\0", "a\0", "a\0b", "\\0", "\\u0000", "\ud800", "\udc00", "\udc00\ud800", "\ufffd", "\\ud800"],
@@ -20,7 +20,7 @@ export function describeMetadata(bench: Bench): void {
     (await bench.storage.listCheckpoints({ agentId, metadata })).map(({ name }) => name);
 
   describe("metadata", () => {
-    it("comes back as it was, key by key, whether the checkpoint is retrieved or listed", async () => {
+    it("comes back as it was, in the same order of keys, from retrieve and from list", async () => {
       const agentId = newAgent();
       const metadata: CheckpointMetadata = Object.fromEntries(
         VALUES.map((value, index) => [`${index}: ${value}`, value]),
@@ -28,11 +28,11 @@ export function describeMetadata(bench: Bench): void {
       const id = await bench.storage.storeCheckpoint(checkpointOf(agentId, { metadata }));
       const back = await bench.storage.retrieveCheckpoint(id);
       const [listed] = await bench.storage.listCheckpoints({ agentId });
-      expect(difference(back?.metadata, metadata)).toBeNull();
-      expect(difference(listed?.metadata, metadata)).toBeNull();
+      expect(firstDifference(back?.metadata, metadata)).toBeNull();
+      expect(firstDifference(listed?.metadata, metadata)).toBeNull();
     });
 
-    it("filters exactly: each value finds itself and none of its lookalikes", async () => {
+    it("filters by the exact value: each finds itself and no similar one", async () => {
       const agentId = newAgent();
       await Promise.all(
         VALUES.map((value, index) =>
@@ -44,7 +44,7 @@ export function describeMetadata(bench: Bench): void {
       }
     });
 
-    it("filters exactly by key: case, accents, spaces, quotes, NUL and lone surrogates count", async () => {
+    it("filters by the exact key: case, accents, spaces, quotes, NUL and lone surrogates count", async () => {
       const agentId = newAgent();
       const keys = VALUES.filter((value) => typeof value === "string").concat(
         "k",
@@ -69,7 +69,7 @@ export function describeMetadata(bench: Bench): void {
       }
     });
 
-    it("filters by all of the labels, whatever their order and whatever else there is", async () => {
+    it("filters by all given labels, in any order, among other labels", async () => {
       const agentId = newAgent();
       const store = (name: string, metadata: CheckpointMetadata) =>
         bench.storage.storeCheckpoint(checkpointOf(agentId, { name, metadata }));
@@ -83,7 +83,7 @@ export function describeMetadata(bench: Bench): void {
       expect(await namesOf(agentId, { a: 1, d: null })).toStrictEqual([]);
     });
 
-    it("does not find a label that is absent by null, nor the end of a key or value", async () => {
+    it("does not match an absent label by null, nor a part of a key or value", async () => {
       const agentId = newAgent();
       await bench.storage.storeCheckpoint(checkpointOf(agentId, { metadata: { key: 12, long: "abc" } }));
       await bench.storage.storeCheckpoint(checkpointOf(agentId));
@@ -112,39 +112,16 @@ export function describeMetadata(bench: Bench): void {
       const metadata = JSON.parse('{"__proto__": "polluted", "constructor": "c"}') as CheckpointMetadata;
       const id = await bench.storage.storeCheckpoint(checkpointOf(newAgent(), { metadata }));
       const back = await bench.storage.retrieveCheckpoint(id);
-      expect(difference(back?.metadata, metadata)).toBeNull();
+      expect(firstDifference(back?.metadata, metadata)).toBeNull();
       expect(Object.getPrototypeOf(back?.metadata)).toBe(Object.prototype);
     });
 
-    it("may have 16 KiB", async () => {
+    it("may have 16 KiB, and no more", async () => {
       const metadata = { label: "x".repeat(16 * 1_024 - 13) };
-      const { agentId } = await storeLine(bench.storage, newAgent(), 1, { metadata });
+      const { agentId } = await storeMany(bench.storage, newAgent(), 1, { metadata });
       expect(await bench.storage.listCheckpoints({ agentId, metadata })).toMatchObject([{ metadata }]);
       const over = checkpointOf(agentId, { metadata: { label: "x".repeat(16 * 1_024) } });
       await refusal(bench.storage.storeCheckpoint(over), "INVALID_ARGUMENT");
-    });
-
-    const refused: Record<string, unknown> = {
-      "an array": [1],
-      "a Map": new Map([["a", 1]]),
-      "an instance of a class": new (class Labels {})(),
-      "a string": "a=1",
-      null: null,
-      "an object in it": { a: {} },
-      "undefined in it": { a: undefined },
-      "NaN in it": { a: Number.NaN },
-      "Infinity in it": { a: Number.POSITIVE_INFINITY },
-      "a bigint in it": { a: 1n },
-      "a Date in it": { a: new Date(0) },
-      "a function in it": { a: () => 1 },
-      "a symbol as a key": { [Symbol("a")]: 1 },
-    };
-    it.each(Object.entries(refused))("refuses %s, to store and to filter by", async (_, value) => {
-      const metadata = value as CheckpointMetadata;
-      const before = await bench.store.countRows();
-      await refusal(bench.storage.storeCheckpoint(checkpointOf(newAgent(), { metadata })), "INVALID_ARGUMENT");
-      await refusal(bench.storage.listCheckpoints({ agentId: "a", metadata }), "INVALID_ARGUMENT");
-      expect(await bench.store.countRows()).toBe(before);
     });
   });
 }

@@ -2,27 +2,28 @@ import type { CommonStorageOptions } from "@waymark/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Bench } from "../bench.ts";
+import { Model, type Storages } from "../model/model.ts";
 import { type Operation, sequences } from "../model/operations.ts";
-import { type Storages, World } from "../model/world.ts";
+import { SCALE } from "../scale.ts";
 
-/** Each way to open a storage that changes how a state is written or remembered. The last one remembers nothing. */
-const WAYS: readonly CommonStorageOptions[] = [{}, { freeze: true }, {}, { cacheBytes: 30_000 }, { cacheBytes: 0 }];
+/** Options that change how a state is written or cached. The last storage has no cache. */
+const OPTIONS: readonly CommonStorageOptions[] = [{}, { freeze: true }, {}, { cacheBytes: 30_000 }, { cacheBytes: 0 }];
 
-const DEFAULT_RUNS = 400;
-/** So many short sequences for one long one. */
-const LONG_EVERY = 40;
+/** Number of short sequences for each long one. */
+const SHORT_PER_LONG = 40;
+/** Operations of a short and of a long sequence, at most. */
 const SHORT = 16;
 const LONG = 120;
 
-/** After this, what was found is told, though it might be made smaller: a test that times out tells nothing. */
+/** Shrinking a failure stops after this time: a test that times out would report nothing. */
 const TIME_LIMIT_MS = 600_000;
 
 export function describeModel(bench: Bench): void {
-  const { runs = DEFAULT_RUNS, ...replay } = bench.target.model ?? {};
+  const { runs = SCALE.modelRuns, ...replay } = bench.target.model ?? {};
   const openAll = (): Storages => {
-    const storages = WAYS.map((options) => bench.open(options));
-    const place = (index: number) => index % storages.length;
-    const at = (index: number) => storages[place(index)] as (typeof storages)[number];
+    const storages = OPTIONS.map((options) => bench.open(options));
+    const indexOf = (index: number) => index % storages.length;
+    const at = (index: number) => storages[indexOf(index)] as (typeof storages)[number];
     return {
       at,
       get cold() {
@@ -30,7 +31,7 @@ export function describeModel(bench: Bench): void {
       },
       reopen: async (index) => {
         await at(index).close();
-        storages[place(index)] = bench.open(WAYS[place(index)] as CommonStorageOptions);
+        storages[indexOf(index)] = bench.open(OPTIONS[indexOf(index)] as CommonStorageOptions);
       },
     };
   };
@@ -38,10 +39,10 @@ export function describeModel(bench: Bench): void {
     const storages = openAll();
     const before = await bench.storage.listAgents({ limit: 1 }).then(() => bench.store.countRows());
     const property = fc.asyncProperty(sequences(maxLength), async (operations: readonly Operation[]) => {
-      const world = new World(storages, bench.target);
-      for (const operation of operations) await world.run(operation);
-      await world.check();
-      await world.end();
+      const model = new Model(storages, bench.target);
+      for (const operation of operations) await model.run(operation);
+      await model.check();
+      await model.end();
     });
     await fc.assert(property, {
       numRuns,
@@ -49,17 +50,17 @@ export function describeModel(bench: Bench): void {
       interruptAfterTimeLimit: TIME_LIMIT_MS,
       markInterruptAsFailure: true,
     });
-    expect(await bench.store.countRows(), "rows that are left of all agents that were deleted").toBe(before);
+    expect(await bench.store.countRows(), "rows that remain although all agents were deleted").toBe(before);
   };
 
-  // A failure tells `seed` and `path`, which the target's `model` takes, and the shortest sequence that was found.
-  describe("whatever is done, in whatever order", { timeout: 2 * TIME_LIMIT_MS }, () => {
-    it("is as if the checkpoints were kept in a Map, for many short sequences", async () => {
+  // A failure reports the shortest sequence found, and the `seed` and `path` to put into the target's `model`.
+  describe("random sequences of operations", { timeout: 2 * TIME_LIMIT_MS }, () => {
+    it("have the same results as on a Map, for many short sequences", async () => {
       await holds(runs, SHORT);
     });
 
-    it("is as if the checkpoints were kept in a Map, for a few long sequences", async () => {
-      await holds(Math.ceil(runs / LONG_EVERY), LONG);
+    it("have the same results as on a Map, for a few long sequences", async () => {
+      await holds(Math.ceil(runs / SHORT_PER_LONG), LONG);
     });
   });
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Bench, checkpointOf, newAgent, storeLine } from "../bench.ts";
+import { type Bench, checkpointOf, newAgent, storeMany } from "../bench.ts";
 import { atTime, idAt, timeOf } from "../ids.ts";
 
 const HOUR_MS = 3_600_000;
@@ -8,7 +8,7 @@ export function describeOrder(bench: Bench): void {
   const idsOf = async (agentId: string) => (await bench.storage.listCheckpoints({ agentId })).map(({ id }) => id);
 
   describe("the order of checkpoints", () => {
-    it("is the order in which they were stored, for 1,000 of one millisecond", async () => {
+    it("is the order of the stores, for 1,000 in one millisecond", async () => {
       const agentId = newAgent();
       const stores = atTime(Date.now(), () =>
         Array.from({ length: 1_000 }, (_, turn) =>
@@ -21,7 +21,7 @@ export function describeOrder(bench: Bench): void {
       expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ state: 999 });
     });
 
-    it("is by id and never by createdAt, which is the caller's label", async () => {
+    it("is by id, never by createdAt", async () => {
       const agentId = newAgent();
       const ids: string[] = [];
       for (const createdAt of [300, -200, 100]) {
@@ -32,7 +32,7 @@ export function describeOrder(bench: Bench): void {
       expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ id: ids[2], createdAt: 100 });
     });
 
-    it("goes by the ids that callers bring, in whatever order they are stored", async () => {
+    it("is by the ids that callers bring, in whatever order they are stored", async () => {
       const agentId = newAgent();
       const [old, middle, young] = [1_000, 2_000, 3_000].map(idAt);
       for (const id of [middle, young, old])
@@ -40,16 +40,16 @@ export function describeOrder(bench: Bench): void {
       expect(await idsOf(agentId)).toStrictEqual([young, middle, old]);
     });
 
-    it("stays when the clock goes back an hour", async () => {
-      const { agentId, ids } = await storeLine(bench.storage, newAgent(), 1);
+    it("is kept when the clock goes back an hour", async () => {
+      const { agentId, ids } = await storeMany(bench.storage, newAgent(), 1);
       const earlier = Date.now() - HOUR_MS;
       const stores = atTime(earlier, () => [1, 2].map(() => bench.storage.storeCheckpoint(checkpointOf(agentId))));
       const later = await Promise.all(stores);
       expect(await idsOf(agentId)).toStrictEqual([...ids, ...later].reverse());
     });
 
-    // In each of these an id that is ahead of the clock has come to this process; the next store must be after it.
-    it("puts a store after one whose id the caller brought, whatever the clocks say", async () => {
+    // In the next three tests this process meets an id that is ahead of its clock; the next store must come after it.
+    it("puts a store after one whose id the caller brought from ahead of the clock", async () => {
       const agentId = newAgent();
       const ahead = nextId();
       await bench.storage.storeCheckpoint(checkpointOf(agentId, { id: ahead }));
@@ -57,7 +57,7 @@ export function describeOrder(bench: Bench): void {
       expect(await idsOf(agentId)).toStrictEqual([id, ahead]);
     });
 
-    it("puts a store after its parent, whatever the clocks say", async () => {
+    it("puts a store after its parent, whose id is ahead of the clock", async () => {
       const agentId = newAgent();
       const parentId = nextId();
       const id = await bench.storage.storeCheckpoint(checkpointOf(agentId, { parentId }));
@@ -65,7 +65,7 @@ export function describeOrder(bench: Bench): void {
       expect(timeOf(id) - timeOf(parentId)).toBeLessThan(HOUR_MS);
     });
 
-    it("puts a store after the one that ifLatest names, whatever the clocks say", async () => {
+    it("puts a store after the one in ifLatest, whose id is ahead of the clock", async () => {
       const agentId = newAgent();
       const ahead = nextId();
       await bench.storage.storeCheckpoint(checkpointOf(agentId, { id: ahead }));
@@ -75,7 +75,7 @@ export function describeOrder(bench: Bench): void {
   });
 
   let steps = 0;
-  /** An id that is ahead of this process's clock, and of all that it has met here. */
+  /** Returns an id that is ahead of this process's clock and of every id that it has met here. */
   const nextId = () => {
     steps += 1;
     return idAt(Date.now() + steps * 1_000);

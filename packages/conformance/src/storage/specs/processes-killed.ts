@@ -1,18 +1,17 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { type Bench, newAgent } from "../bench.ts";
-import { numbers } from "../conversations.ts";
-import { Line, readAll } from "../line.ts";
+import { randomNumbers } from "../conversations.ts";
+import { SCALE } from "../scale.ts";
+import { readTimelines, Timeline } from "../timeline.ts";
 import type { Worker } from "../workers.ts";
 
-const KILLS = 10;
-const KILLS_WHILE_PRUNING = 6;
-/** At each kill the moment is another one: so many acknowledgements, and then so many turns of the event loop. */
+/** Each kill comes at a random moment: after at most so many acknowledgements, and then turns of the event loop. */
 const MOST_ACKNOWLEDGED = 24;
 const MOST_TURNS = 60;
 
 export function describeProcessesKilled(bench: Bench): void {
-  /** Keeps each line storing until the process is gone, and kills it at this moment. */
-  const storeUntilKilled = async (worker: Worker, lines: readonly Line[], next: () => number) => {
+  /** Stores to each timeline until the process is killed, at a random moment. Returns the number of acknowledged stores. */
+  const storeUntilKilled = async (worker: Worker, timelines: readonly Timeline[], next: () => number) => {
     const killAfter = 1 + Math.floor(next() * MOST_ACKNOWLEDGED);
     let acknowledged = 0;
     let killed: Promise<void> | undefined;
@@ -21,10 +20,10 @@ export function describeProcessesKilled(bench: Bench): void {
       await worker.kill();
     };
     await Promise.allSettled(
-      lines.map(async (line) => {
+      timelines.map(async (timeline) => {
         for (let turn = 0; ; turn++) {
-          if (turn % 4 === 3) await line.storeFork(worker, Math.floor(next() * line.acknowledged.length));
-          else await Promise.all([line.storeNext(worker), line.storeNext(worker)]);
+          if (turn % 4 === 3) await timeline.storeFork(worker, Math.floor(next() * timeline.acknowledged.length));
+          else await Promise.all([timeline.storeNext(worker), timeline.storeNext(worker)]);
           acknowledged += 1;
           if (acknowledged >= killAfter) killed ??= kill();
         }
@@ -37,76 +36,78 @@ export function describeProcessesKilled(bench: Bench): void {
   describe("a process that is killed", () => {
     beforeEach(({ skip }) => skip(bench.store.remote === undefined, "only this process can open the store"));
 
-    it(`in the middle of storing has stored all that it acknowledged, and left nothing broken, ${KILLS} times in a row`, async () => {
-      const next = numbers(Date.now());
+    it(`while it stores has stored everything it acknowledged and left nothing broken, ${SCALE.killsWhileStoring} times in a row`, async () => {
+      const next = randomNumbers(Date.now());
       const [one, other] = [newAgent(), newAgent()];
-      const lines = [
-        new Line(one, { seed: 1 }),
-        new Line(one, { seed: 2, turns: 10 }),
-        new Line(one, { seed: 3, namespace: "sub" }),
-        new Line(other, { seed: 4, turns: 20 }),
+      const timelines = [
+        new Timeline(one, { seed: 1 }),
+        new Timeline(one, { seed: 2, turns: 10 }),
+        new Timeline(one, { seed: 3, namespace: "sub" }),
+        new Timeline(other, { seed: 4, turns: 20 }),
       ];
-      const warm = bench.open(); // which remembers what it reads, from one kill to the next
-      for (let kill = 0; kill < KILLS; kill++) {
+      const warm = bench.open(); // with a cache, from one kill to the next
+      for (let kill = 0; kill < SCALE.killsWhileStoring; kill++) {
         const worker = await bench.startWorker();
-        expect(await storeUntilKilled(worker, lines, next)).toBeGreaterThan(0);
+        expect(await storeUntilKilled(worker, timelines, next)).toBeGreaterThan(0);
         const cold = bench.open({ cacheBytes: 0 });
         for (const agentId of [one, other]) {
           for (const storage of [cold, warm]) {
-            const listed = new Set(await readAll(storage, agentId));
-            const acknowledged = lines.filter((line) => line.agentId === agentId).flatMap((line) => line.acknowledged);
+            const listed = new Set(await readTimelines(storage, agentId));
+            const acknowledged = timelines
+              .filter((timeline) => timeline.agentId === agentId)
+              .flatMap((timeline) => timeline.acknowledged);
             expect(acknowledged.filter((id) => !listed.has(id))).toStrictEqual([]);
           }
         }
         await cold.close();
       }
-      // And those who come after go on from it.
-      for (const line of lines) {
-        await line.storeNext(bench.open({ cacheBytes: 0 }));
-        await line.storeNext(warm);
+      // Other storages continue all timelines.
+      for (const timeline of timelines) {
+        await timeline.storeNext(bench.open({ cacheBytes: 0 }));
+        await timeline.storeNext(warm);
       }
-      for (const agentId of [one, other]) await readAll(bench.open({ cacheBytes: 0 }), agentId);
+      for (const agentId of [one, other]) await readTimelines(bench.open({ cacheBytes: 0 }), agentId);
     });
 
-    it(`in the middle of pruning has taken nothing that is kept, and left nothing broken, ${KILLS_WHILE_PRUNING} times`, async () => {
-      const next = numbers(Date.now());
+    it(`while it prunes has removed nothing that the policy keeps and left nothing broken, ${SCALE.killsWhilePruning} times`, async () => {
+      const next = randomNumbers(Date.now());
       const cold = bench.open({ cacheBytes: 0 });
-      for (let kill = 0; kill < KILLS_WHILE_PRUNING; kill++) {
+      for (let kill = 0; kill < SCALE.killsWhilePruning; kill++) {
         const agentId = newAgent();
-        const line = new Line(agentId, { seed: kill });
+        const timeline = new Timeline(agentId, { seed: kill });
         const pinned: string[] = [];
-        while (line.acknowledged.length < 40) {
-          if (line.acknowledged.length % 6 === 5) pinned.push(await line.storeNext(bench.storage, { pin: true }));
-          else if (line.acknowledged.length % 8 === 7) await line.storeFork(bench.storage, 10);
-          else await line.storeNext(bench.storage);
+        while (timeline.acknowledged.length < 40) {
+          if (timeline.acknowledged.length % 6 === 5)
+            pinned.push(await timeline.storeNext(bench.storage, { pin: true }));
+          else if (timeline.acknowledged.length % 8 === 7) await timeline.storeFork(bench.storage, 10);
+          else await timeline.storeNext(bench.storage);
         }
         const policy = { agentId, keepLast: 3, keepMetadata: { pin: true }, batchSize: 1 + (kill % 3) };
         const worker = await bench.startWorker();
         const before = await bench.store.countRows();
         const killBelow = before - Math.floor(next() * 25);
-        const pruned = worker.pruneCheckpoints(policy).then(
-          () => true,
-          () => true,
-        );
-        // Until so many are gone, or all that will be.
-        let over: boolean | undefined;
-        void pruned.then((ended) => {
-          over = ended;
-        });
-        while (over === undefined && (await bench.store.countRows()) >= killBelow) await eventLoopTurns(1);
+        let ended = false;
+        const pruning = worker
+          .pruneCheckpoints(policy)
+          .catch(() => {})
+          .then(() => {
+            ended = true;
+          });
+        // Until enough rows are removed, or the prune has ended.
+        while (!ended && (await bench.store.countRows()) >= killBelow) await eventLoopTurns(1);
         await eventLoopTurns(Math.floor(next() * MOST_TURNS));
         await worker.kill();
-        await pruned;
+        await pruning;
 
-        const kept = [...new Set([...pinned, ...line.acknowledged.slice(-3)])].sort().reverse();
-        const left = await readAll(cold, agentId);
-        expect(kept.filter((id) => !left.includes(id))).toStrictEqual([]);
-        await line.storeNext(cold);
-        await line.storeFork(cold, 5);
-        await readAll(cold, agentId);
+        const kept = [...new Set([...pinned, ...timeline.acknowledged.slice(-3)])].sort().reverse();
+        const remaining = await readTimelines(cold, agentId);
+        expect(kept.filter((id) => !remaining.includes(id))).toStrictEqual([]);
+        await timeline.storeNext(cold);
+        await timeline.storeFork(cold, 5);
+        await readTimelines(cold, agentId);
         await bench.storage.pruneCheckpoints(policy);
-        const now = [...new Set([...pinned, ...line.acknowledged.slice(-3)])].sort().reverse();
-        expect(await readAll(cold, agentId)).toStrictEqual(now);
+        const now = [...new Set([...pinned, ...timeline.acknowledged.slice(-3)])].sort().reverse();
+        expect(await readTimelines(cold, agentId)).toStrictEqual(now);
       }
     });
   });

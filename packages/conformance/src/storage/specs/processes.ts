@@ -1,45 +1,45 @@
 import type { CheckpointStorage } from "@waymark/core";
 import { beforeEach, describe, expect, it } from "vitest";
-import { type Bench, checkpointOf, collect, newAgent, storeLine } from "../bench.ts";
+import { type Bench, checkpointOf, collect, newAgent, storeMany } from "../bench.ts";
 import { conversation } from "../conversations.ts";
+import { firstDifference } from "../first-difference.ts";
 import { timeOf } from "../ids.ts";
-import { difference } from "../sameness.ts";
-import { closeAll, type Worker } from "../workers.ts";
+import { SCALE } from "../scale.ts";
+import { closeWorkers, type Worker } from "../workers.ts";
 
-const HAND_OVERS = 2_000;
-
-/** What an agent's state is here. */
+/** The state of an agent in these tests. */
 interface Turn {
   readonly turn: number;
 }
 
-/** How a process comes to know what another one has stored. */
+/** Reads by which a process learns of a checkpoint that another one has stored. */
 const READS: Readonly<Record<string, (storage: CheckpointStorage, agentId: string, id: string) => Promise<unknown>>> = {
-  "has retrieved": (storage, _, id) => storage.retrieveCheckpoint(id),
-  "has retrieved as the latest": (storage, agentId) => storage.retrieveLatestCheckpoint(agentId),
-  "has listed": (storage, agentId) => storage.listCheckpoints({ agentId }),
-  "has iterated over": (storage, agentId) => collect(storage.iterateCheckpoints({ agentId })),
+  "have retrieved": (storage, _, id) => storage.retrieveCheckpoint(id),
+  "have retrieved as the latest": (storage, agentId) => storage.retrieveLatestCheckpoint(agentId),
+  "have listed": (storage, agentId) => storage.listCheckpoints({ agentId }),
+  "have iterated over": (storage, agentId) => collect(storage.iterateCheckpoints({ agentId })),
 };
 
 export function describeProcesses(bench: Bench): void {
   describe("several processes on one store", () => {
     beforeEach(({ skip }) => skip(bench.store.remote === undefined, "only this process can open the store"));
 
-    it("may open it at the same moment while it is empty, sixteen of them", async () => {
+    it("open it at the same moment while it is empty, sixteen of them", async () => {
       const store = await bench.createStore();
       const workers = await Promise.all(Array.from({ length: 16 }, () => bench.startWorker({ store })));
       const ids = await Promise.all(workers.map((worker) => worker.storeCheckpoint(checkpointOf(newAgent()))));
       expect(await store.countRows()).toBe(16);
       const listed = await bench.open({}, store).listCheckpoints();
       expect(new Set(listed.map(({ id }) => id))).toStrictEqual(new Set(ids));
-      expect(await closeAll(workers)).toStrictEqual(workers.map(() => 0));
+      expect(await closeWorkers(workers)).toStrictEqual(workers.map(() => 0));
     });
 
-    it("always find the last turn as the latest when two, with clocks 50 ms apart, hand one agent back and forth 2,000 times", async () => {
+    const takeTurns = `take turns with one agent ${SCALE.handOvers} times, with clocks 50 ms apart, and each finds the other's last turn`;
+    it(takeTurns, async () => {
       const agentId = newAgent();
       const workers = [await bench.startWorker({ skewMs: 25 }), await bench.startWorker({ skewMs: -25 })];
       const ids: string[] = [];
-      for (let turn = 0; turn < HAND_OVERS; turn++) {
+      for (let turn = 0; turn < SCALE.handOvers; turn++) {
         const worker = workers[turn % 2] as Worker;
         const latest = await worker.retrieveLatestCheckpoint(agentId);
         expect((latest?.state as Turn | undefined)?.turn).toBe(turn === 0 ? undefined : turn - 1);
@@ -47,22 +47,25 @@ export function describeProcesses(bench: Bench): void {
       }
       const items = await bench.storage.listCheckpoints({ agentId, limit: 10_000 });
       expect(items.map(({ id }) => id)).toStrictEqual(ids.toReversed());
-      expect(await closeAll(workers)).toStrictEqual([0, 0]);
+      expect(await closeWorkers(workers)).toStrictEqual([0, 0]);
     });
 
-    it.each(Object.entries(READS))("store after what one of them %s, though its clock is behind", async (_, read) => {
-      const agentId = newAgent();
-      // This process's ids may be ahead of its clock already, by what it has read before.
-      const aheadMs = timeOf(await bench.storage.storeCheckpoint(checkpointOf(newAgent()))) - Date.now();
-      const worker = await bench.startWorker({ skewMs: aheadMs + 10_000 });
-      const first = await worker.storeCheckpoint(checkpointOf(agentId));
-      await read(bench.storage, agentId, first);
-      const second = await bench.storage.storeCheckpoint(checkpointOf(agentId));
-      expect(await worker.retrieveLatestCheckpoint(agentId)).toMatchObject({ id: second });
-      expect(await closeAll([worker])).toStrictEqual([0]);
-    });
+    it.each(Object.entries(READS))(
+      "store after a checkpoint that they %s, from a process whose clock is ahead",
+      async (_, read) => {
+        const agentId = newAgent();
+        // This process's ids may already be ahead of its clock, because of ids that it has read before.
+        const aheadMs = timeOf(await bench.storage.storeCheckpoint(checkpointOf(newAgent()))) - Date.now();
+        const worker = await bench.startWorker({ skewMs: aheadMs + 10_000 });
+        const first = await worker.storeCheckpoint(checkpointOf(agentId));
+        await read(bench.storage, agentId, first);
+        const second = await bench.storage.storeCheckpoint(checkpointOf(agentId));
+        expect(await worker.retrieveLatestCheckpoint(agentId)).toMatchObject({ id: second });
+        expect(await closeWorkers([worker])).toStrictEqual([0]);
+      },
+    );
 
-    it("hand an agent over also when the one that is behind knows only the parent", async () => {
+    it("store after the parent, whose id is ahead of the clock, without reading it", async () => {
       const agentId = newAgent();
       const [ahead, behind] = [
         await bench.startWorker({ skewMs: 60_000 }),
@@ -71,11 +74,11 @@ export function describeProcesses(bench: Bench): void {
       const parentId = await ahead.storeCheckpoint(checkpointOf(agentId));
       const id = await behind.storeCheckpoint(checkpointOf(agentId, { parentId }));
       expect(await ahead.retrieveLatestCheckpoint(agentId)).toMatchObject({ id });
-      expect(await closeAll([ahead, behind])).toStrictEqual([0, 0]);
+      expect(await closeWorkers([ahead, behind])).toStrictEqual([0, 0]);
     });
 
-    it("read pages by key that neither skip nor repeat while another keeps storing", async () => {
-      const { agentId, ids } = await storeLine(bench.storage, newAgent(), 300);
+    it("page by cursor without skipping or repeating while another stores", async () => {
+      const { agentId, ids } = await storeMany(bench.storage, newAgent(), 300);
       const worker = await bench.startWorker();
       const seen: string[] = [];
       for (let before: string | undefined; ; before = seen.at(-1)) {
@@ -90,11 +93,11 @@ export function describeProcesses(bench: Bench): void {
       expect(seen.filter((id) => old.has(id))).toStrictEqual(ids.toReversed());
       expect(new Set(seen).size).toBe(seen.length);
       expect((await bench.storage.stats({ agentId })).checkpoints).toBeGreaterThanOrEqual(300 + 5 * 15);
-      expect(await closeAll([worker])).toStrictEqual([0]);
+      expect(await closeWorkers([worker])).toStrictEqual([0]);
     });
 
-    it("iterate without skipping or repeating while another keeps storing", async () => {
-      const { agentId, ids } = await storeLine(bench.storage, newAgent(), 1_010);
+    it("iterate without skipping or repeating while another stores", async () => {
+      const { agentId, ids } = await storeMany(bench.storage, newAgent(), 1_010);
       const worker = await bench.startWorker();
       await worker.listCheckpoints({ limit: 1 });
       const stores: Promise<string>[] = [];
@@ -106,14 +109,14 @@ export function describeProcesses(bench: Bench): void {
         if (seen.length === 1_000) await Promise.all(stores); // they are there before the next page is read
       }
       expect(seen).toStrictEqual(ids.toReversed());
-      expect(await closeAll([worker])).toStrictEqual([0]);
+      expect(await closeWorkers([worker])).toStrictEqual([0]);
     });
 
-    it("compare and store: with ifLatest exactly one of several wins each round", async () => {
+    it("let exactly one store with the same ifLatest win each round", async () => {
       const agentId = newAgent();
       const workers = await Promise.all([-50, 0, 50].map((skewMs) => bench.startWorker({ skewMs })));
       let ifLatest: string | null = null;
-      for (let round = 0; round < 25; round++) {
+      for (let round = 0; round < SCALE.races; round++) {
         const state = { turn: round } satisfies Turn;
         const stores = workers.flatMap((worker) => {
           return [0, 1, 2].map(() => worker.storeCheckpoint(checkpointOf(agentId, { state }), { ifLatest }));
@@ -126,15 +129,15 @@ export function describeProcesses(bench: Bench): void {
         expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ id: won[0], state });
         ifLatest = won[0] as string;
       }
-      expect(await bench.storage.stats({ agentId })).toMatchObject({ checkpoints: 25 });
-      expect(await closeAll(workers)).toStrictEqual([0, 0, 0]);
+      expect(await bench.storage.stats({ agentId })).toMatchObject({ checkpoints: SCALE.races });
+      expect(await closeWorkers(workers)).toStrictEqual([0, 0, 0]);
     });
 
-    it("compare and store: exactly one of nine wins each round, with large states of which most is the same", async () => {
+    it("let exactly one of nine stores with the same ifLatest win each round, with large states that share most of their content", async () => {
       const agentId = newAgent();
       const workers = await Promise.all(Array.from({ length: 9 }, () => bench.startWorker()));
       const winners: [id: string, state: unknown][] = [];
-      for (let round = 0; round < 8; round++) {
+      for (let round = 0; round < SCALE.largeRaces; round++) {
         const ifLatest = winners.at(-1)?.[0] ?? null;
         const states = workers.map((_, writer) => ({ writer, ...conversation(1, 40 + round, { forkedAt: 40 }) }));
         const outcomes = await Promise.allSettled(
@@ -154,15 +157,15 @@ export function describeProcesses(bench: Bench): void {
       const listed = await reader.listCheckpoints({ agentId });
       expect(listed.map(({ id }) => id)).toStrictEqual(winners.map(([id]) => id).reverse());
       for (const [id, state] of winners) {
-        expect(difference((await reader.retrieveCheckpoint(id))?.state, state)).toBeNull();
+        expect(firstDifference((await reader.retrieveCheckpoint(id))?.state, state)).toBeNull();
       }
-      expect(await closeAll(workers)).toStrictEqual(workers.map(() => 0));
+      expect(await closeWorkers(workers)).toStrictEqual(workers.map(() => 0));
     });
 
-    it("write side by side: all stores of all of them are there, each process's in its order", async () => {
+    it("store side by side: all checkpoints are there, those of each process in its order", async () => {
       const agentId = newAgent();
       const workers = await Promise.all([0, 1, 2].map(() => bench.startWorker()));
-      const lines = await Promise.all(
+      const idsOfWorkers = await Promise.all(
         workers.map(async (worker) => {
           const ids: string[] = [];
           for (let turn = 0; turn < 50; turn++)
@@ -171,12 +174,12 @@ export function describeProcesses(bench: Bench): void {
         }),
       );
       const listed = (await collect(bench.storage.iterateCheckpoints({ agentId }))).map(({ id }) => id).reverse();
-      expect(new Set(listed)).toStrictEqual(new Set(lines.flat()));
-      for (const line of lines) expect(listed.filter((id) => line.includes(id))).toStrictEqual(line);
-      expect(await closeAll(workers)).toStrictEqual([0, 0, 0]);
+      expect(new Set(listed)).toStrictEqual(new Set(idsOfWorkers.flat()));
+      for (const ids of idsOfWorkers) expect(listed.filter((id) => ids.includes(id))).toStrictEqual(ids);
+      expect(await closeWorkers(workers)).toStrictEqual([0, 0, 0]);
     });
 
-    it("find what another has stored, though it was killed the moment after", async () => {
+    it("find a checkpoint whose process was killed right after it was stored", async () => {
       const checkpoint = checkpointOf(newAgent());
       const worker = await bench.startWorker();
       const id = await worker.storeCheckpoint(checkpoint);
@@ -184,7 +187,7 @@ export function describeProcesses(bench: Bench): void {
       expect(await bench.storage.retrieveCheckpoint(id)).toStrictEqual({ ...checkpoint, id });
     });
 
-    it("find whole checkpoints or none when another is killed in the middle of storing", async () => {
+    it("find whole checkpoints or none when another is killed while it stores", async () => {
       const agentId = newAgent();
       const worker = await bench.startWorker();
       const state = { text: "long enough to be compressed ".repeat(1_000) };
@@ -202,7 +205,7 @@ export function describeProcesses(bench: Bench): void {
       expect(acknowledged.length).toBeGreaterThanOrEqual(5);
     });
 
-    it("exit by themselves after close(), and so does one that has never used its storage", async () => {
+    it("exit by themselves after close, and so does one that has never used its storage", async () => {
       const [used, unused] = [await bench.startWorker(), await bench.startWorker()];
       await used.storeCheckpoint(checkpointOf(newAgent()));
       await used.close();

@@ -2,17 +2,18 @@ import type { CheckpointStorage, PrunePolicy } from "@waymark/core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Bench, checkpointOf, newAgent } from "../bench.ts";
 import { conversation, prose } from "../conversations.ts";
+import { firstDifference } from "../first-difference.ts";
 import { idAt } from "../ids.ts";
-import { difference } from "../sameness.ts";
+import { SCALE } from "../scale.ts";
 
 const HOUR_MS = 3_600_000;
-const TURNS = 48;
+const TURNS = SCALE.prunedTurns;
 const LONGEST_CHAIN = 257;
 
-/** What was stored, by id, in the order in which it was stored. */
+/** Stored states by id, in the order of their stores. */
 type Stored = Map<string, unknown>;
 
-/** However a state is stored, and whatever goes of what was stored before it: what is kept comes back. */
+/** Tests that remaining checkpoints come back as they were, whichever of the earlier ones are removed. */
 export function describeRetention(bench: Bench): void {
   let cold: CheckpointStorage;
   beforeAll(() => {
@@ -20,8 +21,8 @@ export function describeRetention(bench: Bench): void {
   });
   afterAll(() => cold.close());
 
-  /** A growing conversation, one turn an hour, the last one half an hour ago; each seventh is pinned. */
-  const storeHours = async (agentId: string, turns = TURNS, storage: CheckpointStorage = bench.storage) => {
+  /** Stores a growing conversation, one turn an hour, the last one half an hour ago; pins every seventh turn. */
+  const storeHourly = async (agentId: string, turns = TURNS, storage: CheckpointStorage = bench.storage) => {
     const stored: Stored = new Map();
     const start = Date.now() - turns * HOUR_MS + HOUR_MS / 2;
     let parentId: string | undefined;
@@ -37,14 +38,14 @@ export function describeRetention(bench: Bench): void {
     }
     return stored;
   };
-  /** Exactly these are there, and come back as they were, to one who remembers them and to one who does not. */
-  const expectLeft = async (agentId: string, stored: Stored, left: readonly string[]) => {
+  /** Expects that exactly these checkpoints remain and come back as they were, with and without a cache. */
+  const expectRemaining = async (agentId: string, stored: Stored, left: readonly string[]) => {
     const listed = await cold.listCheckpoints({ agentId });
     expect(listed.map(({ id }) => id)).toStrictEqual([...left].sort().reverse());
     for (const storage of [cold, bench.storage]) {
       for (const [id, state] of stored) {
         const checkpoint = await storage.retrieveCheckpoint(id);
-        if (left.includes(id)) expect(difference(checkpoint?.state, state)).toBeNull();
+        if (left.includes(id)) expect(firstDifference(checkpoint?.state, state)).toBeNull();
         else expect(checkpoint).toBeNull();
       }
     }
@@ -54,7 +55,7 @@ export function describeRetention(bench: Bench): void {
     expect(longestChain).toBeLessThanOrEqual(Math.min(LONGEST_CHAIN, left.length));
   };
 
-  describe("a long line of large states", () => {
+  describe("an agent with many large states", () => {
     const policies: Readonly<Record<string, [PrunePolicy, (turn: number) => boolean]>> = {
       "keepLast 1": [{ keepLast: 1 }, (turn) => turn === TURNS - 1],
       "keepLast 10": [{ keepLast: 10 }, (turn) => turn >= TURNS - 10],
@@ -70,38 +71,38 @@ export function describeRetention(bench: Bench): void {
       ],
     };
     it.each(Object.entries(policies))(
-      "leaves what is kept as it was when it is pruned: %s",
+      "keeps the remaining ones as they were when it is pruned: %s",
       async (_, [policy, keeps]) => {
         const agentId = newAgent();
-        const stored = await storeHours(agentId);
+        const stored = await storeHourly(agentId);
         const ids = [...stored.keys()];
         const kept = ids.filter((_, turn) => keeps(turn));
         const counted = { examined: TURNS, removed: TURNS - kept.length };
         expect(await bench.storage.pruneCheckpoints({ ...policy, agentId, dryRun: true })).toStrictEqual(counted);
-        await expectLeft(agentId, stored, ids);
+        await expectRemaining(agentId, stored, ids);
         expect(await bench.storage.pruneCheckpoints({ ...policy, agentId })).toStrictEqual(counted);
-        await expectLeft(agentId, stored, kept);
+        await expectRemaining(agentId, stored, kept);
         expect(await bench.storage.pruneCheckpoints({ ...policy, agentId })).toMatchObject({ removed: 0 });
-        await expectLeft(agentId, stored, kept);
+        await expectRemaining(agentId, stored, kept);
       },
     );
 
     it.each([1, 7, 500])(
-      "leaves what is kept as it was when it is thinned out, in batches of %i",
+      "keeps the remaining ones as they were when it is pruned by keepEvery, in batches of %i",
       async (batchSize) => {
         const agentId = newAgent();
-        const stored = await storeHours(agentId);
+        const stored = await storeHourly(agentId);
         const ids = [...stored.keys()];
         const period = (id: string) =>
           Math.floor(Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16) / (4 * HOUR_MS));
         const newest = new Map(ids.map((id) => [period(id), id]));
         const keepEvery = [{ everyMs: 4 * HOUR_MS, forMs: 1_000 * HOUR_MS }];
         await bench.open({ cacheBytes: 0 }).pruneCheckpoints({ agentId, keepEvery, batchSize });
-        await expectLeft(agentId, stored, [...newest.values()]);
+        await expectRemaining(agentId, stored, [...newest.values()]);
       },
     );
 
-    it("is pruned bit by bit, and goes on in between", async () => {
+    it("can be pruned between stores", async () => {
       const agentId = newAgent();
       const stored: Stored = new Map();
       const ids: string[] = [];
@@ -114,22 +115,22 @@ export function describeRetention(bench: Bench): void {
         if (turn % 4 === 3) await bench.storage.pruneCheckpoints({ agentId, keepLast: 6 });
       }
       await bench.storage.pruneCheckpoints({ agentId, keepLast: 6 });
-      await expectLeft(agentId, stored, ids.slice(-6));
+      await expectRemaining(agentId, stored, ids.slice(-6));
     });
 
     it.each(["the first", "one in the middle", "the last"])(
-      "leaves all others as they were when %s is deleted",
+      "keeps all others as they were when %s is deleted",
       async (which) => {
         const agentId = newAgent();
-        const stored = await storeHours(agentId, 14);
+        const stored = await storeHourly(agentId, 14);
         const ids = [...stored.keys()];
         const at = which === "the first" ? 0 : which === "the last" ? 13 : 6;
         expect(await bench.storage.deleteCheckpoint(ids[at] as string)).toBe(true);
-        await expectLeft(agentId, stored, ids.toSpliced(at, 1));
+        await expectRemaining(agentId, stored, ids.toSpliced(at, 1));
       },
     );
 
-    it("leaves all others as they were when one after the other is deleted, from whichever end or in between", async () => {
+    it("keeps all others as they were when one after the other is deleted: the first, the last, or in the middle", async () => {
       const orders = [
         (left: readonly string[]) => left[0],
         (left: readonly string[]) => left.at(-1),
@@ -137,18 +138,18 @@ export function describeRetention(bench: Bench): void {
       ];
       for (const choose of orders) {
         const agentId = newAgent();
-        const stored = await storeHours(agentId, 8);
+        const stored = await storeHourly(agentId, 8);
         let left = [...stored.keys()];
         while (left.length > 0) {
           const doomed = choose(left) as string;
           expect(await bench.storage.deleteCheckpoint(doomed)).toBe(true);
           left = left.filter((id) => id !== doomed);
-          await expectLeft(agentId, stored, left);
+          await expectRemaining(agentId, stored, left);
         }
       }
     });
 
-    it("leaves its forks as they were when the line that they came from is pruned or deleted", async () => {
+    it("keeps forks as they were when the checkpoints that they came from are pruned or deleted", async () => {
       const agentId = newAgent();
       const stored: Stored = new Map();
       const store = async (state: unknown, parentId?: string, pin = false) => {
@@ -170,14 +171,14 @@ export function describeRetention(bench: Bench): void {
       }
       expect(await bench.storage.deleteCheckpoint(trunk[4] as string)).toBe(true);
       await bench.storage.pruneCheckpoints({ agentId, keepLast: 1, keepMetadata: { pin: true }, batchSize: 2 });
-      await expectLeft(agentId, stored, forks);
-      // From a parent that is gone: its child goes on from where it was.
+      await expectRemaining(agentId, stored, forks);
+      // With a parent that was removed.
       const late = await store(conversation(13, 9), trunk[2], true);
-      await expectLeft(agentId, stored, [...forks, late]);
+      await expectRemaining(agentId, stored, [...forks, late]);
     });
 
-    const describeIdsUsedAgain = () => {
-      it("comes back as it was when an id of it was deleted and stored anew with another state, by someone else", async () => {
+    const describeReusedIds = () => {
+      it("keeps all as they were when another storage deletes an id and stores it again with another state", async () => {
         const agentId = newAgent();
         const other = bench.open();
         const stored: Stored = new Map();
@@ -192,16 +193,16 @@ export function describeRetention(bench: Bench): void {
           expect(await other.deleteCheckpoint(id)).toBe(true);
           await store(other, conversation(17, 6), { id });
           for (const storage of [bench.storage, other, cold]) {
-            expect(difference((await storage.retrieveCheckpoint(id))?.state, conversation(17, 6))).toBeNull();
+            expect(firstDifference((await storage.retrieveCheckpoint(id))?.state, conversation(17, 6))).toBeNull();
           }
           const parentId = id;
           await store(bench.storage, conversation(16, 11), { parentId });
           await store(other, conversation(16, 12), { parentId });
-          await expectLeft(agentId, stored, [...stored.keys()]);
+          await expectRemaining(agentId, stored, [...stored.keys()]);
         }
       });
 
-      it("comes back as it was when its last id was stored anew with another state, and it goes on unread", async () => {
+      it("keeps all as they were when another storage replaces the latest, and the next are stored without reading it", async () => {
         const agentId = newAgent();
         const other = bench.open();
         const stored: Stored = new Map();
@@ -217,13 +218,13 @@ export function describeRetention(bench: Bench): void {
           const id = await bench.storage.storeCheckpoint(checkpointOf(agentId, { state: conversation(18, turn) }));
           stored.set(id, conversation(18, turn));
         }
-        await expectLeft(agentId, stored, [...stored.keys()]);
+        await expectRemaining(agentId, stored, [...stored.keys()]);
       });
     };
-    // Elsewhere an id is never used again.
-    if (!bench.target.keepsTombstones) describeIdsUsedAgain();
+    // With tombstones an id is never used again.
+    if (!bench.target.keepsTombstones) describeReusedIds();
 
-    it("of another namespace stays as it was when one is pruned or deleted", async () => {
+    it("keeps other namespaces as they were when one is pruned or deleted", async () => {
       const agentId = newAgent();
       const stored: Stored = new Map();
       const ids = new Map<string, string[]>([
@@ -240,14 +241,14 @@ export function describeRetention(bench: Bench): void {
       }
       const [main, sub] = [...ids.values()] as [string[], string[]];
       await bench.storage.pruneCheckpoints({ agentId, namespace: "", keepLast: 2 });
-      await expectLeft(agentId, stored, [...main.slice(-2), ...sub]);
+      await expectRemaining(agentId, stored, [...main.slice(-2), ...sub]);
       expect(await bench.storage.deleteAgent(agentId, { namespace: "" })).toBe(2);
-      await expectLeft(agentId, stored, sub);
+      await expectRemaining(agentId, stored, sub);
       expect(await bench.storage.deleteAgent(agentId)).toBe(12);
-      await expectLeft(agentId, stored, []);
+      await expectRemaining(agentId, stored, []);
     });
 
-    it("comes back as it was, and takes a bounded number of rows for each, when it is longer than any chain may be", async () => {
+    it("has chains of bounded length, and all states come back, after more stores than a chain may have rows", async () => {
       const agentId = newAgent();
       const history = prose(15, 60_000);
       const stored: Stored = new Map();
@@ -259,13 +260,13 @@ export function describeRetention(bench: Bench): void {
       expect(longestChain).toBeLessThanOrEqual(LONGEST_CHAIN);
       const ids = [...stored.keys()];
       for (const id of [...ids.slice(0, 3), ...ids.slice(200, 320)]) {
-        expect(difference((await cold.retrieveCheckpoint(id))?.state, stored.get(id))).toBeNull();
+        expect(firstDifference((await cold.retrieveCheckpoint(id))?.state, stored.get(id))).toBeNull();
       }
       const kept = ids.filter((_, turn) => turn % 40 === 39);
       for (const id of kept.slice(0, -1)) expect(await bench.storage.deleteCheckpoint(id)).toBe(true);
       await bench.storage.pruneCheckpoints({ agentId, keepLast: 30 });
       const left = ids.filter((id) => !kept.slice(0, -1).includes(id)).slice(-30);
-      await expectLeft(agentId, new Map(left.map((id) => [id, stored.get(id)])), left);
+      await expectRemaining(agentId, new Map(left.map((id) => [id, stored.get(id)])), left);
     });
   });
 }

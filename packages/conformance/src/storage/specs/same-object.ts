@@ -2,10 +2,10 @@ import { describe, expect, it } from "vitest";
 import { type Bench, checkpointOf, newAgent } from "../bench.ts";
 import { conversation, prose } from "../conversations.ts";
 import { refusal } from "../errors.ts";
-import { difference } from "../sameness.ts";
-import { changing, expectSnapshots, frozen } from "../snapshots.ts";
+import { firstDifference } from "../first-difference.ts";
+import { afterEachChange, deepFreeze, expectRoundTrips } from "../round-trips.ts";
 
-/** What an object or array may turn into that was stored before, and can still be stored. */
+/** Changes of an object that was stored before, after which it can still be stored. */
 const PLAIN_CHANGES: Readonly<Record<string, (part: Part) => unknown>> = {
   "another text": (part) => {
     part.text = prose(2, 1_000);
@@ -33,9 +33,9 @@ const PLAIN_CHANGES: Readonly<Record<string, (part: Part) => unknown>> = {
   "an own __proto__": (part) =>
     Object.defineProperty(part, "__proto__", { value: { a: 1 }, enumerable: true, configurable: true, writable: true }),
   "no prototype": (part) => Object.setPrototypeOf(part, null),
-  "a member that a getter gives": (part) => Object.defineProperty(part, "tokens", { enumerable: true, get: () => 5 }),
-  "an element more": (part) => part.list.push(4),
-  "an element less": (part) => part.list.pop(),
+  "a getter for a member": (part) => Object.defineProperty(part, "tokens", { enumerable: true, get: () => 5 }),
+  "one element more": (part) => part.list.push(4),
+  "one element less": (part) => part.list.pop(),
   "a hole in its list": (part) => Reflect.deleteProperty(part.list, 1),
   "a longer list of holes": (part) => {
     part.list.length = 7;
@@ -48,16 +48,16 @@ const PLAIN_CHANGES: Readonly<Record<string, (part: Part) => unknown>> = {
   },
 };
 
-/** The same of what is no plain object or array. */
+/** The same for values other than plain objects and arrays. */
 const RICH_CHANGES: Readonly<Record<string, (part: RichPart) => unknown>> = {
   "another time": (part) => part.at.setTime(1),
-  "no time": (part) => part.at.setTime(Number.NaN),
+  "an invalid time": (part) => part.at.setTime(Number.NaN),
   "another date at the same time": (part) => Object.assign(part, { at: new Date(part.at) }),
   "a number for a date": (part) => Object.assign(part, { at: part.at.getTime() }),
   "other bytes": (part) => part.bytes.fill(3),
   "a Buffer for a Uint8Array": (part) => Object.assign(part, { bytes: Buffer.from(part.bytes) }),
   "another entry of its Map": (part) => part.map.set("k", { v: 2 }),
-  "something else in an entry of its Map": (part) => {
+  "another member in an entry of its Map": (part) => {
     (part.map.get("k") as { v: number }).v = 2;
   },
   "another value of its Set": (part) => part.set.add(9),
@@ -67,13 +67,13 @@ const RICH_CHANGES: Readonly<Record<string, (part: RichPart) => unknown>> = {
   },
 };
 
-/** What it may turn into so that it can no longer be stored, and the path that the error names. */
+/** Changes after which it can no longer be stored, and the path that the error names. */
 const SPOILS: Readonly<Record<string, [(part: Part) => unknown, path: string]>> = {
   "a function": [(part) => Object.assign(part, { tokens: () => 1 }), "tokens"],
   "a symbol as a key": [(part) => Object.assign(part, { [Symbol("s")]: 1 }), ""],
-  "a member that cannot be enumerated": [(part) => Object.defineProperty(part, "hidden", { value: 1 }), ""],
+  "a non-enumerable member": [(part) => Object.defineProperty(part, "hidden", { value: 1 }), ""],
   "a member beside the elements of its list": [(part) => Object.assign(part.list, { more: 1 }), ".list"],
-  "a class": [(part) => Object.setPrototypeOf(part, class Part {}.prototype), ""],
+  "the prototype of a class": [(part) => Object.setPrototypeOf(part, class Part {}.prototype), ""],
   "a toJSON method": [(part) => Object.assign(part, { toJSON: () => 1 }), "toJSON"],
   "itself in its list": [(part) => part.list.push(part), ""],
   "a getter that throws": [
@@ -102,7 +102,7 @@ interface RichPart extends Part {
   set: Set<unknown>;
 }
 
-/** Long enough to be worth remembering. */
+/** Returns an object that is large enough for the memo of the codec. */
 function newPart(): Part {
   return { text: prose(1, 1_000), tokens: 0, list: [1, 2, 3], inner: { list: [{ a: 1 }, { b: 2 }] } };
 }
@@ -112,28 +112,28 @@ function newRichPart(): RichPart {
   return { ...newPart(), at: new Date(0), bytes: new Uint8Array(16), map, set: new Set([1, 2]) };
 }
 
-/** The same object, handed in again: that it is the same says nothing, unless nothing in it can have changed. */
+/** Tests that store the same object again: its encoding may be reused only if nothing in it can have changed. */
 export function describeSameObject(bench: Bench): void {
   const store = (state: unknown) => bench.storage.storeCheckpoint(checkpointOf(newAgent(), { state }));
 
-  describe("an object that is handed in again", () => {
-    it.each(Object.entries(PLAIN_CHANGES))("is stored as it is then, with %s", async (_, change) => {
+  describe("an object that is stored again", () => {
+    it.each(Object.entries(PLAIN_CHANGES))("is stored as it is at that time, with %s", async (_, change) => {
       for (const part of [newPart(), newRichPart()]) {
         const state = { messages: [{ text: prose(3, 2_000) }, part, { text: prose(4, 4_000) }] };
-        await expectSnapshots(bench, bench.storage, changing(state, [() => change(part)]));
+        await expectRoundTrips(bench, bench.storage, afterEachChange(state, [() => change(part)]));
       }
     });
 
-    it.each(Object.entries(RICH_CHANGES))("is stored as it is then, with %s", async (_, change) => {
+    it.each(Object.entries(RICH_CHANGES))("is stored as it is at that time, with %s", async (_, change) => {
       const part = newRichPart();
       const state = { messages: [{ text: prose(3, 2_000) }, part, { text: prose(4, 4_000) }] };
-      await expectSnapshots(bench, bench.storage, changing(state, [() => change(part)]));
+      await expectRoundTrips(bench, bench.storage, afterEachChange(state, [() => change(part)]));
     });
 
-    it.each(Object.entries(SPOILS))("is refused once it holds %s", async (_, [spoil, path]) => {
+    it.each(Object.entries(SPOILS))("is rejected with UNSUPPORTED_VALUE once it has %s", async (_, [spoil, path]) => {
       const part = newPart();
       const state = { messages: [{ text: prose(3, 2_000) }, part, { text: prose(4, 4_000) }] };
-      await expectSnapshots(bench, bench.storage, changing(state, []));
+      await expectRoundTrips(bench, bench.storage, afterEachChange(state, []));
       spoil(part);
       for (let attempt = 0; attempt < 3; attempt++) {
         const error = await refusal(store(state), "UNSUPPORTED_VALUE");
@@ -141,7 +141,7 @@ export function describeSameObject(bench: Bench): void {
       }
     });
 
-    it("is stored as it is then when messages are added, changed, moved and dropped", async () => {
+    it("is stored as it is at that time, with messages added, changed, moved and dropped", async () => {
       const message = { text: prose(1, 3_000), tokens: 1 };
       const state: { messages: unknown[]; count?: number } = { messages: [message, { text: prose(2, 3_000) }] };
       const changes = [
@@ -153,22 +153,22 @@ export function describeSameObject(bench: Bench): void {
         () => state.messages.push(message, message),
         () => state.messages.splice(0, 2),
       ];
-      await expectSnapshots(bench, bench.storage, changing(state, changes));
+      await expectRoundTrips(bench, bench.storage, afterEachChange(state, changes));
     });
 
-    it("is stored as it is then in several storages and several lines at once", async () => {
+    it("is stored as it is at that time, by several storages for several agents at once", async () => {
       const part = newRichPart();
       const state = { part, filler: prose(1, 6_000) };
       const storages = [bench.storage, bench.open(), bench.open({ freeze: false, cacheBytes: 0 })];
-      await Promise.all(storages.map((storage) => expectSnapshots(bench, storage, changing(state, []))));
+      await Promise.all(storages.map((storage) => expectRoundTrips(bench, storage, afterEachChange(state, []))));
       part.at.setTime(9);
       part.text = "short now";
-      await Promise.all(storages.map((storage) => expectSnapshots(bench, storage, changing(state, []))));
+      await Promise.all(storages.map((storage) => expectRoundTrips(bench, storage, afterEachChange(state, []))));
     });
   });
 
-  describe("a frozen object that is handed in again", () => {
-    it("is stored as it is then if what it holds is not frozen", async () => {
+  describe("a frozen object that is stored again", () => {
+    it("is stored as it is at that time if parts of it are not frozen", async () => {
       const inner = { list: [1, 2, 3], text: prose(1, 5_000) };
       const state = Object.freeze({ frozen: Object.freeze([Object.freeze({ inner })]), filler: prose(2, 5_000) });
       const changes = [
@@ -178,14 +178,14 @@ export function describeSameObject(bench: Bench): void {
         () => inner.list.push(5),
         () => Object.freeze(inner.list),
       ];
-      await expectSnapshots(bench, bench.storage, changing(state, changes));
+      await expectRoundTrips(bench, bench.storage, afterEachChange(state, changes));
     });
 
-    it("is stored as it is then if it holds a Map, a Set, a Date or bytes, frozen or not", async () => {
+    it("is stored as it is at that time if it contains a Map, a Set, a Date or bytes, frozen or not", async () => {
       const [map, set, at, bytes] = [new Map([["a", 1]]), new Set([1]), new Date(0), new Uint8Array([1, 2, 3])];
       const tools = Object.freeze({ map, set, at, bytes });
       const state = Object.freeze({ history: Object.freeze([Object.freeze({ text: prose(1, 5_000) }), tools]) });
-      for (const value of [map, set, at]) Object.freeze(value); // which keeps none of them from changing
+      for (const value of [map, set, at]) Object.freeze(value); // their contents can still change
       const changes = [
         () => map.set("a", 2),
         () => set.add(2),
@@ -193,10 +193,10 @@ export function describeSameObject(bench: Bench): void {
         () => bytes.fill(7),
         () => map.clear(),
       ];
-      await expectSnapshots(bench, bench.storage, changing(state, changes));
+      await expectRoundTrips(bench, bench.storage, afterEachChange(state, changes));
     });
 
-    it("is stored as it is then if a getter gives a part of it", async () => {
+    it("is stored as it is at that time if a getter returns a part of it", async () => {
       let tokens = 1;
       const usage = Object.freeze(Object.defineProperty({}, "tokens", { enumerable: true, get: () => tokens }));
       const list = Object.freeze(Object.defineProperty([1], 0, { enumerable: true, get: () => tokens })) as unknown[];
@@ -213,7 +213,7 @@ export function describeSameObject(bench: Bench): void {
       }
     });
 
-    it("is stored as it is then if a Proxy gives a part of it", async () => {
+    it("is stored as it is at that time if a Proxy returns a part of it", async () => {
       let tokens = 1;
       const usage = new Proxy(
         { tokens: 0 },
@@ -231,8 +231,8 @@ export function describeSameObject(bench: Bench): void {
       }
     });
 
-    it("comes back whole, wherever in a state it stands, and however often", async () => {
-      const history = frozen(conversation(4, 6).messages);
+    it("comes back from every place in a state, also from several at once", async () => {
+      const history = deepFreeze(conversation(4, 6).messages);
       const states = [
         { history },
         { count: 1, history },
@@ -245,7 +245,7 @@ export function describeSameObject(bench: Bench): void {
         { map: new Map([[history[0], history]]), set: new Set([history]) },
       ];
       for (const storage of [bench.storage, bench.open({ freeze: true })]) {
-        await expectSnapshots(
+        await expectRoundTrips(
           bench,
           storage,
           states.map((state) => () => state),
@@ -253,9 +253,9 @@ export function describeSameObject(bench: Bench): void {
       }
     });
 
-    it("comes back whole when it is copied and added to, also by two who go on from the same one", async () => {
-      const history = frozen(conversation(5, 6).messages);
-      const [one, other] = [frozen({ text: prose(1, 2_000) }), frozen({ text: prose(2, 2_000) })];
+    it("comes back when copies of it with more elements are stored, also different ones", async () => {
+      const history = deepFreeze(conversation(5, 6).messages);
+      const [one, other] = [deepFreeze({ text: prose(1, 2_000) }), deepFreeze({ text: prose(2, 2_000) })];
       const histories = [
         history,
         [...history, one],
@@ -276,12 +276,12 @@ export function describeSameObject(bench: Bench): void {
         history,
       ].map((array) => Object.freeze(array));
       for (const storage of [bench.storage, bench.open({ freeze: true })]) {
-        await expectSnapshots(
+        await expectRoundTrips(
           bench,
           storage,
           histories.map((array) => () => ({ history: array })),
         );
-        await expectSnapshots(
+        await expectRoundTrips(
           bench,
           storage,
           histories.map((array) => () => array),
@@ -289,8 +289,8 @@ export function describeSameObject(bench: Bench): void {
       }
     });
 
-    it("is refused when it was copied and added to, and has members beside its elements", async () => {
-      const history = frozen(conversation(6, 6).messages);
+    it("is rejected if a copy of it has members beside its elements", async () => {
+      const history = deepFreeze(conversation(6, 6).messages);
       await store({ history });
       const copies = [
         Object.assign([...history], { more: 1 }),
@@ -304,8 +304,8 @@ export function describeSameObject(bench: Bench): void {
       }
     });
 
-    it("comes back the same if it looks like our own encoding, beside what JSON cannot say or not", async () => {
-      const history = frozen([
+    it("comes back if it looks like Waymark's own encoding, with and without values that JSON cannot represent", async () => {
+      const history = deepFreeze([
         { $: ["undefined"], text: prose(1, 5_000) },
         { $: ["map", [["a", 1]]], $$: 2, text: prose(2, 500) },
         JSON.parse('{"__proto__": {"a": 1}}'),
@@ -320,33 +320,33 @@ export function describeSameObject(bench: Bench): void {
         { history: Object.freeze([...history, { $: 1 }]) },
         history,
       ];
-      await expectSnapshots(
+      await expectRoundTrips(
         bench,
         bench.storage,
         states.map((state) => () => state),
       );
     });
 
-    it("is refused each time if it holds what cannot be stored", async () => {
-      const tools = frozen({ tools: [{ run: () => 1 }], filler: prose(1, 5_000) });
+    it("is rejected each time if it contains a value that cannot be stored", async () => {
+      const tools = deepFreeze({ tools: [{ run: () => 1 }], filler: prose(1, 5_000) });
       for (let attempt = 0; attempt < 3; attempt++) {
         const error = await refusal(store({ tools }), "UNSUPPORTED_VALUE");
         expect(error.message).toContain("state.tools.tools[0].run");
       }
     });
 
-    it("is refused if it stands too deep this time", async () => {
-      let deep: unknown = frozen({ text: prose(1, 5_000) });
+    it("is rejected if it is nested too deeply this time", async () => {
+      let deep: unknown = deepFreeze({ text: prose(1, 5_000) });
       for (let level = 0; level < 600; level++) deep = Object.freeze([deep]);
-      await expectSnapshots(bench, bench.storage, changing({ deep }, []));
+      await expectRoundTrips(bench, bench.storage, afterEachChange({ deep }, []));
       let deeper = deep;
       for (let level = 0; level < 600; level++) deeper = [deeper];
       await refusal(store({ deeper }), "UNSUPPORTED_VALUE");
       await refusal(store(new Map([["deeper", deeper]])), "UNSUPPORTED_VALUE");
-      await expectSnapshots(bench, bench.storage, changing({ deep }, []));
+      await expectRoundTrips(bench, bench.storage, afterEachChange({ deep }, []));
     });
 
-    it("is refused if it holds itself", async () => {
+    it("is rejected if it contains itself", async () => {
       const self: unknown[] = [prose(1, 5_000)];
       self.push(Object.freeze({ self }));
       Object.freeze(self);
@@ -356,20 +356,20 @@ export function describeSameObject(bench: Bench): void {
   });
 
   describe("a state that was retrieved", () => {
-    it("is the caller's own: what is done to it changes neither what is stored nor what is retrieved next", async () => {
+    it("belongs to the caller: changing it changes neither the stored state nor the next retrieved one", async () => {
       const agentId = newAgent();
       const id = await bench.storage.storeCheckpoint(checkpointOf(agentId, { state: conversation(2, 4) }));
       for (let round = 0; round < 3; round++) {
         const state = (await bench.storage.retrieveCheckpoint(id))?.state as { messages: { text: string }[] };
-        expect(difference(state, conversation(2, 4))).toBeNull();
-        (state.messages[0] as { text: string }).text = "scribbled over";
+        expect(firstDifference(state, conversation(2, 4))).toBeNull();
+        (state.messages[0] as { text: string }).text = "overwritten";
         state.messages.length = 1;
       }
       const latest = await bench.storage.retrieveLatestCheckpoint(agentId);
-      expect(difference(latest?.state, conversation(2, 4))).toBeNull();
+      expect(firstDifference(latest?.state, conversation(2, 4))).toBeNull();
     });
 
-    it("can be changed and stored, and the one that it was made of stays as it was", async () => {
+    it("can be changed and stored, and the checkpoint that it came from stays as it was", async () => {
       const agentId = newAgent();
       const id = await bench.storage.storeCheckpoint(checkpointOf(agentId, { state: conversation(2, 6) }));
       const state = (await bench.storage.retrieveCheckpoint(id))?.state as { messages: { text: string }[] };
@@ -378,13 +378,13 @@ export function describeSameObject(bench: Bench): void {
         () => state.messages.push({ text: prose(9, 900) }),
         () => Object.assign(state.messages[0] as object, { text: "edited" }),
       ];
-      await expectSnapshots(bench, bench.storage, changing(state, changes));
+      await expectRoundTrips(bench, bench.storage, afterEachChange(state, changes));
       for (const storage of [bench.storage, bench.open({ cacheBytes: 0 })]) {
-        expect(difference((await storage.retrieveCheckpoint(id))?.state, conversation(2, 6))).toBeNull();
+        expect(firstDifference((await storage.retrieveCheckpoint(id))?.state, conversation(2, 6))).toBeNull();
       }
     });
 
-    it("is not frozen, nor is what was stored, without freeze", async () => {
+    it("is not frozen without the option freeze, and neither is the stored object", async () => {
       const state = conversation(1, 4);
       const id = await store(state);
       const back = (await bench.storage.retrieveCheckpoint(id))?.state as typeof state;

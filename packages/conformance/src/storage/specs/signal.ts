@@ -1,6 +1,6 @@
 import type { CheckpointStorage } from "@waymark/core";
 import { describe, expect, it } from "vitest";
-import { type Bench, checkpointOf, collect, newAgent, storeLine } from "../bench.ts";
+import { type Bench, checkpointOf, collect, newAgent, storeMany } from "../bench.ts";
 import { refusal } from "../errors.ts";
 import { idAt } from "../ids.ts";
 
@@ -22,25 +22,36 @@ const CALLS: Readonly<Record<string, Call>> = {
 
 export function describeSignal(bench: Bench): void {
   describe("an AbortSignal", () => {
-    it.each(Object.entries(CALLS))("that is aborted already ends %s, and nothing is done", async (_, call) => {
-      const { agentId } = await storeLine(bench.storage, newAgent(), 2);
+    it.each(Object.entries(CALLS))("that is already aborted ends %s, and nothing is changed", async (_, call) => {
+      const { agentId } = await storeMany(bench.storage, newAgent(), 2);
       const before = await bench.store.countRows();
       await refusal(call(bench.storage, agentId, AbortSignal.abort()), "ABORTED");
       expect(await bench.store.countRows()).toBe(before);
     });
 
-    it.each(Object.entries(CALLS))("that is aborted meanwhile ends %s, and the storage works on", async (_, call) => {
-      const { agentId } = await storeLine(bench.storage, newAgent(), 2);
-      const controller = new AbortController();
-      const ended = call(bench.storage, agentId, controller.signal);
-      controller.abort();
-      const error = await refusal(ended, "ABORTED");
-      expect(error.retryable).toBe(false);
-      const id = await bench.storage.storeCheckpoint(checkpointOf(agentId));
-      expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ id });
+    it.each(Object.entries(CALLS))(
+      "that is aborted during the call ends %s, and the storage still works",
+      async (_, call) => {
+        const { agentId } = await storeMany(bench.storage, newAgent(), 2);
+        const controller = new AbortController();
+        const ended = call(bench.storage, agentId, controller.signal);
+        controller.abort();
+        const error = await refusal(ended, "ABORTED");
+        expect(error.retryable).toBe(false);
+        const id = await bench.storage.storeCheckpoint(checkpointOf(agentId));
+        expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ id });
+      },
+    );
+
+    it("that is already aborted ends appendWrites and listWrites", async () => {
+      const id = await bench.storage.storeCheckpoint(checkpointOf(newAgent()));
+      const signal = AbortSignal.abort();
+      const write = { taskId: "task", index: 0, channel: "channel", value: 1 };
+      await refusal(bench.storage.appendWrites(id, [write], { signal }), "ABORTED");
+      await refusal(bench.storage.listWrites(id, { signal }), "ABORTED");
     });
 
-    it("that ends a store leaves the checkpoint whole or not there, and the store can be repeated", async () => {
+    it("that ends a store leaves the whole checkpoint or none, and the store can be repeated", async () => {
       const checkpoints = Array.from({ length: 20 }, (_, turn) =>
         checkpointOf(newAgent(), { id: idAt(Date.now()), state: { turn } }),
       );
@@ -56,7 +67,7 @@ export function describeSignal(bench: Bench): void {
       }
     });
 
-    it("that ends the call which opens the store does not keep others from opening it", async () => {
+    it("that ends the call which opens the store does not end the other calls", async () => {
       const storage = bench.open();
       const controller = new AbortController();
       const first = storage.listAgents({ signal: controller.signal });
@@ -67,7 +78,7 @@ export function describeSignal(bench: Bench): void {
       expect(await storage.health()).toMatchObject({ ok: true });
     });
 
-    it("that is aborted after the call has ended does nothing, and is not listened to any more", async () => {
+    it("that is aborted after the call does nothing, and has no listener left", async () => {
       const controller = new AbortController();
       let listeners = 0;
       const { signal } = controller;
@@ -89,7 +100,7 @@ export function describeSignal(bench: Bench): void {
     });
 
     it("that is aborted between two pages ends an iteration", async () => {
-      const { agentId } = await bench.longLine();
+      const { agentId } = await bench.manyCheckpoints();
       const controller = new AbortController();
       const seen: string[] = [];
       const iterate = async () => {
@@ -102,7 +113,7 @@ export function describeSignal(bench: Bench): void {
       expect(seen).toHaveLength(1_000);
     });
 
-    it("that is aborted meanwhile ends an iteration over ancestors before its end", async () => {
+    it("that is aborted during an iteration over ancestors ends it", async () => {
       const agentId = newAgent();
       const ids = Array.from({ length: 1_200 }, (_, index) => idAt(1_000_000 + index));
       await Promise.all(
@@ -126,7 +137,7 @@ export function describeSignal(bench: Bench): void {
       expect(seen.length).toBeLessThan(ids.length);
     });
 
-    it.each([null, {}, "abort", { aborted: false }])("is refused if it is none: %j", async (signal) => {
+    it.each([null, {}, "abort", { aborted: false }])("is refused if it is not an AbortSignal: %j", async (signal) => {
       await refusal(bench.storage.listCheckpoints({ signal: signal as AbortSignal }), "INVALID_ARGUMENT");
     });
   });

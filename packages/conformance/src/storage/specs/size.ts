@@ -16,14 +16,14 @@ export function describeSize(bench: Bench): void {
     const kinds = [
       [
         "compressible",
-        (bytes: number) => Array.from({ length: bytes / 100 }, (_, line) => `line ${line}`.padEnd(97, ".")),
+        (bytes: number) => Array.from({ length: bytes / 100 }, (_, index) => `line ${index}`.padEnd(97, ".")),
       ],
       ["incompressible", (bytes: number) => new Uint8Array(randomBytes(bytes))],
     ] as const;
 
     for (const [size, bytes] of sizes) {
       for (const [kind, make] of kinds) {
-        it(`of ${size}, ${kind}, comes back, or is refused with limit and size and leaves no row`, async () => {
+        it(`of ${size}, ${kind}, comes back, or is refused with its size and the limit and leaves no row`, async () => {
           const before = await bench.store.countRows();
           const state = make(bytes);
           const outcome = await bench.storage.storeCheckpoint(checkpointOf(newAgent(), { state })).then(
@@ -42,7 +42,7 @@ export function describeSize(bench: Bench): void {
       }
     }
 
-    it("of 1 MB comes back whole when twenty are stored and retrieved at once", async () => {
+    it("of 1 MB comes back when twenty are stored and retrieved at once", async () => {
       const agentId = newAgent();
       const states = Array.from({ length: 20 }, () => randomBytes(500 * KB).toString("hex"));
       const ids = await Promise.all(
@@ -54,7 +54,7 @@ export function describeSize(bench: Bench): void {
   });
 }
 
-/** Assertions that print what differs take minutes for megabytes. */
+/** Compares without an assertion: one that prints the difference takes minutes for megabytes. */
 function sameBytes(one: unknown, other: string[] | Uint8Array): boolean {
   if (other instanceof Uint8Array) return one instanceof Uint8Array && Buffer.compare(one, other) === 0;
   return JSON.stringify(one) === JSON.stringify(other);

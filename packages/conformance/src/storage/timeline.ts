@@ -2,25 +2,28 @@ import type { CheckpointStorage } from "@waymark/core";
 import { expect } from "vitest";
 import { checkpointOf, collect } from "./bench.ts";
 import { conversation } from "./conversations.ts";
-import { difference } from "./sameness.ts";
+import { firstDifference } from "./first-difference.ts";
 
-/** How a state is made again: what stands in a checkpoint's name, as JSON. */
+/** Arguments that build a state again. They are the checkpoint's name, as JSON, so that every process can check its state. */
 interface Recipe {
   readonly seed: number;
   readonly turns: number;
   readonly forkedAt: number;
 }
 
-/** Whoever has not seen a state, or has seen it in a process that is gone, knows it by the checkpoint's name. */
-function stateOf(name: string): unknown {
+/** Builds the state of the checkpoint with this name. */
+function buildState(name: string): unknown {
   const { seed, turns, forkedAt } = JSON.parse(name) as Recipe;
   return conversation(seed, turns, { forkedAt });
 }
 
-/** An agent at work: turn after turn, and at times from an old checkpoint anew. It knows what was acknowledged. */
-export class Line {
+type Store = Pick<CheckpointStorage, "storeCheckpoint">;
+
+/** An agent's timeline in one namespace: checkpoint after checkpoint, with forks. It records the acknowledged stores. */
+export class Timeline {
   readonly agentId: string;
   readonly namespace: string;
+  /** Ids of the stores that resolved, in this order. */
   readonly acknowledged: string[] = [];
   readonly #seed: number;
   #recipe: Recipe;
@@ -36,8 +39,8 @@ export class Line {
     this.#recipe = { seed, turns, forkedAt: turns };
   }
 
-  /** One turn more than in the checkpoint before. */
-  async storeNext(storage: Pick<CheckpointStorage, "storeCheckpoint">, metadata = {}): Promise<string> {
+  /** Stores the next checkpoint: one turn more than the one before. */
+  async storeNext(storage: Store, metadata = {}): Promise<string> {
     const { seed, turns, forkedAt } = this.#recipe;
     const forked = forkedAt < turns;
     return await this.#store(
@@ -48,15 +51,15 @@ export class Line {
     );
   }
 
-  /** From the checkpoint with this place among the acknowledged ones, whether or not it is there any more. */
-  async storeFork(storage: Pick<CheckpointStorage, "storeCheckpoint">, place: number): Promise<string> {
-    const parentId = this.acknowledged[place];
+  /** Stores a fork from the acknowledged checkpoint at this index, which may have been deleted since. */
+  async storeFork(storage: Store, index: number): Promise<string> {
+    const parentId = this.acknowledged[index];
     const { turns } = (parentId === undefined ? undefined : this.#recipes.get(parentId)) ?? this.#recipe;
     return await this.#store(storage, { seed: this.#seed, turns: turns + 2, forkedAt: turns }, parentId, {});
   }
 
   async #store(
-    storage: Pick<CheckpointStorage, "storeCheckpoint">,
+    storage: Store,
     recipe: Recipe,
     parentId: string | undefined,
     metadata: Readonly<Record<string, boolean>>,
@@ -64,7 +67,7 @@ export class Line {
     const { agentId, namespace } = this;
     const name = JSON.stringify(recipe);
     const parent = parentId === undefined ? {} : { parentId };
-    const checkpoint = checkpointOf(agentId, { namespace, name, state: stateOf(name), metadata, ...parent });
+    const checkpoint = checkpointOf(agentId, { namespace, name, state: buildState(name), metadata, ...parent });
     this.#recipe = recipe;
     const id = await storage.storeCheckpoint(checkpoint);
     this.acknowledged.push(id);
@@ -73,13 +76,13 @@ export class Line {
   }
 }
 
-/** Each checkpoint that is listed comes back, with the state that its name tells. Returns the ids, newest first. */
-export async function readAll(storage: CheckpointStorage, agentId: string): Promise<string[]> {
+/** Retrieves every checkpoint that is listed, and expects the state that its name describes. Returns the ids, newest first. */
+export async function readTimelines(storage: CheckpointStorage, agentId: string): Promise<string[]> {
   const items = await collect(storage.iterateCheckpoints({ agentId }));
   for (const { id, name } of items) {
     const checkpoint = await storage.retrieveCheckpoint(id);
     expect(checkpoint, `${id}, which is listed`).not.toBeNull();
-    expect(difference(checkpoint?.state, stateOf(name), id)).toBeNull();
+    expect(firstDifference(checkpoint?.state, buildState(name), id)).toBeNull();
   }
   return items.map(({ id }) => id);
 }

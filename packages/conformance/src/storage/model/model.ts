@@ -1,43 +1,45 @@
 import type { AgentCheckpointListItem, CheckpointStorage, NamedAgentCheckpoint, PrunePolicy } from "@waymark/core";
 import { expect } from "vitest";
 import { collect, newAgent } from "../bench.ts";
-import { copyOf } from "../copy.ts";
+import { deepCopy } from "../deep-copy.ts";
 import { refusal } from "../errors.ts";
+import { firstDifference } from "../first-difference.ts";
 import { idAt, timeOf } from "../ids.ts";
-import { difference } from "../sameness.ts";
 import { type Draft, edited, isDraft, newDraft } from "./draft.ts";
 import type { Operation, Policy, StoreOperation } from "./operations.ts";
 
 const NAMESPACES = ["", "sub"] as const;
 const HOUR_MS = 3_600_000;
 
-/** The storages on one store that a sequence works with, each opened in another way. */
+/** Storages on one store, each opened with other options: a sequence of operations uses all of them. */
 export interface Storages {
-  /** One of them, modulo their number. */
+  /** Returns the storage at this index, modulo their number. */
   at(index: number): CheckpointStorage;
-  /** Closes it and opens it anew. */
+  /** Closes a storage and opens it again. */
   reopen(index: number): Promise<void>;
-  /** One that remembers nothing of what it has read or written. */
+  /** A storage without a cache. */
   readonly cold: CheckpointStorage;
 }
 
-/** What must come back. */
-type Known = NamedAgentCheckpoint & { readonly id: string; readonly namespace: string };
+/** A checkpoint as it must be retrieved. */
+type ExpectedCheckpoint = NamedAgentCheckpoint & { readonly id: string; readonly namespace: string };
 
+/** A store under way. */
 interface Started {
-  /** What is to come back under the id that the call resolves to. */
-  readonly expected: Omit<Known, "id">;
+  /** The checkpoint to expect under the id that the call resolves to. */
+  readonly expected: Omit<ExpectedCheckpoint, "id">;
   readonly call: Promise<string>;
+  /** `true`: the call must reject with `CONFLICT`. */
   readonly conflicts: boolean;
 }
 
-/** What a store is said to be: checkpoints in a Map, and what every call on it must answer. */
-export class World {
+/** Model of a checkpoint storage: checkpoints in a Map. It runs operations on real storages and compares their results. */
+export class Model {
   readonly #storages: Storages;
   readonly #keepsTombstones: boolean;
   readonly #agents = [newAgent("model"), newAgent("model")] as const;
-  readonly #known = new Map<string, Known>();
-  readonly #gone = new Map<string, Known>();
+  readonly #stored = new Map<string, ExpectedCheckpoint>();
+  readonly #removed = new Map<string, ExpectedCheckpoint>();
   readonly #drafts = new Map<string, Draft>();
   #turn = 0;
 
@@ -59,12 +61,12 @@ export class World {
         return await this.#race(operation.stores);
       case "store again":
         return await this.#storeAgain(operation);
-      case "store anew":
-        return await this.#storeAnew(operation);
-      case "retrieve and scribble":
-        return await this.#scribble(operation);
-      case "retrieve what is gone": {
-        const id = choose([...this.#gone.keys()], operation.pick) ?? idAt(Date.now());
+      case "store removed":
+        return await this.#storeRemoved(operation);
+      case "retrieve and overwrite":
+        return await this.#overwrite(operation);
+      case "retrieve removed": {
+        const id = choose([...this.#removed.keys()], operation.pick) ?? idAt(Date.now());
         expect(await this.#storages.at(operation.storage).retrieveCheckpoint(id)).toBeNull();
         return;
       }
@@ -87,28 +89,30 @@ export class World {
     }
   }
 
-  /** All that must be there is there, as it was stored; all that must not be there is not. */
+  /** Compares the whole store with the model. */
   async check(): Promise<void> {
     for (const agentId of this.#agents) {
-      const known = this.#of(agentId);
+      const checkpoints = this.#of(agentId);
       const items = await this.#storages.at(0).listCheckpoints({ agentId });
-      expect(items).toStrictEqual(known.map(itemOf));
-      const { checkpoints, longestChain } = await this.#storages.at(0).stats({ agentId });
-      expect(checkpoints).toBe(known.length);
-      expect(longestChain).toBeLessThanOrEqual(known.length);
-      expect(longestChain).toBeGreaterThanOrEqual(Math.min(known.length, 1));
+      expect(items).toStrictEqual(checkpoints.map(itemOf));
+      const stats = await this.#storages.at(0).stats({ agentId });
+      expect(stats.checkpoints).toBe(checkpoints.length);
+      expect(stats.longestChain).toBeLessThanOrEqual(checkpoints.length);
+      expect(stats.longestChain).toBeGreaterThanOrEqual(Math.min(checkpoints.length, 1));
       const storages = [this.#storages.cold, this.#storages.at(this.#turn)];
-      await Promise.all(storages.flatMap((storage) => known.map((expected) => this.#retrieve(storage, expected))));
+      await Promise.all(
+        storages.flatMap((storage) => checkpoints.map((expected) => this.#retrieve(storage, expected))),
+      );
       for (const namespace of NAMESPACES) {
         const latest = await this.#storages.cold.retrieveLatestCheckpoint(agentId, { namespace });
         expectSame(latest, this.#of(agentId, namespace)[0] ?? null);
       }
     }
-    const gone = [...this.#gone.keys()].slice(-3);
-    for (const id of gone) expect(await this.#storages.cold.retrieveCheckpoint(id)).toBeNull();
+    const removed = [...this.#removed.keys()].slice(-3);
+    for (const id of removed) expect(await this.#storages.cold.retrieveCheckpoint(id)).toBeNull();
   }
 
-  /** Leaves nothing behind. */
+  /** Deletes everything that the sequence has stored. */
   async end(): Promise<void> {
     for (const agentId of this.#agents) {
       expect(await this.#storages.at(this.#turn).deleteAgent(agentId)).toBe(this.#of(agentId).length);
@@ -119,30 +123,30 @@ export class World {
     return this.#agents[index % this.#agents.length] as string;
   }
 
-  /** Newest first. */
-  #of(agentId: string, namespace?: string): Known[] {
-    return [...this.#known.values()]
-      .filter((known) => known.agentId === agentId && (namespace === undefined || known.namespace === namespace))
+  /** The checkpoints of an agent, newest first. */
+  #of(agentId: string, namespace?: string): ExpectedCheckpoint[] {
+    return [...this.#stored.values()]
+      .filter((stored) => stored.agentId === agentId && (namespace === undefined || stored.namespace === namespace))
       .sort((one, other) => (one.id < other.id ? 1 : -1));
   }
 
-  #pick(index: number): Known | undefined {
-    return choose([...this.#known.values()], index);
+  #pick(index: number): ExpectedCheckpoint | undefined {
+    return choose([...this.#stored.values()], index);
   }
 
-  #put(known: Known): void {
-    this.#known.set(known.id, known);
-    this.#gone.delete(known.id);
+  #put(checkpoint: ExpectedCheckpoint): void {
+    this.#stored.set(checkpoint.id, checkpoint);
+    this.#removed.delete(checkpoint.id);
   }
 
-  #lose(id: string): void {
-    const known = this.#known.get(id);
-    if (known === undefined) return;
-    this.#gone.set(id, known);
-    this.#known.delete(id);
+  #remove(id: string): void {
+    const checkpoint = this.#stored.get(id);
+    if (checkpoint === undefined) return;
+    this.#removed.set(id, checkpoint);
+    this.#stored.delete(id);
   }
 
-  /** Calls and does not wait: what is done to the draft afterwards must not be stored. */
+  /** Calls `storeCheckpoint` without waiting: later changes of the draft must not be stored. */
   #start(operation: StoreOperation, ifLatest?: string | null): Started {
     const agentId = this.#agent(operation.agent);
     const namespace = NAMESPACES[operation.namespace % NAMESPACES.length] as string;
@@ -150,7 +154,7 @@ export class World {
     const { parent, state } = this.#continue(operation, agentId, namespace, latest);
     this.#turn += 1;
     const hours = operation.hoursAgo;
-    // An id of the caller's own is below the latest, so that it cannot be stored after it.
+    // An id of the caller's own is below the latest one, so it cannot be stored after it.
     const own =
       hours === null || ifLatest !== undefined ? {} : { id: idAt(Date.now() - hours * HOUR_MS - HOUR_MS / 2) };
     const checkpoint = {
@@ -162,7 +166,7 @@ export class World {
       ...(operation.pinned ? { metadata: { pin: true, turn: this.#turn } } : {}),
     };
     const guard = ifLatest !== undefined ? { ifLatest } : "id" in own ? {} : guardOf(operation, latest?.id);
-    const expected = { ...checkpoint, state: copyOf(state) };
+    const expected = { ...checkpoint, state: deepCopy(state) };
     const call = this.#storages.at(operation.storage).storeCheckpoint({ ...checkpoint, ...own, state }, guard);
     return {
       expected,
@@ -171,22 +175,22 @@ export class World {
     };
   }
 
-  /** The state that is handed in, and its parent: of the agent's line, or of the one where it forks. */
-  #continue(operation: StoreOperation, agentId: string, namespace: string, latest: Known | undefined) {
-    const line = `${agentId} ${namespace}`;
-    let draft = this.#drafts.get(line) ?? newDraft();
+  /** Returns the state to store and its parent: the next one of the agent's timeline, or of the checkpoint where it forks. */
+  #continue(operation: StoreOperation, agentId: string, namespace: string, latest: ExpectedCheckpoint | undefined) {
+    const timeline = `${agentId} ${namespace}`;
+    let draft = this.#drafts.get(timeline) ?? newDraft();
     let parent: string | undefined;
     if (operation.parent === "latest") parent = latest?.id;
     else if (operation.parent !== "none") {
       const label = "label" in operation.parent;
       const from = this.#pick("label" in operation.parent ? operation.parent.label : operation.parent.fork);
       parent = from?.id;
-      if (!label && isDraft(from?.state)) draft = copyOf(from.state); // as one who has retrieved it
+      if (!label && isDraft(from?.state)) draft = deepCopy(from.state); // as an agent that has retrieved it
     }
     for (const edit of operation.edits) draft = edited(draft, edit, operation.inPlace);
-    this.#drafts.set(line, draft);
-    const instead = operation.edits.find((edit) => edit.edit === "hand in");
-    return { parent, state: instead === undefined ? draft : copyOf(instead.value) };
+    this.#drafts.set(timeline, draft);
+    const replacement = operation.edits.find((edit) => edit.edit === "replace");
+    return { parent, state: replacement === undefined ? draft : deepCopy(replacement.value) };
   }
 
   async #finish({ expected, call, conflicts }: Started): Promise<void> {
@@ -210,44 +214,44 @@ export class World {
       return [];
     });
     expect(won).toHaveLength(1);
-    this.#put(won[0] as Known);
+    this.#put(won[0] as ExpectedCheckpoint);
   }
 
   async #storeAgain({ storage, pick, changed }: { storage: number; pick: number; changed: boolean }): Promise<void> {
-    const known = this.#pick(pick);
-    if (known === undefined) return;
-    const again = { ...known, state: copyOf(known.state) };
+    const expected = this.#pick(pick);
+    if (expected === undefined) return;
+    const again = { ...expected, state: deepCopy(expected.state) };
     const call = this.#storages.at(storage).storeCheckpoint(changed ? { ...again, state: [again.state] } : again);
     if (changed) await refusal(call, "CONFLICT");
-    else expect(await call).toBe(known.id);
+    else expect(await call).toBe(expected.id);
   }
 
-  async #storeAnew({ storage, pick, changed }: { storage: number; pick: number; changed: boolean }): Promise<void> {
-    const gone = choose([...this.#gone.values()], pick);
-    if (gone === undefined) return;
-    const known = changed ? { ...gone, state: { anew: copyOf(gone.state) } } : gone;
-    const call = this.#storages.at(storage).storeCheckpoint({ ...known, state: copyOf(known.state) });
+  async #storeRemoved({ storage, pick, changed }: { storage: number; pick: number; changed: boolean }): Promise<void> {
+    const removed = choose([...this.#removed.values()], pick);
+    if (removed === undefined) return;
+    const expected = changed ? { ...removed, state: { again: deepCopy(removed.state) } } : removed;
+    const call = this.#storages.at(storage).storeCheckpoint({ ...expected, state: deepCopy(expected.state) });
     if (this.#keepsTombstones) {
       await refusal(call, "CONFLICT");
       return;
     }
-    expect(await call).toBe(known.id);
-    this.#put(known);
+    expect(await call).toBe(expected.id);
+    this.#put(expected);
   }
 
-  async #retrieve(storage: CheckpointStorage, expected: Known): Promise<void> {
+  async #retrieve(storage: CheckpointStorage, expected: ExpectedCheckpoint): Promise<void> {
     expectSame(await storage.retrieveCheckpoint(expected.id), expected);
   }
 
-  /** What is retrieved is the caller's: what is done to it comes back to nobody. */
-  async #scribble({ storage, pick }: { storage: number; pick: number }): Promise<void> {
-    const known = this.#pick(pick);
-    if (known === undefined) return;
+  /** Overwrites a retrieved state: the caller owns it, so nothing of that may be retrieved next. */
+  async #overwrite({ storage, pick }: { storage: number; pick: number }): Promise<void> {
+    const expected = this.#pick(pick);
+    if (expected === undefined) return;
     const reader = this.#storages.at(storage);
-    const retrieved = await reader.retrieveCheckpoint(known.id);
-    expectSame(retrieved, known);
-    scribbleOver(retrieved?.state);
-    await this.#retrieve(reader, known);
+    const retrieved = await reader.retrieveCheckpoint(expected.id);
+    expectSame(retrieved, expected);
+    overwrite(retrieved?.state);
+    await this.#retrieve(reader, expected);
   }
 
   async #retrieveLatest(operation: { storage: number; agent: number; namespace: number }): Promise<void> {
@@ -270,18 +274,18 @@ export class World {
 
   async #followAncestors({ storage, pick }: { storage: number; pick: number }): Promise<void> {
     const start = this.#pick(pick);
-    const line = new Map<string, Known>();
-    for (let at = start; at !== undefined && !line.has(at.id); at = this.#known.get(at.parentId ?? ""))
-      line.set(at.id, at);
+    const ancestors = new Map<string, ExpectedCheckpoint>();
+    for (let at = start; at !== undefined && !ancestors.has(at.id); at = this.#stored.get(at.parentId ?? ""))
+      ancestors.set(at.id, at);
     const found = await collect(this.#storages.at(storage).iterateAncestors(start?.id ?? idAt(0)));
-    expect(found).toStrictEqual([...line.values()].map(itemOf));
+    expect(found).toStrictEqual([...ancestors.values()].map(itemOf));
   }
 
   async #delete({ storage, pick }: { storage: number; pick: number }): Promise<void> {
-    const known = this.#pick(pick);
-    const id = known?.id ?? idAt(Date.now());
-    expect(await this.#storages.at(storage).deleteCheckpoint(id)).toBe(known !== undefined);
-    this.#lose(id);
+    const expected = this.#pick(pick);
+    const id = expected?.id ?? idAt(Date.now());
+    expect(await this.#storages.at(storage).deleteCheckpoint(id)).toBe(expected !== undefined);
+    this.#remove(id);
   }
 
   async #deleteAgent(operation: { storage: number; agent: number; namespace: number | null }): Promise<void> {
@@ -290,17 +294,17 @@ export class World {
     const doomed = this.#of(agentId, namespace);
     const query = namespace === undefined ? {} : { namespace };
     expect(await this.#storages.at(operation.storage).deleteAgent(agentId, query)).toBe(doomed.length);
-    for (const { id } of doomed) this.#lose(id);
+    for (const { id } of doomed) this.#remove(id);
   }
 
   async #prune({ storage, agent, ...policy }: { storage: number; agent: number } & Policy): Promise<void> {
     const agentId = this.#agent(agent);
     const namespaces = policy.namespace === null ? NAMESPACES : [NAMESPACES[policy.namespace % 2] as string];
-    const lines = namespaces.map((namespace) => this.#of(agentId, namespace));
-    const doomed = lines.flatMap((line) => notKept(line, policy));
+    const timelines = namespaces.map((namespace) => this.#of(agentId, namespace));
+    const doomed = timelines.flatMap((timeline) => pruned(timeline, policy));
     const result = await this.#storages.at(storage).pruneCheckpoints(policyOf(agentId, policy));
-    expect(result).toStrictEqual({ examined: lines.flat().length, removed: doomed.length });
-    if (!policy.dryRun) for (const { id } of doomed) this.#lose(id);
+    expect(result).toStrictEqual({ examined: timelines.flat().length, removed: doomed.length });
+    if (!policy.dryRun) for (const { id } of doomed) this.#remove(id);
   }
 
   async #everythingAtOnce(operation: Extract<Operation, { do: "everything at once" }>): Promise<void> {
@@ -310,26 +314,26 @@ export class World {
     );
     const read = operation.reads.flatMap((pick) => this.#pick(pick) ?? []);
     const started = operation.stores.map((store) => this.#start({ ...store, agent: operation.agent, ifLatest: "any" }));
-    const pruned = this.#storages.at(1).pruneCheckpoints({ agentId, keepLast: operation.keepLast, batchSize: 2 });
+    const pruning = this.#storages.at(1).pruneCheckpoints({ agentId, keepLast: operation.keepLast, batchSize: 2 });
     const [ids, deleted, found] = await Promise.all([
       Promise.all(started.map(({ call }) => call)),
       Promise.all(doomed.map((id, index) => this.#storages.at(index + 2).deleteCheckpoint(id))),
       Promise.all(read.map(({ id }, index) => this.#storages.at(index).retrieveCheckpoint(id))),
-      pruned,
+      pruning,
     ]);
     for (const [index, id] of ids.entries()) this.#put({ ...(started[index] as Started).expected, id });
     const candidates = NAMESPACES.flatMap((namespace) => this.#of(agentId, namespace).slice(operation.keepLast));
-    const mayBeGone = new Set([...doomed, ...candidates.map(({ id }) => id)]);
-    const own = read.map((known, index) => [known, found[index] ?? null] as const);
-    for (const [known, checkpoint] of own) {
-      if (checkpoint !== null || !mayBeGone.has(known.id)) expectSame(checkpoint, known);
+    const mayBeRemoved = new Set([...doomed, ...candidates.map(({ id }) => id)]);
+    const reads = read.map((expected, index) => [expected, found[index] ?? null] as const);
+    for (const [expected, checkpoint] of reads) {
+      if (checkpoint !== null || !mayBeRemoved.has(expected.id)) expectSame(checkpoint, expected);
     }
     const listed = new Set((await this.#storages.cold.listCheckpoints({ agentId })).map(({ id }) => id));
     for (const [index, id] of doomed.entries()) if (deleted[index]) expect(listed).not.toContain(id);
     for (const { id } of this.#of(agentId)) {
       if (listed.has(id)) continue;
-      expect(mayBeGone, "what may be pruned or deleted").toContain(id);
-      this.#lose(id);
+      expect(mayBeRemoved, "the checkpoints that may have been pruned or deleted").toContain(id);
+      this.#remove(id);
     }
   }
 }
@@ -346,7 +350,7 @@ function policyOf(agentId: string, policy: Policy): PrunePolicy {
     ...(policy.namespace === null ? {} : { namespace: NAMESPACES[policy.namespace % 2] as string }),
     ...(policy.keepLast === null ? {} : { keepLast: policy.keepLast }),
     ...(policy.keepWithinHours === null ? {} : { keepWithinMs: policy.keepWithinHours * HOUR_MS }),
-    // Without another rule this one keeps all that is younger than a minute.
+    // The policy needs a rule; this one keeps everything younger than a minute.
     keepEvery: [
       { everyMs: HOUR_MS, forMs: 60_000 },
       ...policy.keepEveryHours.map((rule) => ({ everyMs: rule.every * HOUR_MS, forMs: rule.for * HOUR_MS })),
@@ -357,64 +361,67 @@ function policyOf(agentId: string, policy: Policy): PrunePolicy {
   };
 }
 
-/** What a policy removes of one agent and namespace, given newest first. */
-function notKept(line: readonly Known[], policy: Policy): Known[] {
+/** Returns the checkpoints of a timeline, given newest first, that a policy removes. */
+function pruned(timeline: readonly ExpectedCheckpoint[], policy: Policy): ExpectedCheckpoint[] {
   const now = Date.now();
   const rules = [
     { every: 1, forMs: 60_000 },
     ...policy.keepEveryHours.map((rule) => ({ every: rule.every, forMs: rule.for * HOUR_MS })),
   ];
-  const kept = new Set(line.slice(0, Math.max(1, policy.keepLast ?? 1)));
-  for (const known of line) {
-    const age = now - timeOf(known.id);
-    if (policy.keepWithinHours !== null && age <= policy.keepWithinHours * HOUR_MS) kept.add(known);
-    if (policy.keepPinned && known.metadata?.["pin"] === true) kept.add(known);
+  const kept = new Set(timeline.slice(0, Math.max(1, policy.keepLast ?? 1)));
+  for (const checkpoint of timeline) {
+    const age = now - timeOf(checkpoint.id);
+    if (policy.keepWithinHours !== null && age <= policy.keepWithinHours * HOUR_MS) kept.add(checkpoint);
+    if (policy.keepPinned && checkpoint.metadata?.["pin"] === true) kept.add(checkpoint);
   }
   for (const { every, forMs } of rules) {
     const periods = new Set<number>();
-    for (const known of line) {
-      const period = Math.floor(timeOf(known.id) / (every * HOUR_MS));
-      if (now - timeOf(known.id) > forMs || periods.has(period)) continue;
+    for (const checkpoint of timeline) {
+      const period = Math.floor(timeOf(checkpoint.id) / (every * HOUR_MS));
+      if (now - timeOf(checkpoint.id) > forMs || periods.has(period)) continue;
       periods.add(period);
-      kept.add(known);
+      kept.add(checkpoint);
     }
   }
-  return line.filter((known) => !kept.has(known));
+  return timeline.filter((checkpoint) => !kept.has(checkpoint));
 }
 
-function itemOf({ state: _, namespace, ...known }: Known): AgentCheckpointListItem {
-  return namespace === "" ? known : { ...known, namespace };
+function itemOf({ state: _, namespace, ...item }: ExpectedCheckpoint): AgentCheckpointListItem {
+  return namespace === "" ? item : { ...item, namespace };
 }
 
-function expectSame(checkpoint: { readonly id: string; readonly state: unknown } | null, expected: Known | null): void {
+function expectSame(
+  checkpoint: { readonly id: string; readonly state: unknown } | null,
+  expected: ExpectedCheckpoint | null,
+): void {
   if (checkpoint === null || expected === null) {
     expect(checkpoint?.id ?? null).toBe(expected?.id ?? null);
     return;
   }
   const { state, ...item } = checkpoint;
   expect(item).toStrictEqual(itemOf(expected));
-  expect(difference(state, expected.state, "state")).toBeNull();
+  expect(firstDifference(state, expected.state, "state")).toBeNull();
 }
 
 function choose<Item>(items: readonly Item[], index: number): Item | undefined {
   return items[index % Math.max(1, items.length)];
 }
 
-/** Changes all that can be changed of a value, at every level. */
-function scribbleOver(value: unknown): void {
+/** Overwrites everything in a value that can be changed, at every level. */
+function overwrite(value: unknown): void {
   if (typeof value !== "object" || value === null) return;
   expect(Object.isFrozen(value) && Object.keys(value).length > 0, "a retrieved state that is frozen").toBe(false);
   if (value instanceof Date) value.setTime(1);
   else if (value instanceof Uint8Array) value.fill(1);
   else if (value instanceof Map) {
-    for (const item of value.values()) scribbleOver(item);
+    for (const item of value.values()) overwrite(item);
     value.clear();
   } else if (value instanceof Set) {
-    for (const item of value) scribbleOver(item);
+    for (const item of value) overwrite(item);
     value.clear();
   } else {
-    for (const item of Object.values(value)) scribbleOver(item);
+    for (const item of Object.values(value)) overwrite(item);
     if (Array.isArray(value)) value.length = 0;
-    else for (const key of Object.keys(value)) Reflect.set(value, key, "scribbled over");
+    else for (const key of Object.keys(value)) Reflect.set(value, key, "overwritten");
   }
 }

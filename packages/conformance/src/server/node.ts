@@ -3,33 +3,32 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { onTestFinished } from "vitest";
 
-/** Beside these sources their build: Node cannot run TypeScript everywhere. */
-const INDEX = new URL("../dist/index.js", import.meta.url).href;
-
 export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly output: string;
 }
 
+/** A child process that talks to its test in lines. */
 export interface NodeProcess {
-  /** What it prints next. */
-  line(): Promise<string>;
-  send(line: string): void;
+  /** Returns the next line that it prints. */
+  nextLine(): Promise<string>;
+  send(text: string): void;
+  /** SIGKILL. */
   kill(): void;
   readonly exit: Promise<Exit>;
 }
 
 /**
- * Runs a program in a process of its own: the body of a module that has `args`, `createPostgresStorage`, and `line()`,
- * which waits for the next one that we send.
+ * Runs a program in a process of its own, until the test is over. The program is the body of a module that has `args`,
+ * `createCheckpointStorage` of the module with this URL, and `nextLine()`, which waits for the next line that is sent.
  */
-export function startNode(program: string, ...args: readonly unknown[]): NodeProcess {
+export function startNode(module: string, program: string, ...args: readonly unknown[]): NodeProcess {
   const prologue = `
-    import { createPostgresStorage } from ${JSON.stringify(INDEX)};
+    import { createCheckpointStorage } from ${JSON.stringify(module)};
     import { createInterface } from "node:readline";
     const args = JSON.parse(process.argv[1]);
-    const line = () => new Promise((resolve) => createInterface(process.stdin).once("line", (text) => {
+    const nextLine = () => new Promise((resolve) => createInterface(process.stdin).once("line", (text) => {
       process.stdin.pause().unref();
       resolve(text);
     }));`;
@@ -49,7 +48,7 @@ export function startNode(program: string, ...args: readonly unknown[]): NodePro
   });
   const reader = lines[Symbol.asyncIterator]();
   return {
-    async line() {
+    async nextLine() {
       const next = await reader.next();
       if (next.done) throw new TypeError(`expected a line of the process, got its end: ${output}`);
       return next.value;

@@ -1,8 +1,8 @@
 /**
- * A copy that shares nothing with the value and is the same in all that `difference` sees: what a state was at a moment,
- * whatever happens to it afterwards. `structuredClone` loses prototypes, Buffers and holes.
+ * Returns a copy that shares nothing with the value and in which `firstDifference` finds no difference to it.
+ * `structuredClone` loses prototypes, Buffers and holes.
  */
-export function copyOf<Value>(value: Value): Value {
+export function deepCopy<Value>(value: Value): Value {
   return copy(value) as Value;
 }
 

@@ -1,0 +1,49 @@
+/**
+ * Sizes of the tests that take longer the more they try: full with `WAYMARK_TEST_ALL` in the environment, else smaller. The
+ * small ones are enough to show what the titles say; the full ones find what happens rarely.
+ */
+interface Scale {
+  /** Random sequences of operations, where the target does not set a number. */
+  readonly modelRuns: number;
+  /** Times that two processes hand an agent to each other. */
+  readonly handOvers: number;
+  /** Rounds in which several processes store after the same checkpoint. */
+  readonly races: number;
+  /** The same with large states. */
+  readonly largeRaces: number;
+  /** Turns that each agent takes beside a process that prunes. */
+  readonly turnsBesidePruning: number;
+  /** Checkpoints of an agent that is pruned, one an hour. */
+  readonly prunedTurns: number;
+  /** Processes killed while they store, one after the other. */
+  readonly killsWhileStoring: number;
+  /** Processes killed while they prune. */
+  readonly killsWhilePruning: number;
+}
+
+const FULL: Scale = {
+  modelRuns: 400,
+  handOvers: 2_000,
+  races: 25,
+  largeRaces: 8,
+  turnsBesidePruning: 40,
+  prunedTurns: 48,
+  killsWhileStoring: 10,
+  killsWhilePruning: 6,
+};
+
+const SMALL: Scale = {
+  modelRuns: 100,
+  handOvers: 400,
+  races: 10,
+  largeRaces: 4,
+  turnsBesidePruning: 20,
+  prunedTurns: 24,
+  killsWhileStoring: 4,
+  killsWhilePruning: 3,
+};
+
+/** `true`: every part of the suite runs, at full numbers. */
+export const TEST_ALL = Boolean(process.env["WAYMARK_TEST_ALL"]);
+
+export const SCALE: Scale = TEST_ALL ? FULL : SMALL;
