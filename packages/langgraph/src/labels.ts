@@ -2,20 +2,20 @@ import { isDeepStrictEqual } from "node:util";
 import type { CheckpointMetadata, MetadataValue } from "@waymark/core";
 
 /**
- * Labels of a Waymark checkpoint: LangGraph's id of it, and those entries of LangGraph's metadata by which a database can
- * filter. All of the metadata is in the state; the labels are a copy, in which nothing is missing unless it says so.
+ * Labels of a Waymark checkpoint: LangGraph's id of it, and those entries of LangGraph's metadata that a database can filter
+ * by. The state holds all of the metadata; the labels are a copy of it. If some entries are missing, a label says so.
  */
 
-/** The label that makes a Waymark checkpoint one of LangGraph's. */
+/** The label that every LangGraph checkpoint has, and no other checkpoint. */
 const ID = "langgraph_checkpoint_id";
-/** Says that there were more entries than labels may be. */
+/** The label of a checkpoint with more entries than labels may have. */
 const PARTIAL = "langgraph_labels_partial";
 
 const MAX_TEXT_BYTES = 256;
-/** Of the 16 KiB that labels may take; the rest is for our own. */
+/** Of the 16 KiB that labels may have; the rest is for the two labels above. */
 const MAX_BYTES = 15 * 1_024;
 
-/** What finds the checkpoints of a thread whose labels are not all of their metadata. */
+/** A filter for the checkpoints whose labels lack some of their metadata. */
 export const PARTIAL_ONLY: CheckpointMetadata = { [PARTIAL]: true };
 
 export function labelsOf(checkpointId: string, metadata: unknown): CheckpointMetadata {
@@ -30,35 +30,36 @@ export function labelsOf(checkpointId: string, metadata: unknown): CheckpointMet
   return Object.fromEntries(labels);
 }
 
-/** LangGraph's id of a checkpoint; undefined if it is not LangGraph's. */
+/** Returns LangGraph's id of a checkpoint; undefined if the checkpoint is not LangGraph's. */
 export function checkpointIdOf({ metadata }: { readonly metadata?: CheckpointMetadata }): string | undefined {
   const id = metadata !== undefined && Object.hasOwn(metadata, ID) ? metadata[ID] : undefined;
   return typeof id === "string" ? id : undefined;
 }
 
-/** What a filter asks for. Entries that are undefined ask for nothing. */
+/** Entries that the metadata must have. */
 export type Filter = readonly (readonly [key: string, value: unknown])[];
 
+/** Returns the entries of a filter, without undefined ones, which filter nothing. */
 export function filterOf(filter: unknown): Filter {
   return entriesOf(filter).filter(([, value]) => value !== undefined);
 }
 
-/** The part of a filter that a database can answer by labels. */
+/** Returns the part of a filter that a database can apply to labels. */
 export function labelFilter(filter: Filter): CheckpointMetadata {
   return Object.fromEntries(filter.filter((entry): entry is [string, MetadataValue] => isLabel(...entry)));
 }
 
-/** Whether labels say that the metadata does not match. */
-export function ruledOut({ metadata = {} }: { readonly metadata?: CheckpointMetadata }, filter: Filter): boolean {
+/** Returns `true` if the labels alone show that the metadata does not match. */
+export function isRuledOut({ metadata = {} }: { readonly metadata?: CheckpointMetadata }, filter: Filter): boolean {
   if (Object.hasOwn(metadata, PARTIAL)) return false;
   return filter.some(
     ([key, value]) => isLabel(key, value) && !(Object.hasOwn(metadata, key) && metadata[key] === value),
   );
 }
 
-export function matches(metadata: unknown, filter: Filter): boolean {
-  const found = new Map(entriesOf(metadata));
-  return filter.every(([key, value]) => found.has(key) && isDeepStrictEqual(found.get(key), value));
+export function isMatch(metadata: unknown, filter: Filter): boolean {
+  const entries = new Map(entriesOf(metadata));
+  return filter.every(([key, value]) => entries.has(key) && isDeepStrictEqual(entries.get(key), value));
 }
 
 function isLabel(key: string, value: unknown): value is MetadataValue {

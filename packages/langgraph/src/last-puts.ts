@@ -1,9 +1,8 @@
-import type { Line } from "./checkpoint-id.ts";
-import type { Target } from "./pending-writes.ts";
+import { type CheckpointAddress, type Timeline, timelineKey } from "./address.ts";
 import type { Dumped } from "./serializer.ts";
 
-const MAX_LINES = 64;
-/** Of all values, as text; about as much again is what was parsed of it. */
+const MAX_TIMELINES = 64;
+/** Of all values, as text. The parsed values take about as much again. */
 const MAX_BYTES = 32_000_000;
 
 /** A channel's value as it was stored. */
@@ -11,45 +10,47 @@ export interface Channel extends Dumped {
   readonly version: number | string | undefined;
 }
 
-interface LastPut extends Target {
-  readonly row: string;
+interface LastPut extends CheckpointAddress {
+  readonly revisionId: string;
   readonly channels: ReadonlyMap<string, Channel>;
   readonly bytes: number;
 }
 
 /**
- * What was put last in each of some lines. Most channels are in the next checkpoint as they were in this one, with the same
- * version: they are not written out anew. Of the others most parts are (a history has one more message), see {@link share}.
+ * Cache of the last put of recent timelines. Most channels come again in the next checkpoint, unchanged and with the same
+ * version: they need not be serialized again. The others change in part (a history gets one more message): see {@link share}.
  */
 export class LastPuts {
   readonly #puts = new Map<string, LastPut>();
   #bytes = 0;
 
-  of(line: Line): { readonly checkpointId: string; readonly channels: ReadonlyMap<string, Channel> } | undefined {
-    return this.#puts.get(keyOf(line));
+  get(
+    timeline: Timeline,
+  ): { readonly checkpointId: string; readonly channels: ReadonlyMap<string, Channel> } | undefined {
+    return this.#puts.get(timelineKey(timeline));
   }
 
-  /** `row`: where it was stored. */
-  add(target: Target, row: string, channels: ReadonlyMap<string, Channel>): void {
-    const key = keyOf(target);
+  /** Adds a put. `revisionId`: Waymark's id under which it was stored. */
+  add(address: CheckpointAddress, revisionId: string, channels: ReadonlyMap<string, Channel>): void {
+    const key = timelineKey(address);
     this.#remove(key);
     const bytes = [...channels.values()].reduce((sum, channel) => sum + channel.data.byteLength, 0);
-    this.#puts.set(key, { ...target, row, channels, bytes });
+    this.#puts.set(key, { ...address, revisionId, channels, bytes });
     this.#bytes += bytes;
     for (const oldest of this.#puts.keys()) {
-      if (this.#puts.size <= MAX_LINES && this.#bytes <= MAX_BYTES) return;
+      if (this.#puts.size <= MAX_TIMELINES && this.#bytes <= MAX_BYTES) return;
       this.#remove(oldest);
     }
   }
 
-  /** To be told of what is read: somebody else may have put the same checkpoint again. */
-  check({ row, ...target }: Target & { readonly row: string }): void {
-    const key = keyOf(target);
+  /** Drops a put if its checkpoint was read from another revision: another process has put it again. */
+  dropIfStale({ revisionId, ...address }: CheckpointAddress & { readonly revisionId: string }): void {
+    const key = timelineKey(address);
     const last = this.#puts.get(key);
-    if (last?.checkpointId === target.checkpointId && last.row !== row) this.#remove(key);
+    if (last?.checkpointId === address.checkpointId && last.revisionId !== revisionId) this.#remove(key);
   }
 
-  forget(threadId: string): void {
+  dropThread(threadId: string): void {
     for (const [key, last] of this.#puts) if (last.threadId === threadId) this.#remove(key);
   }
 
@@ -60,8 +61,8 @@ export class LastPuts {
 }
 
 /**
- * Data that was parsed, with those parts of earlier data in place of its own that are the same; what is new is frozen. A storage
- * recognises what is frozen and what it had before, and neither writes it out nor compares it.
+ * Structural sharing: replaces parts of parsed data by equal parts of earlier data, and freezes the rest. A storage
+ * recognizes frozen objects that it had before, and neither encodes nor compares them again.
  */
 export function share<Data>(earlier: Data | undefined, data: Data): Data {
   if (data === earlier) return data;
@@ -70,17 +71,13 @@ export function share<Data>(earlier: Data | undefined, data: Data): Data {
   const before = typeof earlier === "object" && Array.isArray(earlier) === Array.isArray(data) ? earlier : null;
   const keys = Object.keys(members);
   const keysBefore = before === null ? [] : Object.keys(before);
-  let same = before !== null && keys.length === keysBefore.length;
+  let isEqual = before !== null && keys.length === keysBefore.length;
   for (const [at, key] of keys.entries()) {
     const member = members[key];
     const memberBefore = before !== null && Object.hasOwn(before, key) ? Reflect.get(before, key) : undefined;
     const shared = share(memberBefore, member);
     if (shared !== member) members[key] = shared;
-    same &&= Object.is(shared, memberBefore) && key === keysBefore[at];
+    isEqual &&= Object.is(shared, memberBefore) && key === keysBefore[at];
   }
-  return same ? (before as Data) : Object.freeze(data);
-}
-
-function keyOf({ threadId, namespace }: Line): string {
-  return JSON.stringify([threadId, namespace]);
+  return isEqual ? (before as Data) : Object.freeze(data);
 }

@@ -1,10 +1,10 @@
 import { load } from "@langchain/core/load";
 
 /**
- * What LangGraph's own serializer reads from the JSON of this data, in about half of its time. It does nothing to data but copy
- * it, with a promise for each member, and makes objects of records that have the key `lc` only. So data without any is returned as it
- * is, and LangChain's objects are loaded all at once, by the function that the serializer calls for each. `undefined`: there is
- * more in it, which the serializer itself has to read.
+ * Revives the value that LangGraph's serializer would read from the JSON of this data, in about half of the time. The
+ * serializer copies plain data, with a promise for each member, and changes only records that have the key `lc`. So data
+ * without such a record is returned as it is, and LangChain's objects are loaded all at once, by the function that the
+ * serializer calls for each. `undefined`: the data holds more, which the serializer itself has to read.
  */
 export async function revive(data: unknown): Promise<{ readonly value: unknown } | undefined> {
   const content = contentOf(data);
@@ -13,14 +13,14 @@ export async function revive(data: unknown): Promise<{ readonly value: unknown }
   try {
     return { value: await load(JSON.stringify(data)) };
   } catch {
-    return undefined; // the serializer says what is wrong with it
+    return undefined; // the serializer reports what is wrong with it
   }
 }
 
-/** `objects`: some of it are objects of LangChain's, none of which is within another. */
+/** `objects`: some of the data are objects of LangChain's, none of which is nested in another. */
 type Content = "data" | "objects" | "other";
 
-/** Keys that the serializer and `load` do not treat alike: the one sets a prototype, the other is an escape of `load`'s alone. */
+/** Keys that the serializer and `load` treat differently: one sets a prototype, the other is an escape in `load` alone. */
 const SPECIAL_KEYS: ReadonlySet<string> = new Set(["__proto__", "__lc_escaped__"]);
 
 function contentOf(data: unknown): Content {
@@ -35,7 +35,7 @@ function contentOf(data: unknown): Content {
   return isConstructor(data) && !hasObjects ? "objects" : "other";
 }
 
-/** An object of LangChain's, as its `toJSON` writes it. */
+/** Returns `true` for an object of LangChain's, as its `toJSON` writes it. */
 function isConstructor({ lc, type, id }: { lc?: unknown; type?: unknown; id?: unknown }): boolean {
   return lc === 1 && type === "constructor" && Array.isArray(id);
 }

@@ -3,12 +3,12 @@ import { CheckpointError } from "@waymark/core";
 import { revive } from "./revive.ts";
 
 /**
- * A value as LangGraph's serializer wrote it: the name of its format, and what it wrote. JSON is kept as the data that it
- * stands for, so that Waymark finds what two states share; anything else as the serializer's bytes.
+ * A value as LangGraph's serializer wrote it: the name of its format, and the output. JSON is kept as parsed data, so that
+ * Waymark finds the parts that two states share; any other format as the serializer's bytes.
  */
 export type Serialized = readonly [type: string, value: unknown];
 
-/** What the serializer wrote, and what of it is stored. */
+/** The serializer's output, and the form in which it is stored. */
 export interface Dumped {
   readonly serialized: Serialized;
   readonly data: Uint8Array;
@@ -16,10 +16,10 @@ export interface Dumped {
 
 const COMMA = 0x2c;
 
-/** Between LangGraph's serializer and what a storage keeps. Objects are made of data by LangGraph and LangChain alone. */
+/** Adapter between LangGraph's serializer and a storage. Only LangGraph and LangChain make objects of data. */
 export class Serializer {
   readonly #serde: SerializerProtocol;
-  /** LangGraph's own writes the JSON that `JSON.stringify` does, and calls nothing else JSON. */
+  /** Set for LangGraph's own serializer: its JSON is the JSON of `JSON.stringify`, and it calls nothing else JSON. */
   readonly isLangGraphs: boolean;
 
   constructor(serde: SerializerProtocol, isLangGraphs: boolean) {
@@ -28,31 +28,32 @@ export class Serializer {
   }
 
   /**
-   * `field`: for the message of an error. `earlier`: what the value was before; if it is an array that was added to, what is
-   * in it is not parsed again.
-   * @throws CheckpointError `UNSUPPORTED_VALUE` for a function, a symbol or a class, of which LangGraph's serializer writes nothing
-   *   that could be read
+   * Serializes a value. `field`: its name in error messages. `earlier`: the value before this one; if this one is that
+   * array with more elements, only those are parsed.
+   * @throws CheckpointError `UNSUPPORTED_VALUE` for a function, a symbol or a class: LangGraph's serializer writes nothing
+   *   for it
    */
   async dump(field: string, value: unknown, earlier?: Dumped): Promise<Dumped> {
-    // LangGraph's serializer hands bytes back as they are: a copy, which their owner cannot change. (Buffer's own `slice` makes none.)
+    // LangGraph's serializer returns the very bytes that it is given. A copy cannot be changed by their owner. (Buffer's own
+    // `slice` makes none.)
     const own: unknown = value instanceof Uint8Array ? Uint8Array.prototype.slice.call(value) : value;
     const [type, data] = await this.#serde.dumpsTyped(own);
     if (this.isLangGraphs && type === "json" && data.byteLength === 0) {
       throw new CheckpointError("UNSUPPORTED_VALUE", `${field} is a ${typeof value}, which cannot be stored`);
     }
-    const parsed = type === "json" ? (this.#continue(data, earlier) ?? this.#parse(data)) : undefined;
+    const parsed = type === "json" ? (this.#parseAppended(data, earlier) ?? this.#parse(data)) : undefined;
     return { serialized: [type, parsed === undefined ? data : parsed], data };
   }
 
-  /** What it returns may be made of the value itself, which has to be the caller's own. */
+  /** Deserializes a value. The result may be made of the argument, so the caller must own it. */
   async load([type, value]: Serialized): Promise<unknown> {
     if (value instanceof Uint8Array) return await this.#serde.loadsTyped(type, value);
     const revived = this.isLangGraphs && type === "json" ? await revive(value) : undefined;
     return revived === undefined ? await this.#serde.loadsTyped(type, JSON.stringify(value)) : revived.value;
   }
 
-  /** The data of a JSON text that is an earlier array's and then more; undefined if it is not. */
-  #continue(data: Uint8Array, earlier: Dumped | undefined): unknown[] | undefined {
+  /** Parses a JSON text that is an earlier array with elements appended; undefined for any other text. */
+  #parseAppended(data: Uint8Array, earlier: Dumped | undefined): unknown[] | undefined {
     if (!this.isLangGraphs || earlier === undefined) return undefined;
     const [, elements] = earlier.serialized;
     if (!Array.isArray(elements) || elements.length === 0) return undefined;
@@ -63,7 +64,7 @@ export class Serializer {
     return [...elements, ...(JSON.parse(`[${new TextDecoder().decode(data.subarray(end + 1))}`) as unknown[])];
   }
 
-  /** The data of a JSON text. Undefined if that would lose what it says (numbers of 20 digits), or if it is none. */
+  /** Parses a JSON text. Undefined if parsing would lose something (numbers of 20 digits), or if it is no JSON. */
   #parse(data: Uint8Array): unknown {
     try {
       const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);

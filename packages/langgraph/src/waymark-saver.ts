@@ -14,31 +14,32 @@ import {
   WRITES_IDX_MAP,
 } from "@langchain/langgraph-checkpoint";
 import type { CheckpointStorage, CheckpointWrite, ListQuery } from "@waymark/core";
-import { momentOf, revisionsOf } from "./checkpoint-id.ts";
-import { Checkpoints, type Found, type Read, type StoredState } from "./checkpoints.ts";
+import { checkAgentId, invalidArgument } from "@waymark/core/kit";
+import type { CheckpointAddress } from "./address.ts";
+import { rangeInAllTimelines, revisionRange } from "./checkpoint-id.ts";
+import { type CheckpointHead, Checkpoints, type NewCheckpoint, type ReadCheckpoint } from "./checkpoints.ts";
 import {
+  checkCheckpointId,
   checkpointIdIn,
   checkStorage,
-  checkText,
-  checkThreadId,
-  lineOf,
+  checkTaskWrites,
   namespaceIn,
-  refuse,
   serdeIn,
   threadIdIn,
+  timelineIn,
 } from "./config.ts";
-import { filterOf, labelFilter, labelsOf, matches, ruledOut } from "./labels.ts";
-import { LastPuts, share } from "./last-puts.ts";
-import type { Target } from "./pending-writes.ts";
+import { type Filter, filterOf, isMatch, isRuledOut, labelFilter, labelsOf } from "./labels.ts";
+import { type Channel, LastPuts, share } from "./last-puts.ts";
 import { type Serialized, Serializer } from "./serializer.ts";
 import { WriteQueue } from "./write-queue.ts";
 
-/** How many checkpoints are read at once at most: for a list, whose reader may stop; and when delta channels are put together. */
-const MAX_LISTED_AT_ONCE = 8;
-const MAX_ANCESTORS_AT_ONCE = 64;
+/** The most checkpoints read concurrently for a list, whose caller may stop early. */
+const MAX_CONCURRENT_LISTED = 8;
+/** The most ancestors read concurrently for delta channels. */
+const MAX_CONCURRENT_ANCESTORS = 64;
 
 export interface WaymarkSaverOptions {
-  /** How values become bytes, and bytes values. Default: LangGraph's `JsonPlusSerializer`. */
+  /** Serializer of values. Default: LangGraph's `JsonPlusSerializer`. */
   readonly serde?: SerializerProtocol;
 }
 
@@ -48,8 +49,8 @@ type DeltaChannelHistory = DeltaChannelHistories[string];
 /**
  * A LangGraph checkpointer on any Waymark storage: `graph.compile({ checkpointer: new WaymarkSaver(storage) })`.
  *
- * A thread is an agent, and `checkpoint_ns` a namespace of it. The storage stays its owner's: the saver never closes it. What the
- * storage rejects with (`CheckpointError`) comes through as it is.
+ * A thread is an agent, and `checkpoint_ns` is a namespace of it. The saver never closes the storage, which stays its
+ * owner's. Errors of the storage (`CheckpointError`) are passed on unchanged.
  */
 export class WaymarkSaver extends BaseCheckpointSaver {
   readonly #checkpoints: Checkpoints;
@@ -61,64 +62,48 @@ export class WaymarkSaver extends BaseCheckpointSaver {
   constructor(storage: CheckpointStorage, options: WaymarkSaverOptions = {}) {
     const serde = serdeIn(options);
     super(serde);
-    checkStorage(storage);
     this.#defaultSerde = serde === undefined ? this.serde : null;
-    this.#checkpoints = new Checkpoints(storage);
-    this.#queue = new WriteQueue((target, writes) => this.#checkpoints.append(target, writes));
+    this.#checkpoints = new Checkpoints(checkStorage(storage));
+    this.#queue = new WriteQueue((address, writes) => this.#checkpoints.append(address, writes));
   }
 
   /**
-   * The checkpoint that `config` names, or else the newest of its thread and namespace, with the writes that are pending;
-   * undefined if there is none.
+   * Returns the checkpoint that `config` names, or the newest of its thread and namespace if it names none, with its pending
+   * writes; undefined if there is none.
    */
   override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
     const threadId = threadIdIn(config);
     if (threadId === undefined) return undefined;
-    const line = { threadId, namespace: namespaceIn(config) ?? "" };
+    const timeline = { threadId, namespace: namespaceIn(config) ?? "" };
     const checkpointId = checkpointIdIn("config", config);
     const read =
       checkpointId === undefined
-        ? await this.#checkpoints.latest(line)
-        : await this.#checkpoints.named({ ...line, checkpointId });
-    return read && (await this.#tuple(read));
+        ? await this.#checkpoints.readLatest(timeline)
+        : await this.#checkpoints.readAt({ ...timeline, checkpointId });
+    return read && (await this.#toTuple(read));
   }
 
   /**
-   * Checkpoints, the newest first: of all threads if `config` names none, of all namespaces if it names none. They are read a few
-   * at a time, as they are asked for.
+   * Lists checkpoints, newest first: of all threads if `config` names none, of all namespaces if it names none. Checkpoints
+   * are read a few at a time, as the caller takes them.
    *
-   * `filter`: entries that the metadata must have, equal all the way down; those that are undefined ask for nothing. Within a thread
-   * the database looks for strings of up to 256 bytes, numbers, booleans and null. For anything else states are read.
+   * `filter`: entries that the metadata must have, deeply equal; undefined entries filter nothing. Within a thread the
+   * database filters by strings of up to 256 bytes, numbers, booleans and null. For other values, states are read.
    */
   override async *list(config: RunnableConfig, options: CheckpointListOptions = {}): AsyncGenerator<CheckpointTuple> {
-    const threadId = threadIdIn(config);
-    const namespace = namespaceIn(config);
-    const checkpointId = checkpointIdIn("config", config);
-    const before = checkpointIdIn("options.before", options.before);
     const { limit = Number.POSITIVE_INFINITY } = options;
-    if (typeof limit !== "number" || Number.isNaN(limit)) throw refuse("options.limit", "a number", limit);
-    const filter = filterOf(options.filter);
-    const moment = checkpointId === undefined ? undefined : momentOf(checkpointId);
-    if (moment === null || limit <= 0) return;
+    const query = listQuery(config, options);
+    if (typeof limit !== "number" || Number.isNaN(limit)) throw invalidArgument("options.limit", "a number", limit);
+    if (query === null || limit <= 0) return;
 
-    const bound = before === undefined ? undefined : momentOf(before)?.before;
-    const query: ListQuery = {
-      ...(threadId === undefined ? {} : { agentId: threadId }),
-      ...(threadId === undefined || namespace === undefined ? {} : { namespace }),
-      ...(bound === undefined ? {} : { before: bound }),
-      ...moment,
-    };
-    const labels = threadId === undefined ? {} : await this.#checkpoints.labelsToListBy(threadId, labelFilter(filter));
-    const mayMatch = (found: Found) =>
-      (checkpointId === undefined || found.checkpointId === checkpointId) &&
-      (before === undefined || found.checkpointId < before) &&
-      (namespace === undefined || found.namespace === namespace) &&
-      !ruledOut(found.revisions[0], filter);
+    const { agentId: threadId } = query.rows;
+    const labels =
+      threadId === undefined ? {} : await this.#checkpoints.labelQuery(threadId, labelFilter(query.filter));
     let left = Math.ceil(limit);
-    const candidates = those(mayMatch, this.#checkpoints.list({ ...query, ...labels }, left));
-    for await (const read of this.#checkpoints.readEach(candidates, Math.min(left, MAX_LISTED_AT_ONCE))) {
-      const tuple = read && (await this.#tuple(read));
-      if (tuple === undefined || !matches(tuple.metadata, filter)) continue;
+    const heads = filterItems(this.#checkpoints.list({ ...query.rows, ...labels }, left), query.mayMatch);
+    for await (const read of this.#checkpoints.readEach(heads, Math.min(left, MAX_CONCURRENT_LISTED))) {
+      const tuple = read && (await this.#toTuple(read));
+      if (tuple === undefined || !isMatch(tuple.metadata, query.filter)) continue;
       yield tuple;
       left -= 1;
       if (left === 0) return;
@@ -126,12 +111,13 @@ export class WaymarkSaver extends BaseCheckpointSaver {
   }
 
   /**
-   * Stores a checkpoint and returns the config that names it, once the database has it durably. An id that was put before can be
-   * put again: what was put last is what is read.
+   * Stores a checkpoint and returns the config that names it, once it is durable in the database. An id may be put again:
+   * reads return the content of the last put.
    *
-   * As with LangGraph's own savers, a checkpoint without a parent keeps only the channels in `newVersions`, unless it is a fork.
-   * @throws CheckpointError `INVALID_ARGUMENT` if `thread_id` or `checkpoint_ns` is none that can be stored, or if the checkpoint's
-   *   id is no UUIDv6; `UNSUPPORTED_VALUE` for a channel whose value is a function, a symbol or a class
+   * As with LangGraph's own savers, a checkpoint without a parent keeps only the channels in `newVersions`, unless it is a
+   * fork.
+   * @throws CheckpointError `INVALID_ARGUMENT` if `thread_id` or `checkpoint_ns` cannot be stored, or if the checkpoint's id
+   *   is no UUIDv6; `UNSUPPORTED_VALUE` for a channel whose value is a function, a symbol or a class
    */
   override async put(
     config: RunnableConfig,
@@ -139,55 +125,67 @@ export class WaymarkSaver extends BaseCheckpointSaver {
     metadata: CheckpointMetadata,
     newVersions: ChannelVersions,
   ): Promise<RunnableConfig> {
-    const line = lineOf(config);
+    const timeline = timelineIn(config);
     const parent = checkpointIdIn("config", config) ?? null;
-    const target = { ...line, checkpointId: checkpoint.id };
-    const range = revisionsOf(target, checkText("checkpoint.id", checkpoint.id, 1, 1_024));
-    if (range === null) throw refuse("checkpoint.id", "a UUIDv6 of a time since 1970", checkpoint.id);
+    const address = { ...timeline, checkpointId: checkpoint.id };
+    const range = revisionRange(address, checkCheckpointId("checkpoint.id", checkpoint.id));
+    if (range === null) throw invalidArgument("checkpoint.id", "a UUIDv6 of a time since 1970", checkpoint.id);
 
-    await this.#queue.put(target, async () => {
-      const serializer = this.#serializer();
-      const { channel_values = {}, ...rest } = checkpoint;
-      const versions = checkpoint.channel_versions ?? {};
-      const last = this.#lastPuts.of(target);
-      const keepsAll = parent !== null || metadata?.source === "fork" || newVersions === undefined;
-      const isNew = (channel: string) => newVersions === undefined || Object.hasOwn(newVersions, channel);
-      // LangGraph's serializer writes all of them out before the first `await`: what is changed later is not stored.
-      const dumpingChannels = Object.entries(channel_values)
-        .filter(([channel]) => keepsAll || isNew(channel))
-        .map(async ([channel, value]) => {
-          const version = Object.hasOwn(versions, channel) ? versions[channel] : undefined;
-          const before = last?.channels.get(channel);
-          const isUnchanged = last?.checkpointId === parent && !isNew(channel) && version !== undefined;
-          if (before !== undefined && isUnchanged && before.version === version) return [channel, before] as const;
-          const field = `put: channel ${JSON.stringify(channel.slice(0, 64))}`;
-          const { serialized, data } = await serializer.dump(field, value, before);
-          return [channel, { serialized: share(before?.serialized, serialized), data, version }] as const;
-        });
-      const [dumpedRest, dumpedMetadata, channels] = await Promise.all([
-        serializer.dump("put: the checkpoint", rest),
-        serializer.dump("put: the metadata", metadata),
-        Promise.all(dumpingChannels),
-      ]);
-      const state: StoredState = {
-        checkpoint: dumpedRest.serialized,
-        channels: Object.fromEntries(channels.map(([channel, { serialized }]) => [channel, serialized])),
-        metadata: dumpedMetadata.serialized,
-        parent,
-      };
-      // As it will be read, where that is known.
-      const labels = labelsOf(checkpoint.id, serializer.isLangGraphs ? dumpedMetadata.serialized[1] : metadata);
-      const row = await this.#checkpoints.put(target, range, { name: nameOf(metadata), state, labels });
-      this.#lastPuts.add(target, row, new Map(channels));
+    await this.#queue.put(address, async () => {
+      const serialized = await this.#serialize(address, parent, checkpoint, metadata, newVersions);
+      const revisionId = await this.#checkpoints.put(address, range, serialized.checkpoint);
+      this.#lastPuts.add(address, revisionId, serialized.channels);
     });
-    return configOf(target);
+    return configOf(address);
+  }
+
+  async #serialize(
+    address: CheckpointAddress,
+    parent: string | null,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    newVersions: ChannelVersions,
+  ): Promise<{ readonly checkpoint: NewCheckpoint; readonly channels: ReadonlyMap<string, Channel> }> {
+    const serializer = this.#serializer();
+    const { channel_values = {}, ...rest } = checkpoint;
+    const versions = checkpoint.channel_versions ?? {};
+    const last = this.#lastPuts.get(address);
+    const keepsAll = parent !== null || metadata?.source === "fork" || newVersions === undefined;
+    const isNew = (channel: string) => newVersions === undefined || Object.hasOwn(newVersions, channel);
+    // LangGraph's serializer serializes all of them before the first `await`: later changes are not stored.
+    const serializingChannels = Object.entries(channel_values)
+      .filter(([channel]) => keepsAll || isNew(channel))
+      .map(async ([channel, value]): Promise<[string, Channel]> => {
+        const version = Object.hasOwn(versions, channel) ? versions[channel] : undefined;
+        const before = last?.channels.get(channel);
+        const isUnchanged = last?.checkpointId === parent && !isNew(channel) && version !== undefined;
+        if (before !== undefined && isUnchanged && before.version === version) return [channel, before];
+        const field = `put: channel ${JSON.stringify(channel.slice(0, 64))}`;
+        const { serialized, data } = await serializer.dump(field, value, before);
+        return [channel, { serialized: share(before?.serialized, serialized), data, version }];
+      });
+    const [serializedRest, serializedMetadata, channels] = await Promise.all([
+      serializer.dump("put: the checkpoint", rest),
+      serializer.dump("put: the metadata", metadata),
+      Promise.all(serializingChannels),
+    ]);
+    const state = {
+      checkpoint: serializedRest.serialized,
+      channels: Object.fromEntries(channels.map(([channel, { serialized }]) => [channel, serialized])),
+      metadata: serializedMetadata.serialized,
+      parent,
+    };
+    // The metadata as it will be read. Another serializer's output cannot be inspected.
+    const readMetadata = serializer.isLangGraphs ? serializedMetadata.serialized[1] : metadata;
+    const labels = labelsOf(checkpoint.id, readMetadata);
+    return { checkpoint: { name: nameOf(metadata), state, labels }, channels: new Map(channels) };
   }
 
   /**
-   * Stores results of a task with the checkpoint that its step began from: up to 10,000 of them all or none, more in parts, each
-   * of which may be stored again.
-   * @throws CheckpointError `INVALID_ARGUMENT` if an id is none that can be stored; `UNSUPPORTED_VALUE` for a function, a symbol or
-   *   a class
+   * Stores results of a task with the checkpoint that its step began from: up to 10,000 of them all or nothing, more in
+   * several parts, each of which may be stored again.
+   * @throws CheckpointError `INVALID_ARGUMENT` if an id cannot be stored; `UNSUPPORTED_VALUE` for a function, a symbol or a
+   *   class
    */
   override async putWrites(
     config: RunnableConfig,
@@ -195,40 +193,38 @@ export class WaymarkSaver extends BaseCheckpointSaver {
     taskId: string,
     taskPath?: string,
   ): Promise<void> {
-    const line = lineOf(config);
+    const timeline = timelineIn(config);
     const checkpointId = checkpointIdIn("config", config);
-    if (checkpointId === undefined || revisionsOf(line, checkpointId) === null) {
-      throw refuse("config.configurable.checkpoint_id", "a UUIDv6 of a time since 1970", checkpointId);
+    if (checkpointId === undefined || revisionRange(timeline, checkpointId) === null) {
+      throw invalidArgument("config.configurable.checkpoint_id", "a UUIDv6 of a time since 1970", checkpointId);
     }
-    checkText("taskId", taskId, 1, 255);
-    if (taskPath !== undefined) checkText("taskPath", taskPath, 0, 16 * 1_024);
-    for (const [index, [channel]] of writes.entries()) checkText(`writes[${index}][0]`, channel, 1, 1_024);
+    checkTaskWrites(writes, taskId, taskPath);
     if (writes.length === 0) return;
 
     const serializer = this.#serializer();
     const dumped = await Promise.all(
-      writes.map(async ([, value], index) => await serializer.dump(`put writes: writes[${index}][1]`, value)),
+      writes.map(async ([, value], at) => await serializer.dump(`put writes: writes[${at}][1]`, value)),
     );
-    const results = writes.map(([channel], index): CheckpointWrite => {
-      const { serialized } = dumped[index] as (typeof dumped)[number];
-      const place = Object.hasOwn(WRITES_IDX_MAP, channel) ? (WRITES_IDX_MAP[channel] as number) : index;
-      return { taskId, index: place, channel, value: serialized, ...(taskPath ? { taskPath } : {}) };
+    const results = writes.map(([channel], at): CheckpointWrite => {
+      const { serialized } = dumped[at] as (typeof dumped)[number];
+      const index = Object.hasOwn(WRITES_IDX_MAP, channel) ? (WRITES_IDX_MAP[channel] as number) : at;
+      return { taskId, index, channel, value: serialized, ...(taskPath ? { taskPath } : {}) };
     });
     const bytes = dumped.reduce((sum, { data }) => sum + data.byteLength, 0);
-    await this.#queue.add({ ...line, checkpointId }, { writes: results, bytes });
+    await this.#queue.add({ ...timeline, checkpointId }, { writes: results, bytes });
   }
 
-  /** Deletes all checkpoints and writes of a thread, in all namespaces. Puts of this saver that are under way come first. */
+  /** Deletes all checkpoints and writes of a thread, in all namespaces, after this saver's puts that are under way. */
   override async deleteThread(threadId: string): Promise<void> {
-    checkThreadId("threadId", threadId);
-    await this.#queue.settle(threadId);
-    this.#lastPuts.forget(threadId);
+    checkAgentId("threadId", threadId);
+    await this.#queue.dropThread(threadId);
+    this.#lastPuts.dropThread(threadId);
     await this.#checkpoints.deleteThread(threadId);
   }
 
   /**
-   * For each channel the value at the nearest ancestor that has one (`seed`), and the writes from there on, oldest first. Reads
-   * several ancestors at once, and of each only what is asked for.
+   * Returns for each channel the value at the nearest ancestor that has one (`seed`), and the writes since then, oldest
+   * first. Reads several ancestors at once, and of each only these channels.
    */
   override async getDeltaChannelHistory(options: {
     config: RunnableConfig;
@@ -236,15 +232,15 @@ export class WaymarkSaver extends BaseCheckpointSaver {
   }): Promise<DeltaChannelHistories> {
     const { config, channels } = options;
     const threadId = threadIdIn(config);
-    const line = { threadId: threadId ?? "", namespace: namespaceIn(config) ?? "" };
+    const timeline = { threadId: threadId ?? "", namespace: namespaceIn(config) ?? "" };
     const checkpointId = checkpointIdIn("config", config);
     const serializer = this.#serializer();
     const newestFirst = new Map(channels.map((channel): [string, CheckpointWrite[]] => [channel, []]));
     const seeds = new Map<string, unknown>();
 
     if (threadId !== undefined && channels.length > 0) {
-      const ancestors = this.#checkpoints.ancestors(line, checkpointId);
-      for await (const read of this.#checkpoints.readEach(ancestors, MAX_ANCESTORS_AT_ONCE)) {
+      const ancestors = this.#checkpoints.ancestors(timeline, checkpointId);
+      for await (const read of this.#checkpoints.readEach(ancestors, MAX_CONCURRENT_ANCESTORS)) {
         if (read === undefined) break;
         const { state, writes } = read;
         for (const write of writes.toReversed()) {
@@ -260,26 +256,26 @@ export class WaymarkSaver extends BaseCheckpointSaver {
       }
     }
 
-    const histories = [...newestFirst].map(async ([channel, found]): Promise<[string, DeltaChannelHistory]> => {
-      const writes = await this.#load(found.toReversed());
+    const histories = [...newestFirst].map(async ([channel, since]): Promise<[string, DeltaChannelHistory]> => {
+      const writes = await this.#loadWrites(since.toReversed());
       return [channel, { writes, ...(seeds.has(channel) ? { seed: seeds.get(channel) } : {}) }];
     });
     return Object.fromEntries(await Promise.all(histories));
   }
 
-  /** `this.serde` is a public member, which somebody may replace. */
+  /** Returns the current serializer: `this.serde` is public, and may be replaced. */
   #serializer(): Serializer {
     return new Serializer(this.serde, this.serde === this.#defaultSerde);
   }
 
-  async #tuple(read: Read): Promise<CheckpointTuple> {
+  async #toTuple(read: ReadCheckpoint): Promise<CheckpointTuple> {
     const serializer = this.#serializer();
     const { state, writes } = read;
-    this.#lastPuts.check(read);
+    this.#lastPuts.dropIfStale(read);
     const [rest, metadata, pendingWrites, channels] = await Promise.all([
       serializer.load(state.checkpoint) as Promise<Omit<Checkpoint, "channel_values">>,
       serializer.load(state.metadata) as Promise<CheckpointMetadata>,
-      this.#load(writes),
+      this.#loadWrites(writes),
       Promise.all(Object.entries(state.channels).map(async ([name, value]) => [name, await serializer.load(value)])),
     ]);
     const checkpoint: Checkpoint = {
@@ -295,17 +291,17 @@ export class WaymarkSaver extends BaseCheckpointSaver {
     return { ...tuple, parentConfig: configOf(parent) };
   }
 
-  /** Before version 4 of the format, what was sent to tasks was with the parent's writes. */
-  async #addPendingSends(checkpoint: Checkpoint, parent: Target): Promise<void> {
-    const writes = await this.#checkpoints.writesOf(parent);
-    const sends = await this.#load(writes.filter(({ channel }) => channel === TASKS));
+  /** Adds messages sent to tasks. Before version 4 of LangGraph's format, they were among the parent's writes. */
+  async #addPendingSends(checkpoint: Checkpoint, parent: CheckpointAddress): Promise<void> {
+    const writes = await this.#checkpoints.readWritesAt(parent);
+    const sends = await this.#loadWrites(writes.filter(({ channel }) => channel === TASKS));
     const versions = Object.values(checkpoint.channel_versions);
     checkpoint.channel_values[TASKS] = sends.map(([, , value]) => value);
     checkpoint.channel_versions[TASKS] =
       versions.length > 0 ? maxChannelVersion(...versions) : this.getNextVersion(undefined);
   }
 
-  async #load(writes: readonly CheckpointWrite[]): Promise<CheckpointPendingWrite[]> {
+  async #loadWrites(writes: readonly CheckpointWrite[]): Promise<CheckpointPendingWrite[]> {
     const serializer = this.#serializer();
     return await Promise.all(
       writes.map(async ({ taskId, channel, value }): Promise<CheckpointPendingWrite> => {
@@ -315,15 +311,50 @@ export class WaymarkSaver extends BaseCheckpointSaver {
   }
 }
 
-async function* those<Item>(wanted: (item: Item) => boolean, items: AsyncIterable<Item>): AsyncGenerator<Item> {
-  for await (const item of items) if (wanted(item)) yield item;
+/** The arguments of `list`, checked. */
+interface CheckedList {
+  readonly rows: ListQuery;
+  readonly filter: Filter;
+  /** Returns `false` for a checkpoint whose head alone shows that it does not match. */
+  readonly mayMatch: (head: CheckpointHead) => boolean;
 }
 
-function configOf({ threadId, namespace, checkpointId }: Target): RunnableConfig {
+/** Checks the arguments of `list`. `null`: LangGraph makes no such id, so that nothing can match. */
+function listQuery(config: RunnableConfig, options: CheckpointListOptions): CheckedList | null {
+  const threadId = threadIdIn(config);
+  const namespace = namespaceIn(config);
+  const checkpointId = checkpointIdIn("config", config);
+  const beforeId = checkpointIdIn("options.before", options.before);
+  const filter = filterOf(options.filter);
+  const range = checkpointId === undefined ? undefined : rangeInAllTimelines(checkpointId);
+  if (range === null) return null;
+  const before = beforeId === undefined ? undefined : rangeInAllTimelines(beforeId)?.before;
+  const rows: ListQuery = {
+    ...(threadId === undefined ? {} : { agentId: threadId }),
+    ...(threadId === undefined || namespace === undefined ? {} : { namespace }),
+    ...(before === undefined ? {} : { before }),
+    ...range,
+  };
+  const mayMatch = (head: CheckpointHead) =>
+    (checkpointId === undefined || head.checkpointId === checkpointId) &&
+    (beforeId === undefined || head.checkpointId < beforeId) &&
+    (namespace === undefined || head.namespace === namespace) &&
+    !isRuledOut(head.revisions[0], filter);
+  return { rows, filter, mayMatch };
+}
+
+async function* filterItems<Item>(
+  items: AsyncIterable<Item>,
+  predicate: (item: Item) => boolean,
+): AsyncGenerator<Item> {
+  for await (const item of items) if (predicate(item)) yield item;
+}
+
+function configOf({ threadId, namespace, checkpointId }: CheckpointAddress): RunnableConfig {
   return { configurable: { thread_id: threadId, checkpoint_ns: namespace, checkpoint_id: checkpointId } };
 }
 
-/** What a person reads in a list: `input -1`, `loop 3`. */
+/** Returns a name for people, such as `input -1` or `loop 3`. */
 function nameOf(metadata: CheckpointMetadata | undefined): string {
   const { source, step }: { source?: unknown; step?: unknown } = metadata ?? {};
   const words = [source, step].filter((word) => /^[\w-]{1,64}$/.test(String(word)) && word !== undefined);

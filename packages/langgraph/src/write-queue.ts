@@ -1,81 +1,76 @@
-import { CheckpointError, type CheckpointErrorCode, type CheckpointWrite } from "@waymark/core";
-import { keyOf, mergeWrites, type Target } from "./pending-writes.ts";
+import type { CheckpointWrite } from "@waymark/core";
+import { factsOf } from "@waymark/core/kit";
+import { type CheckpointAddress, checkpointKey } from "./address.ts";
+import { dropRepeated } from "./pending-writes.ts";
 
-/** So many bytes of writes are held for checkpoints that have not come yet. */
+/** Bytes of writes held in memory for checkpoints that are not stored yet. */
 const MAX_HELD_BYTES = 64_000_000;
-
-/** Errors that are the fault of what was to be appended: other writes may pass. */
-const OWN_FAULT: ReadonlySet<CheckpointErrorCode> = new Set([
-  "INVALID_ARGUMENT",
-  "UNSUPPORTED_VALUE",
-  "STATE_TOO_LARGE",
-]);
 
 interface Writes {
   readonly writes: readonly CheckpointWrite[];
-  /** How large they are, as text. */
+  /** Their size as text. */
   readonly bytes: number;
 }
 
-/** Writes on their way, and whom to tell. */
+/** Writes that wait to be appended, and their caller's promise. */
 interface Batch extends Writes {
-  readonly done: () => void;
-  readonly failed: (error: unknown) => void;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
 }
 
-/** What goes on about one checkpoint. */
+/** Work on one checkpoint. */
 interface Queue {
-  readonly target: Target;
-  /** To be appended, in the order in which they were given. */
+  readonly address: CheckpointAddress;
+  /** To be appended, in this order. */
   readonly waiting: Batch[];
-  appending: boolean;
-  /** How many puts of the checkpoint are under way. */
+  isAppending: boolean;
+  /** Number of puts of the checkpoint under way. */
   puts: number;
-  /** Ends when those puts have. Never rejects. */
+  /** Resolves when those puts have ended. Never rejects. */
   settled: Promise<unknown>;
-  /** How many puts have stored it. */
+  /** Number of puts that have stored the checkpoint. */
   stored: number;
 }
 
 /** Appends writes to a checkpoint. `false`: there is no such checkpoint. */
-export type AppendWrites = (target: Target, writes: readonly CheckpointWrite[]) => Promise<boolean>;
+export type AppendWrites = (address: CheckpointAddress, writes: readonly CheckpointWrite[]) => Promise<boolean>;
 
 /**
- * Brings writes to checkpoints, those of a checkpoint in the order in which they were given: what is given while others are on
- * their way goes together, after them.
+ * Queue of writes, one for each checkpoint. Appends are sequential, in the order of the calls; writes that arrive during one
+ * are appended together by the next.
  *
- * LangGraph gives writes of a checkpoint before it has put that checkpoint, and does not wait in between; now and then, of one
- * that it will never put. So writes wait for a put that is under way. Where none is, they are held in memory and acknowledged,
- * and the put that comes later brings them along before it returns. Nothing is lost by acknowledging them so early: writes are
- * read with their checkpoint or not at all, and what ends this process before that put ends the put as well. If they do not get
- * through then, the put rejects, and they are held for its repetition.
+ * LangGraph hands over writes of a checkpoint before it has put that checkpoint, and does not wait in between. Sometimes it
+ * never puts the checkpoint. So writes wait for a put that is under way. If none is, they are held in memory and
+ * acknowledged, and the put that comes later appends them before it resolves. Acknowledging them early loses nothing: writes
+ * are only ever read with their checkpoint, and a crash of this process before that put also prevents the put. If appending
+ * held writes fails, the put rejects, and they are held for the next put.
  */
 export class WriteQueue {
   readonly #append: AppendWrites;
   readonly #queues = new Map<string, Queue>();
-  /** Acknowledged writes of checkpoints that are not there, the oldest first. */
-  readonly #held = new Map<string, { readonly target: Target; readonly batches: readonly Writes[] }>();
+  /** Acknowledged writes of checkpoints that are not stored yet, the oldest first. */
+  readonly #held = new Map<string, { readonly address: CheckpointAddress; readonly batches: readonly Writes[] }>();
   #heldBytes = 0;
 
   constructor(append: AppendWrites) {
     this.#append = append;
   }
 
-  async add(target: Target, writes: Writes): Promise<void> {
-    await this.#send(this.#queue(target), writes, "behind");
+  async add(address: CheckpointAddress, writes: Writes): Promise<void> {
+    await this.#enqueue(this.#queue(address), writes, "last");
   }
 
-  /** Stores the target, then what was held for it. */
-  async put<Result>(target: Target, store: () => Promise<Result>): Promise<Result> {
-    const queue = this.#queue(target);
+  /** Stores a checkpoint, then appends the writes held for it. */
+  async put<Result>(address: CheckpointAddress, store: () => Promise<Result>): Promise<Result> {
+    const queue = this.#queue(address);
     queue.puts += 1;
     const storing = store();
-    let sending: Promise<void> | undefined;
+    let appending: Promise<void> | undefined;
     const settled = storing.then(
       () => {
         queue.puts -= 1;
         queue.stored += 1;
-        sending = this.#sendHeld(queue, this.#release(keyOf(target)));
+        appending = this.#appendHeld(queue, this.#takeHeld(checkpointKey(address)));
       },
       () => {
         queue.puts -= 1;
@@ -85,97 +80,97 @@ export class WriteQueue {
     try {
       const result = await storing;
       await settled;
-      await sending;
+      await appending;
       return result;
     } finally {
-      this.#tidy(queue);
+      this.#removeIfIdle(queue);
     }
   }
 
-  /** Waits for what is put of a thread, then drops what is held of it. */
-  async settle(threadId: string): Promise<void> {
-    const queues = [...this.#queues.values()].filter(({ target }) => target.threadId === threadId);
+  /** Waits for the puts of a thread that are under way, then drops the writes held for it. */
+  async dropThread(threadId: string): Promise<void> {
+    const queues = [...this.#queues.values()].filter(({ address }) => address.threadId === threadId);
     await Promise.all(queues.map(({ settled }) => settled));
-    for (const [key, { target }] of this.#held) if (target.threadId === threadId) this.#release(key);
+    for (const [key, { address }] of this.#held) if (address.threadId === threadId) this.#takeHeld(key);
   }
 
-  /** Each by itself, so that one that is refused takes no other with it. What only did not get through is held again. */
-  async #sendHeld(queue: Queue, held: readonly Writes[]): Promise<void> {
-    const sent = [...held].reverse().map((writes) =>
-      this.#send(queue, writes, "ahead").catch((error: unknown) => {
-        if (!isOwnFault(error)) this.#hold(queue.target, writes);
+  /** Appends each batch by itself, so that a refused one fails alone. Batches are held again unless they were refused. */
+  async #appendHeld(queue: Queue, held: readonly Writes[]): Promise<void> {
+    const appending = [...held].reverse().map((writes) =>
+      this.#enqueue(queue, writes, "first").catch((error: unknown) => {
+        if (!isCallersFault(error)) this.#hold(queue.address, writes);
         throw error;
       }),
     );
-    await Promise.allSettled(sent);
-    await Promise.all(sent);
+    await Promise.allSettled(appending);
+    await Promise.all(appending);
   }
 
-  #queue(target: Target): Queue {
-    const key = keyOf(target);
+  #queue(address: CheckpointAddress): Queue {
+    const key = checkpointKey(address);
     let queue = this.#queues.get(key);
     if (queue === undefined) {
-      queue = { target, waiting: [], appending: false, puts: 0, settled: Promise.resolve(), stored: 0 };
+      queue = { address, waiting: [], isAppending: false, puts: 0, settled: Promise.resolve(), stored: 0 };
       this.#queues.set(key, queue);
     }
     return queue;
   }
 
-  #tidy(queue: Queue): void {
-    if (!queue.appending && queue.puts === 0) this.#queues.delete(keyOf(queue.target));
+  #removeIfIdle(queue: Queue): void {
+    if (!queue.isAppending && queue.puts === 0) this.#queues.delete(checkpointKey(queue.address));
   }
 
-  async #send(queue: Queue, writes: Writes, place: "ahead" | "behind"): Promise<void> {
-    await new Promise<void>((done, failed) => {
-      const batch = { ...writes, done, failed };
-      if (place === "ahead") queue.waiting.unshift(batch);
+  async #enqueue(queue: Queue, writes: Writes, position: "first" | "last"): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const batch = { ...writes, resolve, reject };
+      if (position === "first") queue.waiting.unshift(batch);
       else queue.waiting.push(batch);
-      if (!queue.appending) void this.#appendAll(queue);
+      if (!queue.isAppending) void this.#appendAll(queue);
     });
   }
 
   async #appendAll(queue: Queue): Promise<void> {
-    queue.appending = true;
+    queue.isAppending = true;
     while (queue.waiting.length > 0) {
       if (queue.puts > 0) await queue.settled;
       else await this.#appendBatches(queue, queue.waiting.splice(0));
     }
-    queue.appending = false;
-    this.#tidy(queue);
+    queue.isAppending = false;
+    this.#removeIfIdle(queue);
   }
 
   /** Never rejects. */
   async #appendBatches(queue: Queue, batches: readonly Batch[]): Promise<void> {
-    const { target, stored } = queue;
+    const { address, stored } = queue;
     try {
-      const found = await this.#append(target, mergeWrites(batches.flatMap(({ writes }) => writes)));
-      if (!found && (queue.puts > 0 || queue.stored > stored)) {
-        queue.waiting.unshift(...batches); // it was put meanwhile
+      const wasFound = await this.#append(address, dropRepeated(batches.flatMap(({ writes }) => writes)));
+      if (!wasFound && (queue.puts > 0 || queue.stored > stored)) {
+        queue.waiting.unshift(...batches); // a put has begun or ended since
         return;
       }
-      if (!found) for (const batch of batches) this.#hold(target, batch);
-      for (const { done } of batches) done();
+      if (!wasFound) for (const batch of batches) this.#hold(address, batch);
+      for (const { resolve } of batches) resolve();
     } catch (error) {
-      if (batches.length > 1 && isOwnFault(error)) {
+      if (batches.length > 1 && isCallersFault(error)) {
         for (const batch of batches) await this.#appendBatches(queue, [batch]);
       } else {
-        for (const { failed } of batches) failed(error);
+        for (const { reject } of batches) reject(error);
       }
     }
   }
 
-  #hold(target: Target, { writes, bytes }: Writes): void {
-    const key = keyOf(target);
+  #hold(address: CheckpointAddress, { writes, bytes }: Writes): void {
+    const key = checkpointKey(address);
     const before = this.#held.get(key)?.batches ?? [];
-    this.#held.set(key, { target, batches: [...before, { writes, bytes }] });
+    this.#held.set(key, { address, batches: [...before, { writes, bytes }] });
     this.#heldBytes += bytes;
     for (const oldest of this.#held.keys()) {
       if (this.#heldBytes <= MAX_HELD_BYTES || oldest === key) break;
-      this.#release(oldest);
+      this.#takeHeld(oldest);
     }
   }
 
-  #release(key: string): readonly Writes[] {
+  #takeHeld(key: string): readonly Writes[] {
     const { batches = [] } = this.#held.get(key) ?? {};
     this.#held.delete(key);
     this.#heldBytes -= batches.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -183,6 +178,8 @@ export class WriteQueue {
   }
 }
 
-function isOwnFault(error: unknown): boolean {
-  return error instanceof CheckpointError && OWN_FAULT.has(error.code);
+/** Returns `true` if the storage refused the writes themselves: others may pass. */
+function isCallersFault(error: unknown): boolean {
+  const fault = factsOf(error)?.fault;
+  return fault === "call" || fault === "setup";
 }

@@ -1,4 +1,4 @@
-// A graph that asks a person, and counts how often its first node runs: `node approval-graph.mjs <task> <file>`.
+// A graph that interrupts for a person, and counts the runs of its first node: `node approval-graph.mjs <task> <file>`.
 import { Annotation, Command, END, interrupt, START, StateGraph } from "@langchain/langgraph";
 import { createSQLiteStorage } from "@waymark/sqlite";
 import { WaymarkSaver } from "../dist/index.js";
@@ -49,5 +49,5 @@ const tasks = {
 };
 const result = await tasks[task]();
 process.send({ result, drafts });
-// What was acknowledged is there, whether the storage is closed or not.
+// Acknowledged checkpoints are durable even if the storage is not closed.
 process.exit();

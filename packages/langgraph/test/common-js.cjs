@@ -14,7 +14,7 @@ async function main() {
   await graph.invoke({ messages: [{ role: "user", content: "one" }] }, config);
   const { messages } = await graph.invoke({ messages: [{ role: "user", content: "two" }] }, config);
   await storage.close();
-  // Those that were read are of this application's classes, not of the ES modules' copies.
+  // Messages that were read have this application's classes, not those of the ES modules.
   process.send(messages.map((message) => [message.getType(), message.content, message instanceof BaseMessage]));
 }
 

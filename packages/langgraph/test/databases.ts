@@ -12,13 +12,13 @@ import { inject } from "vitest";
 import { createDatabase } from "waymark-test-servers";
 import type {} from "waymark-test-servers/global-setup"; // the types of `inject`
 
-/** Empty databases of a test's own. */
+/** An empty database, or a main and a backup, for one test. */
 export interface TestDatabase {
-  /** A storage as a process has one; each call gives another. */
+  /** Opens a storage, as a process does; a new one at each call. */
   open(options?: CommonStorageOptions): CheckpointStorage;
-  /** How many rows there are in each table of ours, read around the storages. */
+  /** Counts the rows of each of our tables, without the storages. */
   rows(): Promise<Record<string, number>>;
-  /** Closes the storages, and removes the databases. */
+  /** Closes the storages and removes the databases. */
   drop(): Promise<void>;
 }
 
@@ -27,7 +27,7 @@ export interface Kind {
   create(): Promise<TestDatabase>;
 }
 
-/** One database: how to get at it with the package, and around it. */
+/** One database: opened by the package, and queried without it. */
 interface Place {
   open(options?: CommonStorageOptions): CheckpointStorage;
   query(sql: string): Promise<readonly Record<string, unknown>[]>;
@@ -96,7 +96,7 @@ function alone(name: string, schema: string | null, make: () => Promise<Place>):
   };
 }
 
-/** Each with its own place, and the schema its tables are in. */
+/** `schemas`: the schema of the tables in each place. */
 function testDatabase(
   places: readonly Place[],
   schemas: readonly (string | null)[],
@@ -119,7 +119,7 @@ function testDatabase(
             : TABLES + schema,
         );
         for (const { name } of tables) {
-          // Tombstones are nobody's rows.
+          // Tombstones belong to no thread.
           const owned = name === "agent_checkpoints" ? " where agent_id <> ''" : "";
           const [row] = await query(`select count(*) as count from ${String(name)}${owned}`);
           counts[`${places.length > 1 ? `${index}.` : ""}${String(name)}`] = Number(row?.["count"]);
@@ -150,28 +150,34 @@ const servers = inject("waymarkServers");
 
 export const sqlite: Kind = alone("SQLite", null, onFile);
 
-/** Each database that there is: `npm test` says which are required. */
-export const databases: readonly Kind[] = [
-  sqlite,
-  ...Object.entries({ PostgreSQL: servers.postgres }).flatMap(([name, server]) =>
-    server === undefined ? [] : [alone(name, "'public'", () => onPostgres(server.url))],
-  ),
-  ...Object.entries({ MySQL: servers.mysql, MariaDB: servers.mariadb }).flatMap(([name, server]) =>
-    server === undefined ? [] : [alone(name, "database()", () => onMysql(server.url))],
-  ),
+/** `true`: tests run on every database and pair; else on those that an adapter, which lies above the seam, needs. */
+const testAll = Boolean(process.env["WAYMARK_TEST_ALL"]);
+
+const postgresql = onServer("postgres", (url) => alone("PostgreSQL", "'public'", () => onPostgres(url)));
+const others = [
+  ...onServer("mysql", (url) => alone("MySQL", "database()", () => onMysql(url))),
+  ...onServer("mariadb", (url) => alone("MariaDB", "database()", () => onMysql(url))),
 ];
 
-/** A main and a backup. */
-export const pairs: readonly Kind[] = [
-  withBackup("SQLite with SQLite as its backup", [null, null], async () => [await onFile(), await onFile()]),
-  ...Object.entries({ PostgreSQL: servers.postgres }).flatMap(([name, server]) =>
-    server === undefined
-      ? []
-      : [
-          withBackup(`${name} with SQLite as its backup`, ["'public'", null], async () => [
-            await onPostgres(server.url),
-            await onFile(),
-          ]),
-        ],
-  ),
-];
+/** Databases to test on, as far as they are available: `npm test` checks that the required ones are. */
+export const databases: readonly Kind[] = [sqlite, ...postgresql, ...(testAll ? others : [])];
+
+const onFiles = withBackup("SQLite with SQLite as its backup", [null, null], async () => [
+  await onFile(),
+  await onFile(),
+]);
+const onServerAndFile = onServer("postgres", (url) =>
+  withBackup("PostgreSQL with SQLite as its backup", ["'public'", null], async () => [
+    await onPostgres(url),
+    await onFile(),
+  ]),
+);
+
+/** Pairs of a main and a backup to test on. */
+export const pairs: readonly Kind[] =
+  testAll || onServerAndFile.length === 0 ? [onFiles, ...onServerAndFile] : onServerAndFile;
+
+function onServer(kind: keyof typeof servers, make: (url: string) => Kind): Kind[] {
+  const server = servers[kind];
+  return server === undefined ? [] : [make(server.url)];
+}

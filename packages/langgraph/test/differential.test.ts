@@ -27,22 +27,22 @@ import {
   withoutOrderOfWrites,
 } from "./recorded-runs.ts";
 
-// Graphs, and what is done with them, are generated: all that can be seen of them has to be the same with every saver. The
-// reference is LangGraph's own MemorySaver.
+// Differential test: graphs, and operations on them, are generated. Everything observable must be the same with every saver.
+// The reference is LangGraph's own MemorySaver.
 //
 //   WAYMARK_DIFFERENTIAL_RUNS=50 npx vitest run test/differential.test.ts     fifty times as many
 //   WAYMARK_DIFFERENTIAL_SEED=…                                               those of a failure, which prints its seed
 const FACTOR = Number(process.env["WAYMARK_DIFFERENTIAL_RUNS"] ?? 1);
 const SEED = process.env["WAYMARK_DIFFERENTIAL_SEED"] ?? "20261121";
-/** How long a test may look for failures and for shorter ones; what is left then is left out. */
+/** Time for a test to find and shrink failures; the cases left then are skipped. */
 const TIME_LIMIT = 120_000 * FACTOR;
 
 interface Comparison {
   readonly runs: number;
-  /** Gives a saver that remembers nothing of what another one did. */
+  /** Opens a saver without the memory of another one. */
   readonly open: () => BaseCheckpointSaver;
   readonly of?: fc.Arbitrary<Case>;
-  /** What of the records is compared. */
+  /** Reduces a record to the part that is compared. */
   readonly view?: (record: unknown) => unknown;
 }
 
@@ -56,13 +56,13 @@ async function expectSame({ runs, open, of = cases, view = (record) => record }:
     {
       numRuns: Math.ceil(runs * FACTOR),
       interruptAfterTimeLimit: TIME_LIMIT,
-      timeout: 30_000, // so that a case that never ends is told
+      timeout: 30_000, // so that a case that never ends is reported
       seed: Number(SEED),
     },
   );
 }
 
-/** A MemorySaver that takes its time. */
+/** A MemorySaver with random delays. */
 function slow(): BaseCheckpointSaver {
   const saver = new MemorySaver();
   for (const method of ["getTuple", "put", "putWrites"] as const) {
@@ -85,7 +85,7 @@ describe.each(databases.map((kind) => [kind.name, kind] as const))(
     });
     afterAll(() => database.drop());
 
-    it("does what it does with a MemorySaver", { timeout: 2 * TIME_LIMIT }, async () => {
+    it("behaves as with a MemorySaver", { timeout: 2 * TIME_LIMIT }, async () => {
       const storage = database.open();
       await expectSame({ runs: name === sqlite.name ? 60 : 15, open: () => new WaymarkSaver(storage) });
     });
@@ -93,7 +93,7 @@ describe.each(databases.map((kind) => [kind.name, kind] as const))(
 );
 
 const postgres = inject("waymarkServers").postgres;
-/** LangGraph's own savers, and what closes them. */
+/** One of LangGraph's own savers, and its close function. */
 type Own = readonly [saver: SqliteSaver | PostgresSaver, close: () => Promise<void>];
 
 async function onSqlite(): Promise<Own> {
@@ -113,13 +113,13 @@ async function onPostgres(): Promise<Own> {
 }
 
 describe("a generated graph", () => {
-  it("does the same whatever time the saver takes", { timeout: 2 * TIME_LIMIT }, async () => {
-    // Else a difference of two records would tell nothing of the savers.
+  it("behaves the same however long the saver takes", { timeout: 2 * TIME_LIMIT }, async () => {
+    // Otherwise a difference of two records would say nothing about the savers.
     const saver = slow();
     await expectSame({ runs: 40, open: () => saver });
   });
 
-  it("does with a SqliteSaver what it does with a MemorySaver", { timeout: 2 * TIME_LIMIT }, async () => {
+  it("behaves with a SqliteSaver as with a MemorySaver", { timeout: 2 * TIME_LIMIT }, async () => {
     const [saver, close] = await onSqlite();
     await expectSame({
       runs: 20,
@@ -129,27 +129,23 @@ describe("a generated graph", () => {
     }).finally(close);
   });
 
-  it.skipIf(!postgres)(
-    "does with a PostgresSaver what it does with a MemorySaver",
-    { timeout: 2 * TIME_LIMIT },
-    async () => {
-      const [saver, close] = await onPostgres();
-      await expectSame({
-        runs: 10,
-        open: () => saver,
-        of: cases.filter((plan) => !needsOrderOfWrites(plan) && !hasRepeatedAnswers(plan) && !hasBranches(plan)),
-        // It stores no channel that was never written to.
-        view: (recorded) => mapTuples(recorded, (tuple) => withoutDefaults(withoutOrderOfWrites(tuple))),
-      }).finally(close);
-    },
-  );
+  it.skipIf(!postgres)("behaves with a PostgresSaver as with a MemorySaver", { timeout: 2 * TIME_LIMIT }, async () => {
+    const [saver, close] = await onPostgres();
+    await expectSame({
+      runs: 10,
+      open: () => saver,
+      of: cases.filter((plan) => !needsOrderOfWrites(plan) && !hasRepeatedAnswers(plan) && !hasBranches(plan)),
+      // It stores no channel that was never written.
+      view: (recorded) => mapTuples(recorded, (tuple) => withoutDefaults(withoutOrderOfWrites(tuple))),
+    }).finally(close);
+  });
 });
 
-// Why some cases are left out above. When one of these fails, LangGraph has mended it: leave out no longer what it stands for.
+// Reasons to skip some cases above. If one of these tests fails, LangGraph has fixed the difference: skip its cases no longer.
 describe.each([
   ["SqliteSaver", onSqlite],
   ...(postgres === undefined ? [] : [["PostgresSaver", onPostgres] as const]),
-] as const)("LangGraph's %s, other than its MemorySaver,", (_, open) => {
+] as const)("LangGraph's %s, unlike its MemorySaver,", (_, open) => {
   let saver: Own[0];
   let close: Own[1];
   beforeAll(async () => {
@@ -165,7 +161,7 @@ describe.each([
     return (await checkpointer.getTuple(config))?.pendingWrites;
   };
 
-  it("lists writes by their tasks' ids, not by the tasks' paths (needsOrderOfWrites)", async () => {
+  it("lists writes by task id, not by task path (needsOrderOfWrites)", async () => {
     const tasks: Task[] = [
       ["task b", "path 1", ["items", "first"]],
       ["task a", "path 2", ["items", "second"]],
@@ -178,7 +174,7 @@ describe.each([
     expect(await writesOf(saver, "order", tasks)).toEqual([second, first]);
   });
 
-  it("keeps old answers of a task, if new ones come with its results (hasRepeatedAnswers)", async () => {
+  it("keeps old answers of a task if new ones come with its results (hasRepeatedAnswers)", async () => {
     const tasks: Task[] = [
       ["task", "path", ["__resume__", ["one"]]],
       ["task", "path", ["topic", "cats"], ["__resume__", ["one", "two"]]],
@@ -190,11 +186,11 @@ describe.each([
   });
 });
 
-describe("LangGraph's PostgresSaver, other than its MemorySaver,", () => {
-  it.skipIf(!postgres)("reads in a branch what another one has written (hasBranches)", async () => {
+describe("LangGraph's PostgresSaver, unlike its MemorySaver,", () => {
+  it.skipIf(!postgres)("reads another branch's values in a branch (hasBranches)", async () => {
     const [saver, close] = await onPostgres();
     // https://github.com/langchain-ai/langgraphjs/issues/1812: values are found by thread and channel version, and both branches
-    // have the same versions. Here the edited branch is told that `write` has run already.
+    // have the same versions. Here the edited branch seems to have run `write` already.
     const ends = async (checkpointer: BaseCheckpointSaver) => {
       const State = Annotation.Root({ topic: Annotation<string>(), text: Annotation<string>() });
       const graph = new StateGraph(State)

@@ -16,34 +16,34 @@ import {
 import { EphemeralValue } from "@langchain/langgraph/channels";
 import fc from "fast-check";
 
-/** What a node writes to; what it writes depends on what it has read. */
+/** Channels that a node may write. The values depend on those that it has read. */
 const CHANNELS = ["topic", "log", "sum", "messages", "forgotten", "rich", "brief", "items"] as const;
 type Channel = (typeof CHANNELS)[number];
 
 export interface NodePlan {
   readonly writes: readonly Channel[];
-  /** So many questions it asks, one after the other. */
+  /** Number of questions that it asks, one after the other. */
   readonly questions: number;
-  /** So often it throws before it succeeds, in all of its runs. */
+  /** Number of its runs that throw before one succeeds. */
   readonly failures: number;
-  /** So many turns of the event loop it takes: of nodes that run at once, the order in which they end. */
+  /** Turns of the event loop that it takes: they decide in which order concurrent nodes end. */
   readonly turns: number;
-  /** How the nodes of the next layer are reached. */
+  /** The way to the nodes of the next layer. */
   readonly next: "edges" | "condition" | "command" | "sends";
-  /** Instead of doing all this itself, it is a graph of these nodes, one after the other. */
+  /** If not empty, the node is a graph of these nodes, one after the other. */
   readonly inner: readonly NodePlan[];
-  /** Whether the inner graph keeps its state from run to run, or its last node commands the outer graph. */
+  /** `keeping`: the inner graph keeps its state between runs. `commanding`: its last node commands the outer graph. */
   readonly innerKind: "plain" | "keeping" | "commanding";
 }
 
-/** Nodes in layers: those of a layer run at once, and lead to the next one. */
+/** Nodes in layers: those of a layer run concurrently, and lead to the next layer. */
 export interface GraphPlan {
   readonly layers: readonly (readonly NodePlan[])[];
-  /** Whether a layer waits for all of the one before, where there are plain edges. */
+  /** A layer waits for all nodes of the layer before, where there are plain edges. */
   readonly joined: boolean;
-  /** So often the last layer goes back to the first. */
+  /** Number of times that the last layer goes back to the first. */
   readonly rounds: number;
-  /** Whether `items` is a delta channel; else nothing is written to it. */
+  /** `items` is a delta channel; otherwise nothing is written to it. */
   readonly delta: boolean;
   readonly interruptBefore: readonly number[];
   readonly interruptAfter: readonly number[];
@@ -98,7 +98,7 @@ export const graphPlans: fc.Arbitrary<GraphPlan> = fc.record({
   interruptAfter: nodeNumbers,
 });
 
-/** What a graph can do that generated tests ask of it, whatever its state is. */
+/** The methods of a graph that the generated tests call, for any type of state. */
 export type Graph = Pick<
   ReturnType<StateGraph<typeof MessagesAnnotation>["compile"]>,
   "stream" | "getState" | "getStateHistory" | "updateState"
@@ -106,7 +106,7 @@ export type Graph = Pick<
 
 export type Values = Readonly<Record<string, unknown>>;
 
-/** A `StateGraph` whose nodes are not known to the compiler. */
+/** A `StateGraph` whose nodes the compiler does not know. */
 interface Builder {
   addNode(name: string, action: unknown, options: { ends: string[] }): unknown;
   addEdge(from: string | string[], to: string): unknown;
@@ -118,19 +118,19 @@ interface Builder {
   }): Graph;
 }
 
-/** Names of the nodes, in the order in which the plan has them. */
+/** Names of the nodes, in the order of the plan. */
 export function nodeNames({ layers }: GraphPlan): string[] {
   return layers.flatMap((nodes, layer) => nodes.map((_, place) => nameOf(layer, place)));
 }
 
-/** Whether inner graphs save checkpoints beside other nodes: how long that takes would decide what ends first. */
+/** Returns `true` if inner graphs save checkpoints beside other nodes: their duration would decide which node ends first. */
 export function hasInnerGraphs({ layers }: GraphPlan): boolean {
   return layers.flat().some(({ inner }) => inner.length > 0);
 }
 
 const nameOf = (layer: number, place: number) => `${"abc"[layer]}${place}`;
 
-/** `runs`: how often each node was run, which a graph that is built anew goes on counting. */
+/** Builds a graph. `runs`: number of runs of each node, which a rebuilt graph continues to count. */
 export function build(plan: GraphPlan, checkpointer: BaseCheckpointSaver, runs: Map<string, number>): Graph {
   const builder = newBuilder(plan);
   const names = nodeNames(plan);
@@ -175,13 +175,13 @@ export function build(plan: GraphPlan, checkpointer: BaseCheckpointSaver, runs: 
   });
 }
 
-/** An inner graph hands back what it was handed, so that all that is appended to would double with each of its runs. */
+/** An inner graph returns its input too, so an appended list would double with each of its runs. */
 const newest = (entries: string[]) => entries.slice(-12);
 
 function newBuilder({ delta }: GraphPlan): Builder {
   const State = Annotation.Root({
     messages: Annotation<BaseMessage[]>({
-      // Of two nodes that delete the same message one comes too late, which LangGraph refuses.
+      // If two nodes delete the same message, LangGraph refuses the second deletion.
       reducer: (messages, updates) => {
         const isLate = (update: BaseMessage) =>
           update instanceof RemoveMessage && !messages.some(({ id }) => id === update.id);
@@ -204,7 +204,7 @@ function newBuilder({ delta }: GraphPlan): Builder {
   return new StateGraph(State) as unknown as Builder;
 }
 
-/** Which of the next nodes follow, as edges decide it that look at the state. */
+/** Chooses the next nodes by the state. */
 function targets(kind: "condition" | "sends", ends: readonly string[], name: string, state: Values): (string | Send)[] {
   const sum = Number(state["sum"] ?? 0);
   const some = ends.filter((_, place) => (sum + place) % 2 === 0);
@@ -258,18 +258,18 @@ function nodeAction(
   };
 }
 
-/** Values for these channels, made of what is there. */
+/** Values for these channels, derived from the state. */
 function valuesFor(channels: readonly Channel[], author: string, state: Values, answers: unknown): Values {
   const messages = (state["messages"] ?? []) as { id?: string; content: unknown }[];
   const log = (state["log"] ?? []) as string[];
-  // A digest, so that what is written stays short while it depends on all that was read.
+  // A digest, so that values stay short and depend on everything that was read.
   const { topic, sum, brief, item } = state;
-  const contents = messages.map(({ content }) => content); // without the ids, of which some are random
+  const contents = messages.map(({ content }) => content); // without the ids, some of which are random
   const read = JSON.stringify([topic, log, contents, sum, brief, item, answers]);
   const seen = `${author} ${createHash("sha256").update(read).digest("hex").slice(0, 8)}`;
   const of: Record<Channel, () => Values> = {
     topic: () => ({ topic: seen }),
-    // Every third is long enough to be stored in pieces.
+    // Every third is long enough to be stored in chunks.
     log: () => ({ log: [log.length % 3 === 2 ? `${seen} `.repeat(500) : seen] }),
     sum: () => ({ sum: 1 }),
     messages: () => ({ messages: [new AIMessage({ id: `${author} ${messages.length}`, content: seen })] }),
@@ -294,7 +294,7 @@ function valuesFor(channels: readonly Channel[], author: string, state: Values, 
   return Object.assign({}, ...parts) as Values;
 }
 
-/** What a caller hands in. */
+/** Input of a caller. */
 export interface Input {
   readonly topic: "cats" | "dogs";
   readonly channels: readonly Channel[];

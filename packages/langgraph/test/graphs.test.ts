@@ -19,7 +19,7 @@ import { databases, pairs, sqlite, type TestDatabase } from "./databases.ts";
 
 const log = () => Annotation<string[]>({ reducer: (a, b) => a.concat(b), default: () => [] });
 
-/** Three steps, each of which says what it has seen. */
+/** Three steps, each of which logs the topic that it has read. */
 function steps(checkpointer: BaseCheckpointSaver) {
   const State = Annotation.Root({ log: log(), topic: Annotation<string>() });
   const node = (name: string) => (state: typeof State.State) => ({ log: [`${name} of ${state.topic}`] });
@@ -34,7 +34,7 @@ function steps(checkpointer: BaseCheckpointSaver) {
     .compile({ checkpointer });
 }
 
-/** A subgraph that asks a person, between two nodes of its own. */
+/** A subgraph that interrupts for a person, between two nodes of the outer graph. */
 function withSubgraph(checkpointer: BaseCheckpointSaver) {
   const Inner = Annotation.Root({ answer: Annotation<string>(), log: log() });
   const inner = new StateGraph(Inner)
@@ -58,7 +58,7 @@ function withSubgraph(checkpointer: BaseCheckpointSaver) {
     .compile({ checkpointer });
 }
 
-/** As many turns as are asked for, over a history that grows. */
+/** A loop of `left` turns, with a growing history. */
 function conversation(checkpointer: BaseCheckpointSaver) {
   const State = Annotation.Root({
     ...MessagesAnnotation.spec,
@@ -89,7 +89,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
   (name, create) => {
     let database: TestDatabase;
     let saver: WaymarkSaver;
-    /** As another process would have it: nothing is remembered. */
+    /** A saver without memory, as another process has. */
     const elsewhere = () => new WaymarkSaver(database.open());
 
     beforeAll(async () => {
@@ -98,9 +98,9 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
     });
     afterAll(() => database.drop());
 
-    it("goes on from the edited branch, after its state at an earlier checkpoint was edited", async () => {
-      // https://github.com/langchain-ai/langgraphjs/issues/1812: the other savers find values by thread and channel version, and
-      // both branches have the same versions.
+    it("continues from the edited branch after the state at an earlier checkpoint was edited", async () => {
+      // https://github.com/langchain-ai/langgraphjs/issues/1812: other savers find values by thread and channel version, and both
+      // branches have the same versions.
       const graph = steps(saver);
       const config = thread("edited");
       await graph.invoke({ topic: "cats" }, config);
@@ -112,12 +112,12 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
       const branch = { topic: "dogs", log: ["plan of cats", "edited", "write of dogs", "check of dogs"] };
       expect(result).toEqual(branch);
       expect((await steps(elsewhere()).getState(config)).values).toEqual(branch);
-      // And the first branch is what it was.
+      // The first branch is unchanged.
       const old = await graph.getState(history[0]?.config ?? {});
       expect(old.values).toEqual({ topic: "cats", log: ["plan of cats", "write of cats", "check of cats"] });
     });
 
-    it("keeps two branches apart that have the same channel versions", async () => {
+    it("keeps two branches with the same channel versions apart", async () => {
       const graph = steps(saver);
       const config = thread("branches");
       await graph.invoke({ topic: "root" }, config);
@@ -134,7 +134,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
       }
     });
 
-    it("copies a root as it is", async () => {
+    it("copies a root checkpoint unchanged", async () => {
       const graph = steps(saver);
       const config = thread("copied");
       await graph.invoke({ topic: "cats" }, config);
@@ -157,7 +157,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
       expect((await all(graph.getStateHistory(config))).length).toBeGreaterThan(before.length);
     });
 
-    it("waits for a person in a subgraph, and goes on elsewhere", async () => {
+    it("interrupts in a subgraph, and resumes in another process", async () => {
       const config = thread("subgraph");
       const asked = await withSubgraph(saver).invoke({ log: ["input"] }, config);
       expect(isInterrupted(asked) && asked["__interrupt__"].map(({ value }) => value)).toEqual(["may I?"]);
@@ -174,7 +174,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
       expect(result["log"]).toEqual(["input", "before", "input", "before", "prepared", "noted yes", "after yes"]);
     });
 
-    it("does not repeat the task that has succeeded beside one that failed", async () => {
+    it("does not repeat a task that succeeded beside a failed one", async () => {
       const ran: string[] = [];
       let broken = true;
       const State = Annotation.Root({ log: log() });
@@ -201,7 +201,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
       expect(ran.toSorted()).toEqual(["bad", "bad", "good"]);
     });
 
-    it("sends tasks, and asks in several of them at once", async () => {
+    it("sends tasks that interrupt concurrently", async () => {
       const State = Annotation.Root({ log: log() });
       const graph = (checkpointer: BaseCheckpointSaver) =>
         new StateGraph(State)
@@ -223,7 +223,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
       expect(result.log).toEqual(["plan", "1 answered: do 1?", "2 answered: do 2?", "3 answered: do 3?"]);
     });
 
-    it.each(["sync", "async", "exit"] as const)("has the same state by durability %s", async (durability) => {
+    it.each(["sync", "async", "exit"] as const)("has the same state with durability %s", async (durability) => {
       const config = { ...thread(`durability ${durability}`), durability };
       await conversation(saver).invoke({ left: 5 }, config);
       const { values, metadata } = await conversation(elsewhere()).getState(config);
@@ -234,7 +234,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
     });
 
     it.each(["sync", "exit"] as const)(
-      "puts delta channels together from their writes, by durability %s",
+      "rebuilds delta channels from their writes, with durability %s",
       async (durability) => {
         const graph = (checkpointer: BaseCheckpointSaver) => {
           const State = Annotation.Root({
@@ -260,7 +260,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
       },
     );
 
-    it("does with a Command on an empty thread what a MemorySaver does", async () => {
+    it("handles a Command on an empty thread as a MemorySaver does", async () => {
       const outcome = async (checkpointer: BaseCheckpointSaver) => {
         const graph = steps(checkpointer);
         const config = thread("empty");
@@ -272,7 +272,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
       expect(await outcome(saver)).toEqual(await outcome(new MemorySaver()));
     });
 
-    it("runs many threads at once", async () => {
+    it("runs many threads concurrently", async () => {
       const graph = conversation(saver);
       const threads = Array.from({ length: 20 }, (_, index) => ({
         config: thread(`one of many ${index}`),
@@ -288,12 +288,12 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
       }
     });
 
-    it("keeps every one of fifty steps", async () => {
+    it("keeps all of fifty steps", async () => {
       await expectSteps(50);
     });
 
     if (name === sqlite.name) {
-      it("keeps every one of a thousand steps", { timeout: 300_000 }, async () => {
+      it("keeps all of a thousand steps", { timeout: 300_000 }, async () => {
         await expectSteps(1_000);
       });
     }

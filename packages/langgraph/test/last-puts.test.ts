@@ -5,8 +5,8 @@ import { LastPuts, share } from "../src/last-puts.ts";
 const isFrozen = (value: unknown): boolean =>
   typeof value !== "object" || value === null || (Object.isFrozen(value) && Object.values(value).every(isFrozen));
 
-describe("data that is shared with earlier data", () => {
-  it("is what it was, to the order of its keys, and frozen", () => {
+describe("data that shares structure with earlier data", () => {
+  it("equals the unshared data, has its order of keys, and is frozen", () => {
     fc.assert(
       fc.property(fc.json({ maxDepth: 4 }), fc.json({ maxDepth: 4 }), (earlier, text) => {
         const before: unknown = share(undefined, JSON.parse(earlier));
@@ -20,7 +20,7 @@ describe("data that is shared with earlier data", () => {
     );
   });
 
-  it("has the earlier objects wherever they are the same", () => {
+  it("reuses earlier objects that are equal", () => {
     const before = share<{ list: object[]; other: object }>(undefined, {
       list: [{ a: 1 }, { b: [2] }],
       other: { c: 3 },
@@ -39,7 +39,7 @@ describe("data that is shared with earlier data", () => {
     ["the key __proto__", '{"__proto__":{"a":1}}', '{"__proto__":{"a":2}}'],
     ["one member less", '{"a":1,"b":2}', '{"a":1}'],
     ["-0", "[0]", "[-0]"],
-  ])("tells apart %s", (_, earlier, text) => {
+  ])("does not confuse %s", (_, earlier, text) => {
     const shared: unknown = share(share(undefined, JSON.parse(earlier)), JSON.parse(text));
     expect(shared).toStrictEqual(JSON.parse(text));
     expect(JSON.stringify(shared)).toBe(JSON.stringify(JSON.parse(text)));
@@ -47,35 +47,35 @@ describe("data that is shared with earlier data", () => {
   });
 });
 
-describe("what was put last", () => {
-  const line = { threadId: "thread", namespace: "" };
+describe("the cache of last puts", () => {
+  const timeline = { threadId: "thread", namespace: "" };
   const channels = (bytes: number) =>
     new Map([["channel", { serialized: ["json", "value"] as const, data: new Uint8Array(bytes), version: 1 }]]);
 
-  it("is kept of 64 lines", () => {
+  it("keeps the last puts of 64 timelines", () => {
     const last = new LastPuts();
     for (let index = 0; index < 65; index++) {
-      last.add({ ...line, namespace: `${index}`, checkpointId: "id" }, "row", channels(1));
+      last.add({ ...timeline, namespace: `${index}`, checkpointId: "id" }, "revision", channels(1));
     }
-    expect(last.of({ ...line, namespace: "0" })).toBeUndefined();
-    expect(last.of({ ...line, namespace: "1" })?.checkpointId).toBe("id");
+    expect(last.get({ ...timeline, namespace: "0" })).toBeUndefined();
+    expect(last.get({ ...timeline, namespace: "1" })?.checkpointId).toBe("id");
   });
 
-  it("is not kept if it is too large", () => {
+  it("does not keep a put above 32 MB", () => {
     const last = new LastPuts();
-    last.add({ ...line, checkpointId: "id" }, "row", channels(33_000_000));
-    expect(last.of(line)).toBeUndefined();
-    last.add({ ...line, checkpointId: "id" }, "row", channels(31_000_000));
-    expect(last.of(line)).toBeDefined();
+    last.add({ ...timeline, checkpointId: "id" }, "revision", channels(33_000_000));
+    expect(last.get(timeline)).toBeUndefined();
+    last.add({ ...timeline, checkpointId: "id" }, "revision", channels(31_000_000));
+    expect(last.get(timeline)).toBeDefined();
   });
 
-  it("is forgotten when the same checkpoint is read from another row", () => {
+  it("drops a put whose checkpoint is read from another revision", () => {
     const last = new LastPuts();
-    last.add({ ...line, checkpointId: "id" }, "row 1", channels(1));
-    last.check({ ...line, checkpointId: "another", row: "row 9" });
-    last.check({ ...line, checkpointId: "id", row: "row 1" });
-    expect(last.of(line)).toBeDefined();
-    last.check({ ...line, checkpointId: "id", row: "row 2" });
-    expect(last.of(line)).toBeUndefined();
+    last.add({ ...timeline, checkpointId: "id" }, "revision 1", channels(1));
+    last.dropIfStale({ ...timeline, checkpointId: "another", revisionId: "revision 9" });
+    last.dropIfStale({ ...timeline, checkpointId: "id", revisionId: "revision 1" });
+    expect(last.get(timeline)).toBeDefined();
+    last.dropIfStale({ ...timeline, checkpointId: "id", revisionId: "revision 2" });
+    expect(last.get(timeline)).toBeUndefined();
   });
 });

@@ -5,15 +5,15 @@ import { promisify } from "node:util";
 import { describe, expect, it, vi } from "vitest";
 import { sqlite } from "./databases.ts";
 
-// The package's own imports, turned to the minimum version.
+// Redirects the package's own imports to the minimum version.
 vi.mock("@langchain/langgraph-checkpoint", () => import("langgraph-checkpoint-min"));
 
 const place = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const packageOf = (path: string): { version: string; peerDependencies: unknown } =>
   JSON.parse(readFileSync(place(path), "utf8"));
 
-describe("the range of peers", () => {
-  it("begins with the versions that are tested as the minimum", () => {
+describe("the range of peer dependencies", () => {
+  it("starts at the versions that are tested as the minimum", () => {
     const { peerDependencies } = packageOf("../package.json");
     const minimum = (name: string) => packageOf(`../node_modules/${name}/package.json`).version;
     expect(peerDependencies).toEqual({
@@ -25,7 +25,7 @@ describe("the range of peers", () => {
   it.each([
     ["with the current versions", "current"],
     ["with the minimum versions", "minimum"],
-    ["in CommonJS, as it is published", "common-js"],
+    ["in CommonJS, as published", "common-js"],
   ])("compiles in a strict project, %s", async (_, project) => {
     const tsc = place("../node_modules/typescript/bin/tsc");
     const compiling = promisify(execFile)(process.execPath, [tsc, "-p", place(`types/${project}.json`)]);
@@ -36,14 +36,14 @@ describe("the range of peers", () => {
 });
 
 describe("with the minimum version", () => {
-  it("stores, lists, and puts delta channels together", async () => {
+  it("stores, lists, and rebuilds delta channels", async () => {
     const framework = await import("langgraph-checkpoint-min");
     const { WaymarkSaver } = await import("@waymark/langgraph");
     const database = await sqlite.create();
     try {
       const saver = new WaymarkSaver(database.open());
       expect(saver).toBeInstanceOf(framework.BaseCheckpointSaver);
-      expect("compareWritesSortKeys" in framework).toBe(false); // or else it is another version than it says
+      expect("compareWritesSortKeys" in framework).toBe(false); // or the installed version is not the minimum
       const metadata = { source: "loop", step: 0, parents: {} } as const;
       const put = async (config: object, id: string, values: Record<string, unknown>) =>
         await saver.put(

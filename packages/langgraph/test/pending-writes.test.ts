@@ -2,9 +2,9 @@ import { compareWritesSortKeys, writesSortKey } from "@langchain/langgraph-check
 import type { CheckpointWrite } from "@waymark/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { byTask, mergeWrites } from "../src/pending-writes.ts";
+import { byTask, dropRepeated } from "../src/pending-writes.ts";
 
-// Few characters, so that texts begin alike: both halves of characters above U+FFFF too, alone and together.
+// Few characters, so that texts share prefixes; surrogates too, alone and in pairs.
 const text = fc.string({
   unit: fc.constantFrom("a", "b", "~", "\ue000", "\uffff", "\ud83d", "\ude00", "\u{1f600}", "\u{1f601}", "\u{10ffff}"),
   maxLength: 6,
@@ -18,7 +18,7 @@ const write = fc.record({
 });
 
 describe("the order of pending writes", () => {
-  it("is LangGraph's", () => {
+  it("is LangGraph's own", () => {
     fc.assert(
       fc.property(write, write, (a, b) => {
         const [first, second] = [a, b].map(({ taskPath, taskId, index }) => writesSortKey(taskPath, taskId, index));
@@ -28,7 +28,7 @@ describe("the order of pending writes", () => {
     );
   });
 
-  it("has writes without a task's path first", () => {
+  it("puts writes without a task path first", () => {
     const writes: CheckpointWrite[] = [
       { taskPath: "~", taskId: "a", index: 0, channel: "c", value: 1 },
       { taskId: "b", index: 0, channel: "c", value: 2 },
@@ -37,15 +37,15 @@ describe("the order of pending writes", () => {
   });
 });
 
-describe("writes of the same task and index", () => {
+describe("repeated writes of the same task and index", () => {
   const some = (index: number, ...values: string[]): CheckpointWrite[] =>
     values.map((value) => ({ taskId: "task", index, channel: "channel", value }));
 
-  it("are the first, from 0 on", () => {
-    expect(mergeWrites(some(0, "first", "second"))).toEqual(some(0, "first"));
+  it("are dropped after the first, for an index of 0 or more", () => {
+    expect(dropRepeated(some(0, "first", "second"))).toEqual(some(0, "first"));
   });
 
-  it("are the last, below 0", () => {
-    expect(mergeWrites(some(-3, "first", "second"))).toEqual(some(-3, "second"));
+  it("are dropped before the last, for a negative index", () => {
+    expect(dropRepeated(some(-3, "first", "second"))).toEqual(some(-3, "second"));
   });
 });

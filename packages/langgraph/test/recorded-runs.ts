@@ -28,13 +28,13 @@ interface RunOptions {
 
 interface Look {
   readonly limit: number | undefined;
-  /** Number of a checkpoint in the history. */
+  /** Position of a checkpoint in the history. */
   readonly before: number | undefined;
   readonly filter: Values | undefined;
 }
 
-/** What is done with a thread. `at` is the number of a checkpoint in its history, the newest being 0; null is the thread itself. */
-type Action = { readonly thread: number /** by a saver that remembers nothing */; readonly elsewhere: boolean } & (
+/** An operation on a thread. `at`: position of a checkpoint in its history, from the newest, 0; null: the thread itself. */
+type Action = { readonly thread: number /** by a saver without memory */; readonly elsewhere: boolean } & (
   | { readonly kind: "invoke"; readonly at: number | null; readonly input: Input | null; readonly options: RunOptions }
   | { readonly kind: "resume"; readonly at: number | null; readonly each: boolean; readonly options: RunOptions }
   | { readonly kind: "command"; readonly update: Input; readonly goto: number; readonly options: RunOptions }
@@ -126,44 +126,44 @@ export const cases: fc.Arbitrary<Case> = fc.record({
     .map(([first, others]) => [first, ...others]),
 });
 
-/** Whether it goes on from, or edits, a checkpoint that is not the newest: then a thread has branches. */
+/** Returns `true` if an action continues from a checkpoint that is not the newest, or edits one: the thread gets branches. */
 export function hasBranches({ actions }: Case): boolean {
   return actions.some((action) => action.kind === "copy" || ("at" in action && action.at !== null));
 }
 
 let threads = 0;
 
-/** Whether the order of a step's writes is in a state: delta channels are put together from their writes. */
+/** Returns `true` if a state depends on the order of a step's writes: delta channels are rebuilt from their writes. */
 export function needsOrderOfWrites({ graph }: Case): boolean {
   return graph.delta;
 }
 
-/** Whether a task can be answered more than once, at one checkpoint. */
+/** Returns `true` if a task can be answered more than once at one checkpoint. */
 export function hasRepeatedAnswers(plan: Case): boolean {
   const questions = plan.graph.layers.flat().flatMap((node) => [node, ...node.inner].map((asking) => asking.questions));
   return questions.some((count) => count > 1) || (hasBranches(plan) && questions.some((count) => count > 0));
 }
 
-/** A tuple as it is in a record. */
+/** A tuple in a record. */
 interface RecordedTuple {
   readonly checkpoint: Pick<CheckpointTuple["checkpoint"], "channel_values" | "channel_versions">;
   readonly pendingWrites: readonly unknown[];
 }
 
-/** The tuple without the order in which writes are listed. */
+/** Removes the order in which writes are listed. */
 export function withoutOrderOfWrites<Tuple extends RecordedTuple>(tuple: Tuple): Tuple {
   const texts = tuple.pendingWrites.map((write) => inspect(write, { depth: null }));
   return { ...tuple, pendingWrites: texts.sort() };
 }
 
-/** The tuple without the values of channels that nothing was ever written to, which are the channels' own defaults. */
+/** Removes the values of channels that were never written: they are the channels' defaults. */
 export function withoutDefaults<Tuple extends RecordedTuple>(tuple: Tuple): Tuple {
   const { channel_values, channel_versions } = tuple.checkpoint;
   const written = Object.entries(channel_values).filter(([name]) => name in channel_versions);
   return { ...tuple, checkpoint: { ...tuple.checkpoint, channel_values: Object.fromEntries(written) } };
 }
 
-/** A record with other tuples in place of its own. */
+/** Replaces the tuples of a record. */
 export function mapTuples(recorded: unknown, change: (tuple: RecordedTuple) => RecordedTuple): unknown {
   if (typeof recorded !== "object" || recorded === null) return recorded;
   if (Array.isArray(recorded)) return recorded.map((member) => mapTuples(member, change));
@@ -173,10 +173,10 @@ export function mapTuples(recorded: unknown, change: (tuple: RecordedTuple) => R
 }
 
 /**
- * All that can be seen of a case: streams, errors, states, histories and tuples. Ids and times are replaced by their order of
- * appearance, so that the records of two savers are equal if they did the same.
+ * Records everything observable of a case: streams, errors, states, histories and tuples. Ids and times are replaced by their
+ * order of appearance, so that two savers with the same behaviour have the same record.
  *
- * @param open gives a saver of the same database, which remembers nothing of what another one did
+ * @param open opens a saver on the same database, without the memory of another one
  */
 export async function record({ graph: plan, actions }: Case, open: () => BaseCheckpointSaver): Promise<unknown> {
   threads += 1;
@@ -225,12 +225,12 @@ async function perform(
       subgraphs,
       recursionLimit: 12,
       ...(interruptBefore.length > 0 ? { interruptBefore: interruptBefore.map(name) as never } : {}),
-      // One after the other, or else how long the saver takes for an inner graph decides the order of what is streamed.
+      // Sequential. Otherwise the time that the saver takes for an inner graph would decide the order of the stream.
       ...(hasInnerGraphs(plan) ? { maxConcurrency: 1 } : {}),
     });
     const chunks: unknown[] = [];
     for await (const chunk of stream) chunks.push(chunk);
-    // Not if it throws: an error overtakes chunks that nobody has taken yet, so that how many come is a matter of time.
+    // Not if it throws: an error overtakes chunks that were not taken yet, so their number depends on timing.
     events.push(...chunks);
   };
   switch (action.kind) {
@@ -277,7 +277,7 @@ async function perform(
   }
 }
 
-/** What a thread has, as the graph and as the saver tell it. */
+/** Everything that a thread has, read by the graph and by the saver. */
 async function everythingOf(saver: BaseCheckpointSaver, graph: Graph, config: RunnableConfig): Promise<unknown> {
   const tuples = await all(saver.list({ configurable: { ...config.configurable, checkpoint_ns: "" } }));
   const snapshots: unknown[] = [];
@@ -285,7 +285,7 @@ async function everythingOf(saver: BaseCheckpointSaver, graph: Graph, config: Ru
     snapshots.push(await outcome(() => graph.getState(at, { subgraphs: true })));
   }
   const history = await outcome(() => all(graph.getStateHistory(config)));
-  // In the order in which they began, which is the same for every saver: checkpoints' ids tell it.
+  // In the order in which they began, which is the same for every saver: their first checkpoint ids.
   const began = new Map<string, string>();
   for await (const { config: at, checkpoint } of saver.list(config)) {
     const namespace = at.configurable?.["checkpoint_ns"] as string;
@@ -293,17 +293,17 @@ async function everythingOf(saver: BaseCheckpointSaver, graph: Graph, config: Ru
     if (first === undefined || checkpoint.id < first) began.set(namespace, checkpoint.id);
   }
   const inOrder = [...began].sort(([, a], [, b]) => (a < b ? -1 : 1)).map(([namespace]) => namespace);
-  const lines: unknown[] = [];
+  const namespaces: unknown[] = [];
   for (const checkpoint_ns of inOrder) {
     const listed = await all(saver.list({ configurable: { ...config.configurable, checkpoint_ns } }));
     const tuples = [];
     for (const { config: at } of listed) tuples.push(await saver.getTuple(at));
-    lines.push({ checkpoint_ns, listed, tuples });
+    namespaces.push({ checkpoint_ns, listed, tuples });
   }
-  return { history, snapshots, lines };
+  return { history, snapshots, namespaces };
 }
 
-/** What it gives, or else which error. */
+/** Returns the result, or the error. */
 async function outcome<Result>(act: () => Promise<Result>): Promise<Result | { readonly thrown: string }> {
   try {
     return await act();
@@ -343,9 +343,9 @@ function withoutIds(records: unknown, prefix: string): unknown {
     if (value instanceof Set) return new Set([...value].map(visit));
     const type = value instanceof BaseMessage ? value.getType() : (value.constructor?.name ?? "Object");
     const isData = type === "Object" || value instanceof BaseMessage || value instanceof Send;
-    // What LangGraph hands to inner graphs by their config: the saver, signals, streams.
+    // LangGraph passes these to inner graphs in their config: the saver, signals, streams.
     if (!isData) return value instanceof BaseCheckpointSaver ? "the saver" : `a ${type}`;
-    // Keys in an order of their own: PostgreSQL's `jsonb` does not keep it, and the ids are numbered as they come.
+    // Sorted keys: PostgreSQL's `jsonb` does not keep their order, and ids are numbered in order of appearance.
     const entries = Object.entries(isTuple(value) ? comparable(value) : value).sort(([a], [b]) =>
       a.replace(IDS, "") < b.replace(IDS, "") ? -1 : 1,
     );
@@ -356,7 +356,7 @@ function withoutIds(records: unknown, prefix: string): unknown {
   return visit(records);
 }
 
-/** Two tasks of one node have the same path, so that ids which differ from run to run order what both have written alike. */
+/** Sorts equal writes: two tasks of one node have the same path, so random ids order them. */
 function withTwinsInOrder(writes: readonly unknown[][]): unknown[][] {
   const text = ([, ...written]: unknown[]) => inspect(written, { depth: null });
   const ordered: unknown[][] = [];
@@ -373,15 +373,15 @@ function isTuple(value: object): value is CheckpointTuple {
   return "checkpoint" in value && "pendingWrites" in value;
 }
 
-/** Without two things that a saver is free in, or LangGraph leaves to chance. */
+/** Removes two differences that savers are free to have, or that LangGraph leaves to chance. */
 function comparable({ checkpoint, pendingWrites = [], ...tuple }: CheckpointTuple): CheckpointTuple {
-  // LangGraph's validation suite asks that a root keeps only what was written; a MemorySaver keeps the other channels' defaults too,
-  // and so does its copy of a root.
+  // LangGraph's validation suite requires that a root keeps only written channels. A MemorySaver keeps the other channels' defaults
+  // too, and so does its copy of a root.
   const isRoot = tuple.parentConfig === undefined;
   const kept = Object.entries(checkpoint.channel_values).filter(
     ([name]) => !isRoot || name in checkpoint.channel_versions,
   );
-  // Answers to several tasks are stored without a path, so that the tasks' ids order them, which differ from run to run.
+  // Answers to several tasks are stored without a path, so the tasks' random ids order them.
   const isAnswer = ([, channel]: CheckpointPendingWrite) => channel === "__resume__";
   const answers = pendingWrites.filter(isAnswer).map((write) => [JSON.stringify(write[2]), write] as const);
   answers.sort(([a], [b]) => (a < b ? -1 : 1));

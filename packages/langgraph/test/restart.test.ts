@@ -8,17 +8,17 @@ import { afterAll, describe, expect, it } from "vitest";
 const folder = mkdtempSync(join(tmpdir(), "waymark-langgraph-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** A process of its own, which runs the built package and ends without closing anything. */
+/** Runs a task in a child process, which uses the built package and exits without closing anything. */
 async function run(task: string): Promise<unknown> {
   const child = fork(new URL("approval-graph.mjs", import.meta.url), [task, join(folder, "agents.db")], {
     execArgv: [],
   });
-  const [[told]] = await Promise.all([once(child, "message"), once(child, "exit")]);
-  return told;
+  const [[outcome]] = await Promise.all([once(child, "message"), once(child, "exit")]);
+  return outcome;
 }
 
-describe("a graph that goes on in other processes", () => {
-  it("waits for a person, hears each answer once, and repeats nothing", async () => {
+describe("a graph that continues in other processes", () => {
+  it("interrupts for a person, gets each answer once, and repeats no node", async () => {
     expect(await run("start")).toEqual({ result: ["is it good?"], drafts: 1 });
     expect(await run("first")).toEqual({ result: ["is it really?"], drafts: 0 });
     expect(await run("second")).toEqual({
@@ -27,7 +27,7 @@ describe("a graph that goes on in other processes", () => {
     });
   });
 
-  it("travels back in time, and has both branches then", async () => {
+  it("travels back in time, and then has both branches", async () => {
     expect(await run("travel")).toEqual({
       result: { text: "another letter, sent", approvals: ["yes", "really"] },
       drafts: 0,
@@ -47,7 +47,7 @@ describe("a graph that goes on in other processes", () => {
 });
 
 describe("an application in CommonJS", () => {
-  it("keeps its messages by require()", async () => {
+  it("stores and reads messages by require()", async () => {
     const child = fork(new URL("common-js.cjs", import.meta.url), [join(folder, "common.db")], { execArgv: [] });
     const [[messages]] = await Promise.all([once(child, "message"), once(child, "exit")]);
     expect(messages).toEqual([

@@ -46,7 +46,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
       thread = `thread ${threads}`;
       return thread;
     };
-    /** As another process would be. */
+    /** A saver with a storage of its own, as another process has. */
     const elsewhere = () => new WaymarkSaver(database.open());
 
     beforeAll(async () => {
@@ -66,7 +66,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
     ) => await by.put(configOf(thread, parent), checkpoint, metadata, checkpoint.channel_versions);
 
     describe("an id that is put again", () => {
-      it("is read as it was put last: A, B, A", async () => {
+      it("is read with the content of the last put: A, B, A", async () => {
         newThread();
         const a = checkpointOf({ value: "A" });
         const b = { ...a, channel_values: { value: "B" } };
@@ -79,7 +79,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         }
       });
 
-      it("is the same checkpoint if its content is", async () => {
+      it("makes no second row for the same content", async () => {
         const checkpoint = checkpointOf({ value: newThread() });
         await put(checkpoint);
         await put(checkpoint);
@@ -87,7 +87,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         expect((await storage.stats({ agentId: thread })).checkpoints).toBe(1);
       });
 
-      it("is found by the metadata that it has now", async () => {
+      it("is listed by its newest metadata", async () => {
         newThread();
         const checkpoint = checkpointOf({ value: 1 });
         await put(checkpoint, { metadata: { ...META, source: "input" } });
@@ -96,7 +96,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         expect(await all(saver.list(configOf(thread), { filter: { source: "update" } }))).toHaveLength(1);
       });
 
-      it("keeps the writes that it had", async () => {
+      it("keeps its earlier writes", async () => {
         newThread();
         const checkpoint = checkpointOf({ value: "A" });
         const config = await put(checkpoint);
@@ -110,15 +110,15 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         ];
         expect((await elsewhere().getTuple(config))?.pendingWrites).toEqual(writes);
         expect((await elsewhere().getTuple(configOf(thread)))?.pendingWrites).toEqual(writes);
-        // Also where the one that had them is pruned.
+        // Also if the revision that had them is pruned.
         await storage.pruneCheckpoints({ agentId: thread, keepLast: 1 });
         expect((await storage.stats({ agentId: thread })).checkpoints).toBe(1);
         expect((await elsewhere().getTuple(config))?.pendingWrites).toEqual(writes);
-        await saver.putWrites(config, [["channel", "after pruning"]], "task 3"); // it only knows the one that is gone
+        await saver.putWrites(config, [["channel", "after pruning"]], "task 3"); // this saver remembers the pruned revision
         expect((await saver.getTuple(config))?.pendingWrites).toHaveLength(3);
       });
 
-      it("has the latest of a task's interrupts, whichever it was put with", async () => {
+      it("keeps the latest interrupt of a task, in whichever revision", async () => {
         newThread();
         const checkpoint = checkpointOf({ value: "A" });
         const config = await put(checkpoint);
@@ -130,7 +130,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         expect(await latest()).toEqual(["second"]);
       });
 
-      it("does not hand an old value to the checkpoint that follows", async () => {
+      it("does not pass an outdated value on to the next checkpoint", async () => {
         newThread();
         const root = checkpointOf({ value: "A", count: 1 });
         await put(root);
@@ -144,7 +144,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         expect((await saver.getTuple(configOf(thread)))?.checkpoint.channel_values).toEqual({ value: "B", count: 2 });
       });
 
-      it("ends as one of those that were put at the same time", async () => {
+      it("ends as one of several concurrent puts", async () => {
         newThread();
         const checkpoint = checkpointOf({ value: 0 });
         const savers = [saver, elsewhere(), elsewhere()];
@@ -160,7 +160,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
     });
 
     describe("writes", () => {
-      it("may come before their checkpoint", async () => {
+      it("may be put before their checkpoint", async () => {
         newThread();
         const checkpoint = checkpointOf({ value: 1 });
         const config = configOf(thread, checkpoint.id);
@@ -169,7 +169,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         const putting = put(checkpoint);
         const meanwhile = saver.putWrites(config, [["meanwhile", 2]], "task 2");
         await putting;
-        // What was acknowledged before the put is there when the put returns.
+        // Writes acknowledged before the put are stored when the put resolves.
         expect((await elsewhere().getTuple(config))?.pendingWrites).toContainEqual(["task 1", "early", 1]);
         await meanwhile;
         await saver.putWrites(config, [["late", 3]], "task 3");
@@ -180,14 +180,14 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         ]);
       });
 
-      it("of a checkpoint that is never put are no trouble", async () => {
+      it("do no harm if their checkpoint is never put", async () => {
         newThread();
         await saver.putWrites(configOf(thread, uuid6(1)), [["channel", 1]], "task");
         expect(await saver.getTuple(configOf(thread))).toBeUndefined();
         expect(await all(saver.list(configOf(thread)))).toEqual([]);
       });
 
-      it("of a task stay as they were written first, and its interrupts as they were last", async () => {
+      it("keep the first value of a task's write, and the last of its interrupt", async () => {
         newThread();
         const config = await put(checkpointOf({ value: 1 }));
         const sent = ["first", "second", "third"].map((value) =>
@@ -208,7 +208,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         ]);
       });
 
-      it("come in the order of the tasks' paths, then ids, then of the writes", async () => {
+      it("are ordered by task path, then task id, then index", async () => {
         newThread();
         const config = await put(checkpointOf({ value: 1 }));
         await saver.putWrites(
@@ -229,7 +229,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         ]);
       });
 
-      it("that the storage refuses do not hold up others", async () => {
+      it("do not fail because the storage refuses others", async () => {
         newThread();
         const config = await put(checkpointOf({ value: 1 }));
         let deep: unknown = 0;
@@ -257,20 +257,20 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         constructor: 1,
       };
 
-      it("come back as LangGraph's serializer reads them", async () => {
+      it("are read as LangGraph's serializer reads them", async () => {
         newThread();
         const checkpoint = checkpointOf(values);
         const config = await put(checkpoint);
         await saver.putWrites(config, Object.entries(values), "task");
         const tuple = await elsewhere().getTuple(config);
-        // What the serializer makes of them, which is what a MemorySaver gives too.
+        // A MemorySaver returns the same.
         const expected = await saver.serde.loadsTyped(...(await saver.serde.dumpsTyped({ ...values, bytes: 0 })));
         expect(tuple?.checkpoint.channel_values).toEqual({ ...expected, bytes: values.bytes });
         expect(Object.keys(tuple?.checkpoint.channel_values["numbers"] as object)).toEqual(["1", "2", "b", "a"]);
         expect(tuple?.pendingWrites?.find(([, channel]) => channel === "bytes")?.[2]).toEqual(values.bytes);
       });
 
-      it("whose channel is called __proto__ are a channel's", async () => {
+      it("of a channel named __proto__ are stored like others", async () => {
         newThread();
         const checkpoint = checkpointOf(JSON.parse('{"__proto__": {"polluted": true}, "a": 1}'));
         const read = (await elsewhere().getTuple(await put(checkpoint)))?.checkpoint.channel_values ?? {};
@@ -282,9 +282,9 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
       });
 
-      it("may be written by a serializer of the user's", async () => {
+      it("are serialized by a custom serializer", async () => {
         newThread();
-        // Bytes that are no text, and JSON that JavaScript's numbers cannot hold.
+        // Bytes that are no text, and JSON with numbers that JavaScript cannot represent.
         const serde: SerializerProtocol = {
           dumpsTyped: async (value) =>
             typeof value === "bigint"
@@ -307,7 +307,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         expect(await all(own.list(configOf(thread), { filter: { source: "loop" } }))).toHaveLength(1);
       });
 
-      it("are kept by each of two branches, for the same channel version", async () => {
+      it("belong to each of two branches with the same channel version", async () => {
         newThread();
         const root = checkpointOf({ shared: "root", own: "root" });
         await put(root);
@@ -323,7 +323,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         ]);
       });
 
-      it("are those of the parent where a channel is unchanged, and of no sibling with the same version", async () => {
+      it("of an unchanged channel are the parent's, not those of a sibling with the same version", async () => {
         newThread();
         const root = checkpointOf({ shared: "root" });
         await put(root);
@@ -336,12 +336,12 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         const next = { ...checkpointOf({ shared: "left", own: 1 }), channel_versions: { shared: 2, own: 1 } };
         const config = await saver.put(configOf(thread, ids[0]), next, META, { own: 1 });
         expect((await elsewhere().getTuple(config))?.checkpoint.channel_values).toEqual({ shared: "left", own: 1 });
-        // A copy of a checkpoint continues the parent of that, and says that nothing is new.
+        // A copied checkpoint has the original's parent, and no new channel version.
         const copied = await saver.put(config, checkpointOf({ shared: "copied" }, 7), META, {});
         expect((await elsewhere().getTuple(copied))?.checkpoint.channel_values).toEqual({ shared: "copied" });
       });
 
-      it("are stored as they were when they were handed over", async () => {
+      it("are stored as they were at the call", async () => {
         newThread();
         const values = { bytes: new Uint8Array([1, 2]), list: [1, 2] };
         const putting = put(checkpointOf({ ...values }));
@@ -394,20 +394,20 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         expect(await steps({ [key]: value })).toEqual([2]);
       });
 
-      it("takes nothing for an entry that plain objects inherit", async () => {
+      it("ignores inherited properties", async () => {
         expect(await steps(JSON.parse('{"__proto__": "own"}'))).toEqual([]); // LangGraph's serializer does not read it either
         expect(await steps({ constructor: Object })).toEqual([]);
         expect(await steps({ toString: undefined })).toEqual([3, 2, 1, 0]);
       });
 
-      it("compares what is too long or too deep for a label", async () => {
+      it("compares values that are too long or too deep for a label", async () => {
         expect(await steps({ long: `${"x".repeat(300)}1` })).toEqual([1]);
         expect(await steps({ object: { list: [3], step: 3 } })).toEqual([3]);
         expect(await steps({ object: { step: 3 } })).toEqual([]);
         expect(await steps({ source: "loop", object: { list: [0], step: 0 }, missing: undefined })).toEqual([0]);
       });
 
-      it("matches nothing by a key that is unknown, or a value of another type", async () => {
+      it("matches nothing for an unknown key, or a value of another type", async () => {
         expect(await steps({ unknown: 1 })).toEqual([]);
         expect(await steps({ step: "1" })).toEqual([]);
         expect(await steps({ step: Number.NaN })).toEqual([]);
@@ -416,7 +416,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         ).toEqual([]);
       });
 
-      it("gives as many as are asked for, and reads no others", async () => {
+      it("returns as many as requested, and reads no others", async () => {
         expect(await steps(undefined, 2)).toEqual([3, 2]);
         expect(await steps({ _: "axb" }, 2)).toEqual([3, 1]);
         expect(await steps(undefined, 0)).toEqual([]);
@@ -426,7 +426,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         expect(read).toHaveBeenCalledTimes(1);
       });
 
-      it("narrows to one checkpoint, and to those before another", async () => {
+      it("returns one checkpoint, or those before one", async () => {
         const [, second, third] = await all(saver.list(configOf(thread)));
         expect(await all(saver.list(second?.config ?? {}))).toEqual([second]);
         const before = await all(saver.list(configOf(thread), { before: third?.config ?? {} }));
@@ -437,7 +437,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         );
       });
 
-      it("finds entries of metadata that has more than labels can be", async () => {
+      it("filters by metadata that exceeds the size of labels", async () => {
         newThread();
         const many = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`key ${index}`, "v".repeat(100)]));
         await put(checkpointOf({ many: true }), { metadata: { ...META, ...many } });
@@ -447,7 +447,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         ]);
       });
 
-      it("goes over all threads and namespaces where none is named", async () => {
+      it("covers all threads and namespaces if none is given", async () => {
         newThread();
         const marker = thread;
         for (const [thread_id, checkpoint_ns] of [
@@ -477,7 +477,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         ]);
       });
 
-      it("leaves out what others have stored, and so does the latest", async () => {
+      it("skips checkpoints that other programs stored; so does getTuple", async () => {
         newThread();
         const checkpoint = checkpointOf({ ours: true });
         await put(checkpoint);
@@ -488,7 +488,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
     });
 
     describe("the history of delta channels", () => {
-      it("is that of LangGraph's own walk, over branches, revisions and many steps", async () => {
+      it("equals LangGraph's own, over branches, revisions and many steps", async () => {
         newThread();
         const root = checkpointOf({ messages: new DeltaSnapshot(["root"]), other: ["plain"] });
         let config = await put(root);
@@ -530,7 +530,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         });
       });
 
-      it("follows parents that are later than their children, and ends with a circle", async () => {
+      it("follows parents later than their children, and ends at a cycle", async () => {
         newThread();
         const [early, late] = [checkpointOf({}), checkpointOf({ messages: ["seed"] })];
         await put(late, { parent: early.id });
@@ -567,7 +567,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         }
       });
 
-      it("waits for what is being put, and drops the writes that are held", async () => {
+      it("waits for puts under way, and drops held writes", async () => {
         newThread();
         const checkpoint = checkpointOf({ value: 1 });
         const held = uuid6(2);
@@ -580,7 +580,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         expect((await saver.getTuple(config))?.pendingWrites).toEqual([]);
       });
 
-      it("lets the same checkpoints be put again", async () => {
+      it("allows the same checkpoints to be put again", async () => {
         newThread();
         const checkpoint = checkpointOf({ value: 1 });
         const config = await put(checkpoint);
@@ -614,7 +614,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
       });
     });
 
-    describe("what is refused", () => {
+    describe("refusals:", () => {
       const SECRET = "hunter2-do-not-tell";
       const checkpoint = checkpointOf({ secret: SECRET });
       const calls: Record<string, (config: object) => Promise<unknown>> = {
@@ -635,7 +635,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
       ];
 
       it.each(Object.keys(calls).flatMap((call) => bad.map(([what, id]) => [call, what, id] as const)))(
-        "by %s is a thread that is %s",
+        "%s refuses a thread that is %s",
         async (call, _, thread_id) => {
           const error = await calls[call]?.({
             configurable: { thread_id, checkpoint_ns: "", checkpoint_id: uuid6(1) },
@@ -647,7 +647,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         },
       );
 
-      it.each(["checkpoint_ns", "checkpoint_id"])("is a %s that is no string", async (field) => {
+      it.each(["checkpoint_ns", "checkpoint_id"])("every call refuses a %s that is no string", async (field) => {
         for (const call of Object.values(calls)) {
           for (const value of [[SECRET], { a: 1 }, 7, `${SECRET}\0`]) {
             const config = {
@@ -658,7 +658,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         }
       });
 
-      it("is a checkpoint whose id is no UUIDv6", async () => {
+      it("put refuses a checkpoint id that is no UUIDv6", async () => {
         for (const id of ["", "1", SECRET, crypto.randomUUID(), 7, undefined]) {
           const putting = saver.put(configOf("t"), { ...checkpoint, id: id as string }, META, {});
           await expect(putting).rejects.toThrow("expected checkpoint.id to be");
@@ -667,13 +667,13 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         expect(await saver.getTuple(configOf("t", SECRET))).toBeUndefined();
       });
 
-      it("is a thread to delete that is none", async () => {
+      it("deleteThread refuses an invalid thread id", async () => {
         for (const id of ["", ["t"], undefined]) {
           await expect(saver.deleteThread(id as string)).rejects.toThrow("expected threadId to be");
         }
       });
 
-      it("tells no state when the storage refuses it", async () => {
+      it("an error of the storage shows no state", async () => {
         let deep: unknown = SECRET;
         for (let level = 0; level < 1_500; level++) deep = { [`k${level}`]: deep };
         const error = await put(checkpointOf({ deep })).catch((reason: unknown) => reason);
@@ -681,7 +681,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         expect(String(error) + String((error as Error).stack)).not.toContain(SECRET);
       });
 
-      it("with a function in it is refused by name, and the thread goes on", async () => {
+      it("put refuses a function and names its channel; the thread stays usable", async () => {
         newThread();
         await put(checkpointOf({ a: 1 }));
         const checkpoint = checkpointOf({ a: 2, b: () => SECRET });
@@ -696,7 +696,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         expect(found?.checkpoint.channel_values).toEqual({ a: 1 });
       });
 
-      it("without a thread is nothing to read", async () => {
+      it("reads return nothing without a thread", async () => {
         expect(await saver.getTuple({ configurable: {} })).toBeUndefined();
         expect(await saver.getTuple({})).toBeUndefined();
         expect(await saver.getDeltaChannelHistory({ config: {}, channels: ["a"] })).toEqual({ a: { writes: [] } });
@@ -706,7 +706,7 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
 );
 
 describe("a task", () => {
-  it("may have more writes than a storage takes at once", async () => {
+  it("may have more writes than a storage appends in one call", async () => {
     const database = await (databases[0] as (typeof databases)[number]).create();
     const saver = new WaymarkSaver(database.open());
     const config = await saver.put(configOf("thread"), checkpointOf({ a: 1 }), META, { a: 1 });
@@ -721,21 +721,17 @@ describe("a new saver", () => {
   const storage = {} as CheckpointStorage;
   for (const method of ["storeCheckpoint", "appendWrites", "listWrites"]) Reflect.set(storage, method, () => {});
 
-  it("shows nothing of its storage when it is written out as JSON", () => {
+  it("shows nothing of its storage in JSON", () => {
     expect(JSON.stringify({ saver: new WaymarkSaver(storage) })).toBe('{"saver":"[WaymarkSaver]"}');
   });
 
   it.each([
     ["no storage", [undefined], "expected storage to be a CheckpointStorage"],
-    ["a connection string", ["postgres://u:hunter2@host/db"], "got a string of 28 bytes"],
+    ["a connection string", ["postgres://u:hunter2@host/db"], "got a string of 28 characters"],
     ["a serializer in place of the options", [storage, new MemorySaver().serde], "expected options to be an object"],
-    [
-      "an option that is none",
-      [storage, { serializer: 1 }],
-      'expected options to have the member serde, got "serializer"',
-    ],
+    ["an unknown option", [storage, { serializer: 1 }], 'expected options to have the members serde, got "serializer"'],
     ["half a serializer", [storage, { serde: { dumpsTyped: () => {} } }], "expected options.serde to be a serializer"],
-  ])("is not made of %s", (_, values, message) => {
+  ])("refuses its arguments: %s", (_, values, message) => {
     const making = () => Reflect.construct(WaymarkSaver, values);
     expect(making).toThrow(CheckpointError);
     expect(making).toThrow(message);

@@ -59,7 +59,7 @@ const lcRecord = fc.record(
 
 const key = fc.oneof(fc.constantFrom("a", "lc", "__lc_escaped__"), fc.string());
 
-/** Data as it may be stored, whoever wrote it. */
+/** Data that may be stored, by any program. */
 const { data } = fc.letrec<{ data: unknown }>((tie) => ({
   data: fc.oneof(
     { depthSize: "small" },
@@ -77,7 +77,7 @@ function plain(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
 
-/** What it gives, or what it says. */
+/** Returns the result, or the message of the error. */
 async function outcome(work: Promise<unknown>): Promise<unknown> {
   return await work.then(
     (value) => ({ value }),
@@ -85,8 +85,8 @@ async function outcome(work: Promise<unknown>): Promise<unknown> {
   );
 }
 
-describe("what is loaded", () => {
-  it("is what LangGraph's serializer reads, whatever was stored", async () => {
+describe("a loaded value", () => {
+  it("equals the value that LangGraph's serializer reads, for any stored data", async () => {
     await fc.assert(
       fc.asyncProperty(data, async (stored) => {
         const text = JSON.stringify(stored);
@@ -100,14 +100,14 @@ describe("what is loaded", () => {
   it.each([
     ["messages", messages],
     ["messages within data", { agent: { messages, turn: 1 }, list: [[messages[0]]] }],
-    ["an object that holds objects", new Document({ pageContent: "a", metadata: { by: new HumanMessage("b") } })],
+    ["an object that contains objects", new Document({ pageContent: "a", metadata: { by: new HumanMessage("b") } })],
     ["messages beside other objects", [...messages, new Map([["a", new Set([1])]]), /a/g, new DeltaSnapshot([1])]],
     [
       "user data that looks like an object",
       new HumanMessage({ content: "a", additional_kwargs: { lc: 1, id: ["a"] } }),
     ],
     ["more levels than LangChain loads", [Array.from({ length: 60 }).reduce((inner) => [inner], 1), messages[0]]],
-  ])("is alike for %s", async (_, value) => {
+  ])("equals it for %s", async (_, value) => {
     const { serialized, data: bytes } = await serializer.dump("value", value);
     const loaded = await serializer.load(plain(serialized) as Serialized);
     expect(loaded).toStrictEqual(await langGraphs.loadsTyped("json", bytes));
@@ -115,13 +115,13 @@ describe("what is loaded", () => {
   });
 });
 
-describe("an array that was added to", () => {
+describe("an array with appended elements", () => {
   const dump = async (value: unknown, earlier?: Awaited<ReturnType<Serializer["dump"]>>) => {
     const dumped = await serializer.dump("value", value, earlier);
     return { ...dumped, serialized: share(earlier?.serialized, dumped.serialized) };
   };
 
-  it("is dumped as it would be alone, whatever came before", async () => {
+  it("is serialized as without an earlier array", async () => {
     const lists = fc.array(fc.jsonValue(), { maxLength: 3 });
     const states = fc
       .tuple(lists, lists, lists, fc.boolean())
@@ -136,7 +136,7 @@ describe("an array that was added to", () => {
     );
   });
 
-  it("keeps the elements that it had, and freezes the others", async () => {
+  it("reuses the earlier elements, and freezes the others", async () => {
     const before = await dump([{ a: 1 }, "é\ud800"]);
     const after = await dump([{ a: 1 }, "é\ud800", { b: [2] }], before);
     const [elements, elementsBefore] = [after.serialized[1], before.serialized[1]] as object[][];

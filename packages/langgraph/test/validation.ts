@@ -3,7 +3,7 @@ import { WaymarkSaver } from "@waymark/langgraph";
 import { describe } from "vitest";
 import type { Kind, TestDatabase } from "./databases.ts";
 
-/** LangGraph's own suite for checkpointers, all of it. */
+/** LangGraph's own suite for checkpointers, in full. */
 export function describeValidation(kind: Kind): void {
   const databases = new Map<WaymarkSaver, TestDatabase>();
   const initializer = {

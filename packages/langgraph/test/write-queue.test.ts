@@ -2,13 +2,13 @@ import { CheckpointError, type CheckpointWrite } from "@waymark/core";
 import { describe, expect, it } from "vitest";
 import { WriteQueue } from "../src/write-queue.ts";
 
-// The moments that count lie between two answers of a database: here they are given one by one.
+// Races lie between two answers of a database. Here the test gives each answer.
 
-const target = { threadId: "thread", namespace: "", checkpointId: "checkpoint" };
+const address = { threadId: "thread", namespace: "", checkpointId: "checkpoint" };
 const write = (taskId: string, value: unknown = taskId): CheckpointWrite => ({ taskId, index: 0, channel: "c", value });
-const given = (...taskIds: string[]) => ({ writes: taskIds.map((taskId) => write(taskId)), bytes: 1 });
+const batch = (...taskIds: string[]) => ({ writes: taskIds.map((taskId) => write(taskId)), bytes: 1 });
 
-/** Calls that wait to be answered, with the tasks that each was to append. */
+/** A queue whose appends the test answers; `calls` has the task ids of each. */
 function scripted() {
   const calls: { tasks: string[]; answer: (found: boolean) => void; fail: (error: Error) => void }[] = [];
   const queue = new WriteQueue(
@@ -20,10 +20,10 @@ function scripted() {
   return { calls, queue };
 }
 
-/** A put, and what ends it. */
+/** Starts a put, which the test ends. */
 function putting(queue: WriteQueue) {
   const { promise, resolve, reject } = deferred<string>();
-  return { done: queue.put(target, () => promise), store: () => resolve("id"), fail: reject };
+  return { done: queue.put(address, () => promise), store: () => resolve("id"), fail: reject };
 }
 
 function deferred<Value>() {
@@ -36,7 +36,7 @@ function deferred<Value>() {
   return { promise, resolve, reject };
 }
 
-/** Until nothing is left that needs no answer. */
+/** Resolves when everything that needs no answer is done. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
@@ -50,46 +50,46 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
 }
 
 describe("the queue of writes", () => {
-  it("sends together what is given while others are on their way", async () => {
+  it("appends writes that arrive during an append together, after it", async () => {
     const { calls, queue } = scripted();
-    const all = [queue.add(target, given("a")), queue.add(target, given("b")), queue.add(target, given("c"))];
+    const adding = [queue.add(address, batch("a")), queue.add(address, batch("b")), queue.add(address, batch("c"))];
     expect(calls.map(({ tasks }) => tasks)).toEqual([["a"]]);
     calls[0]?.answer(true);
     await turn();
     expect(calls.map(({ tasks }) => tasks)).toEqual([["a"], ["b", "c"]]);
-    expect(await Promise.all(all.map(isSettled))).toEqual([true, false, false]);
+    expect(await Promise.all(adding.map(isSettled))).toEqual([true, false, false]);
     calls[1]?.answer(true);
-    await Promise.all(all);
+    await Promise.all(adding);
   });
 
-  it("sends those of another checkpoint at once", () => {
+  it("does not wait for the appends of another checkpoint", () => {
     const { calls, queue } = scripted();
-    void queue.add(target, given("a"));
-    void queue.add({ ...target, checkpointId: "other" }, given("b"));
+    void queue.add(address, batch("a"));
+    void queue.add({ ...address, checkpointId: "other" }, batch("b"));
     expect(calls.map(({ tasks }) => tasks)).toEqual([["a"], ["b"]]);
   });
 
   it("waits for a put that is under way", async () => {
     const { calls, queue } = scripted();
     const put = putting(queue);
-    const added = queue.add(target, given("a"));
+    const added = queue.add(address, batch("a"));
     await turn();
     expect(calls).toEqual([]);
     put.store();
     await turn();
     expect(calls.map(({ tasks }) => tasks)).toEqual([["a"]]);
-    expect(await isSettled(put.done)).toBe(true); // it had not acknowledged these
+    expect(await isSettled(put.done)).toBe(true); // these writes were not acknowledged before it
     calls[0]?.answer(true);
     await added;
   });
 
-  it("brings what is held along with the put, before what is waiting", async () => {
+  it("appends held writes before the put resolves, and before waiting ones", async () => {
     const { calls, queue } = scripted();
-    const held = queue.add(target, given("held"));
+    const held = queue.add(address, batch("held"));
     calls[0]?.answer(false);
     await held;
     const put = putting(queue);
-    void queue.add(target, given("waiting"));
+    void queue.add(address, batch("waiting"));
     put.store();
     await turn();
     expect(calls[1]?.tasks).toEqual(["held", "waiting"]);
@@ -98,12 +98,12 @@ describe("the queue of writes", () => {
     expect(await put.done).toBe("id");
   });
 
-  it("asks again if the checkpoint was put while the answer was on its way", async () => {
+  it("appends again if the checkpoint was put during the append", async () => {
     const { calls, queue } = scripted();
-    const added = queue.add(target, given("a"));
+    const added = queue.add(address, batch("a"));
     const put = putting(queue);
     put.store();
-    await put.done; // begun and ended before the answer comes, which is older
+    await put.done; // begins and ends before the answer, which is outdated
     calls[0]?.answer(false);
     await turn();
     expect(calls[1]?.tasks).toEqual(["a"]);
@@ -111,9 +111,9 @@ describe("the queue of writes", () => {
     await added;
   });
 
-  it("asks again if a put has begun while the answer was on its way", async () => {
+  it("appends again if a put began during the append", async () => {
     const { calls, queue } = scripted();
-    const added = queue.add(target, given("a"));
+    const added = queue.add(address, batch("a"));
     const put = putting(queue);
     calls[0]?.answer(false);
     expect(await isSettled(added)).toBe(false);
@@ -124,9 +124,9 @@ describe("the queue of writes", () => {
     await added;
   });
 
-  it("keeps what is held when the put fails, for the next one", async () => {
+  it("keeps held writes for the next put when a put fails", async () => {
     const { calls, queue } = scripted();
-    const held = queue.add(target, given("held"));
+    const held = queue.add(address, batch("held"));
     calls[0]?.answer(false);
     await held;
     const first = putting(queue);
@@ -140,9 +140,9 @@ describe("the queue of writes", () => {
     await second.done;
   });
 
-  it("lets a put fail whose held writes can not be stored", async () => {
+  it("rejects a put whose held writes cannot be appended, and keeps them", async () => {
     const { calls, queue } = scripted();
-    const held = queue.add(target, given("held"));
+    const held = queue.add(address, batch("held"));
     calls[0]?.answer(false);
     await held;
     const put = putting(queue);
@@ -150,7 +150,7 @@ describe("the queue of writes", () => {
     await turn();
     calls[1]?.fail(new CheckpointError("UNAVAILABLE", "gone"));
     await expect(put.done).rejects.toThrow("gone");
-    // What was acknowledged is held for whoever puts it again.
+    // Acknowledged writes are held for the next put.
     const again = putting(queue);
     again.store();
     await turn();
@@ -159,17 +159,17 @@ describe("the queue of writes", () => {
     await again.done;
   });
 
-  it("lets one held write that is refused take no other with it", async () => {
+  it("rejects only the refused one of several held batches", async () => {
     const { calls, queue } = scripted();
     for (const task of ["good", "bad"]) {
-      const held = queue.add(target, given(task));
+      const held = queue.add(address, batch(task));
       calls.at(-1)?.answer(false);
       await held;
     }
     const put = putting(queue);
     const outcome = put.done.catch((error: Error) => error.message);
     put.store();
-    // However they are sent, together or by themselves.
+    // The batches may come together or one by one.
     for (let answered = 2; answered < 10; ) {
       await turn();
       const call = calls[answered];
@@ -182,12 +182,12 @@ describe("the queue of writes", () => {
     expect(calls.some(({ tasks }) => tasks.join() === "good")).toBe(true);
   });
 
-  it("tries each alone when the storage refuses several for their own sake, and not when it is down", async () => {
+  it("retries batches one by one if the storage refused them, but not if it is unreachable", async () => {
     const { calls, queue } = scripted();
     const outcomes = async () => {
       const from = calls.length;
-      const first = queue.add(target, given("first"));
-      const others = ["good", "bad"].map((task) => queue.add(target, given(task)));
+      const first = queue.add(address, batch("first"));
+      const others = ["good", "bad"].map((task) => queue.add(address, batch(task)));
       calls[from]?.answer(true);
       await first;
       await turn();
@@ -211,27 +211,27 @@ describe("the queue of writes", () => {
     const { calls, queue } = scripted();
     const ids = ["oldest", "middle", "newest"];
     for (const [index, checkpointId] of ids.entries()) {
-      const held = queue.add({ ...target, checkpointId }, { writes: [write(checkpointId)], bytes: 30_000_000 });
+      const held = queue.add({ ...address, checkpointId }, { writes: [write(checkpointId)], bytes: 30_000_000 });
       calls[index]?.answer(false);
       await held;
     }
-    const puts = ids.map((checkpointId) => queue.put({ ...target, checkpointId }, async () => checkpointId));
+    const puts = ids.map((checkpointId) => queue.put({ ...address, checkpointId }, async () => checkpointId));
     await turn();
     expect(calls.slice(3).map(({ tasks }) => tasks)).toEqual([["middle"], ["newest"]]);
     for (const { answer } of calls) answer(true);
     await Promise.all(puts);
   });
 
-  it("drops what is held of a thread that is deleted, and of no other", async () => {
+  it("drops the held writes of a deleted thread, and of no other", async () => {
     const { calls, queue } = scripted();
-    const other = { ...target, threadId: "other" };
-    for (const [index, of] of [target, other].entries()) {
-      const held = queue.add(of, given("held"));
+    const other = { ...address, threadId: "other" };
+    for (const [index, of] of [address, other].entries()) {
+      const held = queue.add(of, batch("held"));
       calls[index]?.answer(false);
       await held;
     }
-    await queue.settle("thread");
-    await queue.put(target, async () => "id");
+    await queue.dropThread("thread");
+    await queue.put(address, async () => "id");
     expect(calls).toHaveLength(2);
     const put = queue.put(other, async () => "id");
     await turn();

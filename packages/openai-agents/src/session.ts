@@ -11,33 +11,41 @@ import {
   type SessionHistoryTransactionAwareSession,
 } from "@openai/agents-core";
 import { CheckpointError, type CheckpointStorage } from "@waymark/core";
-import { integer, invalidArgument, members, oneOf, property, string } from "@waymark/core/kit";
-import { checkAgentId, checkStorage } from "./arguments.ts";
+import {
+  checkAgentId,
+  checkNamespace,
+  integer,
+  invalidArgument,
+  objectWithKeys,
+  oneOf,
+  property,
+} from "@waymark/core/kit";
+import { checkStorage } from "./arguments.ts";
 
 export interface WaymarkSessionOptions {
-  /** Where the session is kept. It stays the caller's, who closes it. */
+  /** Storage of the session. The caller closes it. */
   readonly storage: CheckpointStorage;
-  /** The agent that the checkpoints belong to: 1 to 255 bytes of UTF-8. Default: a new UUID. */
+  /** Agent of the session's checkpoints: 1 to 255 bytes of UTF-8. Default: a new UUID. */
   readonly sessionId?: string;
-  /** The namespace of that agent: up to 1,024 bytes of UTF-8. No one else may store there. Default `"session"`. */
+  /** Namespace of that agent: up to 1,024 bytes of UTF-8. Nothing else may be stored there. Default `"session"`. */
   readonly namespace?: string;
   /**
-   * How many changes can be looked at afterwards, from 1. What is older is removed after every so many changes, so that
-   * at most twice as many are there. Default: all of them, until the session is cleared.
+   * Number of changes to keep, from 1. Older ones are removed after every `keepLast` changes, so at most twice as many are
+   * stored. Default: all of them, until the session is cleared.
    */
   readonly keepLast?: number;
 }
 
-/** What a checkpoint of a session holds: all of it. Storages write what has changed, so this is cheap. */
+/** State of a checkpoint: the whole session. Storages write only the changes, so this is cheap. */
 interface SessionState {
   readonly items: AgentInputItem[];
-  /** The operations that were applied last, oldest first. */
+  /** The most recent operations, oldest first. */
   readonly operations: readonly Operation[];
 }
 
 interface Operation {
   readonly id: string;
-  /** Of the transaction: SHA-256, in base64. */
+  /** SHA-256 of the transaction, in base64. */
   readonly digest: string;
 }
 
@@ -45,25 +53,25 @@ interface Latest {
   /** `null`: the session is empty, and nothing is stored. */
   readonly id: string | null;
   readonly state: SessionState;
-  /** How many changes there were since the session was cleared. */
+  /** Number of changes since the session was cleared. */
   readonly change: number;
 }
 
-/** A new one each time: what is read belongs to the caller. */
-const empty = (): SessionState => ({ items: [], operations: [] });
-/** Some 100 bytes each, in the state; only runs with output guardrails apply any, and repeat them soon. */
+/** Makes an empty state: a new object each time, since callers own what they read. */
+const emptyState = (): SessionState => ({ items: [], operations: [] });
+/** About 100 bytes each in the state. Only runs with output guardrails apply operations, and repeat them soon. */
 const REMEMBERED_OPERATIONS = 100;
-/** An attempt fails if another writer was quicker. So many in a row are no chance, and a loop should have an end. */
+/** An attempt fails if another writer stores first. This many in a row are no coincidence, and the loop must end. */
 const MAX_ATTEMPTS = 1_000;
 
 /**
- * A conversation of the OpenAI Agents SDK, kept in a checkpoint storage. Any number of processes may use a session at
- * once: every change is one checkpoint, stored only if no other came in between, and otherwise made anew on top of that
- * one. So changes are atomic, nothing that was added is lost, and each caller's items keep their order.
+ * A session of the OpenAI Agents SDK in a checkpoint storage. Any number of processes may use a session concurrently: every
+ * change is one checkpoint, stored only if no other was stored in between, and otherwise repeated on top of that one. So
+ * changes are atomic, no added item is lost, and each caller's items keep their order.
  *
- * Calls of one object take effect in the order in which they were made, awaited or not. Items are copied at the call.
+ * Calls of one object take effect in the order of the calls, awaited or not. Items are copied at the call.
  *
- * Every method may reject with what the storage does, see `CheckpointErrorCode`; no error holds an item. After `TIMEOUT`,
+ * Every method may reject with errors of the storage, see `CheckpointErrorCode`; no error holds an item. After `TIMEOUT`,
  * `UNAVAILABLE` or `ABORTED` a change may or may not have been made.
  */
 export class WaymarkSession implements SessionHistoryRewriteAwareSession, SessionHistoryTransactionAwareSession {
@@ -71,10 +79,10 @@ export class WaymarkSession implements SessionHistoryRewriteAwareSession, Sessio
   readonly #sessionId: string;
   readonly #namespace: string;
   readonly #keepLast: number | undefined;
-  /** What this object has stored last. No caller has any of it. */
-  #known: Latest | undefined;
-  /** Settles when the call before has ended. */
-  #before: Promise<unknown> = Promise.resolve();
+  /** Cache: the state that this object stored last. No caller has a reference into it. */
+  #lastStored: Latest | undefined;
+  /** Resolves when the previous call has ended. */
+  #previousCall: Promise<unknown> = Promise.resolve();
 
   /** @throws CheckpointError `INVALID_ARGUMENT`, which names the option */
   constructor(options: WaymarkSessionOptions) {
@@ -83,10 +91,10 @@ export class WaymarkSession implements SessionHistoryRewriteAwareSession, Sessio
       sessionId = randomUUID(),
       namespace = "session",
       keepLast,
-    } = members("options", options, ["storage", "sessionId", "namespace", "keepLast"]);
+    } = objectWithKeys("options", options, ["storage", "sessionId", "namespace", "keepLast"]);
     this.#storage = checkStorage("options.storage", storage);
     this.#sessionId = checkAgentId("options.sessionId", sessionId);
-    this.#namespace = string("options.namespace", namespace);
+    this.#namespace = checkNamespace("options.namespace", namespace);
     if (keepLast !== undefined) {
       this.#keepLast = integer("options.keepLast", keepLast, 1, Number.MAX_SAFE_INTEGER, "changes");
     }
@@ -96,7 +104,7 @@ export class WaymarkSession implements SessionHistoryRewriteAwareSession, Sessio
     return this.#sessionId;
   }
 
-  /** The newest `limit` items, oldest first; none if it is 0 or less. Default: all. They are the caller's to change. */
+  /** Returns the newest `limit` items, oldest first; none if it is 0 or less. Default: all. The caller may change them. */
   async getItems(limit?: number): Promise<AgentInputItem[]> {
     return await this.#inOrder(async () => {
       const { items } = (await this.#latest()).state;
@@ -105,15 +113,15 @@ export class WaymarkSession implements SessionHistoryRewriteAwareSession, Sessio
     });
   }
 
-  /** Appends all of the items or none of them. */
+  /** Appends items, all or nothing. */
   async addItems(items: AgentInputItem[]): Promise<void> {
     const added = copyItems("items", items);
     if (added.length === 0) return;
     const append = (state: SessionState) => ({ ...state, items: [...state.items, ...added] });
-    await this.#change("addItems", append, { unseen: true });
+    await this.#change("addItems", append, { mayUseCached: true });
   }
 
-  /** Removes the newest item and returns it. Of any number of callers each gets another one. */
+  /** Removes the newest item and returns it. Concurrent callers get different items. */
   async popItem(): Promise<AgentInputItem | undefined> {
     let popped: AgentInputItem | undefined;
     await this.#change("popItem", (state) => {
@@ -124,28 +132,28 @@ export class WaymarkSession implements SessionHistoryRewriteAwareSession, Sessio
   }
 
   /**
-   * Removes all items, all checkpoints of the session and what it knows of operations. What others add at the same time is
-   * either gone with the rest, or the beginning of what comes next. Ended early, it can be called again.
+   * Removes all items, all checkpoints of the session and its remembered operations. Items that others add meanwhile are
+   * either removed too, or begin the new session. If the call fails, it can be repeated.
    */
   async clearSession(): Promise<void> {
     await this.#inOrder(async () => {
-      // Removing takes several commits. The empty state before it is where the session ends for all who add meanwhile: without
-      // it they could go on from a checkpoint in the middle, and bring half of the session back.
-      const end = await this.#end();
-      if (end === null) return;
-      await this.#storage.pruneCheckpoints({ ...this.#line, keepLast: 1 });
-      await this.#storage.deleteCheckpoint(end);
-      this.#known = undefined;
+      // Removing takes several commits. An empty state is stored first: processes that add meanwhile continue from it. Without
+      // it they could continue from a checkpoint in the middle, and restore half of the session.
+      const emptied = await this.#storeEmpty();
+      if (emptied === null) return;
+      await this.#storage.pruneCheckpoints({ ...this.#timeline, keepLast: 1 });
+      await this.#storage.deleteCheckpoint(emptied);
+      this.#lastStored = undefined;
     });
   }
 
-  /** Replaces what was stored, atomically; the SDK calls it after the history has been compacted. */
+  /** Replaces all items atomically; the SDK calls it after it has compacted the history. */
   async replaceHistoryWithCompaction(items: AgentInputItem[]): Promise<void> {
     const replacement = copyItems("items", items);
     await this.#change("replaceHistoryWithCompaction", (state) => ({ ...state, items: replacement }));
   }
 
-  /** Applies all of the mutations at once, as the SDK defines them. */
+  /** Applies mutations, as the SDK defines them, all or nothing. */
   async applyHistoryMutations(args: SessionHistoryRewriteArgs): Promise<void> {
     const mutations = property(args, "mutations");
     if (!Array.isArray(mutations)) throw invalidArgument("args.mutations", "an array", mutations);
@@ -157,10 +165,10 @@ export class WaymarkSession implements SessionHistoryRewriteAwareSession, Sessio
   }
 
   /**
-   * Applies the transaction once, however often and by whichever processes it is repeated, as long as its `operationId` is
-   * among the last 100 of the session.
-   * @throws CheckpointError `CONFLICT` if the operation was applied with another transaction, or if the session does not end
-   *   in the suffix that is to be replaced. Nothing is changed then.
+   * Applies a transaction once, even if several processes repeat it, as long as its `operationId` is among the last 100 of
+   * the session.
+   * @throws CheckpointError `CONFLICT`, and changes nothing, if the operation was applied with another transaction, or if the
+   *   session does not end with the suffix to replace
    */
   async applyHistoryTransaction(args: SessionHistoryTransactionArgs): Promise<void> {
     const { operationId, transaction } = copyTransaction(args);
@@ -174,62 +182,62 @@ export class WaymarkSession implements SessionHistoryRewriteAwareSession, Sessio
     });
   }
 
-  get #line(): { readonly agentId: string; readonly namespace: string } {
+  get #timeline(): { readonly agentId: string; readonly namespace: string } {
     return { agentId: this.#sessionId, namespace: this.#namespace };
   }
 
   async #inOrder<Result>(call: () => Promise<Result>): Promise<Result> {
-    const result = this.#before.then(call);
-    this.#before = result.catch(() => {}); // the caller has the error
+    const result = this.#previousCall.then(call);
+    this.#previousCall = result.catch(() => {}); // the caller gets the error
     return await result;
   }
 
   /**
-   * Stores what `next` makes of the state, which is asked again if others were quicker; `null`: nothing is to be changed.
-   * `unseen`: `next` is right whatever others have done, so the state is not read while it may be the one that is known.
+   * Stores the state that `next` returns for the latest one, and calls it again if another writer stored first. `null`:
+   * nothing to change. `mayUseCached`: `next` is right for any state, so the cached one is tried before the latest is read.
    */
   async #change(
     name: string,
     next: (state: SessionState) => SessionState | null,
-    { unseen = false } = {},
+    { mayUseCached = false } = {},
   ): Promise<void> {
     await this.#inOrder(async () => {
-      let latest = (unseen && this.#known) || (await this.#latest());
+      let latest = (mayUseCached && this.#lastStored) || (await this.#latest());
       for (let attempts = 1; ; attempts++) {
         const state = next(latest.state);
         if (state === null) return;
         if ((await this.#store(name, state, latest)) !== null) break;
-        if (attempts === MAX_ATTEMPTS) throw behind();
+        if (attempts === MAX_ATTEMPTS) throw contention();
         latest = await this.#latest();
       }
       await this.#prune();
     });
   }
 
-  /** Stores an empty state, without a look at the one before, which may be damaged. `null`: there was none. */
-  async #end(): Promise<string | null> {
+  /** Stores an empty state without reading the one before, which may be unreadable. `null`: nothing was stored. */
+  async #storeEmpty(): Promise<string | null> {
     for (let attempts = 1; ; attempts++) {
-      const [latest] = await this.#storage.listCheckpoints({ ...this.#line, limit: 1 });
+      const [latest] = await this.#storage.listCheckpoints({ ...this.#timeline, limit: 1 });
       if (latest === undefined) return null;
-      const end = await this.#store("clearSession", empty(), { id: latest.id, change: -1 });
-      if (end !== null) return end;
-      if (attempts === MAX_ATTEMPTS) throw behind();
+      const id = await this.#store("clearSession", emptyState(), { id: latest.id, change: -1 });
+      if (id !== null) return id;
+      if (attempts === MAX_ATTEMPTS) throw contention();
     }
   }
 
   async #latest(): Promise<Latest> {
     const checkpoint = await this.#storage.retrieveLatestCheckpoint(this.#sessionId, { namespace: this.#namespace });
-    if (checkpoint === null) return { id: null, state: empty(), change: 0 };
+    if (checkpoint === null) return { id: null, state: emptyState(), change: 0 };
     const { id, state, metadata } = checkpoint;
     if (isSessionState(state)) return { id, state, change: Number(metadata?.["change"] ?? 0) };
     throw new CheckpointError("UNSUPPORTED_FORMAT", `read session: checkpoint ${id} was not stored by a session`);
   }
 
-  /** Stores a state after the checkpoint that it was made of, and returns its id. `null`: another one is the latest by now. */
+  /** Stores a state after the checkpoint that it is based on, and returns its id. `null`: another writer stored first. */
   async #store(name: string, state: SessionState, after: Omit<Latest, "state">): Promise<string | null> {
     const change = after.change + 1;
     const checkpoint = {
-      ...this.#line,
+      ...this.#timeline,
       ...(after.id === null ? {} : { parentId: after.id }),
       name,
       state,
@@ -238,7 +246,7 @@ export class WaymarkSession implements SessionHistoryRewriteAwareSession, Sessio
     };
     try {
       const id = await this.#storage.storeCheckpoint(checkpoint, { ifLatest: after.id });
-      this.#known = { id, state, change };
+      this.#lastStored = { id, state, change };
       return id;
     } catch (error) {
       if (error instanceof CheckpointError && error.code === "CONFLICT") return null;
@@ -247,11 +255,11 @@ export class WaymarkSession implements SessionHistoryRewriteAwareSession, Sessio
   }
 
   async #prune(): Promise<void> {
-    if (this.#keepLast === undefined || Number(this.#known?.change) % this.#keepLast !== 0) return;
+    if (this.#keepLast === undefined || Number(this.#lastStored?.change) % this.#keepLast !== 0) return;
     try {
-      await this.#storage.pruneCheckpoints({ ...this.#line, keepLast: this.#keepLast });
+      await this.#storage.pruneCheckpoints({ ...this.#timeline, keepLast: this.#keepLast });
     } catch {
-      // The change is made, and who gets an error would make it again. The next pruning removes what this one has left.
+      // The change is stored; after an error the caller would repeat it. The next pruning removes what this one left.
     }
   }
 }
@@ -265,13 +273,16 @@ function applyTransaction(items: readonly AgentInputItem[], transaction: Session
   const { expectedSuffix, replacement } = transaction;
   const start = items.length - expectedSuffix.length;
   if (start < 0 || !isDeepStrictEqual(items.slice(start), expectedSuffix)) {
-    throw refused("the session to end in transaction.expectedSuffix, but it does not");
+    throw refused("the session to end with transaction.expectedSuffix, but it does not");
   }
   return [...items.slice(0, start), ...replacement];
 }
 
-function behind(): CheckpointError {
-  return new CheckpointError("CONTENTION", `change session: others were quicker, ${MAX_ATTEMPTS} times in a row`);
+function contention(): CheckpointError {
+  return new CheckpointError(
+    "CONTENTION",
+    `change session: other writers stored first, ${MAX_ATTEMPTS} times in a row`,
+  );
 }
 
 function refused(expected: string): CheckpointError {
@@ -285,10 +296,10 @@ function copyTransaction(args: unknown): SessionHistoryTransactionArgs {
   }
   const type = oneOf("transaction.type", property(transaction, "type"), ["append_items", "replace_suffix"]);
   if (type === "append_items") {
-    const { items } = members("transaction", transaction, ["type", "items"]);
+    const { items } = objectWithKeys("transaction", transaction, ["type", "items"]);
     return { operationId, transaction: { type, items: copyItems("transaction.items", items) } };
   }
-  const { expectedSuffix, replacement } = members("transaction", transaction, [
+  const { expectedSuffix, replacement } = objectWithKeys("transaction", transaction, [
     "type",
     "expectedSuffix",
     "replacement",
@@ -311,17 +322,20 @@ function copyItems(field: string, items: unknown): AgentInputItem[] {
   return copy(field, items);
 }
 
-/** As the SDK's own session copies: class instances become plain objects, functions are refused. */
+/** Copies as the SDK's own session does: class instances become plain objects, functions are refused. */
 function copy<Value>(field: string, value: Value): Value {
   try {
     return structuredClone(value);
   } catch {
-    // What structuredClone throws quotes what it could not copy.
+    // The error of structuredClone quotes the value.
     throw new CheckpointError("UNSUPPORTED_VALUE", `expected ${field} to be data, got something that cannot be copied`);
   }
 }
 
-/** The same text for what the SDK takes for the same transaction: the order of keys says nothing, `undefined` and `-0` do. */
+/**
+ * Returns the same text for transactions that the SDK treats as the same: the order of keys does not count, `undefined` and
+ * `-0` do.
+ */
 function canonicalText(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (Object.is(value, -0)) return "-0";

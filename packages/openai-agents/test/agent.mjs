@@ -1,11 +1,11 @@
-// An agent whose model plays a script: everything else about it is the SDK's.
+// An agent with a scripted model. Everything else is the SDK's own.
 
 import { Agent, setTraceProcessors, tool, Usage } from "@openai/agents-core";
 import { z } from "zod";
 
-setTraceProcessors([]); // nothing is printed, and nothing sent
+setTraceProcessors([]); // nothing is printed or sent
 
-/** A model that answers with these outputs, one after the other, and remembers what it was asked. */
+/** A model that returns these outputs, one after the other, and records its requests. */
 export class ScriptedModel {
   /** @type {import("@openai/agents-core").ModelRequest[]} */
   requests = [];
@@ -54,9 +54,9 @@ export function calls(name, callId, parameters) {
 }
 
 /**
- * Looks up orders by itself, and refunds them when somebody has approved it.
+ * Makes an agent that looks up orders, and refunds them after an approval.
  * @param {import("@openai/agents-core").Model} model
- * @param {string[]} refunded where refunds are written down
+ * @param {string[]} refunded receives the refunded orders
  */
 export function supportAgent(model, refunded = []) {
   const lookUp = tool({

@@ -1,5 +1,5 @@
-// A process of its own, as an application is: `node child.mjs <task> <JSON>`. Begins when it is told to, so that several do
-// at the same moment, and then sends what it has to tell.
+// A process as of an application: `node child.mjs <task> <JSON>`. It waits for a message, so that several begin at the same
+// moment, and sends its result.
 
 import { Runner } from "@openai/agents-core";
 import { WaymarkRunStates, WaymarkSession } from "@waymark/openai-agents";
@@ -60,7 +60,7 @@ function tasks() {
       const agent = supportAgent(model, refunded);
       const runs = new WaymarkRunStates({ storage, agentId: sessionId });
       const saved = await runs.load(agent);
-      if (saved.name !== "waits") return { refunded }; // somebody else has decided, and is at work
+      if (saved.name !== "waits") return { refunded }; // another process has decided, and runs it
       for (const interruption of saved.state.getInterruptions()) {
         if (args.decision === "approve") saved.state.approve(interruption);
         else saved.state.reject(interruption);

@@ -4,15 +4,15 @@ import { fileURLToPath } from "node:url";
 
 const script = fileURLToPath(new URL("child.mjs", import.meta.url));
 
-/** A task of child.mjs, in a process that is ready and waits for `go`. */
+/** A task of child.mjs in a child process, which is ready and waits for `go`. */
 export interface Child {
   readonly process: ChildProcess;
-  /** Lets it run to its end, and gives its result. @throws what the task has thrown, or that the process was killed */
+  /** Runs the task to its end and returns its result. @throws the error of the task, or that the process was killed */
   go(): Promise<unknown>;
 }
 
 export async function start(task: string, args: object): Promise<Child> {
-  // No flags of vitest's: the child runs what was built, as an application does.
+  // Without vitest's flags: the child runs the built package, as an application does.
   const child = fork(script, [task, JSON.stringify(args)], { execArgv: [] });
   await once(child, "message");
   return {
@@ -21,7 +21,7 @@ export async function start(task: string, args: object): Promise<Child> {
       const messages: { readonly result?: unknown; readonly error?: string }[] = [];
       child.on("message", (message: object) => messages.push(message));
       child.send("go");
-      // A process that has ended may still have messages on their way; behind the last one is the end of the channel.
+      // After a process has exited, messages may still arrive. The last one comes before `disconnect`.
       const [[code, signal]] = await Promise.all([once(child, "exit"), once(child, "disconnect")]);
       const last = messages.at(-1);
       if (last?.error !== undefined) throw new Error(last.error);
@@ -31,7 +31,7 @@ export async function start(task: string, args: object): Promise<Child> {
   };
 }
 
-/** Runs a task in a process of its own. */
+/** Runs a task in a child process. */
 export async function run(task: string, args: object): Promise<unknown> {
   return await (await start(task, args)).go();
 }

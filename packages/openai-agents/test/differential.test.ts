@@ -21,7 +21,7 @@ type Step =
       readonly do: "replace suffix";
       readonly operationId: string;
       readonly length: number;
-      /** What the caller takes for the suffix, if it is wrong about it. */
+      /** A wrong suffix; `null`: the right one. */
       readonly wrong: AgentInputItem[] | null;
       readonly replacement: AgentInputItem[];
     }
@@ -69,7 +69,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 type Outcome = { readonly returned: unknown } | "refused";
 
-/** Plays steps on a session, as the SDK or an application would. */
+/** Runs steps on a session, as the SDK or an application does. */
 class Player {
   readonly #sessions: readonly (MemorySession | WaymarkSession)[];
   #last: { operationId: string; transaction: SessionHistoryTransaction } | undefined;
@@ -109,7 +109,7 @@ class Player {
         return await session.applyHistoryTransaction(this.#last);
       }
       case "repeat the last transaction":
-        // With its keys in another order, as after a trip through a RunState.
+        // With another order of keys, as after a round trip through a RunState.
         return this.#last && (await session.applyHistoryTransaction(reversed(this.#last)));
     }
   }
@@ -126,7 +126,7 @@ function reversed<Value>(value: Value): Value {
 }
 
 describe.each(databases)("on $name, a WaymarkSession", ({ name, create }) => {
-  it("does what a MemorySession does, whatever is done to it, by one process or two", async () => {
+  it("behaves as a MemorySession does in random sequences of calls, by one process or two", async () => {
     const database = await create();
     const [first, second] = [database.open(), database.open()];
     try {

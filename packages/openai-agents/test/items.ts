@@ -1,7 +1,7 @@
 import type { AgentInputItem } from "@openai/agents-core";
 import fc from "fast-check";
 
-/** What a session may hold: items that the SDK's own schema takes, with all that its copies keep. */
+/** Items of a session: all that the SDK's own schema allows and its copies keep. */
 
 const text = fc.oneof(
   fc.constantFrom("", "Zoë", "📦", "a\0b", "\ud800", "$", "x".repeat(5_000)),
@@ -21,7 +21,7 @@ const providerData = fc.option(
   { nil: undefined },
 );
 
-/** Few enough that mutations find some of them, and several. */
+/** So few that mutations match some items, and sometimes several. */
 export const callId = fc.constantFrom("call 1", "call 2", "call 3");
 
 type FunctionCall = Extract<AgentInputItem, { type: "function_call" }>;

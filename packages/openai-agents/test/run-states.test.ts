@@ -11,20 +11,20 @@ interface Customer {
   refundLimit?: () => number;
 }
 
-describe("the states of runs", () => {
+describe("run states", () => {
   let storage: CheckpointStorage;
   beforeAll(() => {
     storage = createSQLiteStorage({ databasePath: ":memory:" });
   });
   afterAll(() => storage.close());
 
-  /** A run that waits for an approval, in the state in which `run()` returns it. */
+  /** Returns the state of a run that waits for an approval, as `run()` returns it. */
   async function interrupted(context: Customer = { name: "secret Zoë" }) {
     const agent = supportAgent(new ScriptedModel([calls("refund", "call 1", { order: "7" })]));
     return (await new Runner().run(agent, "a secret wish", { context })).state;
   }
 
-  it("come back as they were saved, the newest or any other", async () => {
+  it("are loaded as they were saved, the latest or any other", async () => {
     const runs = new WaymarkRunStates({ storage, agentId: "comes back" });
     expect(await runs.load(supportAgent(new ScriptedModel([])))).toBe(null);
     const state = await interrupted();
@@ -46,7 +46,7 @@ describe("the states of runs", () => {
     expect((await storage.retrieveCheckpoint(first))?.state).toEqual(JSON.parse(saved));
   });
 
-  it("are one's own: an id of another agent, namespace or of none is not found", async () => {
+  it("are not found by an id of another agent or namespace, or by an unknown id", async () => {
     const runs = new WaymarkRunStates({ storage, agentId: "owner" });
     const id = await runs.save(await interrupted());
     const agent = supportAgent(new ScriptedModel([]));
@@ -58,7 +58,7 @@ describe("the states of runs", () => {
     expect(await runs.load(agent, { id })).toBe(null);
   });
 
-  it("are saved by one of those who go on from the same one", async () => {
+  it("are saved by exactly one of several writers that continue from the same state", async () => {
     const runs = new WaymarkRunStates({ storage, agentId: "compare" });
     const state = await interrupted();
     const id = await runs.save(state, { ifLatest: null });
@@ -68,7 +68,7 @@ describe("the states of runs", () => {
     expect(ends.filter((end) => end.status === "rejected" && end.reason.code === "CONFLICT")).toHaveLength(2);
   });
 
-  it("resume with a context that their owner makes anew, approvals merged into it", async () => {
+  it("resume with a new context, with the approvals merged into it", async () => {
     const runs = new WaymarkRunStates({ storage, agentId: "context" });
     const state = await interrupted({ name: "Zoë", refundLimit: () => 5 });
     for (const interruption of state.getInterruptions()) state.approve(interruption);
@@ -86,10 +86,10 @@ describe("the states of runs", () => {
     const replaced = await runs.load(agent, { context, contextStrategy: "replace" });
     expect(replaced?.state.getInterruptions()).toHaveLength(1);
     const kept = await runs.load<Customer>(agent);
-    expect(kept?.state._context.context).toEqual({ name: "Zoë" }); // what JSON can hold
+    expect(kept?.state._context.context).toEqual({ name: "Zoë" }); // the members that JSON can hold
   });
 
-  it("cost what is new", async () => {
+  it("take space for the changes only", async () => {
     const runs = new WaymarkRunStates({ storage, agentId: "delta" });
     const agent = supportAgent(new ScriptedModel([calls("refund", "call 1", { order: "7" })]));
     const { state } = await new Runner().run(agent, "x".repeat(200) + Math.random().toString(36).repeat(2_000));
@@ -102,7 +102,7 @@ describe("the states of runs", () => {
     expect(after.storedBytes - before.storedBytes).toBeLessThan(2_000);
   });
 
-  it("are told from what else may be in the namespace, without showing it", async () => {
+  it("are not confused with other checkpoints in the namespace, whose content no error shows", async () => {
     const other = { agentId: "other", namespace: "run", name: "a", createdAt: 1 };
     await storage.storeCheckpoint({ ...other, state: { secret: "secret" } });
     const runs = new WaymarkRunStates({ storage, agentId: "other" });
@@ -112,7 +112,7 @@ describe("the states of runs", () => {
     expect(String(error)).not.toContain("secret");
   });
 
-  it("are refused by the SDK, without showing them, if they do not fit the agent or come from a newer version", async () => {
+  it("are refused by the SDK if they do not fit the agent or are of a newer version, and no error shows them", async () => {
     const runs = new WaymarkRunStates({ storage, agentId: "unfit" });
     const id = await runs.save(await interrupted());
     const agent = new Agent({ name: "somebody else" });
@@ -125,7 +125,7 @@ describe("the states of runs", () => {
     for (const error of [unfit, newer]) expect(`${error} ${(error as Error).stack}`).not.toContain("secret");
   });
 
-  it("say so where the SDK is installed twice", async () => {
+  it("are refused, with the reason, if the SDK is installed twice", async () => {
     const runs = new WaymarkRunStates({ storage, agentId: "twice" });
     await runs.save(await interrupted());
     const agent = new AgentOfAnotherCopy({ name: "support" });
@@ -150,7 +150,7 @@ describe("the states of runs", () => {
   });
 
   it.each([{ name: 1 }, { ifLatest: 1 }, { ifLatest: "1" }, { names: "a" }])(
-    "refuse to be saved with the options %o",
+    "are not saved with the options %o",
     async (options) => {
       const runs = new WaymarkRunStates({ storage, agentId: "options" });
       const state = await interrupted();

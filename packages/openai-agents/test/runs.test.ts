@@ -9,10 +9,10 @@ import { type Database, databases } from "./databases.ts";
 
 const runner = new Runner();
 
-/** What the items say, without what the SDK makes up anew in each run. */
+/** Returns the types of items: the rest differs from run to run. */
 const types = (items: readonly AgentInputItem[]) => items.map((item) => ("type" in item ? item.type : item.role));
 
-/** The outcome of a run with a session of the SDK's own, to be compared with. */
+/** Runs a scenario with the SDK's own session, as the reference. */
 async function inMemory<Outcome>(scenario: (session: Session) => Promise<Outcome>) {
   const session = new MemorySession();
   const outcome = await scenario(session);
@@ -32,7 +32,7 @@ describe.each(databases)("on $name", ({ create }) => {
     await database.drop();
   });
 
-  /** A scenario leaves the same items and comes to the same end with a WaymarkSession as with the SDK's own. */
+  /** Expects the same items and the same outcome of a scenario with a WaymarkSession as with the SDK's own session. */
   async function expectAsInMemory(
     scenario: (session: Session) => Promise<unknown>,
     sessionId: string = randomUUID(),
@@ -45,7 +45,7 @@ describe.each(databases)("on $name", ({ create }) => {
     return items;
   }
 
-  it("gives a run what was said in the run before, with the calls of tools and their results", async () => {
+  it("gives a run the items of the run before, with tool calls and their results", async () => {
     const items = await expectAsInMemory(async (session) => {
       const model = new ScriptedModel([calls("look_up_order", "call 1", { order: "7" }), says("40 €"), says("Bye.")]);
       const agent = supportAgent(model);
@@ -57,7 +57,7 @@ describe.each(databases)("on $name", ({ create }) => {
     expect(types(items)).toEqual(["message", "function_call", "function_call_result", "message", "message", "message"]);
   });
 
-  it("keeps what a streamed run says", async () => {
+  it("stores the items of a streamed run", async () => {
     await expectAsInMemory(async (session) => {
       const model = new ScriptedModel([calls("look_up_order", "call 1", { order: "7" }), says("40 €")]);
       const result = await runner.run(supportAgent(model), "What was order 7?", { session, stream: true });
@@ -66,7 +66,7 @@ describe.each(databases)("on $name", ({ create }) => {
     });
   });
 
-  it("keeps a run whose output a guardrail has blocked, by transactions", async () => {
+  it("stores a run whose output a guardrail blocked, by transactions", async () => {
     const sessionId = randomUUID();
     const items = await expectAsInMemory(async (session) => {
       const model = new ScriptedModel([
@@ -94,7 +94,7 @@ describe.each(databases)("on $name", ({ create }) => {
     expect(history.map(({ name }) => name)).toEqual(["addItems", "applyHistoryTransaction"]);
   });
 
-  it("replaces its history, atomically, by what the provider has compacted it to", async () => {
+  it("replaces its history atomically by the compacted one", async () => {
     const sessionId = randomUUID();
     const session = new WaymarkSession({ storage, sessionId });
     const compaction = { type: "compaction", encrypted_content: "what was said", id: "cmp 1" } as const;
@@ -107,7 +107,7 @@ describe.each(databases)("on $name", ({ create }) => {
     expect(latest?.name).toBe("replaceHistoryWithCompaction");
   });
 
-  /** Asks for a refund, and saves the run where it waits for somebody's approval. */
+  /** Asks for a refund, and saves the run when it waits for an approval. */
   async function interrupted(sessionId: string) {
     const model = new ScriptedModel([
       calls("look_up_order", "call 1", { order: "7" }),
@@ -122,7 +122,7 @@ describe.each(databases)("on $name", ({ create }) => {
   it.each([
     ["approve", ["7"], "refunded 7"],
     ["reject", [], "not approved"],
-  ])("lets another process %s what a run waits for, and end the run", async (decision, refunded, output) => {
+  ])("lets another process %s the interruption of a run, and finish the run", async (decision, refunded, output) => {
     const sessionId = randomUUID();
     await interrupted(sessionId);
     const child = await start("approve and resume", { options: database.options, sessionId, decision });
@@ -147,7 +147,7 @@ describe.each(databases)("on $name", ({ create }) => {
     expect(history[0]?.parentId).toBe(history[1]?.id);
   });
 
-  it("lets one of two processes that approve at once resume the run, and tells the other", async () => {
+  it("lets exactly one of two processes that approve concurrently resume the run, and refuses the other", async () => {
     const sessionId = randomUUID();
     await interrupted(sessionId);
     const args = { options: database.options, sessionId, decision: "approve" };
@@ -157,7 +157,7 @@ describe.each(databases)("on $name", ({ create }) => {
       end.status === "fulfilled" ? (end.value as { refunded: string[] }).refunded : [],
     );
     expect(paid).toEqual(["7"]);
-    // The other one has read it before that and is refused, or after that and sees that somebody has decided.
+    // The other process read the state before that and is refused, or after that and sees that the run is decided.
     const refused = ends.flatMap((end) => (end.status === "rejected" ? [String(end.reason)] : []));
     expect(refused.filter((reason) => !reason.includes("CONFLICT"))).toEqual([]);
   });

@@ -23,7 +23,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const manifest = (place: string) => JSON.parse(readFileSync(join(place, "package.json"), "utf8"));
 
-/** An application that has installed the package, built, beside a version of the SDK. */
+/** Makes an application with the built package and a version of the SDK installed. */
 function project(name: string, sdk: string): string {
   const place = join(folder, name);
   const packages = {
@@ -38,7 +38,7 @@ function project(name: string, sdk: string): string {
     mkdirSync(dirname(link), { recursive: true });
     symlinkSync(realpathSync(join(home, "node_modules", from)), link);
   }
-  // A copy: a link would find the SDK of this workspace.
+  // A copy: a link would resolve the SDK of this workspace.
   const own = join(place, "node_modules/@waymark/openai-agents");
   cpSync(join(home, "dist"), join(own, "dist"), { recursive: true });
   copyFileSync(join(home, "package.json"), join(own, "package.json"));
@@ -49,10 +49,10 @@ function project(name: string, sdk: string): string {
 
 describe.each([
   ["the current version", "@openai/agents-core"],
-  ["the oldest version that is supported", "openai-agents-core-minimum"],
+  ["the oldest supported version", "openai-agents-core-minimum"],
 ])("with %s of the SDK", (name, sdk) => {
   it.each([
-    // The SDK's own declarations do not bear `exactOptionalPropertyTypes`; without it, what ours lack would show.
+    // The SDK's own declarations fail under `exactOptionalPropertyTypes`. Without it, errors of our declarations show.
     ["NodeNext", { exactOptionalPropertyTypes: true, skipLibCheck: true }],
     ["Bundler", { exactOptionalPropertyTypes: false, skipLibCheck: false }],
   ])(
@@ -79,12 +79,12 @@ describe.each([
       expect(JSON.stringify(kept)).not.toContain("secret");
       expect(rows).toContain("applyHistoryTransaction");
     },
-    240_000, // all of the SDK is checked
+    240_000, // the compiler checks the whole SDK
   );
 });
 
 describe("the package", () => {
-  it("brings nothing but @waymark/core, and names the versions of the SDK that are tried here", () => {
+  it("depends on @waymark/core only, and names the SDK versions that are tested here", () => {
     const { dependencies, peerDependencies, devDependencies } = manifest(home);
     expect(Object.keys(dependencies)).toEqual(["@waymark/core"]);
     expect(Object.keys(peerDependencies)).toEqual(["@openai/agents-core"]);

@@ -31,7 +31,7 @@ describe.each(databases)("a session on $name", ({ create }) => {
     await database.drop();
   });
 
-  it("loses nothing that several processes add at once, and keeps the order of each", async () => {
+  it("loses no item that several processes add concurrently, and keeps the order of each", async () => {
     const sessionId = randomUUID();
     const writers = ["A", "B", "C"];
     const children = await Promise.all(
@@ -50,7 +50,7 @@ describe.each(databases)("a session on $name", ({ create }) => {
     expect(history.map(({ parentId }) => parentId)).toEqual([...history.slice(1).map(({ id }) => id), undefined]);
   });
 
-  it("loses nothing that several sessions of one process add at once, awaited or not", async () => {
+  it("loses no item that several sessions of one process add concurrently, awaited or not", async () => {
     const sessionId = randomUUID();
     const sessions = [1, 2, 3].map(() => new WaymarkSession({ storage, sessionId }));
     await Promise.all(
@@ -64,7 +64,7 @@ describe.each(databases)("a session on $name", ({ create }) => {
     }
   });
 
-  it("gives each item to one of the processes that pop it", async () => {
+  it("gives each item to exactly one of the processes that pop it", async () => {
     const sessionId = randomUUID();
     const all = Array.from({ length: 12 }, (_, index) => `item ${index}`);
     await new WaymarkSession({ storage, sessionId }).addItems(all.map(says));
@@ -77,7 +77,7 @@ describe.each(databases)("a session on $name", ({ create }) => {
     expect(await new WaymarkSession({ storage, sessionId }).getItems()).toEqual([]);
   });
 
-  it("applies an operation once, though two processes and this one do it", async () => {
+  it("applies an operation once, though three processes repeat it", async () => {
     const sessionId = randomUUID();
     const transaction = append("operation", says("once"));
     const children = await Promise.all(
@@ -96,7 +96,7 @@ describe.each(databases)("a session on $name", ({ create }) => {
     expect(contents(await session.getItems())).toEqual(["once"]);
   });
 
-  it("knows an operation whose process died before it had the answer", async () => {
+  it("recognizes an operation whose process died before it got the answer", async () => {
     const sessionId = randomUUID();
     const transaction = append("operation", says("once"));
     await expect(
@@ -107,7 +107,7 @@ describe.each(databases)("a session on $name", ({ create }) => {
     expect(contents(await session.getItems())).toEqual(["once"]);
   });
 
-  it("has each operation once after a process was killed in the middle of them, and another repeats them", async () => {
+  it("applies each operation once if a process is killed in the middle, and another repeats them", async () => {
     const sessionId = randomUUID();
     const child = await start("apply transactions until killed", { options: database.options, sessionId });
     const ended = child.go();
@@ -124,7 +124,7 @@ describe.each(databases)("a session on $name", ({ create }) => {
     expect(contents(await session.getItems())).toEqual(all);
   });
 
-  it("leaves no row when it is cleared, and nothing of another namespace is touched", async () => {
+  it("leaves no row when it is cleared, and does not touch another namespace", async () => {
     const sessionId = randomUUID();
     const session = new WaymarkSession({ storage, sessionId });
     const other = new WaymarkSession({ storage, sessionId, namespace: "another" });
@@ -138,16 +138,16 @@ describe.each(databases)("a session on $name", ({ create }) => {
     expect(await session.getItems()).toEqual([]);
     expect(contents(await other.getItems())).toEqual(["stays"]);
 
-    await session.clearSession(); // of an empty session
+    await session.clearSession(); // the session is empty
     expect(await database.countRows(sessionId)).toBe(1);
-    await session.applyHistoryTransaction(append("operation", says("again"))); // it knows of no operation either
+    await session.applyHistoryTransaction(append("operation", says("again"))); // operations are forgotten too
     expect(contents(await session.getItems())).toEqual(["again"]);
     await other.clearSession();
     await session.clearSession();
     expect(await database.countRows(sessionId)).toBe(0);
   });
 
-  it("brings nothing back of what was cleared while others add", async () => {
+  it("restores no cleared item while others add", async () => {
     for (let round = 1; round <= 5; round++) {
       const sessionId = randomUUID();
       const [adding, clearing] = [1, 2].map(() => new WaymarkSession({ storage, sessionId })) as [
@@ -159,7 +159,7 @@ describe.each(databases)("a session on $name", ({ create }) => {
         clearing.clearSession(),
         ...[1, 2, 3, 4, 5, 6].map((n) => adding.addItems([says(`new ${n}`)])),
       ]);
-      // What came before the end is gone, what came after it is there without a gap.
+      // Items added before the session was emptied are gone; those after it are there without a gap.
       const found = contents(await adding.getItems());
       expect(found).toEqual([1, 2, 3, 4, 5, 6].map((n) => `new ${n}`).slice(6 - found.length));
       await clearing.clearSession();
@@ -181,21 +181,21 @@ describe("a session", () => {
     await database.drop();
   });
 
-  it("has an id of its own if it is given none, and else the one that it is given", async () => {
+  it("has the given id, or a new one", async () => {
     const ids = [new WaymarkSession({ storage }), new WaymarkSession({ storage })].map((one) => one.getSessionId());
     expect(new Set(await Promise.all(ids)).size).toBe(2);
     expect(await new WaymarkSession({ storage, sessionId: "Zoë" }).getSessionId()).toBe("Zoë");
   });
 
-  it("has the capabilities that the SDK asks for", () => {
+  it("has the capabilities that the SDK looks for", () => {
     const session = new WaymarkSession({ storage });
     expect(isSessionHistoryRewriteAwareSession(session)).toBe(true);
     expect(isSessionHistoryTransactionAwareSession(session)).toBe(true);
   });
 
-  it("has copies: what callers change, before or after, is not changed in it", async () => {
+  it("copies items: changes that callers make before or after do not affect it", async () => {
     const session = new WaymarkSession({ storage });
-    const content = "as it was ".repeat(1_000); // so much that the storage keeps the state in memory
+    const content = "as it was ".repeat(1_000); // large enough that the storage caches the state
     const mine = { role: "user" as const, content, providerData: { tags: ["a"] } };
     const added = session.addItems([mine]);
     mine.content = "changed";
@@ -215,7 +215,7 @@ describe("a session", () => {
     expect(await new WaymarkSession({ storage }).getItems()).toEqual([]);
   });
 
-  it("leaves its callers' objects alone on a storage that freezes", async () => {
+  it("does not freeze its callers' objects on a storage that freezes", async () => {
     await using freezing = createSQLiteStorage({ databasePath: ":memory:", freeze: true });
     const session = new WaymarkSession({ storage: freezing });
     const mine = { role: "user" as const, content: "mine", providerData: {} };
@@ -228,7 +228,7 @@ describe("a session", () => {
     expect(contents(await session.getItems())).toEqual(["mine"]);
   });
 
-  it("takes calls in their order, awaited or not, and goes on after one that failed", async () => {
+  it("runs calls in their order, awaited or not, and continues after a failed one", async () => {
     const session = new WaymarkSession({ storage });
     const calls = [
       session.addItems([says("1"), says("2")]),
@@ -253,7 +253,7 @@ describe("a session", () => {
     ]);
   });
 
-  it("stores nothing where nothing changes", async () => {
+  it("stores nothing if nothing changes", async () => {
     const session = new WaymarkSession({ storage, sessionId: "unchanged" });
     await session.addItems([]);
     await session.popItem();
@@ -273,7 +273,7 @@ describe("a session", () => {
     expect(await database.countRows("unchanged")).toBe(1);
   });
 
-  it("keeps every state that it has been in, named by what was done", async () => {
+  it("keeps all of its states, named after the method", async () => {
     const session = new WaymarkSession({ storage, sessionId: "history" });
     await session.addItems([says("one"), says("two")]);
     await session.popItem();
@@ -292,7 +292,7 @@ describe("a session", () => {
     ]);
   });
 
-  it("goes on from an earlier state that was stored again, by hand", async () => {
+  it("continues from an earlier state that was stored again by hand", async () => {
     const session = new WaymarkSession({ storage, sessionId: "restored", keepLast: 10 });
     await session.addItems([says("one")]);
     await session.addItems([says("two")]);
@@ -306,7 +306,7 @@ describe("a session", () => {
     expect(contents(await session.getItems())).toEqual(["one", "three"]);
   });
 
-  it("keeps the newest so many changes if it is told to, whichever objects make them", async () => {
+  it("keeps the newest `keepLast` changes, whichever objects make them", async () => {
     const rows: number[] = [];
     for (let turn = 1; turn <= 10; turn++) {
       await new WaymarkSession({ storage, sessionId: "kept", keepLast: 3 }).addItems([says(`turn ${turn}`)]);
@@ -326,7 +326,7 @@ describe("a session", () => {
     expect(await session.getItems()).toHaveLength(102);
   });
 
-  it("costs what is new: a long session takes little more room than its items", async () => {
+  it("takes space for the changes only: a long session is little larger than its items", async () => {
     const session = new WaymarkSession({ storage, sessionId: "long" });
     for (let turn = 1; turn <= 200; turn++) await session.addItems([says(`${turn} ${randomUUID().repeat(10)}`)]);
     const { stateBytes, storedBytes } = await storage.stats({ agentId: "long" });
@@ -334,7 +334,7 @@ describe("a session", () => {
     expect(storedBytes).toBeLessThan(100_000);
   });
 
-  it("begins anew with what others add while it is cleared, between any two steps of that", async () => {
+  it("begins with the items that others add while it is cleared, between any two steps", async () => {
     const adding = new WaymarkSession({ storage, sessionId: "cleared meanwhile" });
     const steps = new Set(["storeCheckpoint", "pruneCheckpoints", "deleteCheckpoint"]);
     const interrupted = new Proxy(storage, {
@@ -349,12 +349,12 @@ describe("a session", () => {
     });
     await adding.addItems([says("old")]);
     await new WaymarkSession({ storage: interrupted, sessionId: "cleared meanwhile" }).clearSession();
-    // What came before the first step was done is gone with the rest.
+    // Items added before the first step are removed too.
     expect(contents(await adding.getItems())).toEqual(["before pruneCheckpoints", "before deleteCheckpoint"]);
     expect(steps.size).toBe(0);
   });
 
-  it("says so if somebody else has stored in its namespace", async () => {
+  it("reports a checkpoint of another program in its namespace", async () => {
     const other = { agentId: "not a session", namespace: "session", name: "secret", createdAt: 1 };
     await storage.storeCheckpoint({ ...other, state: { messages: ["secret"] } });
     const session = new WaymarkSession({ storage, sessionId: "not a session" });
@@ -367,7 +367,7 @@ describe("a session", () => {
     expect(await database.countRows("not a session")).toBe(1);
   });
 
-  it("can be cleared where it cannot be read", async () => {
+  it("can be cleared if it cannot be read", async () => {
     const other = { agentId: "unreadable", namespace: "session", name: "secret", createdAt: 1 };
     await storage.storeCheckpoint({ ...other, state: 1 });
     await new WaymarkSession({ storage, sessionId: "unreadable" }).clearSession();
@@ -396,19 +396,19 @@ describe("a session", () => {
       "transaction.type",
     ],
     [
-      "a transaction with a member that is not known",
+      "a transaction with an unknown member",
       (s) => s.applyHistoryTransaction(wrong({ operationId: "a", transaction: { type: "append_items", itmes: [] } })),
       "INVALID_ARGUMENT",
       "itmes",
     ],
     [
-      "a transaction whose identity cannot be told",
+      "a transaction that cannot be compared",
       (s) => s.applyHistoryTransaction(append("a", { ...says("secret"), providerData: { secret: new Date(1) } })),
       "UNSUPPORTED_VALUE",
       "transaction",
     ],
     [
-      "a suffix that is not there",
+      "a suffix that the session does not end with",
       (s) =>
         s.applyHistoryTransaction({
           operationId: "a",

@@ -1,5 +1,5 @@
-// What an application does with the package, in one program: sdk-versions.test.ts compiles and runs it with several versions of
-// the SDK.
+// A program that uses the package as an application does: sdk-versions.test.ts compiles and runs it with several versions of the
+// SDK.
 
 import {
   Agent,

@@ -1,4 +1,4 @@
-// The same from CommonJS, where LangGraph's types are those of its other build.
+// The same from CommonJS, with the types of LangGraph's CommonJS build.
 import type { BaseCheckpointSaver } from "@langchain/langgraph-checkpoint";
 import type { CheckpointStorage } from "@waymark/core";
 import { WaymarkSaver } from "@waymark/langgraph";
