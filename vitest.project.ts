@@ -3,27 +3,34 @@ import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 export interface ProjectOptions {
   /**
-   * The servers that the tests need. A test file gets them by `inject("waymarkServers").postgres?.url`, whether vitest runs
-   * over the repository or in the package's folder; one that `npm test` could not get, or left out by `--only`, is missing there.
-   * Default: none.
+   * Servers that the tests need. A test file gets them by `inject("waymarkServers").postgres?.url`, both in a run over the
+   * repository and in the package's folder. A server is missing there if `npm test` could not start it, or if `--only` leaves
+   * it out. Default: none.
    */
   readonly servers?: readonly ("postgres" | "mysql" | "mariadb")[];
+  /** `true`: the tests open SQLite files in their own process, whose handles must not become garbage. Default `false`. */
+  readonly sqlite?: boolean;
 }
 
-/** The vitest configuration of a package: its tests, and the workspace packages that they import, run from the sources. */
-export function project({ servers = [] }: ProjectOptions = {}): ViteUserConfig {
+/** The vitest configuration of a package. The tests, and the workspace packages that they import, run from the sources. */
+export function project({ servers = [], sqlite = false }: ProjectOptions = {}): ViteUserConfig {
   return defineConfig({
     ssr: { resolve: { conditions: ["waymark-source", "node", "development|production"] } },
     test: {
       pool: "forks",
       maxWorkers: 2,
-      // Generous, for small machines and for the first run, which fetches what is missing.
+      // Generous, for small machines and for the first run, which fetches servers.
       testTimeout: 120_000,
       hookTimeout: 240_000,
+      ...(sqlite && { setupFiles: [testServers("keep-sqlite.ts")] }),
       ...(servers.length > 0 && {
-        globalSetup: fileURLToPath(new URL("test/servers/src/global-setup.ts", import.meta.url)),
+        globalSetup: testServers("global-setup.ts"),
         provide: { waymarkServerKinds: [...servers] },
       }),
     },
   });
+}
+
+function testServers(file: string): string {
+  return fileURLToPath(new URL(`test/servers/src/${file}`, import.meta.url));
 }

@@ -20,7 +20,7 @@ export function createAgent(checkpointer) {
     .compile({ checkpointer });
 }
 
-/** The tool that the last message asks for, if it does. */
+/** Returns the tool call of the last message, if it has one. */
 const callIn = (messages) => messages.at(-1).tool_calls?.[0];
 
 function afterModel({ messages }) {
@@ -30,8 +30,8 @@ function afterModel({ messages }) {
 }
 
 /**
- * Asks, and does nothing else: with the answer this node runs again from its start, so that whatever it did before it asked would
- * be done twice. The tool is a node of its own, which runs once.
+ * Asks for approval, and does nothing else: with the answer this node runs again from its start, so any effect before the
+ * question would happen twice. The tool is a node of its own, which runs once.
  */
 function approve({ messages }) {
   const call = callIn(messages);
@@ -40,7 +40,7 @@ function approve({ messages }) {
     return { messages: [new ToolMessage({ tool_call_id: call.id, content: `Refused: ${decision.reason}` })] };
   }
   if (decision.args === undefined) return {};
-  // The same message with other arguments takes the place of the model's: messages are known by their ids.
+  // The same message with other arguments replaces the model's: messages are identified by their ids.
   const { id, content } = messages.at(-1);
   const tool_calls = [{ ...call, args: { ...call.args, ...decision.args } }];
   return { messages: [new AIMessage({ id, content, tool_calls })] };

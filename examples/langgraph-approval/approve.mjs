@@ -1,4 +1,4 @@
-// Another process, maybe another day on another machine: lists what waits for approval, and decides.
+// Another process, maybe another day on another machine: lists the interrupted threads, and decides.
 //
 //   node approve.mjs                                lists
 //   node approve.mjs INV-17                         approves
@@ -18,7 +18,7 @@ const { values: options, positionals } = parseArgs({
 const storage = await openCheckpointStorage();
 const agent = createAgent(new WaymarkSaver(storage));
 
-// Each thread is an agent of the storage. What it waits for is with its latest checkpoint.
+// Each thread is an agent of the storage. Its question is with its latest checkpoint.
 const waiting = new Map();
 for (const threadId of await storage.listAgents()) {
   const { tasks } = await agent.getState({ configurable: { thread_id: threadId } });

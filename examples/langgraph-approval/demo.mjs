@@ -1,4 +1,4 @@
-// Runs all of it, each step in a process of its own that ends before the next one starts.
+// Runs the whole example, each step in a process that exits before the next one starts.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The model, scripted: it says what a language model would, from what it finds in the messages. No network, no key.
+// A scripted model in place of a language model: its answers depend on the messages. No network, no key.
 
 import { AIMessage } from "@langchain/core/messages";
 

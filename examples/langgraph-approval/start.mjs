@@ -1,4 +1,4 @@
-// The first process: gives the agent something to do. It runs until the agent has to ask, and ends.
+// The first process: gives the agent a task, and exits when the agent has to ask.
 //
 //   node start.mjs INV-17
 

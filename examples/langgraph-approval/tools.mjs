@@ -1,4 +1,4 @@
-// What the agent can do in the world outside. What it pays is written to a file, so that one can see what was paid, and how often.
+// Tools of the agent. Payments are written to a file, which shows what was paid, and how often.
 
 import { appendFile } from "node:fs/promises";
 

@@ -1,4 +1,4 @@
-// The agent: it looks orders up by itself, and pays money back when a person has approved it.
+// The agent: it looks up orders by itself, and pays money back after a person's approval.
 
 import { Agent, setTracingDisabled, tool, Usage } from "@openai/agents-core";
 import { z } from "zod";
@@ -23,7 +23,7 @@ const refund = tool({
   },
 });
 
-/** Stands in for a language model, so that the example runs anywhere: it sees the conversation and decides what comes next. */
+/** A scripted model in place of a language model, so that the example runs anywhere: its answers depend on the conversation. */
 const model = {
   async getResponse({ input }) {
     const results = input.filter(({ type }) => type === "function_call_result");
@@ -51,7 +51,7 @@ function say(text) {
   return { type: "message", role: "assistant", status: "completed", content: [{ type: "output_text", text }] };
 }
 
-/** Both processes make the same agent: a run is resumed by the agent that it began with. */
+/** The same agent in both processes: a run is resumed with the agent that it began with. */
 export const agent = new Agent({
   name: "support",
   instructions: "Help the customer. Look an order up before you refund it.",

@@ -8,7 +8,7 @@ import { openCheckpointStorage } from "@waymark/sqlite";
 import { agent } from "./agent.mjs";
 
 const ticket = process.argv[2] ?? "ticket-1";
-const storage = await openCheckpointStorage(); // agent_state.db, or what WAYMARK_URL says
+const storage = await openCheckpointStorage(); // agent_state.db, or the database in WAYMARK_URL
 const session = new WaymarkSession({ storage, sessionId: ticket });
 const runs = new WaymarkRunStates({ storage, agentId: ticket });
 

@@ -1,4 +1,4 @@
-// The second process, maybe days later and on another machine: a person decides, and the run goes on to its end.
+// The second process, maybe days later and on another machine: a person decides, and the run continues to its end.
 //
 //   node decide.mjs <ticket> [approve | reject]
 
@@ -16,7 +16,7 @@ try {
   console.log(`  outcome       ${await decide()}`);
 } catch (error) {
   if (error.code !== "CONFLICT") throw error;
-  console.log("  outcome       somebody else was quicker");
+  console.log("  outcome       another process decided first");
 } finally {
   await storage.close();
   console.log(`  process ${process.pid} ends`);
@@ -24,14 +24,14 @@ try {
 
 async function decide() {
   const saved = await runs.load(agent);
-  if (saved === null) return "nothing is known of this ticket";
+  if (saved === null) return "unknown ticket";
   if (saved.name !== "waits for approval") return `already ${saved.name}`;
 
   for (const interruption of saved.state.getInterruptions()) {
     if (decision === "approve") saved.state.approve(interruption);
     else saved.state.reject(interruption);
   }
-  // Of any number of people who decide at once one gets past this line: nothing is paid back twice.
+  // Of several concurrent deciders exactly one gets past this line, so nothing is paid back twice.
   await runs.save(saved.state, { name: "decided", ifLatest: saved.id });
 
   const result = await run(agent, saved.state, { session });

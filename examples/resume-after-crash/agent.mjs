@@ -1,5 +1,5 @@
-// An agent that outlives its process: its state is stored after every turn, and when it starts it goes on after the latest
-// turn that was stored.
+// An agent that outlives its process: its state is stored after every turn, and when it starts it continues after the latest
+// stored turn.
 //
 //   node agent.mjs ./agent_state.db
 

@@ -81,8 +81,8 @@ if (!proofs.every(({ ok }) => ok)) {
 }
 
 /**
- * Runs the agent in a process of its own. The agent waits for an answer to each of its reports; the one for which `killAt` is
- * true is answered by SIGKILL. So it dies at exactly that point, whatever the machine's speed.
+ * Runs the agent in a child process. The agent waits for an answer to each of its reports; the answer to the one for which
+ * `killAt` is true is SIGKILL. So it dies at exactly that point, however fast the machine is.
  */
 async function runAgent(databasePath, killAt) {
   const child = fork(resolve(options.agent), [databasePath]);
@@ -98,7 +98,7 @@ async function runAgent(databasePath, killAt) {
   return { pid: child.pid, first: events[0], last: events.at(-1) };
 }
 
-/** In the middle of a turn's work: at its first call to the world outside, or if it makes none, while the model is asked. */
+/** Chooses the middle of a turn: its first tool call, or the model's call if it makes none. */
 function whereToKill(turn) {
   const step = Object.keys(turns[turn - 1].results).length > 0 ? "tool" : "model";
   return (event) => event.turn === turn && event.step === step;

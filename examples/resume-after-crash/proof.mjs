@@ -1,10 +1,10 @@
-// What the demo claims, checked on what is in the two files.
+// Checks of the demo's claims, on the contents of the two files.
 
 import { createHash } from "node:crypto";
 import { createSQLiteStorage } from "@waymark/sqlite";
 
 /**
- * All checkpoints of the agent, oldest first, and the last state as JSON text.
+ * Reads all checkpoints of the agent, oldest first, and the last state as JSON text.
  *
  * @param {string} databasePath
  */
@@ -25,16 +25,15 @@ export async function readRun(databasePath) {
 }
 
 /**
- * Compares a run that was killed and resumed with one that was not. Each proof says what was found, whether it is what should
- * be found or not.
+ * Compares a run that was killed and resumed with an uninterrupted one. Each proof describes the result, expected or not.
  *
  * @param {object} runs
- * @param {number} runs.turns how many turns the recording has
+ * @param {number} runs.turns number of turns of the recording
  * @param {number} runs.killedIn the turn in which the first process was killed
  * @param {number[]} runs.pids the killed process and the one that resumed
- * @param {Awaited<ReturnType<typeof readRun>>} runs.reference what the uninterrupted run stored
- * @param {Awaited<ReturnType<typeof readRun>>} runs.resumed what the killed and the resumed process stored
- * @param {string[]} runs.inMemory the final states as the finished processes held them in memory, as JSON text
+ * @param {Awaited<ReturnType<typeof readRun>>} runs.reference checkpoints of the uninterrupted run
+ * @param {Awaited<ReturnType<typeof readRun>>} runs.resumed checkpoints of the killed and the resumed process
+ * @param {string[]} runs.inMemory the final states in the memory of the finished processes, as JSON text
  * @returns {{ ok: boolean, text: string }[]}
  */
 export function prove({ turns, killedIn, pids, reference, resumed, inMemory }) {

@@ -1,4 +1,4 @@
-// The world around the agent, replayed from a recording: the user, the model and the tools say in every run what they said
+// The environment of the agent, replayed from a recording: the user, the model and the tools answer in every run as they did
 // when it was recorded. So two runs of the agent can be compared byte by byte, and no API key is needed.
 
 import { once } from "node:events";
@@ -11,7 +11,7 @@ const [head, ...turns] = readFileSync(new URL("./run.jsonl", import.meta.url), "
 
 export const systemPrompt = head.system;
 
-/** What the user says next, or null when the recording is over. */
+/** Returns the user's next message, or null at the end of the recording. */
 export async function hearUser(messages) {
   return nextTurn(messages)?.user ?? null;
 }

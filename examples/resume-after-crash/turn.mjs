@@ -13,7 +13,7 @@ export function newState() {
   };
 }
 
-/** What the user says, if they are expected to, the model's reply, and the tools it calls. False when the user has nothing more to say. */
+/** Takes a turn: the user's message if one is due, the model's reply, and its tool calls. `false`: the user has nothing more to say. */
 export async function takeTurn(state) {
   const { messages, spent } = state;
 

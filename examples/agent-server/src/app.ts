@@ -5,7 +5,7 @@ import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
 import { type Model, newState, parseState, type State, takeTurn } from "./agent.ts";
 
-/** `after`: the id of the checkpoint that the user sees; `null`: none yet. Another tab may have gone on meanwhile. */
+/** `after`: id of the checkpoint that the user sees; `null`: none yet. Another tab may have stored a newer one. */
 const turnRequest = z.object({ text: z.string().min(1).max(10_000), after: z.uuid().nullable() });
 const restoreRequest = z.object({ id: z.string(), after: z.uuid().nullable() });
 const historyRequest = z.object({
@@ -15,12 +15,12 @@ const historyRequest = z.object({
 
 export interface AppOptions {
   readonly storage: CheckpointStorage;
-  /** Who sends a request: a session, a token; `null`: nobody who is known. */
+  /** Returns the user of a request, by a session or a token; `null`: unknown. */
   authenticate(request: Request): string | null | Promise<string | null>;
   readonly model: Model;
 }
 
-/** A server with an agent for each user. It knows its users by `authenticate`, and their agents by their ids. */
+/** Creates a server with an agent for each user. */
 export function createApp({ storage, authenticate, model }: AppOptions) {
   const app = new Hono<{ Variables: { agentId: string } }>();
   app.use(bodyLimit({ maxSize: 64 * 1_024 }));
@@ -36,7 +36,7 @@ export function createApp({ storage, authenticate, model }: AppOptions) {
     const { text, after } = await body(context, turnRequest);
     const agentId = context.get("agentId");
     const latest = await storage.retrieveLatestCheckpoint(agentId);
-    if ((latest?.id ?? null) !== after) throw new Outdated(latest?.id ?? null); // before the model is paid for
+    if ((latest?.id ?? null) !== after) throw new Outdated(latest?.id ?? null); // before paying for the model
     const state = await takeTurn(latest === null ? newState() : parseState(latest.state), text, model);
     const id = await store(agentId, { name: `turn ${state.messages.length / 2}`, state, parentId: after }, after);
     return context.json({ id, answer: state.messages.at(-1)?.content });
@@ -56,7 +56,7 @@ export function createApp({ storage, authenticate, model }: AppOptions) {
     const { id, after } = await body(context, restoreRequest);
     const agentId = context.get("agentId");
     const old = await storage.retrieveCheckpoint(id);
-    // Another user's is not there for this one: the same answer, so that ids cannot be probed.
+    // The answer is the same for another user's checkpoint, so that ids cannot be probed.
     if (old === null || old.agentId !== agentId)
       throw new HTTPException(404, { message: "there is no such checkpoint" });
     const state = parseState(old.state);
@@ -67,7 +67,7 @@ export function createApp({ storage, authenticate, model }: AppOptions) {
     return context.json({ deleted: await storage.deleteAgent(context.get("agentId")) });
   });
 
-  /** Of any number of requests that have seen the same checkpoint exactly one is stored. */
+  /** Stores a turn. Of several requests after the same checkpoint exactly one is stored. */
   async function store(
     agentId: string,
     { parentId, ...turn }: Pick<NamedAgentCheckpoint, "name"> & { state: State; parentId: string | null },
@@ -86,11 +86,11 @@ export function createApp({ storage, authenticate, model }: AppOptions) {
   return app;
 }
 
-/** Another tab, or another server, has gone on. */
+/** Another tab, or another server, has stored a newer turn. */
 class Outdated extends Error {
   readonly latest: string | null;
   constructor(latest: string | null) {
-    super("another request has gone on: load the history and try again");
+    super("another request was stored first: load the history and try again");
     this.latest = latest;
   }
 }
@@ -115,7 +115,7 @@ function toResponse(error: Error, context: Context): Response {
   if (error instanceof Outdated) return context.json({ error: error.message, latest: error.latest }, 409);
   if (error instanceof HTTPException) return context.json({ error: error.message }, error.status);
   if (error instanceof CheckpointError && error.retryable) {
-    return context.json({ error: "the storage is out of reach, try again" }, 503, { "retry-after": "1" });
+    return context.json({ error: "the storage is unreachable, try again" }, 503, { "retry-after": "1" });
   }
   console.error(error);
   return context.json({ error: "something went wrong" }, 500);

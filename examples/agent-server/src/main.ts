@@ -10,18 +10,18 @@ import { scriptedModel } from "./scripted-model.ts";
 import { userOf } from "./user.ts";
 
 const storage = createSQLiteStorage({ type: "sqlite", databasePath: process.argv[2] ?? "./agents.db" });
-await storage.migrate(); // what is wrong with the database is known before the first request
+await storage.migrate(); // problems of the database show before the first request
 const { fetch } = createApp({ storage, authenticate: userOf, model: scriptedModel });
 
 const options = {
   fetch,
   port: Number(process.env["PORT"] ?? 8787),
   hostname: "127.0.0.1",
-  serverOptions: { keepAliveTimeout: 1_000 }, // in milliseconds: for so long an idle connection may hold up the end
+  serverOptions: { keepAliveTimeout: 1_000 }, // in milliseconds: an idle connection delays the shutdown by this time at most
 };
 const server = serve(options, ({ port }) => console.log(`listening on http://127.0.0.1:${port}`));
 
-// On SIGTERM: no new requests, those under way are answered, then the storage is closed, then the process ends.
+// On SIGTERM: accepts no new requests, answers those under way, closes the storage, then exits.
 closeOnExit({
   async close(options) {
     const closed = once(server, "close");

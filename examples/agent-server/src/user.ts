@@ -1,6 +1,6 @@
 /**
- * In place of a session or a token that is verified: it believes what the header says. Only the shape is checked, since
- * the name becomes part of an agent's id.
+ * Reads the user from a header, in place of a verified session or token. Checks only the form of the name, since it becomes
+ * part of an agent's id.
  */
 export function userOf({ headers }: Request): string | null {
   const user = headers.get("x-user") ?? "";

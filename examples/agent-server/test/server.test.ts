@@ -244,7 +244,7 @@ describe("the app", () => {
       tabs[won],
     ]);
     for (const { status, body } of answers) if (status === 409) expect(body.latest).toBe(history.latest);
-    // Who has not loaded the history since is told before the model is asked.
+    // A request after an outdated checkpoint is refused before the model is called.
     const late = await send("/turns", { method: "POST", body: JSON.stringify({ text: "late", after }) }, slowModel);
     expect([late.status, asked]).toEqual([409, 4]);
   });

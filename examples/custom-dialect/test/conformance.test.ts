@@ -3,6 +3,7 @@ import { createMapStorage, type Rows } from "../src/index.ts";
 
 describeCheckpointStorage({
   name: "Map",
+  parts: ["engine"],
   create: async () => {
     const rows: Rows = new Map();
     return {

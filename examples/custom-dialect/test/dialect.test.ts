@@ -1,8 +1,11 @@
-// Waymark's own look at the rows behind the seam, which the package does not publish: other dialects need the other file alone.
-import { describeDialect } from "../../../packages/core/test/describe-dialect.ts";
+import { describeDialect } from "@waymark/conformance";
 import { createMapDialect, type Rows } from "../src/index.ts";
 
-describeDialect(async () => {
-  const rows: Rows = new Map();
-  return { open: async () => createMapDialect(rows) };
+describeDialect({
+  name: "Map",
+  outbox: false,
+  create: async () => {
+    const rows: Rows = new Map();
+    return { createDialect: () => createMapDialect(rows), dispose: async () => rows.clear() };
+  },
 });

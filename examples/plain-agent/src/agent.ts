@@ -9,11 +9,11 @@ export interface Message {
 /** Any function that answers a conversation: a call of an API, or a script. */
 export type Model = (messages: readonly Message[]) => Promise<string>;
 
-/** An agent in a class of its own: it knows its messages, and what it takes to go on with them. */
+/** An agent as a class, with its messages as the state. */
 export class PlainAgent extends EventEmitter<{ turn: [] }> implements CheckpointedAgent {
   readonly agentId: string;
   readonly #model: Model;
-  /** Replaced by a new array, never changed: so a checkpoint holds the end of a turn, whatever comes next. */
+  /** Replaced by a new array, never changed in place: a checkpoint holds the state at the end of its turn. */
   #messages: readonly Message[] = [];
 
   constructor(agentId: string, model: Model) {
@@ -48,7 +48,7 @@ export class PlainAgent extends EventEmitter<{ turn: [] }> implements Checkpoint
   }
 }
 
-/** What was stored may be of an older version of this program, or of another one. */
+/** Checks a stored state: it may be of an older version of this program, or of another program. */
 function isState(state: unknown): state is { readonly messages: readonly Message[] } {
   if (typeof state !== "object" || state === null || !("messages" in state)) return false;
   const { messages } = state;

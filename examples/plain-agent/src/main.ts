@@ -1,4 +1,4 @@
-// An agent in the terminal: each line is a turn, and each turn is stored before the next one is taken.
+// An agent in the terminal: each line is a turn, and each turn is stored before the next one begins.
 //
 //   node dist/main.js ./agent_state.db
 
@@ -27,7 +27,7 @@ const auto = service.autoCheckpoint(agent, {
 
 for await (const line of createInterface({ input: process.stdin })) {
   console.log(await agent.takeTurn(line));
-  await auto.flush(); // rejects if the turn could not be stored: then it is not said to be
+  await auto.flush(); // rejects if the turn could not be stored
   console.log(`stored turn ${agent.turn}`);
 }
 

@@ -1,6 +1,6 @@
 import type { Model } from "./agent.ts";
 
-/** In place of a model that costs money: what it answers depends on the conversation alone. */
+/** A scripted model, which costs no money: its answers depend on the conversation alone. */
 export const scriptedModel: Model = async (messages) => {
   const asked = messages.filter(({ role }) => role === "user").map(({ content }) => content);
   const before = asked.at(-2);

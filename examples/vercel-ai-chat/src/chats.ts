@@ -3,20 +3,20 @@ import { safeValidateUIMessages, type UIMessage } from "ai";
 
 export interface Chat {
   readonly messages: UIMessage[];
-  /** Of the checkpoint that the messages are from; `null`: the chat has none yet. */
+  /** Id of the checkpoint with these messages; `null`: the chat has none yet. */
   readonly checkpointId: string | null;
 }
 
 export interface SavedChat {
   readonly chatId: string;
   readonly messages: readonly UIMessage[];
-  /** Of the checkpoint that these messages continue. An older one makes a branch. */
+  /** Id of the checkpoint that these messages continue. An older one starts a branch. */
   readonly parentId: string | null;
 }
 
 /** The chats of a storage: a chat is an agent, and its messages are the state. */
 export function createChats(storage: CheckpointStorage) {
-  /** What is stored may be of an older version of this program: a chat that the SDK cannot go on with is refused. */
+  /** Checks a stored chat: it may be of an older version of this program, and the SDK may refuse its messages. */
   async function validated(chatId: string, checkpointId: string, state: unknown): Promise<Chat> {
     const result = await safeValidateUIMessages({ messages: state });
     if (result.success) return { messages: result.data, checkpointId };
@@ -24,7 +24,7 @@ export function createChats(storage: CheckpointStorage) {
     throw new Error(message, { cause: result.error });
   }
 
-  /** The chat as it was saved last. */
+  /** Loads the latest state of a chat. */
   async function loadChat(chatId: string): Promise<Chat> {
     const latest = await storage.retrieveLatestCheckpoint(chatId);
     return latest === null ? { messages: [], checkpointId: null } : await validated(chatId, latest.id, latest.state);
@@ -33,7 +33,7 @@ export function createChats(storage: CheckpointStorage) {
   return {
     loadChat,
 
-    /** Saves all messages of the chat, which becomes what `loadChat` gives. Returns the checkpoint's id. */
+    /** Saves all messages of a chat as its latest state. Returns the checkpoint's id. */
     async saveChat({ chatId, messages, parentId }: SavedChat): Promise<string> {
       const last = messages.at(-1);
       return await storage.storeCheckpoint({
@@ -47,8 +47,8 @@ export function createChats(storage: CheckpointStorage) {
     },
 
     /**
-     * The chat as it was when this message, or the one that it answers, was the last of the user: where another answer
-     * begins. Without an id it is the chat's last message. `null`: there is none such.
+     * Loads the chat as it was when this message, or the one that it answers, was the user's last, to answer it again. Without
+     * an id: the chat's last message. `null`: there is no such message.
      */
     async loadChatToAnswer(chatId: string, messageId?: string): Promise<Chat | null> {
       const { messages, checkpointId } = await loadChat(chatId);
@@ -65,7 +65,7 @@ export function createChats(storage: CheckpointStorage) {
   };
 }
 
-/** What a person reads of a message. */
+/** Returns the text of a message. */
 export function textOf({ parts }: UIMessage): string {
   return parts.map((part) => (part.type === "text" ? part.text : "")).join("");
 }

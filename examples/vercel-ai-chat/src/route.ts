@@ -11,7 +11,7 @@ import {
 import { z } from "zod";
 import { type Chat, createChats } from "./chats.ts";
 
-/** What `useChat` sends when `prepareSendMessagesRequest` lets it send the last message only: see the README. */
+/** The request of `useChat` if `prepareSendMessagesRequest` makes it send the last message only: see the README. */
 const request = z.discriminatedUnion("trigger", [
   z.object({ trigger: z.literal("submit-message"), id: z.string().min(1).max(100), message: z.unknown() }),
   z.object({
@@ -21,7 +21,7 @@ const request = z.discriminatedUnion("trigger", [
   }),
 ]);
 
-/** The handlers of a route, `/api/chat` for example: they know the web's `Request` and `Response`, and no server. */
+/** Creates the handlers of a route, for example `/api/chat`: they use the web's `Request` and `Response`, and need no particular server. */
 export function createChatRoute(storage: CheckpointStorage, model: LanguageModel) {
   const { loadChat, loadChatToAnswer, saveChat } = createChats(storage);
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
 
-/** The folders of the packages that are published. */
+/** Folders of the published packages. */
 export const published: readonly string[] = readdirSync(join(root, "packages"))
   .map((name) => join(root, "packages", name))
   .filter((folder) => existsSync(join(folder, "package.json")) && manifest(folder)["private"] !== true);
@@ -19,7 +19,7 @@ export interface CommandOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** Runs a command to its end, and gives what it has printed. @throws with all of its output if it fails, or if it does not end. */
+/** Runs a command and returns its output. @throws an error with its output, if it fails or does not end */
 export function run(command: string, args: readonly string[], { cwd, env }: CommandOptions): Promise<string> {
   return new Promise((resolve, reject) => {
     const options = { cwd, env: { ...cleanEnvironment(), ...env }, timeout: 240_000, maxBuffer: 1 << 26 };
@@ -31,18 +31,18 @@ export function run(command: string, args: readonly string[], { cwd, env }: Comm
   });
 }
 
-/** Runs a script with this Node, and reads the last line of what it prints as JSON. */
+/** Runs a script with this Node, and parses the last line of its output as JSON. */
 export async function runScript(file: string, options: CommandOptions): Promise<unknown> {
   const stdout = await run(process.execPath, [file], options);
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
 }
 
-/** A user's shell: nothing of vitest, of the package manager that started us, or of our own test servers. */
+/** The environment of a user's shell: without variables of vitest, of the package manager and of our test servers. */
 function cleanEnvironment(): NodeJS.ProcessEnv {
   const ours = /^(npm_|vitest|waymark_|node_|init_cwd$|dev$|prod$|mode$|test$)/i;
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.test(name)));
   const prefix = dirname(dirname(process.execPath));
-  // The headers of this Node, where they are at hand, so that compiling SQLite needs no download.
+  // The headers of this Node, if they are installed, so that compiling SQLite needs no download.
   const headers = existsSync(join(prefix, "include/node/node.h")) ? { npm_config_nodedir: prefix } : {};
   return { ...env, ...headers, PATH: [dirname(process.execPath), env["PATH"]].join(":") };
 }
@@ -52,7 +52,7 @@ export function pnpm(args: readonly string[], options: CommandOptions): Promise<
   return run("npx", ["--yes", String(manifest(root)["packageManager"]), ...args], options);
 }
 
-/** Packs all published packages as they would be uploaded. Returns the tarballs' paths by package name. */
+/** Packs all published packages as for an upload. Returns the paths of the tarballs by package name. */
 export async function packAll(folder: string): Promise<Readonly<Record<string, string>>> {
   const packed = published.map(async (cwd): Promise<[string, string]> => {
     const { name, version } = manifest(cwd);

@@ -4,8 +4,8 @@ import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { packAll, pnpm, runScript } from "./commands.ts";
 
-// Two packages under pnpm's strict node_modules: the application has only what it opens storages with, and the operators'
-// folder has the config file and the packages that this names.
+// Packages under pnpm's strict node_modules: the application has only @waymark/core, and the operators' folder has the config
+// file and the packages that it names.
 const folder = realpathSync(mkdtempSync(join(tmpdir(), "waymark-config-")));
 
 beforeAll(async () => {
@@ -50,7 +50,7 @@ const use = (from: string, options: object) => `
 const used = [{ turn: 1 }, null, ["main", "backup"]];
 
 describe("a config file under pnpm's strict node_modules", () => {
-  it("may be an .mjs file at any path, and finds the packages that it names from there", async () => {
+  it("may be an .mjs file at any path, and resolves the packages that it names from there", async () => {
     write("operators/conf/deep/down/any-name.mjs", CONFIG);
     write("app/app.mjs", use("@waymark/core", { configFile: "../operators/conf/deep/down/any-name.mjs" }));
     expect(existsSync(join(folder, "app/node_modules/@waymark/sqlite"))).toBe(false);
@@ -58,7 +58,7 @@ describe("a config file under pnpm's strict node_modules", () => {
     expect(existsSync(join(folder, "operators/conf/deep/down/agent_state.db"))).toBe(true);
   });
 
-  it("is found in the application's folder, where one dialect package is all that is installed", async () => {
+  it("is found in the application's folder, with one dialect package installed", async () => {
     write(
       "one/waymark.config.mjs",
       CONFIG.replace("export default", 'import { defineConfig } from "@waymark/sqlite";\nexport default'),
@@ -68,7 +68,7 @@ describe("a config file under pnpm's strict node_modules", () => {
     expect(await runScript("app.mjs", { cwd: join(folder, "one") })).toEqual(used);
   });
 
-  it("gives the command that installs a package which is missing", async () => {
+  it("reports the command that installs a missing package", async () => {
     write(
       "app/waymark.config.mjs",
       CONFIG.replaceAll('"sqlite"', '"mysql"').replaceAll("databasePath", "connectionString"),

@@ -27,7 +27,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Stores, and tells what another storage on the same database reads. */
+/** A program that stores a checkpoint, and prints what another storage on the same database reads. */
 const USE = `
   const open = () => createCheckpointStorage(JSON.parse(process.env.OPTIONS));
   const state = { turn: 1, text: "é😀", when: new Date(0), seen: new Set([1n]) };
@@ -64,7 +64,7 @@ const adapters = ["langgraph", "openai-agents"];
 
 describe("a packed package", () => {
   it.each(["core", "conformance", ...dialects, ...adapters])(
-    "%s brings its build, its sources, a licence and a README, and no more",
+    "%s contains its build, its sources, a licence and a README, and nothing else",
     async (name) => {
       const tarball = tarballs[`@waymark/${name}`] ?? "";
       const files = (await run("tar", ["-tzf", tarball], { cwd: folder })).trim().split("\n");
@@ -78,7 +78,7 @@ describe("a packed package", () => {
     },
   );
 
-  it.each(adapters)("%s depends on core alone: its framework is the application's own", async (name) => {
+  it.each(adapters)("%s depends on core alone: its framework is a peer dependency", async (name) => {
     const text = await run("tar", ["-xzOf", tarballs[`@waymark/${name}`] ?? "", "package/package.json"], {
       cwd: folder,
     });
@@ -87,8 +87,8 @@ describe("a packed package", () => {
     expect(Object.keys(peerDependencies ?? {}).length).toBeGreaterThan(0);
   });
 
-  it.each(dialects)("%s has its migrations as a module, which no bundler can lose", async (name) => {
-    const module = ["-xzOf", tarballs[`@waymark/${name}`] ?? "", "package/dist/migrations.js"];
+  it.each(dialects)("%s has its migrations in a module, so bundlers include them", async (name) => {
+    const module = ["-xzOf", tarballs[`@waymark/${name}`] ?? "", "package/dist/checkpoints/migrations.js"];
     expect(await run("tar", module, { cwd: folder })).toMatch(/create table/i);
   });
 });
@@ -106,19 +106,22 @@ describe.each(dialects)("%s, installed by npm in an empty folder", (dialect) => 
     ],
   };
 
-  it.each(Object.entries(ways))("stores for %s, whose process then ends", async (way, [extension, code = ""]) => {
-    const file = join(project, `${dialect}-${way.replaceAll(/\W+/g, "-")}.${extension}`);
-    writeFileSync(file, code);
-    expect(await runScript(file, { cwd: project, env: { OPTIONS: await optionsOf(dialect) } })).toEqual(USED);
-  });
+  it.each(Object.entries(ways))(
+    "stores in %s, and the process exits by itself",
+    async (way, [extension, code = ""]) => {
+      const file = join(project, `${dialect}-${way.replaceAll(/\W+/g, "-")}.${extension}`);
+      writeFileSync(file, code);
+      expect(await runScript(file, { cwd: project, env: { OPTIONS: await optionsOf(dialect) } })).toEqual(USED);
+    },
+  );
 
-  it("loads with nothing on stderr and opens nothing by itself", async () => {
+  it("loads without output on stderr, and opens nothing by itself", async () => {
     const script = `process.on("warning", (warning) => { throw warning; }); await import("@waymark/${dialect}");`;
     await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: project });
   });
 });
 
-describe("bundled by esbuild into one file, away from node_modules", () => {
+describe("bundled by esbuild into one file, without node_modules", () => {
   async function bundle(name: string, code: string, options: BuildOptions): Promise<{ cwd: string; file: string }> {
     const cwd = mkdtempSync(join(folder, `bundle-${name}-`));
     const file = join(cwd, options.format === "cjs" ? "app.cjs" : "app.mjs");
@@ -136,7 +139,7 @@ describe("bundled by esbuild into one file, away from node_modules", () => {
   }
 
   const load = (dialect: string) => `import { createCheckpointStorage } from "@waymark/${dialect}";\n`;
-  // esbuild leaves `require` of CommonJS packages in an ES module to whoever defines it.
+  // In an ES module, esbuild leaves `require` of CommonJS packages undefined.
   const banner = {
     js: 'import * as nodeModule from "node:module"; const require = nodeModule.createRequire(import.meta.url);',
   };
@@ -157,7 +160,7 @@ describe("bundled by esbuild into one file, away from node_modules", () => {
   });
 
   it.each(formats)(
-    "as %s, SQLite stores with all in the file but the .node file, named by nativeBinding",
+    "as %s, SQLite stores with everything bundled except the .node file, which nativeBinding names",
     async (_, options, wrap) => {
       const { cwd, file } = await bundle("native", load("sqlite") + wrap(USE), options);
       const nativeBinding = join(cwd, "better_sqlite3.node");
@@ -173,7 +176,7 @@ describe("bundled by esbuild into one file, away from node_modules", () => {
   });
 });
 
-describe("the usage that the project began with", () => {
+describe("the project's first example of use", () => {
   const USAGE = `
     import { createSQLiteStorage } from "@waymark/sqlite";
 
@@ -201,7 +204,7 @@ describe("the usage that the project began with", () => {
         strict: true,
         exactOptionalPropertyTypes: true,
         noUncheckedIndexedAccess: true,
-        skipLibCheck: false, // what our declarations lack would show
+        skipLibCheck: false, // so that errors of our declarations show
         target: "ES2022",
         types: ["node"],
         module: moduleResolution === "Bundler" ? "ESNext" : "NodeNext",

@@ -26,7 +26,7 @@ const readmes = ["packages", "examples", "test"]
   )
   .map((file) => ({ file: relative(root, file), found: snippets(readFileSync(file, "utf8")) }));
 
-/** Runs it in an empty folder that has the packages, with a new database where it needs one. */
+/** Runs a snippet in an empty folder with the packages, and with a new database if it needs one. */
 async function execute({ language, needs, code }: Snippet): Promise<string> {
   const cwd = mkdtempSync(join(folder, "snippet-"));
   symlinkSync(join(import.meta.dirname, "../node_modules"), join(cwd, "node_modules"));
@@ -53,26 +53,26 @@ function serverUrl(kind: string): string {
   const { postgres, mysql = servers.mariadb, mariadb } = servers;
   const server = new Map(Object.entries({ postgres, mysql, mariadb })).get(kind);
   if (server) return server.url;
-  throw new Error(`run a snippet: expected one of the servers that are there after "run", got "${kind}"`);
+  throw new Error(`run a snippet: expected the name of an available server after "run", got "${kind}"`);
 }
 
 describe.each(readmes.filter(({ found }) => found.length > 0))("$file", ({ found }) => {
-  it.each(found)("shows at line $line what runs", async (snippet) => {
+  it.each(found)("has a snippet at line $line that runs", async (snippet) => {
     await execute(snippet);
   });
 });
 
 describe("a package", () => {
-  it.each(published.map((place) => relative(root, place)))("%s has a README with something that runs", (place) => {
+  it.each(published.map((place) => relative(root, place)))("%s has a README with a snippet that runs", (place) => {
     const file = join(root, place, "README.md");
     const text = existsSync(file) ? readFileSync(file, "utf8") : "";
-    // `<!-- nothing to run: why -->` excuses a README.
+    // `<!-- nothing to run: reason -->` exempts a README.
     expect(snippets(text).length > 0 || /<!-- nothing to run: \S.* -->/.test(text)).toBe(true);
   });
 });
 
 describe("the snippets of a text", () => {
-  it("are the blocks that say run, with what they need and where they stand", () => {
+  it("are the blocks marked `run`, with the server that they need and their line", () => {
     const text =
       "# A\n\n```sh\nnpm i\n```\n\n```ts run postgres\nlet a = 1;\n```\n\n```js\nno;\n```\n\n```js run\nyes;\n```\n";
     expect(snippets(text)).toEqual([
@@ -81,7 +81,7 @@ describe("the snippets of a text", () => {
     ]);
   });
 
-  it("fail when they throw, and when they use what is not there", async () => {
+  it("fail if they throw, or if they use a name that does not exist", async () => {
     const snippet = { language: "ts", needs: null, line: 1 };
     await expect(execute({ ...snippet, code: "const a: number = 1; throw new Error(`no ${a}`);" })).rejects.toThrow(
       "no 1",

@@ -1,0 +1,19 @@
+import Database from "better-sqlite3";
+
+// A setup file of vitest: `project({ sqlite: true })` in vitest.project.ts.
+//
+// It keeps the handles and statements of tests from becoming garbage. Since Node 24.19, better-sqlite3 12 ends the process when
+// the collector meets one of its objects while no JavaScript runs (https://github.com/WiseLibs/better-sqlite3/issues/1515).
+// The child processes of tests, which run the built packages, do without this file.
+const kept: unknown[] = [];
+const { prepare } = Database.prototype;
+Database.prototype.prepare = function (this: Database.Database, source: string) {
+  const statement = prepare.call(this, source);
+  kept.push(this, statement);
+  return statement;
+} as typeof prepare;
+Database.prototype.pragma = function (this: Database.Database, source: string, { simple = false } = {}) {
+  const statement = this.prepare(`pragma ${source}`);
+  if (!statement.reader) return statement.run();
+  return simple ? statement.pluck().get() : statement.all();
+} as typeof Database.prototype.pragma;
