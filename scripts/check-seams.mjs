@@ -1,27 +1,86 @@
-// Finds what crosses the seams of seams.mjs: `node scripts/check-seams.mjs`, a part of `npm run check`.
+// Finds imports and words that cross the seams of seams.mjs, circles of files, and tests that reach into other packages:
+// `node scripts/check-seams.mjs`, a part of `npm run check`.
 
 import { readdirSync, readFileSync } from "node:fs";
-import { join, posix, relative, sep } from "node:path";
+import { join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseSync } from "oxc-parser";
 import { IMPORTS, WORDS } from "./seams.mjs";
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const packages = fileURLToPath(new URL("../packages", import.meta.url));
-  const found = sources(packages).flatMap((path) => violations(path, readFileSync(join(packages, path), "utf8")));
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  const packages = join(root, "packages");
+  const files = new Map(typescript(packages).map((path) => [path, readFileSync(join(packages, path), "utf8")]));
+  const sources = new Map([...files].filter(([path]) => /^[^/]+\/src\//.test(path)));
+  const found = [...[...sources].flatMap(([path, code]) => violations(path, code)), ...circles(sources)];
+  for (const folder of ["packages", "examples", "test", "benchmarks"]) {
+    for (const path of typescript(join(root, folder))) {
+      found.push(...trespasses(`${folder}/${path}`, readFileSync(join(root, folder, path), "utf8")));
+    }
+  }
   for (const violation of found) console.error(violation);
   process.exitCode = found.length > 0 ? 1 : 0;
 }
 
-function sources(packages) {
-  return readdirSync(packages, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
-    .map((entry) => relative(packages, join(entry.parentPath ?? entry.path, entry.name)).replaceAll(sep, "/"))
-    .filter((path) => /^[^/]+\/src\//.test(path))
+/** Lists the TypeScript files below a folder, without builds and installed packages. */
+function typescript(folder) {
+  return readdirSync(folder, { withFileTypes: true })
+    .flatMap((entry) => {
+      if (entry.isDirectory()) {
+        if (entry.name === "node_modules" || entry.name === "dist") return [];
+        return typescript(join(folder, entry.name)).map((path) => `${entry.name}/${path}`);
+      }
+      return entry.name.endsWith(".ts") ? [entry.name] : [];
+    })
     .sort();
 }
 
-/** What a file does that it must not, each as a line with its place. `path` begins below packages/. */
+/**
+ * Lists the imports of a file that reach into another package of the repository by its path. A package is imported by its name,
+ * so that nobody builds on its inner files or its tests. `path` begins at the root.
+ */
+export function trespasses(path, code) {
+  const own = path
+    .split("/")
+    .slice(0, path.startsWith("benchmarks/") ? 1 : 2)
+    .join("/");
+  const reachOut = relativeImports(path, code).filter(
+    (to) => !to.startsWith(`${own}/`) && to !== "vitest.project.ts" && !to.startsWith("scripts/"),
+  );
+  return reachOut.map((to) => `${path}: must not import ${to}, which another package keeps to itself`);
+}
+
+/**
+ * Lists the circles of files that import each other, types included: each as its files, in the order of the imports. `files`:
+ * code by path, below packages/.
+ */
+export function circles(files) {
+  const imports = new Map(
+    [...files].map(([path, code]) => [path, relativeImports(path, code).filter((to) => files.has(to))]),
+  );
+  const found = [];
+  const done = new Set();
+  const visit = (path, trail) => {
+    const at = trail.indexOf(path);
+    if (at >= 0) found.push(trail.slice(at));
+    if (at >= 0 || done.has(path)) return;
+    for (const to of imports.get(path)) visit(to, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of files.keys()) visit(path, []);
+  return found.map((circle) => `packages/${circle[0]}: a circle of imports: ${[...circle, circle[0]].join(" → ")}`);
+}
+
+function relativeImports(path, code) {
+  const found = [];
+  walk(parseSync(path, code).program, (node) => {
+    const from = importOf(node)?.from;
+    if (from?.startsWith(".")) found.push(posix.join(posix.dirname(path), from));
+  });
+  return found;
+}
+
+/** Lists the imports and words of a file that cross a seam, each with its place. `path` begins below packages/. */
 export function violations(path, code) {
   const { program, errors } = parseSync(path, code);
   if (errors.length > 0) return [`packages/${path}: ${errors[0].message}`];
@@ -55,7 +114,7 @@ function walk(node, visit) {
   }
 }
 
-/** What a node imports, if it does: by `import`, `export … from`, `import()`, or `import("…")` as a type. */
+/** Returns the module that a node imports, if it does: by `import`, `export … from`, `import()`, or `import("…")` as a type. */
 function importOf(node) {
   switch (node.type) {
     case "ImportDeclaration":
@@ -66,7 +125,7 @@ function importOf(node) {
         node.source && { from: node.source.value, typeOnly: isTypeOnly(node.exportKind, node.specifiers, "exportKind") }
       );
     case "ImportExpression":
-      // A name that is not known before run time is the business of whoever may load at all.
+      // A name that is computed at run time is not checked here.
       return node.source.type === "Literal" ? { from: node.source.value, typeOnly: false } : undefined;
     case "TSImportType":
       return { from: node.source?.value ?? node.argument?.literal?.value, typeOnly: true };

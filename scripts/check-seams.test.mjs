@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { violations } from "./check-seams.mjs";
+import { circles, trespasses, violations } from "./check-seams.mjs";
 
 describe("a module", () => {
   it.each([
@@ -57,22 +57,18 @@ describe("a module", () => {
       "must not import @waymark/core/kit",
     ],
     ["sqlite/src/checkpoints/schema.ts", 'import Database from "better-sqlite3";', "must not import better-sqlite3"],
+    ["postgres/src/checkpoints/reads.ts", 'import postgres from "postgres";', "must not import postgres"],
     [
-      "postgres/src/checkpoints/statements.ts",
-      'import { NIL_ID } from "@waymark/core/kit";',
-      "must not import @waymark/core/kit",
-    ],
-    [
-      "postgres/src/checkpoints/statements.ts",
-      'import type { Options } from "../options.ts";',
-      "must not import the types of ../options.ts",
+      "postgres/src/migrate.ts",
+      'import { migrations } from "./checkpoints/migrations.ts";',
+      "must not import ./checkpoints/migrations.ts",
     ],
     ["mysql/src/index.ts", 'export type { Pool } from "mysql2";', "must not import the types of mysql2"],
-    ["mysql/src/dialect.ts", 'type Row = import("other-driver").Row;', "must not import the types of other-driver"],
+    ["mysql/src/database.ts", 'type Row = import("other-driver").Row;', "must not import the types of other-driver"],
     [
-      "conformance/src/storage/suite.ts",
-      'import { createStorage } from "@waymark/core";',
-      "must not import @waymark/core",
+      "core/src/checkpoints/engine.ts",
+      'import { createStorage } from "../create-storage.ts";',
+      "must not import ../create-storage.ts",
     ],
     [
       "conformance/src/storage/suite.ts",
@@ -84,8 +80,8 @@ describe("a module", () => {
   });
 
   it("may not import another dialect, which is also not to be named", () => {
-    expect(violations("sqlite/src/dialect.ts", 'import { createMySQLStorage } from "@waymark/mysql";')).toContain(
-      "packages/sqlite/src/dialect.ts:1: must not import @waymark/mysql",
+    expect(violations("sqlite/src/database.ts", 'import { createMySQLStorage } from "@waymark/mysql";')).toContain(
+      "packages/sqlite/src/database.ts:1: must not import @waymark/mysql",
     );
   });
 
@@ -95,20 +91,22 @@ describe("a module", () => {
       'import { encode } from "../codec/snapshot.ts"; import { Once } from "../database/once.ts";',
     ],
     ["core/src/database/retry.ts", 'import { ExponentialBackoff } from "cockatiel";'],
+    ["core/src/config/file.ts", 'import type { loadConfig } from "c12"; import { parse } from "./define.ts";'],
+    ["core/src/config/open.ts", "const url = process.env.DATABASE_URL;"],
+    ["core/src/config/database-urls.ts", 'const packages = { "mysql:": "@waymark/mysql" };'],
     [
-      "core/src/config/open.ts",
-      'import { loadConfig } from "c12"; import { parse } from "./define.ts"; process.env.DATABASE_URL;',
+      "core/src/create-storage.ts",
+      'import { createEngine } from "./checkpoints/engine.ts"; import { encrypt } from "./encryption/encrypted-dialect.ts";',
     ],
     [
-      "postgres/src/checkpoints/statements.ts",
-      'import type { Row } from "@waymark/core/kit"; import { sql } from "drizzle-orm";',
-    ],
-    [
-      "postgres/src/checkpoints/statements.ts",
-      'import { type Row } from "@waymark/core"; import { rows } from "./schema.ts";',
+      "postgres/src/checkpoints/reads.ts",
+      'import { type Row } from "@waymark/core/kit"; import { sql } from "drizzle-orm"; import type { Sql } from "postgres";',
     ],
     ["mysql/src/connection.ts", 'import { createPool } from "mysql2/promise"; const mariadb = "MariaDB";'],
-    ["sqlite/src/checkpoints/schema.ts", 'import { sqliteTable } from "drizzle-orm/sqlite-core";'],
+    [
+      "sqlite/src/checkpoints/schema.ts",
+      'import type { Schema } from "@waymark/core/kit"; import { sqliteTable } from "drizzle-orm/sqlite-core";',
+    ],
     [
       "core/src/database/options.ts",
       "/** MySQL's identifiers end at 64. Any console. */ const a = 1; // process.env, new Error()",
@@ -148,5 +146,52 @@ describe("the code of a package", () => {
     expect(violations("core/src/checkpoints/storage.ts", "const = ;")).toEqual([
       expect.stringMatching(/^packages\/core\/src\/checkpoints\/storage.ts: /),
     ]);
+  });
+});
+
+describe("a circle of files", () => {
+  it("is found, types included, and told in the order of its imports", () => {
+    const files = new Map([
+      ["core/src/a/one.ts", 'import { two } from "./two.ts";'],
+      ["core/src/a/two.ts", 'import { three } from "../b/three.ts";'],
+      ["core/src/b/three.ts", 'import type { One } from "../a/one.ts";'],
+      ["core/src/b/four.ts", 'import { three } from "./three.ts"; import { zlib } from "node:zlib";'],
+    ]);
+    expect(circles(files)).toEqual([
+      "packages/core/src/a/one.ts: a circle of imports: core/src/a/one.ts → core/src/a/two.ts → core/src/b/three.ts → core/src/a/one.ts",
+    ]);
+  });
+
+  it("is not what two files are that import a third one", () => {
+    const files = new Map([
+      ["core/src/a/one.ts", 'import { two } from "./two.ts"; import { three } from "./three.ts";'],
+      ["core/src/a/two.ts", 'import { three } from "./three.ts";'],
+      ["core/src/a/three.ts", ""],
+    ]);
+    expect(circles(files)).toEqual([]);
+  });
+});
+
+describe("a file of a package", () => {
+  it.each([
+    ["packages/mysql/test/dialect.test.ts", "../../core/test/rows.ts", "packages/core/test/rows.ts"],
+    ["packages/mysql/test/dialect.test.ts", "../../core/src/kit.ts", "packages/core/src/kit.ts"],
+    ["examples/plain-agent/agent.ts", "../../packages/sqlite/src/index.ts", "packages/sqlite/src/index.ts"],
+    ["test/faults/src/arena.ts", "../../servers/src/index.ts", "test/servers/src/index.ts"],
+    ["benchmarks/src/run.ts", "../../packages/core/src/index.ts", "packages/core/src/index.ts"],
+  ])("%s must not import %s", (path, from, to) => {
+    expect(trespasses(path, `import { it } from "${from}";`)).toEqual([
+      `${path}: must not import ${to}, which another package keeps to itself`,
+    ]);
+  });
+
+  it.each([
+    ["packages/mysql/test/dialect.test.ts", "../src/database.ts"],
+    ["packages/mysql/vitest.config.ts", "../../vitest.project.ts"],
+    ["packages/sqlite/test/schema.test.ts", "../../../scripts/compile-migrations.mjs"],
+    ["benchmarks/src/systems/waymark.ts", "../options.ts"],
+    ["packages/mysql/test/dialect.test.ts", "@waymark/conformance"],
+  ])("%s may import %s", (path, from) => {
+    expect(trespasses(path, `import { it } from "${from}";`)).toEqual([]);
   });
 });

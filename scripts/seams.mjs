@@ -2,9 +2,8 @@
 //
 // Paths begin in packages/; `*` is a part of a path, `**` any number of parts, `{a,b}` one of them.
 
-const drivers = { sqlite: ["better-sqlite3"], postgres: ["postgres"], mysql: ["mysql2", "mysql2/**"] };
-const names = { sqlite: ["sqlite"], postgres: ["postgres"], mysql: ["mysql", "mariadb"] };
-const dialects = Object.keys(drivers);
+import { DIALECTS } from "./dialects.mjs";
+
 const drizzle = ["drizzle-orm", "drizzle-orm/**"];
 
 /** The layers of core, the lowest first. A folder may import itself and the folders that are named for it. */
@@ -25,47 +24,51 @@ const libraries = {
   "core/src/database/circuit.ts": ["cockatiel"],
   "core/src/database/telemetry.ts": ["@opentelemetry/api"],
   "core/src/database/session.ts": ["type:@opentelemetry/api"],
-  "core/src/config/open.ts": ["c12"],
-};
-
-/** Imports that run up. Each goes away with a step of the redesign. */
-const upward = {
-  "core/src/database/session.ts": ["type:core/src/checkpoints/dialect.ts"],
-  "core/src/database/retry.ts": ["type:core/src/checkpoints/dialect.ts"],
-  "core/src/database/options.ts": ["core/src/encryption/key-ring.ts"],
-  "core/src/checkpoints/storage.ts": ["core/src/encryption/encrypted-dialect.ts"],
-  "core/src/encryption/reencrypt.ts": ["type:core/src/config/open.ts"],
+  "core/src/config/file.ts": ["type:c12"],
 };
 
 /**
- * What a module may import: the first row that covers it counts, and each module needs one. `type:` allows types only,
+ * Imports that a module may have: the first row that covers it counts, and each module needs one. `type:` allows types only,
  * which leave nothing behind at run time.
  */
 export const IMPORTS = [
   { module: "core/src/{index,kit}.ts", may: ["core/src/**"] },
+  // The composition root: the one file that knows the engine and encryption.
+  {
+    module: "core/src/create-storage.ts",
+    may: ["contract", "database", "checkpoints", "encryption"].map((layer) => `core/src/${layer}/**`),
+  },
   ...Object.entries(layers).flatMap(([folder, below]) => {
     const may = [folder, ...below].map((layer) => `core/src/${layer}/**`);
     if (folder !== "contract") may.push("node:**");
-    const own = { module: `core/src/${folder}/**`, may };
-    const special = Object.keys({ ...libraries, ...upward }).filter((module) =>
-      module.startsWith(`core/src/${folder}/`),
-    );
+    const users = Object.entries(libraries).filter(([path]) => path.startsWith(`core/src/${folder}/`));
     return [
-      ...special.map((module) => ({ module, may: [...may, ...(libraries[module] ?? []), ...(upward[module] ?? [])] })),
-      own,
+      ...users.map(([module, packages]) => ({ module, may: [...may, ...packages] })),
+      { module: `core/src/${folder}/**`, may },
     ];
   }),
 
-  ...dialects.flatMap((dialect) => [
-    { module: `${dialect}/src/checkpoints/schema.ts`, may: ["drizzle-orm", "drizzle-orm/*-core"] },
-    {
-      module: `${dialect}/src/checkpoints/statements.ts`,
-      may: [`${dialect}/src/checkpoints/schema.ts`, ...drizzle, "type:@waymark/core", "type:@waymark/core/*"],
-    },
+  ...Object.entries(DIALECTS).flatMap(([dialect, { drivers }]) => [
     { module: `${dialect}/src/index.ts`, may: [`${dialect}/src/**`, "@waymark/core", "@waymark/core/*"] },
+    // The tables and statements of a domain know the database, not its driver; other domains stand beside it.
     {
-      module: `${dialect}/src/**`,
-      may: [`${dialect}/src/**`, "@waymark/core", "@waymark/core/*", ...drivers[dialect], ...drizzle, "node:**"],
+      module: `${dialect}/src/checkpoints/schema.ts`,
+      may: ["drizzle-orm", "drizzle-orm/*-core", "type:@waymark/core/kit"],
+    },
+    {
+      module: `${dialect}/src/checkpoints/**`,
+      may: [
+        `${dialect}/src/**`,
+        "@waymark/core",
+        "@waymark/core/kit",
+        ...drizzle,
+        ...drivers.map((name) => `type:${name}`),
+      ],
+    },
+    // The database itself knows no tables.
+    {
+      module: `${dialect}/src/*.ts`,
+      may: [`${dialect}/src/*.ts`, "@waymark/core", "@waymark/core/kit", ...drivers, ...drizzle, "node:**"],
     },
   ]),
 
@@ -79,6 +82,7 @@ export const IMPORTS = [
     may: [
       "langgraph/src/**",
       "@waymark/core",
+      "@waymark/core/kit",
       "@langchain/langgraph-checkpoint",
       "type:@langchain/core/runnables",
       "@langchain/core/load",
@@ -89,21 +93,21 @@ export const IMPORTS = [
 
   {
     module: "conformance/src/**",
-    may: ["conformance/src/**", "type:@waymark/core", "vitest", "fast-check", "node:**"],
+    may: ["conformance/src/**", "type:@waymark/core", "@waymark/core/kit", "vitest", "fast-check", "node:**"],
   },
 ];
 
-/** What stays out of the code of `src`, comments aside, and where it may be all the same. */
+/** Words that stay out of the code of `src`, comments aside, and the files that may have them all the same. */
 export const WORDS = [
-  ...dialects.map((dialect) => ({
+  ...Object.entries(DIALECTS).map(([dialect, { words }]) => ({
     what: `the name of the dialect ${dialect}`,
-    mentions: new RegExp(names[dialect].join("|"), "i"),
-    allowedIn: [`${dialect}/src/**`, "core/src/config/open.ts"],
+    mentions: new RegExp(words.join("|"), "i"),
+    allowedIn: [`${dialect}/src/**`, "core/src/config/database-urls.ts"],
   })),
   {
     what: "process.env",
     member: "process.env",
-    allowedIn: ["cli/src/**", "core/src/config/open.ts", "core/src/database/environment.ts", "conformance/src/**"],
+    allowedIn: ["cli/src/**", "core/src/config/open.ts", "core/src/database/options.ts", "conformance/src/**"],
   },
   { what: "console", member: "console.*", allowedIn: ["cli/src/**"] },
   { what: "the type any", node: "TSAnyKeyword", allowedIn: [] },

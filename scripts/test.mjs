@@ -1,10 +1,11 @@
-// `npm test`: sets up what is missing, checks the sources, gets the database servers, and runs every test.
+// `npm test`: sets up what is missing, checks the sources, starts the database servers, and runs every test.
 //
-//   npm test                           everything
+//   npm test                           every test once: what depends on the database, on each of them; all else on SQLite
+//   npm run test:all                   every test on every database, and those without a server on other versions of Node too
 //   npm test -- --only sqlite,core     some packages, examples or tests, by folder; `mysql` and `mariadb` are one folder
 //
 // The last line is "N passed, N failed, N skipped". A check such as the linter counts as one; so does a server that is required
-// and can not be had.
+// and does not start.
 
 import { spawn } from "node:child_process";
 import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -12,9 +13,15 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { DIALECTS, SERVERS } from "./dialects.mjs";
 import { install, root, runQuietly, setUp } from "./setup.mjs";
+import { testOnNode } from "./test-on-node.mjs";
 
-const SERVERS = { postgres: "PostgreSQL", mysql: "MySQL", mariadb: "MariaDB" };
+/** Versions of Node that `--all` tests beside this one. */
+const OTHER_NODES = ["22", "24", "26"];
+
+/** Files of tests that the report names as the slowest. */
+const SLOWEST = 10;
 
 /** Tasks of turbo.json, each over the whole repository. */
 const CHECKS = {
@@ -27,10 +34,12 @@ const CHECKS = {
 
 const ci = Boolean(process.env.CI) && process.env.CI !== "false";
 const tally = { passed: 0, failed: 0, skipped: 0 };
-/** What failed, a line each, to be read after thousands of lines about what passed. */
+/** Failures, a line each, printed after thousands of lines about tests that passed. */
 const failures = [];
+/** Files of tests with their durations in milliseconds. */
+const durations = [];
 const suites = findSuites();
-const chosen = parseSuites();
+const { all, chosen } = parseOptions();
 
 await setUp();
 
@@ -48,32 +57,43 @@ try {
 } finally {
   await Promise.all(servers.map((server) => server.stop()));
 }
+if (all) for (const version of OTHER_NODES) runOnNode(version);
 report();
 
-/** What `--only` can name: the folders of the workspace, and which servers their tests need. */
+/** Finds the suites that `--only` can name: the folders of the workspace, with the servers that their tests need. */
 function findSuites() {
-  const all = Object.keys(SERVERS);
+  const every = Object.keys(SERVERS);
   const needs = {
-    ...{ postgres: ["postgres"], mysql: ["mysql"] },
-    ...{ langgraph: all, "openai-agents": all, release: all, servers: all },
+    // A kind of server that is not named like its dialect is a suite of its own, see below.
+    ...Object.fromEntries(
+      Object.entries(DIALECTS).map(([name, { servers: kinds }]) => [name, kinds.filter((kind) => kind === name)]),
+    ),
+    ...{ langgraph: every, "openai-agents": every, release: every, servers: every },
   };
+  const others = Object.entries(DIALECTS).flatMap(([name, { servers: kinds }]) =>
+    kinds.filter((kind) => kind !== name).map((kind) => [kind, { folder: `packages/${name}`, servers: [kind] }]),
+  );
   const folders = ["packages", "examples", "test"].flatMap((parent) =>
     readdirSync(join(root, parent)).map((name) => [name, { folder: `${parent}/${name}`, servers: needs[name] ?? [] }]),
   );
   return {
     ...Object.fromEntries(folders),
-    mariadb: { folder: "packages/mysql", servers: ["mariadb"] },
+    ...Object.fromEntries(others),
     scripts: { folder: "scripts", servers: [] },
     benchmarks: { folder: "benchmarks", servers: [] },
   };
 }
 
-function parseSuites() {
-  const { values } = parseArgs({ options: { only: { type: "string", multiple: true } } });
-  if (!values.only) return undefined;
+function parseOptions() {
+  const { values } = parseArgs({ options: { all: { type: "boolean" }, only: { type: "string", multiple: true } } });
+  if (!values.only) return { all: values.all ?? false, chosen: undefined };
+  if (values.all) {
+    console.error("Expected either `--all` or `--only`, got both.");
+    process.exit(2);
+  }
   const names = values.only.flatMap((list) => list.split(",")).map((name) => name.trim());
   const unknown = names.find((name) => !Object.hasOwn(suites, name));
-  if (unknown === undefined) return [...new Set(names)];
+  if (unknown === undefined) return { all: false, chosen: [...new Set(names)] };
   console.error(`Expected \`--only\` to name some of ${Object.keys(suites).sort().join(", ")}, got \`${unknown}\`.`);
   process.exit(2);
 }
@@ -139,6 +159,7 @@ async function runTests(kinds) {
   const folder = mkdtempSync(join(tmpdir(), "waymark-test-"));
   const results = join(folder, "results.json");
   const env = { ...(await install()), WAYMARK_TEST_SERVERS: kinds.join(",") };
+  if (all) env.WAYMARK_TEST_ALL = "1";
   for (const server of servers) env[`WAYMARK_TEST_${server.kind.toUpperCase()}_URL`] = server.url;
 
   const filters = new Set(chosen?.map((name) => join(root, suites[name].folder, "/")));
@@ -150,15 +171,25 @@ async function runTests(kinds) {
   const code = await new Promise((resolve) => child.on("close", resolve));
   interruption.signal.removeEventListener("abort", stop);
 
-  const told = existsSync(results) ? JSON.parse(readFileSync(results, "utf8")) : undefined;
-  const counts = told ? count(told) : { passed: 0, failed: 0, skipped: 0 };
-  failures.push(...(told?.testResults ?? []).flatMap(failuresOf));
+  const result = existsSync(results) ? JSON.parse(readFileSync(results, "utf8")) : undefined;
+  const counts = result ? count(result) : { passed: 0, failed: 0, skipped: 0 };
+  failures.push(...(result?.testResults ?? []).flatMap(failuresOf));
+  durations.push(...(result?.testResults ?? []).map(durationOf));
   if (code !== 0 && counts.failed === 0) {
     failures.push(`an error outside of any test: vitest exited with ${code}`);
     counts.failed = 1;
   }
   for (const key of Object.keys(tally)) tally[key] += counts[key];
   rmSync(folder, { recursive: true });
+}
+
+/** Runs the tests that need no server on another version of Node, and adds its counts. */
+function runOnNode(version) {
+  if (interruption.signal.aborted) return;
+  const { WAYMARK_TEST_TALLY: _, ...env } = process.env; // counted here, not twice
+  const result = testOnNode(version, { env: { ...env, WAYMARK_TEST_ALL: "1" } });
+  for (const key of Object.keys(tally)) tally[key] += result[key];
+  failures.push(...result.failures.map((failure) => `Node ${version}: ${failure}`));
 }
 
 function count({ numTotalTests, numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults }) {
@@ -171,21 +202,37 @@ function count({ numTotalTests, numPassedTests, numFailedTests, numPendingTests,
   return { passed: numPassedTests, failed: numFailedTests + broken.length + lost, skipped };
 }
 
-/** The failures of one file of tests: where, which, and the first line of why. */
+/** Lists the failures of one file of tests: where, which, and the first line of the reason. */
 function failuresOf({ name, status, message, assertionResults }) {
   if (status !== "failed") return [];
   const file = relative(root, name);
   const failed = assertionResults.filter((test) => test.status === "failed");
-  const told = failed.map((test) => [`${file} > ${test.fullName}`, test.failureMessages?.[0]]);
-  return (told.length > 0 ? told : [[file, message]]).map(([where, why]) => `${where}: ${(why ?? "").split("\n")[0]}`);
+  const reasons = failed.map((test) => [`${file} > ${test.fullName}`, test.failureMessages?.[0]]);
+  return (reasons.length > 0 ? reasons : [[file, message]]).map(
+    ([where, reason]) => `${where}: ${(reason ?? "").split("\n")[0]}`,
+  );
+}
+
+function durationOf({ name, startTime, endTime, assertionResults }) {
+  return { file: relative(root, name), ms: endTime - startTime, cases: assertionResults.length };
+}
+
+function reportSlowest() {
+  const slowest = durations.toSorted((one, other) => other.ms - one.ms).slice(0, SLOWEST);
+  if (slowest.length === 0) return;
+  console.log(`\nThe ${slowest.length} slowest files:`);
+  for (const { file, ms, cases } of slowest) {
+    console.log(`${(ms / 1_000).toFixed(0).padStart(6)} s ${String(cases).padStart(6)} cases  ${file}`);
+  }
 }
 
 function report() {
   const { passed, failed, skipped } = tally;
   const { aborted, reason } = interruption.signal;
   if (aborted) console.error(`\nInterrupted by ${reason}: not everything was run.`);
+  reportSlowest();
   if (chosen) console.log(`\nThis run was narrowed by hand to ${chosen.join(", ")}, without typecheck and lint.`);
-  // .ci/run adds several runs up, and prints the only such line itself.
+  // A script that adds up several runs prints the last line itself.
   const tallyFile = process.env.WAYMARK_TEST_TALLY;
   for (const failure of failures) console.log(`✗ ${failure}`);
   if (tallyFile) {
