@@ -1,0 +1,158 @@
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { CheckpointStorage, CommonStorageOptions } from "@waymark/core";
+import { createMySQLStorage } from "@waymark/mysql";
+import { createPostgresStorage } from "@waymark/postgres";
+import { createSQLiteStorage } from "@waymark/sqlite";
+import Sqlite from "better-sqlite3";
+import { createConnection } from "mysql2/promise";
+import postgres from "postgres";
+import { inject, onTestFinished } from "vitest";
+import { createDatabase, type ServerKind } from "waymark-test-servers";
+import type {} from "waymark-test-servers/global-setup"; // the types of `inject`
+
+/** Where a database is: which package opens it, and what that is told. */
+export type Place =
+  | { readonly factory: "createSQLiteStorage"; readonly options: { readonly databasePath: string } }
+  | {
+      readonly factory: "createPostgresStorage" | "createMySQLStorage";
+      readonly options: { readonly connectionString: string; readonly poolSize: number };
+    };
+
+/** Beyond that a call waits for another one: where tests run, the pool is small by default. */
+const poolSize = 8;
+
+type Row = Readonly<Record<string, unknown>>;
+
+/** A database of its own, as it was when commit 793ce5e had written it. */
+export interface Database {
+  readonly place: Place;
+  /** Around the storage. */
+  run(statement: string): Promise<Row[]>;
+  readonly words: Words;
+}
+
+/** How a statement says the hex digits of bytes and of an id, and bytes by their hex digits. */
+export interface Words {
+  hex(column: string): string;
+  id(column: string): string;
+  bytes(digits: string): string;
+}
+
+export interface Engine {
+  readonly title: string;
+  /** Whether this machine has it. */
+  readonly isHere: boolean;
+  /** Until the test is over. */
+  load(): Promise<Database>;
+}
+
+const fixture = (name: string) => fileURLToPath(new URL(`../v793ce5e/${name}`, import.meta.url));
+const hex = (column: string) => `lower(hex(${column}))`;
+const elsewhere: Words = { hex, id: hex, bytes: (digits) => `x'${digits}'` };
+
+export const sqlite: Engine = {
+  title: "SQLite",
+  isHere: true,
+  async load() {
+    const folder = mkdtempSync(join(tmpdir(), "waymark-compatibility-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const databasePath = join(folder, "agent_state.db");
+    copyFileSync(fixture("sqlite.db"), databasePath);
+    return {
+      place: { factory: "createSQLiteStorage", options: { databasePath } },
+      words: elsewhere,
+      async run(text) {
+        const database = new Sqlite(databasePath);
+        try {
+          const statement = database.prepare<unknown[], Row>(text);
+          if (statement.reader) return statement.all();
+          statement.run();
+          return [];
+        } finally {
+          database.close();
+        }
+      },
+    };
+  },
+};
+
+export const onPostgres: Engine = {
+  title: "PostgreSQL",
+  isHere: inject("waymarkServers").postgres !== undefined,
+  async load() {
+    const connectionString = await emptyDatabase("postgres");
+    const run = async (text: string): Promise<Row[]> => {
+      const sql = postgres(connectionString, { max: 1, fetch_types: false, onnotice: () => {} });
+      try {
+        return [...(await sql.unsafe<Row[]>(text).simple())];
+      } finally {
+        await sql.end({ timeout: 0 });
+      }
+    };
+    await run(readFileSync(fixture("postgres.sql"), "utf8"));
+    return {
+      place: { factory: "createPostgresStorage", options: { connectionString, poolSize } },
+      words: {
+        hex: (column) => `encode(${column}, 'hex')`,
+        id: (column) => `replace(${column}::text, '-', '')`,
+        bytes: (digits) => `decode('${digits}', 'hex')`,
+      },
+      run,
+    };
+  },
+};
+
+export const onMysql: Engine = mysqlLike("mysql", "MySQL");
+export const onMariadb: Engine = mysqlLike("mariadb", "MariaDB");
+
+function mysqlLike(kind: "mysql" | "mariadb", title: string): Engine {
+  return {
+    title,
+    isHere: inject("waymarkServers")[kind] !== undefined,
+    async load() {
+      const connectionString = await emptyDatabase(kind);
+      const run = async (text: string, multipleStatements = false): Promise<Row[]> => {
+        const connection = await createConnection({ uri: connectionString, multipleStatements });
+        try {
+          const [rows] = await connection.query(text);
+          return Array.isArray(rows) ? (rows as Row[]) : [];
+        } finally {
+          connection.destroy();
+        }
+      };
+      await run(readFileSync(fixture(`${kind}.sql`), "utf8"), true);
+      return {
+        place: { factory: "createMySQLStorage", options: { connectionString, poolSize } },
+        words: elsewhere,
+        run: (text) => run(text),
+      };
+    },
+  };
+}
+
+async function emptyDatabase(kind: ServerKind): Promise<string> {
+  const database = await createDatabase(inject("waymarkServers")[kind]?.url as string);
+  onTestFinished(() => database.drop());
+  return database.url;
+}
+
+/** Opens a storage of today's packages until the test is over. */
+export function open({ factory, options: place }: Place, options: CommonStorageOptions): CheckpointStorage {
+  const storage = make(factory, { ...place, ...options });
+  onTestFinished(async () => void (await storage.close()));
+  return storage;
+}
+
+function make(factory: Place["factory"], options: object): CheckpointStorage {
+  if (factory === "createSQLiteStorage") return createSQLiteStorage(options);
+  return factory === "createPostgresStorage" ? createPostgresStorage(options) : createMySQLStorage(options);
+}
+
+/** A database whose address refuses. */
+export const away: { readonly place: Place; readonly options: CommonStorageOptions } = {
+  place: { factory: "createPostgresStorage", options: { connectionString: "postgres://127.0.0.1:1/away", poolSize } },
+  options: { retry: { maxRetries: 0 } },
+};

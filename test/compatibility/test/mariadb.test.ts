@@ -1,0 +1,4 @@
+import { onMariadb } from "./databases.ts";
+import { describeCompatibility } from "./describe-compatibility.ts";
+
+describeCompatibility(onMariadb);

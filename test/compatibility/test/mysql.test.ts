@@ -1,0 +1,4 @@
+import { onMysql } from "./databases.ts";
+import { describeCompatibility } from "./describe-compatibility.ts";
+
+describeCompatibility(onMysql);

@@ -1,0 +1,4 @@
+import { onPostgres } from "./databases.ts";
+import { describeCompatibility } from "./describe-compatibility.ts";
+
+describeCompatibility(onPostgres);

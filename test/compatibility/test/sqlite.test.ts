@@ -1,0 +1,4 @@
+import { sqlite } from "./databases.ts";
+import { describeCompatibility } from "./describe-compatibility.ts";
+
+describeCompatibility(sqlite);
