@@ -49,40 +49,50 @@ export interface DamagedRow {
   readonly code: CheckpointErrorCode;
 }
 
-/** Delivers rows. @throws CheckpointError if `to` or `from` is unreachable; rows that were delivered are delivered again next time */
+/**
+ * Delivers rows. `onDone` is called with some of the done rows as soon as they are delivered, and awaited.
+ * @throws CheckpointError if `to` or `from` is unreachable; rows that `onDone` did not get are delivered again next time
+ */
 export async function deliver(
   from: ReplicableEngine,
   to: ReplicableEngine,
   rows: readonly OutgoingRow[],
   signal?: AbortSignal,
+  onDone: (rows: readonly DeliveredRow[]) => Promise<void> = async () => {},
 ): Promise<Delivery> {
   const tombstones = rows.filter(({ row }) => isTombstone(row)).map(({ row }) => row);
   const live = rows.filter(({ row }) => !isTombstone(row)).sort((one, other) => (one.row.id < other.row.id ? -1 : 1));
   const done: DeliveredRow[] = [];
+  const finish = async (heads: readonly RowHead[]) => {
+    const delivered = heads.map(toDelivered);
+    done.push(...delivered);
+    await onDone(delivered);
+  };
   const refused: { id: string; code: CheckpointErrorCode }[] = [];
   const conflicts: string[] = [];
   if (tombstones.length > 0) {
     const ids = tombstones.map(({ id }) => id);
     await writeTombstones(to, ids, null, signal);
-    done.push(...tombstones.map(toDelivered));
+    await finish(tombstones);
   }
   for (const all of batchesOf(live)) {
     const appended = await appendToExisting(to, all, signal);
-    done.push(...appended.map(({ row }) => toDelivered(row)));
+    await finish(appended.map(({ row }) => row));
     const batch = all.filter((one) => !appended.includes(one));
     if (batch.length === 0) continue;
     if (await insertAll(to, batch, signal)) {
-      done.push(...batch.map(({ row }) => toDelivered(row)));
+      await finish(batch.map(({ row }) => row));
       continue;
     }
     for (const one of batch) {
       try {
         if (!(await deliverOne(from, to, one, signal))) conflicts.push(one.row.id);
-        done.push(toDelivered(one.row));
       } catch (error) {
         if (!(error instanceof CheckpointError) || factsOf(error)?.skipsRow !== true) throw error;
         refused.push({ id: one.row.id, code: error.code });
+        continue;
       }
+      await finish([one.row]);
     }
   }
   return { done, refused, conflicts };

@@ -13,6 +13,7 @@ import {
   type OutgoingRow,
   readForDelivery,
 } from "./delivery.ts";
+import { settled } from "./wait.ts";
 
 /**
  * Outbox relay: delivers the pending rows of one database to the other, one way (transactional outbox,
@@ -28,6 +29,8 @@ import {
 const LEASE_MS = 10_000;
 /** Lease of a row that the other database refuses: time until it is tried again. */
 const REFUSED_LEASE_MS = 600_000;
+/** Interval in which delivered rows are acknowledged while others are delivered: well before their lease expires. */
+const ACKNOWLEDGE_EVERY_MS = 1_000;
 /** Interval of the sweeps. */
 const SWEEP_EVERY_MS = 10_000;
 
@@ -332,18 +335,34 @@ export class OutboxRelay {
     const leasedUntil = OutboxRelay.leaseEnd();
     if (!all && !(await this.#lease(heads, leasedUntil))) return true; // another process was faster; the next rows may be free
     const held = heads.map(({ id, pending }) => ({ id, pending: all ? pending : leasedUntil }));
+    const delivered: DeliveredRow[] = [];
+    const acknowledged = new Set<string>();
+    const acknowledgeDelivered = async () => {
+      const rows = delivered.splice(0);
+      await acknowledge(from, rows, signal);
+      for (const { id } of rows) acknowledged.add(id);
+    };
+    let acknowledgedAt = Date.now();
     try {
       const ids = heads.map(({ id }) => id);
       const read = await readForDelivery(from, ids, signal);
-      const { done, refused } = await this.#deliver(read.rows);
-      await acknowledge(from, done, signal);
+      // In between too: rows that go one by one to a slow database take longer than a lease, and a failed call ends the batch.
+      const { refused } = await this.#deliver(read.rows, async (rows) => {
+        delivered.push(...rows);
+        if (Date.now() - acknowledgedAt < ACKNOWLEDGE_EVERY_MS) return;
+        await acknowledgeDelivered();
+        acknowledgedAt = Date.now();
+      });
+      await acknowledgeDelivered();
       for (const code of new Set(read.damaged.map((one) => one.code))) this.events.emit("failed", { code });
       const undeliverable = new Set([...refused, ...read.damaged].map(({ id }) => id));
       const putAside = held.filter(({ id }) => undeliverable.has(id));
       if (putAside.length > 0) await this.#lease(putAside, Date.now() + REFUSED_LEASE_MS);
       return true;
     } catch (error) {
-      await this.#release(held.flatMap((one) => leaseOf(one, one.pending)));
+      await settled(acknowledgeDelivered());
+      const left = held.filter(({ id }) => !acknowledged.has(id));
+      await this.#release(left.flatMap((one) => leaseOf(one, one.pending)));
       throw error;
     }
   }
@@ -356,16 +375,26 @@ export class OutboxRelay {
     );
   }
 
-  async #deliver(rows: readonly OutgoingRow[]): Promise<Delivery> {
+  /** Delivers rows, and emits the events that follow, also for rows that were delivered before an error. */
+  async #deliver(
+    rows: readonly OutgoingRow[],
+    onDone: (rows: readonly DeliveredRow[]) => Promise<void> = async () => {},
+  ): Promise<Delivery> {
     if (rows.length === 0) return { done: [], refused: [], conflicts: [] };
     const { from, to } = this.#options;
-    const delivery = await deliver(from, to, rows, this.#stopping.signal);
-    const done = new Set(delivery.done.map(({ id }) => id));
-    const bytes = rows.reduce((sum, { row }) => sum + (done.has(row.id) ? row.state.byteLength : 0), 0);
-    if (done.size > 0) this.events.emit("delivered", { rows: done.size, bytes });
-    for (const id of delivery.conflicts) this.events.emit("conflict", { id });
-    for (const { code } of delivery.refused) this.events.emit("failed", { code });
-    return delivery;
+    const done = new Set<string>();
+    try {
+      const delivery = await deliver(from, to, rows, this.#stopping.signal, async (some) => {
+        for (const { id } of some) done.add(id);
+        await onDone(some);
+      });
+      for (const id of delivery.conflicts) this.events.emit("conflict", { id });
+      for (const { code } of delivery.refused) this.events.emit("failed", { code });
+      return delivery;
+    } finally {
+      const bytes = rows.reduce((sum, { row }) => sum + (done.has(row.id) ? row.state.byteLength : 0), 0);
+      if (done.size > 0) this.events.emit("delivered", { rows: done.size, bytes });
+    }
   }
 
   #dropQueue(error: unknown): void {

@@ -17,6 +17,10 @@ export interface Database extends Tables {
   readonly dialect: ScriptedDialect;
   isDown: boolean;
   isReadOnly: boolean;
+  /** Time until it answers, in milliseconds. */
+  delayMs: number;
+  /** Returns whether it leaves the next call without an answer. */
+  isSilent(): boolean;
 }
 
 export const QUICK = resolveStorageOptions({
@@ -28,10 +32,12 @@ export const QUICK = resolveStorageOptions({
 /** Makes a database. `tables`: those of an existing one, as another process sees it. */
 export function database(tables: Partial<Tables> = {}): Database {
   const scripted = scriptedDialect({}, tables);
-  const state = { isDown: false, isReadOnly: false };
+  const state = { isDown: false, isReadOnly: false, delayMs: 0, isSilent: () => false };
   const dialect = intercept(scripted, async (name, call) => {
     if (name !== "close" && state.isDown) throw new ScriptedError("connection");
     if (name === "commit" && state.isReadOnly) throw new ScriptedError("read-only");
+    if (name !== "close" && state.isSilent()) throw new ScriptedError("timeout");
+    if (state.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, state.delayMs));
     return await call();
   });
   return Object.assign(state, { dialect, rows: scripted.rows, writes: scripted.writes });

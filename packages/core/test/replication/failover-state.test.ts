@@ -100,6 +100,21 @@ describe("while main is unreachable", () => {
     expect(await codeOf(off.retrieveCheckpoint(id))).toBe("UNAVAILABLE");
   });
 
+  test("status reports that main answers again, though no other call has asked main since", async () => {
+    const [main, backup] = [database(), database()];
+    const storage = open(main, backup);
+    const id = await storage.storeCheckpoint(turn(1));
+    await until(() => live(backup).length === 1);
+    main.isDown = true;
+    const latest = await storage.retrieveLatestCheckpoint("agent", { allowStale: true });
+    expect([latest?.id, latest?.source]).toEqual([id, "backup"]);
+    const during = await storage.status();
+    expect([during.mode, during.providers.main.backlog]).toEqual(["failover", null]);
+    main.isDown = false;
+    const after = await storage.status();
+    expect([after.mode, after.providers.main.backlog?.rows]).toEqual(["main", 0]);
+  });
+
   test("a call fails with the errors of both if the backup is unreachable too", async () => {
     const [main, backup] = [database(), database()];
     const storage = open(main, backup);
