@@ -8,7 +8,7 @@ import {
 import { idAfter } from "./ids.ts";
 import type { Intent, Journal, Outcome } from "./journal.ts";
 import type { Ledger } from "./ledger.ts";
-import { namespaceOf } from "./order.ts";
+import { type Habit, namespaceOf } from "./order.ts";
 import { pick } from "./random.ts";
 import { digestOf, prose, type States } from "./states.ts";
 import { digested } from "./writes.ts";
@@ -30,6 +30,16 @@ const LIST_WRITES = 0.15;
 const TASKS = ["plan", "tool 名前"];
 const INDICES = [-2, -1, 0, 1];
 const MOST_WRITES = 4;
+
+type WritePlace = Pick<CheckpointWrite, "taskId" | "index">;
+
+/**
+ * Two appends that show all that may become of a write. The first of each has its place for itself. Of two that come together
+ * from 0 on the first stays, and below 0 the one of the later append.
+ */
+const EACH_PLACE: readonly (readonly WritePlace[])[] = [2, 3].map((own) =>
+  [own, 0, 0, -1].map((index) => ({ taskId: "plan", index })),
+);
 
 /** What a client waits before it tries again what was rejected. */
 const BACK_OFF_MS = 25;
@@ -66,13 +76,18 @@ export class Agent {
   }
 
   /** @throws if the store is rejected for as long as the agent is patient */
-  async turn(storesOnly: boolean): Promise<void> {
+  async turn(habit: Habit): Promise<void> {
+    if (habit === "as it comes") await this.#turnAsItComes();
+    else if (habit === "each thing") await this.#turnOfEachThing();
+    else await this.#storeTurn(this.#options.ledger.turns);
+  }
+
+  async #turnAsItComes(): Promise<void> {
     const { ledger, next } = this.#options;
     const turn = ledger.turns;
     const latest = ledger.live().at(-1);
-    if (latest !== undefined && !storesOnly) await this.#appendSome(latest);
+    if (latest !== undefined) await this.#appendSome(latest);
     const checkpoint = await this.#storeTurn(turn);
-    if (storesOnly) return;
     if (next() < REPEAT)
       await this.#try({ kind: "store", turn, id: checkpoint.id, digest: digestOf(checkpoint.state) }, () =>
         this.#store(checkpoint),
@@ -88,6 +103,19 @@ export class Agent {
     // Never all of them: then there would be nothing to be lost.
     if (next() < DELETE && ledger.live().length > 3) await this.#delete(pick(ledger.live(), next));
     if (next() < PRUNE) await this.#prune(4 + Math.floor(next() * 8));
+  }
+
+  /** Does each thing. After two such turns the newest checkpoint has writes, and its parent, which was deleted, had some. */
+  async #turnOfEachThing(): Promise<void> {
+    const { ledger } = this.#options;
+    const before = ledger.live().at(-1);
+    const { id } = await this.#storeTurn(ledger.turns);
+    for (const places of EACH_PLACE) await this.#append(id, places);
+    await this.#readLatest(false);
+    await this.#retrieve(id);
+    await this.#list(false);
+    await this.#listWrites(id, false);
+    if (before !== undefined) await this.#delete(before);
   }
 
   async #storeTurn(turn: number): Promise<NamedAgentCheckpoint & { id: string }> {
@@ -169,15 +197,19 @@ export class Agent {
 
   async #appendSome(id: string): Promise<void> {
     const { next } = this.#options;
-    while (next() < APPEND) await this.#append(id);
+    while (next() < APPEND) {
+      const count = 1 + Math.floor(next() * MOST_WRITES);
+      const places = Array.from({ length: count }, () => ({ taskId: pick(TASKS, next), index: pick(INDICES, next) }));
+      await this.#append(id, places);
+    }
   }
 
-  async #append(id: string): Promise<void> {
+  async #append(id: string, places: readonly WritePlace[]): Promise<void> {
     const { storage, ledger, next } = this.#options;
-    const writes = Array.from({ length: 1 + Math.floor(next() * MOST_WRITES) }, (_, place): CheckpointWrite => {
+    const writes = places.map((place, at): CheckpointWrite => {
       // No two are the same: so it can be told which one has stayed.
-      const value = { operation: ledger.operations, place, text: prose(next, Math.floor(next() * 500)) };
-      return { taskId: pick(TASKS, next), index: pick(INDICES, next), channel: "messages", value };
+      const value = { operation: ledger.operations, place: at, text: prose(next, Math.floor(next() * 500)) };
+      return { ...place, channel: "messages", value };
     });
     await this.#insist({ kind: "append", id, writes: writes.map(digested) }, async () => {
       await storage.appendWrites(id, writes);

@@ -2,7 +2,7 @@ import type { CheckpointConfig, StorageStatus, StoredAgentCheckpoint } from "@wa
 import { until, within } from "./conditions.ts";
 import { type Entry, readJournal } from "./journal.ts";
 import type { Lie } from "./liar.ts";
-import { journalOf, namespaceOf } from "./order.ts";
+import { type Habit, journalOf, namespaceOf } from "./order.ts";
 import { AGENTS_PER_PROCESS, full, PROCESSES } from "./scale.ts";
 import { startWorker, type Worker } from "./workers.ts";
 
@@ -53,10 +53,10 @@ export class Crew {
     return this.#workers.reduce((sum, worker) => sum + worker.acknowledged, 0);
   }
 
-  /** From now on each agent may make so many turns; and does nothing else than store, if that is said. */
-  allow(turns: number, { storesOnly = false } = {}): void {
+  /** From now on each agent may make so many turns, in this way. */
+  allow(turns: number, habit: Habit = "as it comes"): void {
     this.#turns = turns;
-    for (const worker of this.#workers) if (worker.isRunning) worker.allow(turns, storesOnly);
+    for (const worker of this.#workers) if (worker.isRunning) worker.allow(turns, habit);
   }
 
   /** Some agents of each process go on in the next one, as if a request had come to another machine. */

@@ -45,7 +45,7 @@ export function destroyWhenAsync(arena: Arena): ScenarioOptions["work"] {
     const before = acknowledgedIn(crew);
 
     const release = await holdBackup(arena);
-    crew.allow(sent + UNSENT_TURNS, { storesOnly: true });
+    crew.allow(sent + UNSENT_TURNS, "stores only");
     crew.goOn();
     await crew.reach((sent + UNSENT_TURNS) * Crew.agents);
     const destroyed = new Set([...acknowledgedIn(crew).keys()].filter((id) => !before.has(id)));

@@ -17,12 +17,16 @@ export type Lie =
 
 const EVERY = 3;
 
-/** A storage that does as this one does, but breaks its promise without a word, mostly at every third occasion. */
+/**
+ * A storage that does as this one does, but breaks its promise without a word, mostly at every third occasion: where there is
+ * something to be withheld.
+ */
 export function liar(storage: CheckpointStorage, lie: Lie): CheckpointStorage {
   let occasions = 0;
   const isDue = () => ++occasions % EVERY === 0;
   const overrides: Partial<CheckpointStorage> = {};
-  const { storeCheckpoint, deleteCheckpoint, listCheckpoints, retrieveLatestCheckpoint } = bound(storage);
+  const { storeCheckpoint, deleteCheckpoint, listCheckpoints } = bound(storage);
+  const { retrieveCheckpoint, retrieveLatestCheckpoint } = bound(storage);
   if (lie === "loses") {
     overrides.storeCheckpoint = async (checkpoint, options) =>
       isDue() ? (checkpoint.id ?? idAfter(checkpoint.parentId ?? null)) : await storeCheckpoint(checkpoint, options);
@@ -40,8 +44,8 @@ export function liar(storage: CheckpointStorage, lie: Lie): CheckpointStorage {
   if (lie === "answers with an old one") {
     overrides.retrieveLatestCheckpoint = async (agentId, query) => {
       const latest = await retrieveLatestCheckpoint(agentId, query);
-      if (latest?.parentId === undefined || !isDue()) return latest;
-      return (await storage.retrieveCheckpoint(latest.parentId)) ?? latest;
+      const before = latest?.parentId === undefined ? null : await retrieveCheckpoint(latest.parentId);
+      return before !== null && isDue() ? before : latest;
     };
   }
   if (lie === "brings back") {
@@ -50,7 +54,7 @@ export function liar(storage: CheckpointStorage, lie: Lie): CheckpointStorage {
   if (lie === "forgets in lists") {
     overrides.listCheckpoints = async (query) => {
       const items = await listCheckpoints(query);
-      return isDue() ? items.slice(1) : items;
+      return items.length > 0 && isDue() ? items.slice(1) : items;
     };
   }
   const { appendWrites, listWrites } = bound(storage);
@@ -83,7 +87,7 @@ export function liar(storage: CheckpointStorage, lie: Lie): CheckpointStorage {
   if (lie === "forgets writes in lists") {
     overrides.listWrites = async (id, options) => {
       const writes = await listWrites(id, options);
-      return isDue() ? writes.slice(1) : writes;
+      return writes.length > 0 && isDue() ? writes.slice(1) : writes;
     };
   }
   return new Proxy(storage, {

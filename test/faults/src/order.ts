@@ -17,9 +17,15 @@ export interface Order {
   readonly lie: Lie | null;
 }
 
+/**
+ * Habit of agents. In each turn they store; and beside that they do what comes to their mind, or nothing, or each thing that
+ * they can, always in the same order.
+ */
+export type Habit = "as it comes" | "stores only" | "each thing";
+
 export type Request =
-  /** `storesOnly`: from now on the agents read and delete nothing. */
-  | { readonly turns: number; readonly storesOnly: boolean }
+  /** From now on each agent may make so many turns, in this way. */
+  | { readonly turns: number; readonly habit: Habit }
   /** These agents go on here, from where their journals end. */
   | { readonly take: readonly string[] }
   /** These agents finish their turn, and are then at work here no more. */

@@ -4,7 +4,7 @@ import { Agent } from "./agent.ts";
 import { Journal, readJournal } from "./journal.ts";
 import { Ledger } from "./ledger.ts";
 import { liar } from "./liar.ts";
-import { journalOf, type Notice, type Order, type Request } from "./order.ts";
+import { type Habit, journalOf, type Notice, type Order, type Request } from "./order.ts";
 import { numbers, seedOf } from "./random.ts";
 import { States } from "./states.ts";
 
@@ -20,7 +20,7 @@ const ledgers = new Map<string, Ledger>();
 const released = new Set<string>();
 
 let { turns } = order;
-let storesOnly = false;
+let habit: Habit = "as it comes";
 
 process.setMaxListeners(64);
 process.on("message", (request: Request) => {
@@ -29,7 +29,7 @@ process.on("message", (request: Request) => {
   } else if ("release" in request) {
     for (const agent of request.release) released.add(agent);
   } else if ("turns" in request) {
-    ({ turns, storesOnly } = request);
+    ({ turns, habit } = request);
   } else {
     const { call, method, args } = request;
     const work = Reflect.get(opened, method) as (...args: readonly unknown[]) => Promise<unknown>;
@@ -63,7 +63,7 @@ async function live(agentId: string): Promise<void> {
     await agent.resume();
     while (!released.has(agentId)) {
       tellAcknowledged();
-      if (ledger.turns < turns) await agent.turn(storesOnly);
+      if (ledger.turns < turns) await agent.turn(habit);
       // Nothing but the channel to the parent keeps this process now.
       else await once(process, "message");
     }

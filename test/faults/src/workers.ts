@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import type { CloseReport, ReconcileResult, StorageStatus, StoredAgentCheckpoint } from "@waymark/core";
-import type { Method, Notice, Order, Request } from "./order.ts";
+import type { Habit, Method, Notice, Order, Request } from "./order.ts";
 
 /** Beside this module's build: Node cannot run TypeScript everywhere, so workers always run from `dist`. */
 const WORKER = fileURLToPath(new URL("../dist/worker.js", import.meta.url));
@@ -14,8 +14,8 @@ export interface Worker {
   /** Why an agent does not get on, or the process has ended though nobody killed it. */
   readonly stuck: string | null;
   readonly isRunning: boolean;
-  /** From now on each agent may make so many turns; and does nothing else than store, if that is said. */
-  allow(turns: number, storesOnly: boolean): void;
+  /** From now on each agent may make so many turns, in this way. */
+  allow(turns: number, habit: Habit): void;
   /** These agents go on here. */
   take(agents: readonly string[]): void;
   /** These agents finish their turn, and are then at work here no more. */
@@ -72,7 +72,7 @@ export async function startWorker(order: Order, notify: () => void): Promise<Wor
     get isRunning() {
       return isRunning;
     },
-    allow: (turns, storesOnly) => void child.send({ turns, storesOnly } satisfies Request),
+    allow: (turns, habit) => void child.send({ turns, habit } satisfies Request),
     take: (agents) => {
       for (const agent of agents) released.delete(agent);
       child.send({ take: agents } satisfies Request);

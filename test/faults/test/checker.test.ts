@@ -2,14 +2,34 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Crew } from "../src/crew.ts";
 import type { Lie } from "../src/liar.ts";
-import { runScenario, under } from "../src/scenario.ts";
+import { runScenario, type ScenarioOptions } from "../src/scenario.ts";
 
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "waymark-faults-checker-"));
 });
 afterAll(() => rm(folder, { recursive: true }));
+
+const TURNS = 12;
+
+/**
+ * Turns as they come; then two in which each agent does each thing. No agent begins the second before all have ended the
+ * first: so whatever the order they come in, of what the eight agents of a process do alike in the last turn a storage that
+ * lies at every third occasion lies about two at least, and nothing is done afterwards that might hide it.
+ */
+const work: ScenarioOptions["work"] = async (crew) => {
+  crew.allow(TURNS);
+  await crew.reach(TURNS * Crew.agents);
+  for (const turns of [TURNS + 1, TURNS + 2]) {
+    await crew.rest();
+    crew.allow(turns, "each thing");
+    crew.goOn();
+    await crew.reach(turns * Crew.agents);
+  }
+  return {};
+};
 
 let files = 0;
 const run = async (lie?: Lie) => {
@@ -22,7 +42,7 @@ const run = async (lie?: Lie) => {
     stores,
     direct: stores,
     policy: {},
-    work: under(null, { turns: 12 }),
+    work,
     ...(lie && { lie }),
   });
 };
