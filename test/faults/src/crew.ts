@@ -151,18 +151,22 @@ export class Crew {
 
   /**
    * Until what each of the two lacks has come to it, and then a comparison of both. The small run does not wait until what
-   * a process has left behind is taken over by others, but compares at once; and closing sends what is left.
+   * a process has left behind is taken over by others, but compares at once.
+   * @param endStrays ends what is under way in the databases though nobody waits for it any more; called when the processes have
+   * found their databases again by themselves, so that nothing changes any more behind what is compared and counted from then on
    * @returns what should not be, in words
    */
-  async settle(): Promise<string[]> {
+  async settle(endStrays: () => Promise<void>): Promise<string[]> {
     const problems: string[] = [];
-    if (!this.#options.configs.some(({ providers }) => providers.backup)) return problems;
-    await this.#status(full ? isDrained : isReached);
+    const hasBackup = this.#options.configs.some(({ providers }) => providers.backup);
+    if (hasBackup) await this.#status(full ? isDrained : isReached);
+    await endStrays();
+    if (!hasBackup) return problems;
     // With backups of their own, what one has brought to main the others lack until the next time.
     for (const _ of this.#workers) {
       for (const worker of this.#workers) await this.#insist(() => worker.reconcile());
     }
-    if (full) await this.drained();
+    await (full ? this.drained() : this.#send());
     for (const [place, worker] of this.#workers.entries()) {
       const result = await this.#insist(() => worker.reconcile());
       const { copiedToBackup, copiedToMain, deleted, conflicts, damaged } = result;
@@ -177,6 +181,16 @@ export class Crew {
   /** Until nothing waits to be sent, either way. */
   async drained(): Promise<void> {
     await this.#status(isDrained);
+  }
+
+  /**
+   * Sends all that waits, also what others have the lease of, which is what a comparison ends with. If that runs into the deadline,
+   * which is short for the sake of the faults, the next one does it.
+   */
+  async #send(): Promise<void> {
+    await this.#status(isSent, async () => {
+      for (const worker of this.#workers) await this.#insist(() => worker.reconcile());
+    });
   }
 
   statuses(): Promise<StorageStatus[]> {
@@ -225,11 +239,13 @@ export class Crew {
     }
   }
 
-  async #status(condition: (status: StorageStatus) => boolean): Promise<void> {
+  async #status(condition: (status: StorageStatus) => boolean, work = async () => {}): Promise<void> {
     let statuses: StorageStatus[] = [];
     const ask = async () => {
       statuses = await this.statuses();
-      return statuses.every(condition);
+      if (statuses.every(condition)) return true;
+      await work();
+      return false;
     };
     await until(DRAINED_WITHIN_MS, ask, () => `the backlog does not drain: ${JSON.stringify(statuses)}`);
   }
@@ -261,6 +277,10 @@ function isReached({ providers }: StorageStatus): boolean {
   return Object.values(providers).every(({ backlog }) => backlog !== null);
 }
 
-function isDrained({ mode, providers }: StorageStatus): boolean {
-  return mode === "main" && Object.values(providers).every(({ backlog }) => backlog?.rows === 0);
+function isSent({ providers }: StorageStatus): boolean {
+  return Object.values(providers).every(({ backlog }) => backlog?.rows === 0);
+}
+
+function isDrained(status: StorageStatus): boolean {
+  return status.mode === "main" && isSent(status);
 }

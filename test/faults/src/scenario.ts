@@ -8,6 +8,7 @@ import { Crew } from "./crew.ts";
 import type { Lie } from "./liar.ts";
 import { numbers, seedOf } from "./random.ts";
 import { PROCESSES, scale } from "./scale.ts";
+import { endSessions } from "./sql.ts";
 import type { Result } from "./table.ts";
 
 /** With this seed each agent does the same again. Only the moments at which things happen are others. */
@@ -77,7 +78,9 @@ export async function runScenario(options: ScenarioOptions): Promise<Result> {
     await crew.rest();
     lap("worked");
     problems.push(...(aftermath.problems ?? []));
-    return await crew.settle();
+    return await crew.settle(async () => {
+      await Promise.all([...direct.mains, ...direct.backups].map(endSessions));
+    });
   });
   lap("settled");
   if (problems.length === 0) await attempt(() => crew.close());

@@ -2,28 +2,74 @@ import type { ProviderConfig } from "@waymark/core";
 import Database from "better-sqlite3";
 import { createConnection } from "mysql2/promise";
 import postgres from "postgres";
+import { until } from "./conditions.ts";
+
+const GONE_WITHIN_MS = 60_000;
 
 type Rows = readonly Readonly<Record<string, unknown>>[];
 
 /** Runs these statements on a connection of their own; returns the rows of the last one. */
 export async function execute(url: string, statements: readonly string[]): Promise<Rows> {
-  let rows: Rows = [];
+  const connection = await connect(url);
+  try {
+    let rows: Rows = [];
+    for (const statement of statements) rows = await connection.run(statement);
+    return rows;
+  } finally {
+    await connection.end();
+  }
+}
+
+/**
+ * Ends all sessions that a provider's user has in its database, and returns when they are gone. So what a caller has given up is done
+ * by then, or never will be. Who has more to ask connects anew. A file has no sessions.
+ */
+export async function endSessions({ connectionString: url }: ProviderConfig): Promise<void> {
+  if (typeof url !== "string") return;
+  const [list, end] = isMysql(url)
+    ? [
+        "select concat(id) as session from information_schema.processlist where db = database() and id <> connection_id()",
+        (session: string) => `kill ${session}`,
+      ]
+    : [
+        // The same pid may be another session's later.
+        "select pid || ' ' || extract(epoch from backend_start) as session from pg_stat_activity where datname = current_database() and usename = current_user and pid <> pg_backend_pid()",
+        (session: string) => `select pg_terminate_backend(${session.split(" ")[0]})`,
+      ];
+  const connection = await connect(url);
+  const sessions = async () => (await connection.run(list)).map((row) => String(row["session"]));
+  try {
+    const known = new Set(await sessions());
+    for (const session of known) {
+      await connection.run(end(session)).catch((error: { code?: unknown }) => {
+        if (error.code !== "ER_NO_SUCH_THREAD") throw error; // it has just ended by itself
+      });
+    }
+    const areGone = async () => !(await sessions()).some((session) => known.has(session));
+    await until(GONE_WITHIN_MS, areGone, () => "a session does not end");
+  } finally {
+    await connection.end();
+  }
+}
+
+interface Connection {
+  run(statement: string): Promise<Rows>;
+  end(): Promise<void>;
+}
+
+async function connect(url: string): Promise<Connection> {
   if (isMysql(url)) {
     const connection = await createConnection({ uri: url });
-    try {
-      for (const statement of statements) rows = (await connection.query(statement))[0] as Rows;
-    } finally {
-      connection.destroy();
-    }
-    return rows;
+    return {
+      run: async (statement) => (await connection.query(statement))[0] as Rows,
+      end: async () => connection.destroy(),
+    };
   }
   const sql = postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
-  try {
-    for (const statement of statements) rows = [...(await sql.unsafe(statement).simple())];
-  } finally {
-    await sql.end({ timeout: 0 });
-  }
-  return rows;
+  return {
+    run: async (statement) => [...(await sql.unsafe(statement).simple())],
+    end: () => sql.end({ timeout: 0 }),
+  };
 }
 
 export interface StoredRow {
