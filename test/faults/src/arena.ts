@@ -39,6 +39,8 @@ export interface ArenaOptions {
   readonly ownBackups: boolean;
   /** Which processes reach main through a proxy. */
   readonly viaProxy: "all" | "first" | "none";
+  /** How long a process waits for a backup that is a locked file, in milliseconds. Default 1,000. */
+  readonly busyTimeoutMs?: number;
 }
 
 /** Enough for the processes, and few enough to be used up in no time. */
@@ -61,7 +63,10 @@ export async function openArena(server: Server, backups: Server | null, options:
       ? []
       : await Promise.all(Array.from({ length: count }, () => createDatabase(backups.url, { ownUser: true })));
   const files = Array.from({ length: count }, (_, place) => join(folder, `backup-${place}.db`));
-  const kept = backups === null ? files.map(onFile) : backupDatabases.map(({ url }) => onServer(url));
+  const kept =
+    backups === null
+      ? files.map((file) => onFile(file, options.busyTimeoutMs))
+      : backupDatabases.map(({ url }) => onServer(url));
   const [shared] = proxy !== null && !options.ownBackups ? backupDatabases : [];
   const backupProxy = shared === undefined ? null : await startProxy(shared.url);
   const first = onServer(proxy?.url ?? database.url);
@@ -95,7 +100,7 @@ export function onServer(url: string): ProviderConfig {
   return { type, connectionString: url, poolSize: 8, connectTimeoutMs: 1_000, ...common };
 }
 
-export function onFile(databasePath: string): ProviderConfig {
+export function onFile(databasePath: string, busyTimeoutMs = 1_000): ProviderConfig {
   // SIGKILL loses nothing that was committed; only a power cut would.
-  return { type: "sqlite", databasePath, synchronous: "NORMAL", busyTimeoutMs: 1_000, ...common };
+  return { type: "sqlite", databasePath, synchronous: "NORMAL", busyTimeoutMs, ...common };
 }

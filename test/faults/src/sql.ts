@@ -21,6 +21,24 @@ export async function execute(url: string, statements: readonly string[]): Promi
 }
 
 /**
+ * Locks checkpoints against stores until what is returned is called. What is stored meanwhile waits in the server, and is done then,
+ * whether or not its caller has given it up.
+ */
+export async function lockStores(url: string): Promise<() => Promise<void>> {
+  const connection = await connect(url);
+  try {
+    const statements = isMysql(url)
+      ? ["lock tables agent_checkpoints read"]
+      : ["begin", "lock table agent_checkpoints in share mode"];
+    for (const statement of statements) await connection.run(statement);
+  } catch (error) {
+    await connection.end();
+    throw error;
+  }
+  return connection.end;
+}
+
+/**
  * Ends all sessions that a provider's user has in its database, and returns when they are gone. So what a caller has given up is done
  * by then, or never will be. Who has more to ask connects anew. A file has no sessions.
  */
