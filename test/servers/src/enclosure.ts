@@ -52,14 +52,24 @@ const DISK = "data";
 
 const LOG_TAIL_LINES = 30;
 
-// PostgreSQL's backends have a session each, and a busy one outlives its postmaster: neither a process group
-// nor parentage finds them all, but their working directory does. $0 is the folder.
+// PostgreSQL's backends have a session each, and a busy one outlives its postmaster: neither a process group nor parentage finds
+// them all, but their working directory does. $0 is the folder. A process that is ending loses its working directory before it is
+// a zombie, so each that was killed is waited for by its number and start time (fields 3 and 22 of /proc/PID/stat).
 const processes = `
 processes() {
   ls -l /proc/[0-9]*/cwd 2>/dev/null | grep -F -- "-> $0" | sed 's,.*/proc/\\([0-9]*\\)/cwd -> .*,\\1,'
 }
 signal() { kill -s "$1" $(processes) 2>/dev/null || true; }
-kill_all() { while [ -n "$(processes)" ]; do signal KILL; done; }
+start_of() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+is_ending() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | grep -q "^[^ZX] \\([^ ]* \\)\\{18\\}$2 "; }
+kill_all() {
+  killed=
+  while found=$(processes); [ -n "$found" ]; do
+    kill -s KILL $found 2>/dev/null
+    for pid in $found; do killed="$killed $pid:$(start_of "$pid")"; done
+  done
+  for one in $killed; do while is_ending "\${one%:*}" "\${one#*:}"; do :; done; done
+}
 `;
 
 const scripts = {
