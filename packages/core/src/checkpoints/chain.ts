@@ -1,10 +1,9 @@
+import { DamagedState, UnknownEncoding } from "../codec/damage.ts";
 import type { ChunkList } from "../codec/delta.ts";
 import {
-  DamagedState,
   type PackedState,
   packSnapshot,
   SKIP_DELTA_SUFFIX,
-  UnknownEncoding,
   type UnpackedState,
   unpackState,
   verifySnapshot,

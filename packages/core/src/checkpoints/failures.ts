@@ -1,4 +1,4 @@
-import { DamagedState, EncryptionMismatch, UnknownEncoding } from "../codec/format.ts";
+import { DamagedState, EncryptionMismatch, UnknownEncoding } from "../codec/damage.ts";
 import type { Snapshot } from "../codec/snapshot.ts";
 import { takeSnapshot } from "../codec/snapshot.ts";
 import { MalformedText, UnsupportedValue } from "../codec/values.ts";

@@ -1,6 +1,7 @@
-import { promisify } from "node:util";
-import { crc32, deflateRaw, deflateRawSync, inflateRaw, inflateRawSync, type ZlibOptions } from "node:zlib";
+import { crc32 } from "node:zlib";
 import { type Chunk, chunkOfUtf8, utf8OfChunks } from "./chunk.ts";
+import { compress, decompress, decompressAhead, MAX_DICTIONARY_BYTES } from "./compression.ts";
+import { DamagedState, EncryptionMismatch, UnknownEncoding } from "./damage.ts";
 import { ChunkList, type CopyStep, deltaSteps, dictionarySource, isCopy, type Step } from "./delta.ts";
 import { buildSnapshot, type Snapshot } from "./snapshot.ts";
 import type { TextForm } from "./values.ts";
@@ -17,7 +18,7 @@ import { DamagedBytes, readVarint, writeVarint } from "./varint.ts";
  * - `+anchor`: the last word of a skip delta, see `checkpoints/chain.ts`. It is compressed without a dictionary, so that it
  *   can be decompressed ahead of its base.
  *
- * The digest is of the content, whatever the encoding: see `snapshot.ts`.
+ * The digest is of the content, whatever the encoding: see `snapshot.ts`. The compression itself is in `compression.ts`.
  */
 
 export interface PackedState {
@@ -32,32 +33,13 @@ export interface StoredState extends PackedState {
   readonly unreadable?: DamagedState | UnknownEncoding;
 }
 
-/** A stored state that does not match its length, checksum or digest. */
-export class DamagedState extends Error {}
-
-/** A stored state that is encrypted and should not be, or the other way round, or with a key that is not here. */
-export class EncryptionMismatch extends DamagedState {}
-
-/** An encoding that only a newer version knows. */
-export class UnknownEncoding extends Error {}
-
 /** The end of a skip delta's encoding. */
 export const SKIP_DELTA_SUFFIX = "+anchor";
 /** The end of an encrypted state's encoding; before it stands the encoding of the plain state. */
 export const ENCRYPTED_SUFFIX = "+sealed";
-/** Below this, compression gains less than it costs. A delta has a dictionary, so it pays earlier. */
-const COMPRESS_FULL_FROM_BYTES = 1_024;
-const COMPRESS_DELTA_FROM_BYTES = 256;
-/** From this size on, compression would block the event loop for over two milliseconds: a worker thread does it. */
-const COMPRESS_ASIDE_FROM_BYTES = 128 * 1024;
-/** The same for the rows of a chain, which several threads decompress at once. */
-const INFLATE_AHEAD_FROM_BYTES = 16 * 1024;
-/** The window of deflate. */
-const MAX_DICTIONARY_BYTES = 32 * 1024;
+/** Below this, a full state of one chunk is stored as its text alone: compressing it gains less than it costs. */
+const PLAIN_TEXT_BELOW_BYTES = 1_024;
 const CHECKSUM_BYTES = 4;
-
-const deflateAside = promisify<Uint8Array, ZlibOptions, Buffer>(deflateRaw);
-const inflateAside = promisify<Uint8Array, ZlibOptions, Buffer>(inflateRaw);
 
 /** Packs a state: as a delta to `base`, or full if that is `null`. `isSkip`: the delta is a skip delta. */
 export async function packSnapshot(
@@ -66,17 +48,16 @@ export async function packSnapshot(
   isSkip = false,
 ): Promise<PackedState> {
   const [only] = chunks;
-  if (base === null && chunks.length === 1 && stateBytes < COMPRESS_FULL_FROM_BYTES) {
+  if (base === null && chunks.length === 1 && stateBytes < PLAIN_TEXT_BELOW_BYTES) {
     return { encoding: form, state: Buffer.from((only as Chunk).text, "utf8") };
   }
   const steps = base === null ? [{ chunks: chunks }] : deltaSteps(chunks, base.chunks);
   const inserted = insertedBytes(steps);
   const dictionary =
     base === null || isSkip ? null : dictionarySource(steps, ChunkList.of(base.chunks), MAX_DICTIONARY_BYTES);
-  const deflated = inserted.byteLength < COMPRESS_DELTA_FROM_BYTES ? null : await deflate(inserted, dictionary);
-  const compressed = deflated !== null && deflated.byteLength < inserted.byteLength;
-  const encoding = `${form}+pieces${compressed ? "+deflate" : ""}${isSkip ? SKIP_DELTA_SUFFIX : ""}`;
-  return { encoding, state: writeBody(steps, inserted.byteLength, compressed ? deflated : inserted) };
+  const compressed = await compress(inserted, dictionary);
+  const encoding = `${form}+pieces${compressed === null ? "" : "+deflate"}${isSkip ? SKIP_DELTA_SUFFIX : ""}`;
+  return { encoding, state: writeBody(steps, inserted.byteLength, compressed ?? inserted) };
 }
 
 /**
@@ -131,7 +112,7 @@ export async function unpackState(stored: StoredState, isFull: boolean): Promise
   const { hasSteps, isDeflated, isSkip } = parseEncoding(encoding);
   try {
     if (hasSteps) return await unpackBody(asBuffer(state), isDeflated, isFull || isSkip);
-    const utf8 = asBuffer(isDeflated ? await inflate(state, stateBytes, null) : state);
+    const utf8 = asBuffer(isDeflated ? await decompress(state, stateBytes, null) : state);
     const text = ChunkList.of([chunkOfUtf8(utf8)]);
     return {
       async applyTo(base) {
@@ -146,14 +127,14 @@ export async function unpackState(stored: StoredState, isFull: boolean): Promise
 
 async function unpackBody(body: Buffer, isDeflated: boolean, isIndependent: boolean): Promise<UnpackedState> {
   const { counts, length, written } = readStepHeader(body);
-  const ahead = isDeflated && isIndependent ? await inflate(written, length, null, INFLATE_AHEAD_FROM_BYTES) : null;
+  const ahead = isDeflated && isIndependent ? await decompressAhead(written, length) : null;
   return {
     async applyTo(base) {
       try {
         const copies = counts.filter((step) => typeof step !== "number");
         const dictionary =
           base === null || ahead !== null ? null : dictionarySource(copies, base, MAX_DICTIONARY_BYTES);
-        const inserted = ahead ?? (isDeflated ? await inflate(written, length, dictionary) : written);
+        const inserted = ahead ?? (isDeflated ? await decompress(written, length, dictionary) : written);
         return (base ?? ChunkList.of([])).apply(readSteps(counts, asBuffer(inserted)));
       } catch (error) {
         throw toDamagedState(error);
@@ -243,46 +224,6 @@ export function parseEncoding(encoding: string): {
     isDeflated: deflate !== undefined,
     isSkip: skip !== undefined,
   };
-}
-
-/**
- * Compresses at the lowest level: the user waits for the store, and higher levels take three times as long for a seventh
- * less. With a window no larger than needed: setting up a large one takes longer than compressing a small state.
- */
-async function deflate(bytes: Uint8Array, dictionary: Uint8Array | null): Promise<Uint8Array> {
-  const size = bytes.byteLength + (dictionary?.byteLength ?? 0);
-  const windowBits = Math.min(15, Math.max(9, Math.ceil(Math.log2(size))));
-  const options: ZlibOptions = {
-    level: 1,
-    windowBits,
-    memLevel: Math.min(8, windowBits - 6),
-    ...dictionaryOf(dictionary),
-  };
-  return bytes.byteLength >= COMPRESS_ASIDE_FROM_BYTES
-    ? await deflateAside(bytes, options)
-    : deflateRawSync(bytes, options);
-}
-
-async function inflate(
-  bytes: Uint8Array,
-  length: number,
-  dictionary: Uint8Array | null,
-  asideFromBytes = COMPRESS_ASIDE_FROM_BYTES,
-): Promise<Uint8Array> {
-  let inflated: Uint8Array;
-  try {
-    // One byte more than expected, so that text that is too long is told from damaged bytes.
-    const options = { maxOutputLength: Math.max(1, length + 1), ...dictionaryOf(dictionary) };
-    inflated = length >= asideFromBytes ? await inflateAside(bytes, options) : inflateRawSync(bytes, options);
-  } catch {
-    throw new DamagedState("the compressed state is damaged");
-  }
-  if (inflated.byteLength === length) return inflated;
-  throw new DamagedState(`expected a state of ${length} bytes, got ${inflated.byteLength}`);
-}
-
-function dictionaryOf(dictionary: Uint8Array | null): ZlibOptions {
-  return dictionary === null || dictionary.byteLength === 0 ? {} : { dictionary };
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -2,14 +2,8 @@ import { createCipheriv, createDecipheriv, randomBytes, timingSafeEqual, webcryp
 import { setImmediate } from "node:timers/promises";
 import { crc32 } from "node:zlib";
 import type { Row, RowHead, WriteRow } from "../checkpoints/dialect.ts";
-import {
-  DamagedState,
-  ENCRYPTED_SUFFIX,
-  EncryptionMismatch,
-  type PackedState,
-  type StoredState,
-  UnknownEncoding,
-} from "../codec/format.ts";
+import { DamagedState, EncryptionMismatch, UnknownEncoding } from "../codec/damage.ts";
+import { ENCRYPTED_SUFFIX, type PackedState, type StoredState } from "../codec/format.ts";
 import { CHECK_BYTES, CRC_BYTES, type DerivedKeys, type EncryptionKey, VERSION } from "./key-ring.ts";
 
 /**

@@ -13,7 +13,8 @@ import {
 } from "../checkpoints/dialect.ts";
 import type { HeadDigests } from "../checkpoints/equality.ts";
 import { isTombstone, NO_DIGEST } from "../checkpoints/tombstones.ts";
-import { DamagedState, EncryptionMismatch, parseEncoding, UnknownEncoding } from "../codec/format.ts";
+import { DamagedState, EncryptionMismatch, UnknownEncoding } from "../codec/damage.ts";
+import { parseEncoding } from "../codec/format.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import { forward } from "../database/forward.ts";
 import {

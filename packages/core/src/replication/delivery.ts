@@ -13,7 +13,8 @@ import type { RowWithBase } from "../checkpoints/group-commit.ts";
 import { storeSnapshot } from "../checkpoints/store.ts";
 import { bytesOfWrites, unpackWrite } from "../checkpoints/task-writes.ts";
 import { isDeleted, isTombstone, writeTombstones } from "../checkpoints/tombstones.ts";
-import { DamagedState, EncryptionMismatch, UnknownEncoding, unpackState } from "../codec/format.ts";
+import { DamagedState, EncryptionMismatch, UnknownEncoding } from "../codec/damage.ts";
+import { unpackState } from "../codec/format.ts";
 import type { Snapshot } from "../codec/snapshot.ts";
 import { CheckpointError, type CheckpointErrorCode, factsOf } from "../contract/errors.ts";
 

@@ -8,7 +8,8 @@ import {
   unpackChain,
 } from "../../src/checkpoints/chain.ts";
 import type { Row } from "../../src/checkpoints/dialect.ts";
-import { DamagedState, parseEncoding, UnknownEncoding } from "../../src/codec/format.ts";
+import { DamagedState, UnknownEncoding } from "../../src/codec/damage.ts";
+import { parseEncoding } from "../../src/codec/format.ts";
 import { decodeSnapshot, takeSnapshot } from "../../src/codec/snapshot.ts";
 import { chainOf, idOf, noise, oldRow, rowOf, Timeline } from "../rows.ts";
 
