@@ -33,7 +33,7 @@ const libraries = {
  */
 export const IMPORTS = [
   { module: "core/src/{index,kit}.ts", may: ["core/src/**"] },
-  // The composition root: the one file that knows the engine and encryption.
+  // The composition root: puts the engine on an encrypted dialect, or on a plain one.
   {
     module: "core/src/create-storage.ts",
     may: ["contract", "database", "checkpoints", "encryption"].map((layer) => `core/src/${layer}/**`),

@@ -6,12 +6,12 @@ import {
   type Row,
   type RowHead,
   type RowQuery,
-  type WriteRow,
+  type TaskWriteRow,
 } from "@waymark/core/kit";
 
 /** A row and the writes appended to it. */
 export interface StoredRow extends Row {
-  readonly writes: readonly WriteRow[];
+  readonly writes: readonly TaskWriteRow[];
 }
 
 /** The whole database: rows by id. */
@@ -33,8 +33,8 @@ export function createMapDialect(rows: Rows): Dialect {
     readChain: async (id) => chain(rows, id).map(toRow),
     list: async (query) => select(rows, query).map(toHead),
     readRows: async (ids) => ids.flatMap((id) => rows.get(id) ?? []).map(toRow),
-    readWrites: async (ids) => ids.flatMap((id) => rows.get(id)?.writes ?? []),
-    writeKeys: async (range) => select(rows, { ...range, limit: ALL }).flatMap(({ writes }) => writes),
+    readTaskWrites: async (ids) => ids.flatMap((id) => rows.get(id)?.writes ?? []),
+    taskWriteKeys: async (range) => select(rows, { ...range, limit: ALL }).flatMap(({ writes }) => writes),
     dependents: async (ids) => {
       const dependents = [...rows.values()].filter((row) => ids.includes(row.baseId ?? ""));
       return dependents.sort(newestFirst).map(toHead);
@@ -92,10 +92,10 @@ type Put = (id: string, row: StoredRow | undefined) => void;
 /** Applies a change. `false`: a guard missed. */
 function apply(
   rows: Rows,
-  { bases = [], insert = [], rewrite = [], remove = [], append = [] }: Change,
+  { expected = [], insert = [], rewrite = [], remove = [], append = [] }: Change,
   put: Put,
 ): boolean {
-  for (const { id, digest } of bases) {
+  for (const { id, digest } of expected) {
     const base = rows.get(id);
     if (base === undefined || Buffer.compare(base.digest, digest) !== 0) return false;
   }
@@ -125,7 +125,7 @@ function apply(
 }
 
 /** Adds a write in place of one with the same key, unless that one's rank is higher. */
-function withWrite(writes: readonly WriteRow[], added: WriteRow): readonly WriteRow[] {
+function withWrite(writes: readonly TaskWriteRow[], added: TaskWriteRow): readonly TaskWriteRow[] {
   const others = writes.filter(({ taskId, index }) => taskId !== added.taskId || index !== added.index);
   const earlier = writes.find((write) => !others.includes(write));
   return earlier !== undefined && earlier.rank > added.rank ? writes : [...others, added];

@@ -10,7 +10,7 @@ import { DATABASE_OPTIONS, type ResolvedDatabaseOptions, resolveDatabaseOptions 
 import { checkNewest, encryptDialect, encryptionOf } from "./encryption/encrypted-dialect.ts";
 import { type ResolvedEncryption, resolveEncryption } from "./encryption/key-ring.ts";
 
-/** The composition root: the one place that knows the engine and encryption. */
+/** The composition root: puts the engine on an encrypted dialect, or on a plain one. */
 
 /** Keys of the options that every dialect takes. */
 export const STORAGE_OPTIONS = [...DATABASE_OPTIONS, ...CHECKPOINT_OPTIONS, "encryption"] as const;

@@ -1,5 +1,4 @@
 import {
-  type Base,
   type Dialect,
   NIL_ID,
   NO_AGENT,
@@ -9,7 +8,8 @@ import {
   type Row,
   type RowHead,
   type RowQuery,
-  type WriteRow,
+  type RowVersion,
+  type TaskWriteRow,
 } from "../src/checkpoints/dialect.ts";
 import type { Fault } from "../src/database/faults.ts";
 
@@ -26,7 +26,7 @@ export interface ScriptedDialect extends Dialect, Tables {
 export interface Tables {
   readonly rows: Map<string, Row>;
   /** By row, task and index. */
-  readonly writes: Map<string, WriteRow>;
+  readonly writes: Map<string, TaskWriteRow>;
 }
 
 /** Methods that a test replaces. The outbox commits by `commit`. */
@@ -44,7 +44,7 @@ export class ScriptedError extends Error {
 }
 
 export function scriptedDialect(script: Script = {}, tables: Partial<Tables> = {}): ScriptedDialect {
-  const { rows = new Map<string, Row>(), writes = new Map<string, WriteRow>() } = tables;
+  const { rows = new Map<string, Row>(), writes = new Map<string, TaskWriteRow>() } = tables;
   const calls: string[] = [];
   const dialect: Omit<Dialect, "outbox"> = {
     name: "scripted",
@@ -55,8 +55,8 @@ export function scriptedDialect(script: Script = {}, tables: Partial<Tables> = {
     readChain: async (id) => readChain(rows, id),
     list: async (query) => list(rows, query),
     readRows: async (ids) => ids.flatMap((id) => rows.get(id) ?? []),
-    readWrites: async (ids) => [...writes.values()].filter(({ checkpointId }) => ids.includes(checkpointId)),
-    writeKeys: async ({ since = "", before = "g" }) =>
+    readTaskWrites: async (ids) => [...writes.values()].filter(({ checkpointId }) => ids.includes(checkpointId)),
+    taskWriteKeys: async ({ since = "", before = "g" }) =>
       [...writes.values()].filter(({ checkpointId }) => checkpointId > since && checkpointId < before),
     dependents: async (ids) =>
       list(rows, { limit: Number.POSITIVE_INFINITY }).filter(({ baseId }) => baseId !== null && ids.includes(baseId)),
@@ -168,7 +168,7 @@ function commitRows(rows: Map<string, Row>, change: OutboxChange): boolean {
 }
 
 function apply(rows: Map<string, Row>, change: OutboxChange, put: (id: string, row: Row | undefined) => void): boolean {
-  const find = ({ id, digest }: Base) => {
+  const find = ({ id, digest }: RowVersion) => {
     const row = rows.get(id);
     return row !== undefined && Buffer.compare(row.digest, digest) === 0 ? row : null;
   };
@@ -176,7 +176,7 @@ function apply(rows: Map<string, Row>, change: OutboxChange, put: (id: string, r
     if (rows.has(row.id)) throw new ScriptedError("duplicate");
     put(row.id, row);
   };
-  for (const base of change.bases ?? []) if (find(base) === null) return false;
+  for (const base of change.expected ?? []) if (find(base) === null) return false;
   for (const row of change.insert ?? []) {
     const [latest] = list(rows, { agentId: row.agentId, namespace: row.namespace, limit: 1 });
     if (row.afterId !== null && row.afterId !== (latest?.id ?? NIL_ID)) return false;

@@ -219,14 +219,14 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     }
     for (const count of [1, 100]) {
       const ids = numbers.slice(0, count).map(idOf);
-      await expectIndexed(() => dialect.readWrites(ids, signal), 2 * count, BY_ID);
+      await expectIndexed(() => dialect.readTaskWrites(ids, signal), 2 * count, BY_ID);
       const append = numbers.slice(0, count).map(writeOf);
       const { steps, read } = await planOf(() => dialect.commit({ append }, signal));
       expect(steps.map(({ type }) => type)).not.toContain("index");
       expect(read).toBeLessThanOrEqual(3 * count + 10);
     }
     const range = { since: idOf(ROWS - 1_000), before: idOf(ROWS) };
-    await expectIndexed(() => dialect.writeKeys(range, signal), 100, BY_ID);
+    await expectIndexed(() => dialect.taskWriteKeys(range, signal), 100, BY_ID);
   });
 
   it("lists and counts pending rows by their index", async () => {

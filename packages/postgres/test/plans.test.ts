@@ -223,7 +223,7 @@ it("appends writes, and reads them, by the primary keys", async () => {
   await client`analyze agent_checkpoint_writes`;
   for (const count of [1, 20]) {
     const ids = numbers.slice(0, count).map(idOf);
-    const reading = await nodesOf(() => dialect.readWrites(ids, signal));
+    const reading = await nodesOf(() => dialect.readTaskWrites(ids, signal));
     expect(reading.flatMap((node) => node["Index Name"] ?? [])).toEqual(["agent_checkpoint_writes_pk"]);
     expect(countRows(reading)).toBeLessThanOrEqual(count);
     const markPending = ids.map((id) => ({ id, pending: 1_000_000 }));
@@ -235,7 +235,7 @@ it("appends writes, and reads them, by the primary keys", async () => {
     expect(countRows(appending)).toBeLessThanOrEqual(2 * count);
   }
   const range = { since: idOf(ROWS - 1_000), before: idOf(ROWS) };
-  const listing = await nodesOf(() => dialect.writeKeys(range, signal));
+  const listing = await nodesOf(() => dialect.taskWriteKeys(range, signal));
   expect(listing.flatMap((node) => node["Index Name"] ?? [])).toEqual(["agent_checkpoint_writes_pk"]);
   expect(countRows(listing)).toBeLessThanOrEqual(100);
   await client`update agent_checkpoints set pending = null where pending >= 1000000`;

@@ -1,4 +1,4 @@
-import { type Acknowledgement, NO_AGENT, type WriteRow } from "@waymark/core/kit";
+import { type Acknowledgement, NO_AGENT, type TaskWriteRow } from "@waymark/core/kit";
 import Database from "better-sqlite3";
 import { drizzle } from "drizzle-orm/better-sqlite3";
 import { expect, it } from "vitest";
@@ -50,8 +50,8 @@ it("reaches the rows it needs among 100,000 by an index, with every statement", 
   expect(reads.stats("agent-1")).toMatchObject({ rows: 10_000, longestChain: 1 });
   const append = [...Array(1_000).keys()].map(newWrite);
   expect(commits.commit({ append, markPending: [{ id: idOf(7), pending: 400_000 }] })).toBe(true);
-  expect(reads.readWrites([7, 1_007].map(idOf))).toHaveLength(1);
-  expect(reads.writeKeys({ since: idOf(1), before: idOf(100) })).toHaveLength(98);
+  expect(reads.readTaskWrites([7, 1_007].map(idOf))).toHaveLength(1);
+  expect(reads.taskWriteKeys({ since: idOf(1), before: idOf(100) })).toHaveLength(98);
 
   expect(new Set(run).size).toBe(25);
   for (const statistics of ["", "analyze"]) {
@@ -96,7 +96,7 @@ function idOf(number: number): string {
   return `01890000-0000-7000-8000-${number.toString(16).padStart(12, "0")}`;
 }
 
-function newWrite(number: number): WriteRow {
+function newWrite(number: number): TaskWriteRow {
   return {
     checkpointId: idOf(number),
     taskId: "task",

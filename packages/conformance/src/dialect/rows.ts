@@ -5,8 +5,8 @@ import {
   type OutboxChange,
   type Row,
   type RowHead,
-  type WriteKey,
-  type WriteRow,
+  type TaskWriteKey,
+  type TaskWriteRow,
 } from "@waymark/core/kit";
 import { expect } from "vitest";
 
@@ -71,7 +71,7 @@ export function newTombstone(number: number, deletedAt = 0, pending: number | nu
 }
 
 /** A write of the row with this number. */
-export function newWrite(number: number, members: Partial<WriteRow> = {}): WriteRow {
+export function newWrite(number: number, members: Partial<TaskWriteRow> = {}): TaskWriteRow {
   return {
     checkpointId: idOf(number),
     taskId: "task",
@@ -105,12 +105,12 @@ export function comparableHeads<Head extends RowHead>(heads: readonly Head[]) {
   return heads.map((head) => ({ ...head, digest: hex(head.digest) }));
 }
 
-export function comparableWrites(writes: readonly WriteRow[]) {
+export function comparableWrites(writes: readonly TaskWriteRow[]) {
   const sorted = [...writes].sort((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));
   return sorted.map((write) => ({ ...write, state: hex(write.state), digest: hex(write.digest) }));
 }
 
-export function keyOf({ checkpointId, taskId, index }: WriteKey): string {
+export function keyOf({ checkpointId, taskId, index }: TaskWriteKey): string {
   return `${numberOf(checkpointId)} ${taskId} ${index}`;
 }
 
@@ -161,7 +161,7 @@ export async function readPending(dialect: Dialect): Promise<Record<number, numb
 
 /** Reads all writes of these rows: the key of each, and the first byte of its value. */
 export async function readValues(dialect: Dialect, ...rows: number[]): Promise<Record<string, number>> {
-  const writes = comparableWrites(await dialect.readWrites(rows.map(idOf), signal));
+  const writes = comparableWrites(await dialect.readTaskWrites(rows.map(idOf), signal));
   return Object.fromEntries(writes.map((write) => [keyOf(write), Number.parseInt(write.state, 16)]));
 }
 

@@ -2,6 +2,7 @@ import type {
   AgentsQuery,
   CheckpointWrite,
   CloseOptions,
+  DeleteAgentQuery,
   LatestQuery,
   ListQuery,
   MigrateMode,
@@ -32,7 +33,7 @@ const MAX_CHANNEL_BYTES = 1_024;
 const DEFAULT_LIMIT = 1_000;
 const DEFAULT_BATCH_SIZE = 500;
 /** The range of a JavaScript Date. */
-const MAX_TIME_MS = 8_640_000_000_000_000;
+const MAX_DATE_MS = 8_640_000_000_000_000;
 
 /** A checkpoint without its state, checked. */
 export interface CheckedCheckpoint {
@@ -56,7 +57,7 @@ export function checkCheckpoint(value: NamedAgentCheckpoint): CheckedCheckpoint 
     namespace: checkpoint.namespace === undefined ? "" : checkNamespace("checkpoint.namespace", checkpoint.namespace),
     name: name("checkpoint.name", checkpoint.name),
     parentId: checkpoint.parentId === undefined ? null : ownId("checkpoint.parentId", checkpoint.parentId),
-    createdAt: integer("checkpoint.createdAt", checkpoint.createdAt, -MAX_TIME_MS, MAX_TIME_MS, "in milliseconds"),
+    createdAt: integer("checkpoint.createdAt", checkpoint.createdAt, -MAX_DATE_MS, MAX_DATE_MS, "in milliseconds"),
     metadata: checkpoint.metadata === undefined ? null : encodeMetadata("checkpoint.metadata", checkpoint.metadata),
   };
 }
@@ -155,9 +156,9 @@ const QUERY_KEYS = [
   "allowStale",
 ] as const;
 
-/** A query for rows; `null` where no row can match. */
+/** A checked query. `rowQuery`: `null` where no row can match. */
 export interface CheckedListQuery extends CheckedRead {
-  readonly rows: RowQuery | null;
+  readonly rowQuery: RowQuery | null;
   readonly limit: number | undefined;
 }
 
@@ -171,7 +172,7 @@ export function checkListQuery(value: ListQuery): CheckedListQuery {
   const limit =
     query.limit === undefined ? undefined : integer("query.limit", query.limit, 1, MAX_LIMIT, "checkpoints");
   const parentId = query.parentId === undefined ? undefined : checkLookup("query.parentId", query.parentId);
-  const rows: Omit<RowQuery, "parentId"> = {
+  const rowQuery: Omit<RowQuery, "parentId"> = {
     ...(query.agentId === undefined ? {} : { agentId: checkAgentId("query.agentId", query.agentId) }),
     ...(query.namespace === undefined ? {} : { namespace: checkNamespace("query.namespace", query.namespace) }),
     ...(query.name === undefined ? {} : { name: name("query.name", query.name) }),
@@ -180,14 +181,25 @@ export function checkListQuery(value: ListQuery): CheckedListQuery {
     ...(query.since === undefined ? {} : { since: ownId("query.since", query.since) }),
     limit: limit ?? DEFAULT_LIMIT,
   };
-  const checked = parentId === null ? null : { ...rows, ...(parentId === undefined ? {} : { parentId }) };
-  return { rows: checked, limit, ...readOptions("query", query) };
+  const checked = parentId === null ? null : { ...rowQuery, ...(parentId === undefined ? {} : { parentId }) };
+  return { rowQuery: checked, limit, ...readOptions("query", query) };
 }
 
-export function checkLatestQuery(value: LatestQuery): CheckedRead & { readonly namespace: string | undefined } {
+export function checkLatestQuery(value: LatestQuery): CheckedRead & { readonly namespace: string } {
   const query = objectWithKeys("query", value, ["namespace", "signal", "allowStale"]);
-  const namespace = query.namespace === undefined ? undefined : checkNamespace("query.namespace", query.namespace);
-  return { namespace, ...readOptions("query", query) };
+  const { namespace = "" } = query;
+  return { namespace: checkNamespace("query.namespace", namespace), ...readOptions("query", query) };
+}
+
+export function checkDeleteAgentQuery(value: DeleteAgentQuery): {
+  readonly namespace: string | undefined;
+  readonly signal?: AbortSignal;
+} {
+  const { namespace, signal } = objectWithKeys("query", value, ["namespace", "signal"]);
+  return {
+    namespace: namespace === undefined ? undefined : checkNamespace("query.namespace", namespace),
+    ...signalOf("query", signal),
+  };
 }
 
 export function checkAgentsQuery(
@@ -257,7 +269,8 @@ export function checkPrunePolicy(value: PrunePolicy): CheckedPrunePolicy {
   return {
     agentId: policy.agentId === undefined ? null : checkAgentId("policy.agentId", policy.agentId),
     namespace: policy.namespace === undefined ? null : checkNamespace("policy.namespace", policy.namespace),
-    keepLast: keepLast === undefined ? 0 : integer("policy.keepLast", keepLast, 1, MAX_TIME_MS, "checkpoints"),
+    keepLast:
+      keepLast === undefined ? 0 : integer("policy.keepLast", keepLast, 1, Number.MAX_SAFE_INTEGER, "checkpoints"),
     keepWithinMs: keepWithinMs === undefined ? 0 : duration("policy.keepWithinMs", keepWithinMs),
     keepEvery: ((keepEvery as unknown[] | undefined) ?? []).map((rule, index) => {
       const field = `policy.keepEvery[${index}]`;
@@ -311,7 +324,7 @@ function ownId(field: string, value: unknown): string {
 }
 
 function duration(field: string, value: unknown): number {
-  return integer(field, value, 1, MAX_TIME_MS, "milliseconds");
+  return integer(field, value, 1, MAX_DATE_MS, "milliseconds");
 }
 
 function signalOf(field: string, value: unknown): { signal?: AbortSignal } {

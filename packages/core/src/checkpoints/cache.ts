@@ -9,7 +9,7 @@ export class StateCache {
   readonly #latest = new Map<string, string>();
   /** Least recently used first. */
   readonly #recent = new Map<string, Cached>();
-  /** States that a newer one builds on: their timeline goes on from that one, so they are evicted first. */
+  /** States that are the base of a newer one: their timeline goes on from that one, so they are evicted first. */
   readonly #superseded = new Map<string, Cached>();
   #bytes = 0;
 
@@ -36,7 +36,7 @@ export class StateCache {
     return id === undefined ? undefined : this.find(id);
   }
 
-  /** Adds a state. `supersedes`: id of the state that it replaces as the one to go on from. */
+  /** Adds a state. `supersedes`: id of its base, which the timeline no longer goes on from. */
   put(timeline: string, state: ChainState, supersedes: string | null): void {
     const bytes = memoryBytes(state);
     if (bytes > this.#maxBytes) return;
@@ -62,7 +62,7 @@ export class StateCache {
     if (this.#latest.get(found.timeline) === id) this.#latest.delete(found.timeline);
   }
 
-  /** Forgets the newest state of a timeline, rows of which another client has removed. */
+  /** Forgets the newest state of a timeline: another client has removed rows of it, so the newest one may be gone too. */
   forgetLatest(timeline: string): void {
     const id = this.#latest.get(timeline);
     if (id !== undefined) this.forget(id);

@@ -35,7 +35,7 @@ export interface ChainState {
   readonly id: string;
   readonly snapshot: Snapshot;
   /** Number of rows of the chain. */
-  readonly rows: number;
+  readonly chainLength: number;
   /** Number of rows since the last skip delta or full state; 0 for these. */
   readonly sinceSkip: number;
   /** The last skip delta or full state before this one; `null`: this is one itself. */
@@ -57,7 +57,7 @@ export interface PackedNext {
 
 /** Fewest rows from one skip delta to the next. */
 const SKIP_STRIDE = 32;
-/** MariaDB silently ends a recursion after 1,000 steps, MySQL with an error. */
+/** Most rows of a chain: far below the 1,000 steps after which MariaDB ends a recursion silently, and MySQL with an error. */
 const MAX_ROWS = 256;
 /** Up to this size a full state is smaller than a delta's overhead, and faster to read than two rows. */
 const FULL_UP_TO_BYTES = 4_096;
@@ -66,7 +66,7 @@ const SLACK_BYTES = 4_096;
 
 /** Returns the base of the next state: this state, or, if a skip delta is due, the last skip delta. */
 export function nextBase(state: ChainState): { base: ChainState; isSkip: boolean } {
-  const skips = state.rows - state.sinceSkip;
+  const skips = state.chainLength - state.sinceSkip;
   const isDue = state.sinceSkip + 1 >= Math.max(SKIP_STRIDE, skips);
   return isDue ? { base: lastSkipOf(state), isSkip: true } : { base: state, isSkip: false };
 }
@@ -80,10 +80,10 @@ export function isAlwaysFull({ stateBytes }: Snapshot): boolean {
   return stateBytes <= FULL_UP_TO_BYTES;
 }
 
-/** Packs a state as a delta to `after` or its last skip delta; full if there is none, or if that is better. */
-export async function packNext(id: string, snapshot: Snapshot, after: ChainState | null): Promise<PackedNext> {
-  if (after === null || isAlwaysFull(snapshot)) return await packFull(id, snapshot);
-  const { base, isSkip } = nextBase(after);
+/** Packs a state as a delta to `previous` or its last skip delta; full if there is none, or if that is better. */
+export async function packNext(id: string, snapshot: Snapshot, previous: ChainState | null): Promise<PackedNext> {
+  if (previous === null || isAlwaysFull(snapshot)) return await packFull(id, snapshot);
+  const { base, isSkip } = nextBase(previous);
   return (await packDelta(id, snapshot, base, isSkip)) ?? (await packFull(id, snapshot));
 }
 
@@ -94,7 +94,7 @@ export async function packFull(id: string, snapshot: Snapshot): Promise<PackedNe
   return {
     base: null,
     packed,
-    next: { id, snapshot, rows: 1, sinceSkip: 0, lastSkip: null, storedBytes, compression },
+    next: { id, snapshot, chainLength: 1, sinceSkip: 0, lastSkip: null, storedBytes, compression },
   };
 }
 
@@ -105,16 +105,19 @@ export async function packDelta(
   base: ChainState,
   isSkip: boolean,
 ): Promise<PackedNext | null> {
-  if (base.id >= id || base.rows >= MAX_ROWS) return null;
+  if (base.id >= id || base.chainLength >= MAX_ROWS) return null;
   const packed = await packSnapshot(snapshot, base.snapshot, isSkip);
   const storedBytes = base.storedBytes + packed.state.byteLength;
   if (storedBytes > 2 * base.compression * snapshot.stateBytes + SLACK_BYTES) return null;
-  const { rows, sinceSkip, compression } = base;
+  const { chainLength, sinceSkip, compression } = base;
   const since = isSkip ? { sinceSkip: 0, lastSkip: null } : { sinceSkip: sinceSkip + 1, lastSkip: lastSkipOf(base) };
-  return { base, packed, next: { id, snapshot, rows: rows + 1, ...since, storedBytes, compression } };
+  return { base, packed, next: { id, snapshot, chainLength: chainLength + 1, ...since, storedBytes, compression } };
 }
 
-/** The last skip delta for the next state. It has none itself, so that the cache does not hold all skip deltas of a chain. */
+/**
+ * The last skip delta for the next state. A skip delta has `lastSkip: null`, although there is one before it: else the cache
+ * would hold all skip deltas of a chain.
+ */
 function lastSkipOf(state: ChainState): ChainState {
   return state.lastSkip ?? state;
 }
@@ -143,7 +146,8 @@ export async function unpackChain(
   try {
     return await applyDeltas(rows, isWanted);
   } catch (error) {
-    // A row that is intact by its checksum, but not the right one, shows only when each state is verified.
+    // Read once more, and every state is verified: so the error names the row that is wrong, not one that builds on it. A
+    // delta's checksum covers its own bytes alone.
     if (error instanceof UnreadableRow) await applyDeltas(rows, () => true);
     throw error;
   }
@@ -167,7 +171,7 @@ async function applyDeltas(rows: readonly Row[], isWanted: (row: Row) => boolean
   const found: ChainState[] = [];
   const lastSkipAt = rows.findIndex(isSkipOrFull);
   let chunks: ChunkList | null = null;
-  let facts = { rows: 0, sinceSkip: 0, storedBytes: 0, compression: 1 };
+  let facts = { chainLength: 0, sinceSkip: 0, storedBytes: 0, compression: 1 };
   let lastSkip: ChainState | null = null;
   const unpacking = rows.map((row) => unpackState(row, row.baseId === null));
   for (const one of unpacking) one.catch(() => {}); // thrown below, when it is its turn
@@ -179,7 +183,7 @@ async function applyDeltas(rows: readonly Row[], isWanted: (row: Row) => boolean
       const unpacked = (await unpacking[index]) as UnpackedState;
       chunks = await unpacked.applyTo(chunks);
       facts = {
-        rows: facts.rows + 1,
+        chainLength: facts.chainLength + 1,
         sinceSkip: isSkipOrFull(row) ? 0 : facts.sinceSkip + 1,
         storedBytes: facts.storedBytes + state.byteLength,
         compression: baseId === null ? state.byteLength / Math.max(1, stateBytes) : facts.compression,

@@ -9,8 +9,9 @@ import type { Database } from "../database/database.ts";
  */
 export interface Dialect extends Database {
   /**
-   * Applies a change, all or nothing. `false`: a guard (`bases`, `afterId`, `fromBaseId`) missed, and nothing changed. Where
-   * a unique index or the foreign key notices it first, the driver's own error (`duplicate`, `foreign-key`) says the same.
+   * Applies a change, all or nothing. `false`: a guard was not met (`expected`, `afterId`, `fromBaseId`, `fromPending`, the
+   * rows of `append`), and nothing changed. Where a unique index or the foreign key notices it first, the driver's own error
+   * (`duplicate`, `foreign-key`) says the same.
    */
   commit(change: Change, signal: AbortSignal): Promise<boolean>;
   /** Reads the row with this id, its base, and so on down to a full one; empty if there is none. One statement. */
@@ -20,9 +21,9 @@ export interface Dialect extends Database {
   /** Reads those of these rows that are there, tombstones too, in any order. The ids differ. One statement per thousand or so. */
   readRows(ids: readonly string[], signal: AbortSignal): Promise<Row[]>;
   /** Reads the writes of these rows, in any order. One statement per thousand rows or so. */
-  readWrites(ids: readonly string[], signal: AbortSignal): Promise<WriteRow[]>;
+  readTaskWrites(ids: readonly string[], signal: AbortSignal): Promise<TaskWriteRow[]>;
   /** Lists the keys of all writes of the rows in a range of ids, in any order. Never reads a value. */
-  writeKeys(range: IdRange, signal: AbortSignal): Promise<WriteKey[]>;
+  taskWriteKeys(range: IdRange, signal: AbortSignal): Promise<TaskWriteKey[]>;
   /** Lists the rows whose base is one of these, newest first. */
   dependents(ids: readonly string[], signal: AbortSignal): Promise<RowHead[]>;
   /** Lists distinct agent ids above `after`, in the order of their bytes. Costs by what it returns, not by what there is. */
@@ -40,12 +41,12 @@ export interface Dialect extends Database {
 
 /**
  * The part of a dialect that replication needs: a transactional outbox in the table itself. A row is pending until the other
- * database has acknowledged it; a deletion leaves a tombstone, which is delivered as rows are.
+ * provider has acknowledged it; a deletion leaves a tombstone, which is delivered as rows are.
  */
 export interface Outbox {
   /** Applies a change as {@link Dialect.commit} does, with the parts that only the outbox knows. */
   commit(change: OutboxChange, signal: AbortSignal): Promise<boolean>;
-  /** Lists the rows that are pending since `until` or earlier, the earliest first. Never reads a state. */
+  /** Lists the rows whose `pending` is `until` or earlier, the earliest first. Never reads a state. */
   pending(until: number, limit: number, signal: AbortSignal): Promise<PendingHead[]>;
   /** Counts all pending rows, leased or not, tombstones too. */
   backlog(signal: AbortSignal): Promise<RowBacklog>;
@@ -58,8 +59,8 @@ export const READS = [
   "readChain",
   "list",
   "readRows",
-  "readWrites",
-  "writeKeys",
+  "readTaskWrites",
+  "taskWriteKeys",
   "dependents",
   "agents",
   "stats",
@@ -85,12 +86,12 @@ export interface RowHead {
   readonly encoding: string;
   /** Length of the state as text, in bytes of UTF-8. */
   readonly stateBytes: number;
-  /** Digest of the state's content: 32 bytes. */
+  /** Digest of the state's content, or a keyed one where states are encrypted: 32 bytes, opaque here. */
   readonly digest: Uint8Array;
   /**
-   * Outbox flag. Not `null`: the other database of a main and its backup has not acknowledged this row yet. A time in
-   * milliseconds, the end of a lease: until then one process is about to send the row, afterwards any process may. Always
-   * `null` in a dialect without an outbox.
+   * Outbox flag. `null`: the other provider has acknowledged this row, or there is none. Else a time in milliseconds: from
+   * then on any process may send the row; until then only the one that has leased it. Always `null` in a dialect without an
+   * outbox.
    */
   readonly pending: number | null;
 }
@@ -114,7 +115,7 @@ export const NO_AGENT = "";
 export const NIL_ID = "00000000-0000-0000-0000-000000000000";
 
 /** Key of a task's write. */
-export interface WriteKey {
+export interface TaskWriteKey {
   /** The row that it belongs to, and is removed with. */
   readonly checkpointId: string;
   readonly taskId: string;
@@ -125,7 +126,7 @@ export interface WriteKey {
 }
 
 /** A task's write: a result that no checkpoint holds yet. `encoding`, `stateBytes`, `digest` and `state` are those of its value. */
-export interface WriteRow extends WriteKey, Pick<Row, "encoding" | "stateBytes" | "digest" | "state"> {
+export interface TaskWriteRow extends TaskWriteKey, Pick<Row, "encoding" | "stateBytes" | "digest" | "state"> {
   readonly channel: string;
   /** `""` where the caller gave none. */
   readonly taskPath: string;
@@ -135,14 +136,14 @@ export interface WriteRow extends WriteKey, Pick<Row, "encoding" | "stateBytes" 
 export interface Change {
   /**
    * Guard: each of these rows (all of them different) is there with this digest before the change, and stays until it has
-   * taken place. A base may have been removed, and its id used again.
+   * taken place: the bases of its deltas, and the rows that it rewrites. One may have been removed, and its id used again.
    */
-  readonly bases?: readonly Base[];
+  readonly expected?: readonly RowVersion[];
   /** Bases before the rows that build on them. */
   readonly insert?: readonly Row[];
   /**
-   * Guarded: a row is rewritten only if its base still is `fromBaseId`. `bases` names the row itself too, with its digest: a
-   * tombstone may have taken its place.
+   * Guard: each row still has the base `fromBaseId`, else the whole change is refused. `expected` names the row itself too,
+   * with its digest: a tombstone may have taken its place.
    */
   readonly rewrite?: readonly Rewrite[];
   /** Highest id first; ids that are not there are skipped. */
@@ -152,7 +153,7 @@ export interface Change {
    * tombstone. A write replaces one with the same key, unless that one's rank is higher. Applied last, after all of
    * {@link OutboxChange}.
    */
-  readonly append?: readonly WriteRow[];
+  readonly append?: readonly TaskWriteRow[];
 }
 
 /** A change with the parts of the outbox, which are applied between `remove` and `append`, in this order. */
@@ -161,17 +162,23 @@ export interface OutboxChange extends Change {
   readonly insertTombstones?: readonly Row[];
   /** Rows that stop being pending, if they have this digest and this `pending`; others are skipped. */
   readonly acknowledge?: readonly Acknowledgement[];
-  /** Guarded: a row's `pending` changes only if it still is the one that was read. */
+  /** Guard: each row's `pending` still is the one that was read, else the whole change is refused. */
   readonly lease?: readonly Lease[];
   /**
-   * Rows that become pending from this time on. One that is pending since then or later becomes so a millisecond later than
-   * it was: a process that is sending it as it was will not acknowledge this. Rows that are not there are skipped.
+   * Sets `pending` to this time, or to one more than its value if that is not below it. So it always changes, and an
+   * acknowledgement that names the old value does nothing. Rows that are not there are skipped.
    */
   readonly markPending?: readonly PendingMark[];
 }
 
-/** A row that others are deltas to, and the content that they were made of. */
-export type Base = Pick<RowHead, "id" | "digest">;
+/** A row with the content that it is expected to have. */
+export type RowVersion = Pick<RowHead, "id" | "digest">;
+
+/** A row, and the base that it is a delta to. */
+export interface RowWithBase {
+  readonly row: Row;
+  readonly base: RowVersion | null;
+}
 
 export interface Rewrite {
   readonly id: string;
@@ -183,7 +190,7 @@ export interface Rewrite {
   readonly digest?: Uint8Array;
 }
 
-export interface Acknowledgement extends Base {
+export interface Acknowledgement extends RowVersion {
   readonly pending: number;
 }
 
@@ -199,7 +206,10 @@ export interface PendingMark {
   readonly pending: number;
 }
 
-/** A filter, all of whose members narrow; text compares byte for byte. Without `id` and `agentId` there are no tombstones. */
+/**
+ * A filter, all of whose members narrow; text compares byte for byte. With neither `id` nor `agentId` tombstones are left out;
+ * with the agent {@link NO_AGENT} there is nothing else.
+ */
 export interface RowQuery {
   /** Only the row with this id. */
   readonly id?: string;
@@ -249,6 +259,6 @@ export function rowBytes(row: Row): number {
 }
 
 /** Returns the bytes that a write adds to a statement, in the same way. */
-export function writeBytes(write: WriteRow): number {
+export function writeBytes(write: TaskWriteRow): number {
   return write.state.byteLength + (write.taskId.length + write.channel.length + write.taskPath.length) * 3 + 512;
 }

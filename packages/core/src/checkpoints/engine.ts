@@ -28,7 +28,7 @@ export interface Engine {
 export interface EngineParts {
   readonly dialect: Dialect;
   readonly digests: HeadDigests;
-  /** Check of the database, run when it is opened. */
+  /** Fails the opening if the newest row is not encrypted as this storage would write it. Nothing to check: resolves. */
   check(signal: AbortSignal): Promise<void>;
 }
 
@@ -39,7 +39,7 @@ export function createEngine(
   const events = new Emitter<StorageEvents>();
   const session = new Session(dialect, options, events, check);
   const groupCommit = new GroupCommit(
-    (insert, bases, signal) => dialect.commit({ insert, bases }, signal),
+    (insert, expected, signal) => dialect.commit({ insert, expected }, signal),
     (error) => session.mayBeOneRow(error),
   );
   const cache = new StateCache(options.cacheBytes);
@@ -55,7 +55,10 @@ export function isReplicable(engine: Engine): engine is ReplicableEngine {
   return engine.dialect.outbox !== undefined;
 }
 
-/** Commits a change; parts of the outbox only if the dialect has one. */
+/**
+ * Commits a change. Parts that only an outbox applies are passed only where there is one, that is, by replication and for
+ * the main of a pair.
+ */
 export async function commit({ dialect }: Engine, change: OutboxChange, signal: AbortSignal): Promise<boolean> {
   return await (dialect.outbox ?? dialect).commit(change satisfies Change, signal);
 }

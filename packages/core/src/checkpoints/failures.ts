@@ -16,7 +16,7 @@ export function snapshotOf(field: string, value: unknown, base: Snapshot | undef
     if (error instanceof UnsupportedValue) {
       throw new CheckpointError("UNSUPPORTED_VALUE", `${operation}: ${error.message.replace(/^state/, field)}`);
     }
-    // Of the engine (JSON.stringify, allocation), or of Node (base64).
+    // From V8 (JSON.stringify, allocation), or from Node (base64).
     const isTooLong = error instanceof RangeError && /string length|buffer|array length/i.test(error.message);
     if (isTooLong || property(error, "code") === "ERR_STRING_TOO_LONG") {
       throw new CheckpointError("STATE_TOO_LARGE", `${operation}: the ${field}'s JSON is longer than a string can be`);
@@ -44,6 +44,12 @@ export function unreadable(operation: string, id: string, error: unknown): Check
   const isKnown = reason instanceof DamagedState || reason instanceof MalformedText;
   const problem = isKnown ? reason.message : "its metadata or text is damaged";
   return new CheckpointError("CORRUPT_CHECKPOINT", `${operation}: ${where}: ${problem}`);
+}
+
+/** Makes the error for a removal whose rows other clients change faster than it can be planned. */
+export function changedTooOften(): CheckpointError {
+  const message = "remove checkpoints: other clients keep changing the rows that build on them";
+  return new CheckpointError("CONTENTION", message);
 }
 
 export function noCheckpoint(operation: string, which: string): CheckpointError {

@@ -1,4 +1,4 @@
-import type { Base, Row } from "./dialect.ts";
+import type { Row, RowVersion, RowWithBase } from "./dialect.ts";
 
 /** Larger rows are committed alone: they gain nothing from a group, and would delay it. */
 const ALONE_FROM_BYTES = 256 * 1_024;
@@ -10,14 +10,8 @@ const MAX_RUNNING = 8;
 /** Promise steps between the end of a commit and the next store of a caller that waited for it, and some more. */
 const MICROTASKS = 24;
 
-/** A row, and the base that it is a delta to. */
-export interface RowWithBase {
-  readonly row: Row;
-  readonly base: Base | null;
-}
-
 /** Commits rows, all or none, see `Dialect.commit`. */
-type Commit = (rows: readonly Row[], bases: readonly Base[], signal: AbortSignal) => Promise<boolean>;
+type Commit = (rows: readonly Row[], bases: readonly RowVersion[], signal: AbortSignal) => Promise<boolean>;
 
 interface Waiting extends RowWithBase {
   readonly bytes: number;

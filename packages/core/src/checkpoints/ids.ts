@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 /** The end of the year 9999: no clock shows later times. A generator that an id has pushed there has 900 years left. */
-const MAX_TIME_MS = 253_402_300_799_999;
+const MAX_ID_TIME_MS = 253_402_300_799_999;
 
 /** Returns the id in lower case, or `null` if it is not a UUIDv7. */
 export function parseId(text: string): string | null {
@@ -18,7 +18,7 @@ export function parseId(text: string): string | null {
 
 /** Returns whether an id's time is one that a clock may have shown. */
 export function hasPlausibleTime(id: string): boolean {
-  return idTime(id) <= MAX_TIME_MS;
+  return idTime(id) <= MAX_ID_TIME_MS;
 }
 
 /** Returns the time when an id was made, in milliseconds since 1970-01-01 UTC. */
@@ -28,7 +28,7 @@ export function idTime(id: string): number {
 
 /** Returns the lowest id of a millisecond. */
 export function firstIdAt(timeMs: number): string {
-  const hex = Math.max(0, Math.min(timeMs, MAX_TIME_MS)).toString(16).padStart(12, "0");
+  const hex = Math.max(0, Math.min(timeMs, MAX_ID_TIME_MS)).toString(16).padStart(12, "0");
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7000-8000-000000000000`;
 }
 
@@ -67,7 +67,7 @@ export class IdClock {
 
   next(): string {
     // A replaced clock may show fractions, or NaN.
-    const now = Math.min(Math.floor(Date.now()) || 0, MAX_TIME_MS);
+    const now = Math.min(Math.floor(Date.now()) || 0, MAX_ID_TIME_MS);
     if (now > this.#time) {
       this.#time = now;
       this.#tail = randomTail();
@@ -80,7 +80,7 @@ export class IdClock {
   /** Makes no id at or below this one from now on. `id` is in lower case; one that is not a UUIDv7 is ignored. */
   observe(id: string): void {
     const time = idTime(id);
-    if (!(time >= this.#time) || !UUID_V7.test(id) || time > MAX_TIME_MS) return;
+    if (!(time >= this.#time) || !UUID_V7.test(id) || time > MAX_ID_TIME_MS) return;
     if (time === this.#time && id <= format(this.#time, this.#tail)) return;
     this.#time = time;
     this.#tail = parseTail(id);

@@ -16,8 +16,9 @@ import type { Change, Dialect, Rewrite, Row } from "./dialect.ts";
  * bases. A plan is made of rows that were read; its commit is guarded against changes by other clients since.
  */
 
-/** Estimated bytes that one commit rewrites, and of the states needed for it: a larger plan is made in parts. */
+/** Bytes that one commit rewrites: a larger plan is made in parts. */
 const MAX_REWRITTEN_BYTES = 16_000_000;
+/** Estimated memory of the states that one plan reads. */
 const MAX_STATES_BYTES = 128_000_000;
 
 /** Rows among which an older row that stays is looked for. */
@@ -35,12 +36,12 @@ export interface RemovalRequest {
 }
 
 export interface Removal {
-  /** The first of the requested rows, or all. */
+  /** The requested rows that this plan covers: all, or those up to one of them. */
   readonly ids: readonly string[];
-  /** Removes those of them that can be. A row that stays needs the others: it is damaged, or too large to be stored full. */
+  /** Removes those that no row needs any more. Others stay, see `blockedBy`. */
   readonly change: Change & { readonly remove: readonly string[] };
-  /** Reason why some are not removed; `null`: all are. */
-  readonly kept: "damaged" | "too large" | null;
+  /** Reason why a row that stays cannot be rewritten, so that its bases stay too; `null`: all are removed. */
+  readonly blockedBy: "damaged" | "too large" | null;
 }
 
 /** Plans the removal of rows, and the rebasing of the rows that stay and build on them. */
@@ -52,18 +53,18 @@ export async function planRemoval(dialect: Dialect, request: RemovalRequest, sig
   if (rebasing.ids.length < dependents.length && ids.length > 1) {
     return await planRemoval(dialect, { ...request, ids: ids.slice(0, Math.ceil(ids.length / 2)) }, signal);
   }
-  const { change, needed, kept } = rebasing;
+  const { change, needed, blockedBy } = rebasing;
   const remove = ids.filter((id) => !needed.has(id));
-  return { ids, change: { ...change, remove }, kept: remove.length === ids.length ? null : kept };
+  return { ids, change: { ...change, remove }, blockedBy: remove.length === ids.length ? null : blockedBy };
 }
 
 export interface Rebasing {
-  /** The first of the requested rows, at least one, or all. */
+  /** The requested rows that this plan covers: all, or those up to one of them, and one at least. */
   readonly ids: readonly string[];
   readonly change: Change;
   /** Rows that cannot be removed, since a row that stays needs them, and the reason. */
   readonly needed: ReadonlySet<string>;
-  readonly kept: Removal["kept"];
+  readonly blockedBy: Removal["blockedBy"];
 }
 
 /**
@@ -74,10 +75,10 @@ export async function planRebasing(dialect: Dialect, request: RemovalRequest, si
   const { willBeRemoved, maxRowBytes } = request;
   const { ids, survivors, needed } = await readSurvivors(dialect, request.ids, willBeRemoved, signal);
   const rewrite: Rewrite[] = [];
-  const bases = new Map<string, Uint8Array>();
+  const expected = new Map<string, Uint8Array>();
   const rewritten = new Map<string, ChainState>();
   const before = new Map<string, ChainState | null>(); // the last of each timeline
-  let kept: Removal["kept"] = needed.size > 0 ? "damaged" : null;
+  let blockedBy: Removal["blockedBy"] = needed.size > 0 ? "damaged" : null;
   let planned = ids;
   let bytes = 0;
   for (const [index, { rows, state, base: ownBase }] of survivors.entries()) {
@@ -88,21 +89,21 @@ export async function planRebasing(dialect: Dialect, request: RemovalRequest, si
     const { base, packed, next } = await packAfter(state, own, before.get(timeline) ?? null, willBeRemoved);
     if (packed.state.byteLength > maxRowBytes) {
       for (const { id } of rows) needed.add(id);
-      kept = "too large";
+      blockedBy = "too large";
       continue;
     }
     before.set(timeline, next);
     rewritten.set(row.id, next);
     rewrite.push({ id: row.id, fromBaseId: row.baseId, baseId: base?.id ?? null, ...packed });
-    for (const { id, snapshot } of [state, base ?? state]) bases.set(id, snapshot.digest);
+    for (const { id, snapshot } of [state, base ?? state]) expected.set(id, snapshot.digest);
     bytes += packed.state.byteLength;
     if (bytes > MAX_REWRITTEN_BYTES && index < survivors.length - 1) {
       planned = ids.filter((id) => id <= row.id);
       break;
     }
   }
-  const change = { bases: [...bases].map(([id, digest]) => ({ id, digest })), rewrite };
-  return { ids: planned, change, needed, kept };
+  const change = { expected: [...expected].map(([id, digest]) => ({ id, digest })), rewrite };
+  return { ids: planned, change, needed, blockedBy };
 }
 
 /**
@@ -111,7 +112,7 @@ export async function planRebasing(dialect: Dialect, request: RemovalRequest, si
  * enough.
  */
 async function packAfter(
-  { id, snapshot, rows }: ChainState,
+  { id, snapshot, chainLength }: ChainState,
   own: ChainState | null,
   other: ChainState | null,
   willBeRemoved: (id: string) => boolean,
@@ -119,7 +120,9 @@ async function packAfter(
   const candidates: { base: ChainState; isSkip: boolean }[] = [];
   if (other !== null) candidates.push(nextBase(other), { base: other.lastSkip ?? other, isSkip: true });
   if (own !== null) candidates.push({ base: own, isSkip: false });
-  const allowed = candidates.filter(({ base }) => base.rows < rows && base.id < id && !willBeRemoved(base.id));
+  const allowed = candidates.filter(
+    ({ base }) => base.chainLength < chainLength && base.id < id && !willBeRemoved(base.id),
+  );
   for (const { base, isSkip } of allowed.sort((one, two) => (one.base.id < two.base.id ? 1 : -1))) {
     const delta = await packDelta(id, snapshot, base, isSkip);
     if (delta !== null) return delta;

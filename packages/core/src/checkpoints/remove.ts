@@ -4,11 +4,12 @@ import { CheckpointError } from "../contract/errors.ts";
 import { type CheckedPrunePolicy, MAX_LIMIT } from "./arguments.ts";
 import type { RowHead, RowQuery } from "./dialect.ts";
 import { commitPlan, type Engine } from "./engine.ts";
+import { changedTooOften } from "./failures.ts";
 import { PAGE, slices } from "./paging.ts";
 import { listAgents, listHeads } from "./read.ts";
 import { MAX_PLANS, planRebasing, planRemoval, type Removal, type RemovalRequest } from "./rebase.ts";
 import { retentionFilter } from "./retention.ts";
-import { changedTooOften, isTombstone, tombstoneOf } from "./tombstones.ts";
+import { isTombstone, tombstoneOf } from "./tombstones.ts";
 
 /** Removing: one checkpoint, an agent, and what a policy does not keep. In bounded steps; rows that stay are made independent first. */
 
@@ -27,12 +28,12 @@ export async function deleteCheckpoint(
     const [row] = await dialect.list({ id, limit: 1 }, deadline);
     if (row === undefined || isTombstone(row)) return false;
     const request = { ids: [id], willBeRemoved: (one: string) => one === id, maxRowBytes: maxStatementBytes };
-    const { kept } = await removeSome(engine, request, deadline);
-    if (kept === "damaged") {
+    const { blockedBy } = await removeSome(engine, request, deadline);
+    if (blockedBy === "damaged") {
       const message = `delete checkpoint: a later one that cannot be read builds on ${id}: delete that first`;
       throw new CheckpointError("CORRUPT_CHECKPOINT", message);
     }
-    if (kept === "too large") {
+    if (blockedBy === "too large") {
       const message = `delete checkpoint: a later one builds on ${id}, and is too large to be written without it`;
       throw new CheckpointError("STATE_TOO_LARGE", message);
     }
@@ -133,19 +134,19 @@ async function removeRows(
   return removed;
 }
 
-/** Removes the first of these rows, or all. */
+/** Removes as many of these rows as one step takes, from the first on. `done`: how many that are. */
 async function removeSome(
   engine: Engine,
   request: RemovalRequest,
   signal: AbortSignal,
-): Promise<{ done: number; removed: number; kept: Removal["kept"] }> {
+): Promise<{ done: number; removed: number; blockedBy: Removal["blockedBy"] }> {
   for (let attempt = 1; attempt <= MAX_PLANS; attempt++) {
-    const { ids, change, kept } = await planRemoval(engine.dialect, request, signal);
+    const { ids, change, blockedBy } = await planRemoval(engine.dialect, request, signal);
     const now = Date.now();
     const insertTombstones = engine.leavesTombstones ? change.remove.map((id) => tombstoneOf(id, now, now)) : [];
     if (change.remove.length === 0 || (await commitPlan(engine, { ...change, insertTombstones }, signal))) {
       for (const id of change.remove) engine.cache.forget(id);
-      return { done: ids.length, removed: change.remove.length, kept };
+      return { done: ids.length, removed: change.remove.length, blockedBy };
     }
   }
   throw changedTooOften();
@@ -153,7 +154,7 @@ async function removeSome(
 
 /**
  * Makes rows that stay independent of rows that will be removed, lowest first: so each builds on rows that are rewritten
- * already, and no chain gets long. A row that cannot be rewritten now is reported by the removal.
+ * already, and no chain gets long. A row that cannot be rewritten keeps its bases: the removal leaves them.
  */
 async function rebaseRows(
   engine: Engine,

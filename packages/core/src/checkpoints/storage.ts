@@ -5,6 +5,7 @@ import type {
   CheckpointStorage,
   CheckpointWrite,
   CloseOptions,
+  DeleteAgentQuery,
   LatestQuery,
   ListQuery,
   MigrateMode,
@@ -23,6 +24,7 @@ import {
   checkCallOptions,
   checkCheckpoint,
   checkCloseOptions,
+  checkDeleteAgentQuery,
   checkLatestQuery,
   checkListener,
   checkListQuery,
@@ -81,19 +83,19 @@ export class EngineStorage implements CheckpointStorage {
 
   async retrieveLatestCheckpoint(agentId: string, query: LatestQuery = {}): Promise<StoredAgentCheckpoint | null> {
     checkAgentId("agentId", agentId);
-    const { namespace = "", signal } = checkLatestQuery(query);
+    const { namespace, signal } = checkLatestQuery(query);
     return await retrieveLatestCheckpoint(this.#engine, { agentId, namespace }, signal);
   }
 
   async listCheckpoints(query: ListQuery = {}): Promise<AgentCheckpointListItem[]> {
-    const { rows, signal } = checkListQuery(query);
-    return await listCheckpoints(this.#engine, "list checkpoints", rows, signal);
+    const { rowQuery, signal } = checkListQuery(query);
+    return await listCheckpoints(this.#engine, "list checkpoints", rowQuery, signal);
   }
 
   iterateCheckpoints(query: ListQuery = {}): AsyncIterableIterator<AgentCheckpointListItem> {
-    const { rows, limit = Number.POSITIVE_INFINITY, signal } = checkListQuery(query);
-    return iteratePages(rows === null ? 0 : limit, (before, pageSize) => {
-      const page = { ...rows, ...(before === undefined ? {} : { before }), limit: pageSize } satisfies RowQuery;
+    const { rowQuery, limit = Number.POSITIVE_INFINITY, signal } = checkListQuery(query);
+    return iteratePages(rowQuery === null ? 0 : limit, (before, pageSize) => {
+      const page = { ...rowQuery, ...(before === undefined ? {} : { before }), limit: pageSize } satisfies RowQuery;
       return listCheckpoints(this.#engine, "iterate checkpoints", page, signal);
     });
   }
@@ -131,9 +133,9 @@ export class EngineStorage implements CheckpointStorage {
     return await deleteCheckpoint(this.#engine, checkedId, signal);
   }
 
-  async deleteAgent(agentId: string, query: LatestQuery = {}): Promise<number> {
+  async deleteAgent(agentId: string, query: DeleteAgentQuery = {}): Promise<number> {
     checkAgentId("agentId", agentId);
-    const { namespace, signal } = checkLatestQuery(query);
+    const { namespace, signal } = checkDeleteAgentQuery(query);
     return await deleteAgent(this.#engine, { agentId, ...(namespace === undefined ? {} : { namespace }) }, signal);
   }
 

@@ -3,28 +3,30 @@ import type { NamedAgentCheckpoint } from "../contract/checkpoints.ts";
 import { CheckpointError, invalidArgument } from "../contract/errors.ts";
 import type { CheckedCheckpoint, CheckedStoreOptions } from "./arguments.ts";
 import { type ChainState, isAlwaysFull, type PackedNext, packFull, packNext, readState, timelineOf } from "./chain.ts";
-import { type Base, NIL_ID, type Row, type RowHead, rowBytes } from "./dialect.ts";
+import type { RowWithBase } from "./dialect.ts";
+import { NIL_ID, type Row, type RowHead, type RowVersion, rowBytes } from "./dialect.ts";
 import type { Engine } from "./engine.ts";
 import { hasContent, sameCheckpoint, sameHead } from "./equality.ts";
 import { snapshotOf, tooLarge } from "./failures.ts";
-import type { RowWithBase } from "./group-commit.ts";
 import { idClock } from "./ids.ts";
 import { isTombstone } from "./tombstones.ts";
 
 /** Storing: a checkpoint is prepared at once, packed as a delta to a base, and inserted. */
 
-/** Smaller states are stored full if no base is cached: reading a base would cost more than it saves. */
-const READ_BASE_FROM_BYTES = 16_384;
+/** Smaller states are stored full if none is cached to go on from: reading one would cost more than it saves. */
+const READ_PREVIOUS_FROM_BYTES = 16_384;
 
-/** A row without its state and outbox flag. */
-type NewHead = CheckedCheckpoint & { readonly id: string; readonly afterId: string | null };
-type NewRowHead = NewHead & { readonly pending: number | null };
+/** A checked checkpoint with its id and guard. */
+type NewCheckpoint = CheckedCheckpoint & { readonly id: string; readonly afterId: string | null };
+/** A new row's head, but for the facts about its state. */
+type NewHead = NewCheckpoint & { readonly pending: number | null };
 
 /** A checkpoint as it was when it was handed in. */
 export interface PreparedCheckpoint {
-  readonly head: NewHead;
+  readonly head: NewCheckpoint;
   readonly snapshot: Snapshot;
-  readonly base: ChainState | undefined;
+  /** The cached state to go on from: its row, or the skip delta before it, becomes the base. Absent: none is cached. */
+  readonly previous: ChainState | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -35,13 +37,13 @@ export function prepareCheckpoint(
   state: NamedAgentCheckpoint["state"],
   { ifLatest, signal }: CheckedStoreOptions,
 ): PreparedCheckpoint {
-  const base = cachedBase(cache, head);
-  const snapshot = snapshotOf("state", state, base?.snapshot, freeze);
+  const previous = cachedState(cache, head);
+  const snapshot = snapshotOf("state", state, previous?.snapshot, freeze);
   for (const id of [head.id, head.parentId, ifLatest]) if (typeof id === "string") idClock.observe(id);
   const id = head.id ?? idClock.next();
   const afterId = ifLatest === undefined ? null : (ifLatest ?? NIL_ID);
   if (afterId !== null && id <= afterId) throw invalidArgument("checkpoint.id", "above options.ifLatest", id);
-  return { head: { ...head, id, afterId }, snapshot, base, signal };
+  return { head: { ...head, id, afterId }, snapshot, previous, signal };
 }
 
 /**
@@ -50,7 +52,7 @@ export function prepareCheckpoint(
  */
 export async function storeCheckpoint(
   engine: Engine,
-  { head, snapshot, base, signal }: PreparedCheckpoint,
+  { head, snapshot, previous, signal }: PreparedCheckpoint,
   pending: number | null,
 ): Promise<RowWithBase | null> {
   const { session } = engine;
@@ -60,7 +62,15 @@ export async function storeCheckpoint(
     signal,
     async (deadline, { maxStatementBytes }) => {
       try {
-        return await attemptStore(engine, { ...head, pending }, snapshot, base, attempts, maxStatementBytes, deadline);
+        return await attemptStore(
+          engine,
+          { ...head, pending },
+          snapshot,
+          previous,
+          attempts,
+          maxStatementBytes,
+          deadline,
+        );
       } catch (error) {
         attempts.outcomeUnknown ||= session.isOutcomeUnknown(error);
         throw error;
@@ -76,7 +86,7 @@ export async function storeElsewhere(
   prepared: PreparedCheckpoint,
   pending: number | null,
 ): Promise<RowWithBase | null> {
-  return await storeCheckpoint(engine, { ...prepared, base: cachedBase(engine.cache, prepared.head) }, pending);
+  return await storeCheckpoint(engine, { ...prepared, previous: cachedState(engine.cache, prepared.head) }, pending);
 }
 
 /** Stores the state of a row that another engine has read, with a base of this one. */
@@ -88,7 +98,7 @@ export async function storeSnapshot(
 ): Promise<void> {
   const { agentId, namespace, name, parentId, createdAt, metadata, id } = row;
   const head = { agentId, namespace, name, parentId, createdAt, metadata, id, afterId: null };
-  await storeCheckpoint(engine, { head, snapshot, base: cachedBase(engine.cache, head), signal }, null);
+  await storeCheckpoint(engine, { head, snapshot, previous: cachedState(engine.cache, head), signal }, null);
 }
 
 /** Facts about the attempts of one call so far. */
@@ -99,20 +109,20 @@ interface Attempts {
 
 async function attemptStore(
   engine: Engine,
-  head: NewRowHead,
+  head: NewHead,
   snapshot: Snapshot,
   cached: ChainState | undefined,
   attempts: Attempts,
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<RowWithBase | null> {
-  const base = cached ?? (await readBase(engine, head, snapshot, signal));
-  let packed = await packNext(head.id, snapshot, base);
+  const previous = cached ?? (await readPrevious(engine, head, snapshot, signal));
+  let packed = await packNext(head.id, snapshot, previous);
   let isStored = await insert(engine, head, packed, maxBytes, signal);
   if (!isStored && packed.base !== null) {
     // Another client has removed the base; or the row is there already, which explainRefusal finds out.
     engine.cache.forgetLatest(timelineOf(head));
-    packed = await packNext(head.id, snapshot, await readBase(engine, head, snapshot, signal));
+    packed = await packNext(head.id, snapshot, await readPrevious(engine, head, snapshot, signal));
     isStored = await insert(engine, head, packed, maxBytes, signal);
   }
   if (!isStored && packed.base !== null) {
@@ -127,7 +137,7 @@ async function attemptStore(
   return { row: toRow(head, packed), base: baseOf(packed) };
 }
 
-function cachedBase(
+function cachedState(
   cache: Engine["cache"],
   { parentId, ...head }: Pick<CheckedCheckpoint, "agentId" | "namespace" | "parentId">,
 ) {
@@ -135,14 +145,14 @@ function cachedBase(
   return (parentId === null ? undefined : cache.getIn(timeline, parentId)) ?? cache.latestOf(timeline);
 }
 
-/** Reads a base for a state that is large enough for that to pay. */
-async function readBase(
+/** Reads the state to go on from, for one that is large enough for that to pay. */
+async function readPrevious(
   { dialect }: Engine,
-  { agentId, namespace, id }: NewHead,
+  { agentId, namespace, id }: NewCheckpoint,
   { stateBytes }: Snapshot,
   signal: AbortSignal,
 ): Promise<ChainState | null> {
-  if (stateBytes < READ_BASE_FROM_BYTES) return null;
+  if (stateBytes < READ_PREVIOUS_FROM_BYTES) return null;
   const [latest] = await dialect.list({ agentId, namespace, before: id, limit: 1 }, signal);
   return latest === undefined ? null : await readState(dialect, latest.id, signal);
 }
@@ -150,7 +160,7 @@ async function readBase(
 /** Inserts a row. `false`: the row, or another one after the same row, is there; or its base is not. */
 async function insert(
   { dialect, session, groupCommit }: Engine,
-  head: NewRowHead,
+  head: NewHead,
   packed: PackedNext,
   maxBytes: number,
   signal: AbortSignal,
@@ -161,7 +171,7 @@ async function insert(
   const base = baseOf(packed);
   try {
     if (row.afterId === null) return await groupCommit.insert({ row, base }, bytes, maxBytes, signal);
-    return await dialect.commit({ insert: [row], bases: base === null ? [] : [base] }, signal);
+    return await dialect.commit({ insert: [row], expected: base === null ? [] : [base] }, signal);
   } catch (error) {
     if (session.isDuplicate(error) || session.isForeignKey(error)) return false;
     throw error;
@@ -199,11 +209,11 @@ async function explainRefusal(
   }
 }
 
-function toRow(head: NewRowHead, { base, packed, next: { snapshot } }: PackedNext): Row {
+function toRow(head: NewHead, { base, packed, next: { snapshot } }: PackedNext): Row {
   const { stateBytes, digest } = snapshot;
   return { ...head, ...packed, stateBytes, digest, baseId: base?.id ?? null };
 }
 
-function baseOf({ base }: PackedNext): Base | null {
+function baseOf({ base }: PackedNext): RowVersion | null {
   return base === null ? null : { id: base.id, digest: base.snapshot.digest };
 }

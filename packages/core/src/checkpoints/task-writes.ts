@@ -3,7 +3,7 @@ import { decodeSnapshot, type Snapshot } from "../codec/snapshot.ts";
 import type { CheckpointWrite } from "../contract/checkpoints.ts";
 import type { CheckedWrite } from "./arguments.ts";
 import { packFull } from "./chain.ts";
-import { type WriteKey, type WriteRow, writeBytes } from "./dialect.ts";
+import { type TaskWriteKey, type TaskWriteRow, writeBytes } from "./dialect.ts";
 import { commitPlan, type Engine } from "./engine.ts";
 import { noCheckpoint, snapshotOf, tooLarge, unreadable } from "./failures.ts";
 import { idClock, predecessor, successor } from "./ids.ts";
@@ -59,7 +59,7 @@ export async function appendWrites(
   const { dialect, session } = engine;
   await session.run("append writes", signal, async (deadline, { maxStatementBytes }) => {
     if (id === null) throw noCheckpoint("append writes", "with such an id");
-    const stored = await dialect.writeKeys({ since: predecessor(id), before: successor(id) }, deadline);
+    const stored = await dialect.taskWriteKeys({ since: predecessor(id), before: successor(id) }, deadline);
     // Stored writes came first, whatever the clocks of the processes that wrote them.
     for (const key of stored) idClock.observe(idFromRank(key));
     const rank = idClock.next();
@@ -83,7 +83,7 @@ export async function listRankedWrites(
   signal: AbortSignal | undefined,
 ): Promise<RankedWrite[]> {
   return await session.run("list writes", signal, async (deadline) => {
-    const rows = id === null ? [] : await dialect.readWrites([id], deadline);
+    const rows = id === null ? [] : await dialect.readTaskWrites([id], deadline);
     for (const row of rows) idClock.observe(idFromRank(row));
     try {
       return mergeRanked(await Promise.all(rows.map(unpackWrite)));
@@ -94,17 +94,17 @@ export async function listRankedWrites(
 }
 
 /** The slot of a write within its checkpoint, which has room for one. */
-function slotOf({ taskId, index }: Pick<WriteKey, "taskId" | "index">): string {
+function slotOf({ taskId, index }: Pick<TaskWriteKey, "taskId" | "index">): string {
   return `${index} ${taskId}`;
 }
 
 /** Returns the bytes that writes add to a statement. */
-export function bytesOfWrites(writes: readonly WriteRow[]): number {
+export function bytesOfWrites(writes: readonly TaskWriteRow[]): number {
   return writes.reduce((sum, write) => sum + writeBytes(write), 0);
 }
 
 /** Drops writes of one call that lose to another one of it: for index ≥ 0 the first stays, below 0 the last. */
-export function dropRepeated<Write extends Pick<WriteKey, "taskId" | "index">>(writes: readonly Write[]): Write[] {
+export function dropRepeated<Write extends Pick<TaskWriteKey, "taskId" | "index">>(writes: readonly Write[]): Write[] {
   const kept = new Map<string, Write>();
   for (const write of writes) {
     const slot = slotOf(write);
@@ -114,13 +114,13 @@ export function dropRepeated<Write extends Pick<WriteKey, "taskId" | "index">>(w
 }
 
 /** Drops writes that lose to one already stored: for index ≥ 0 the first stays. */
-function dropSuperseded(writes: readonly PreparedWrite[], stored: readonly WriteKey[]): PreparedWrite[] {
+function dropSuperseded(writes: readonly PreparedWrite[], stored: readonly TaskWriteKey[]): PreparedWrite[] {
   const taken = new Set(stored.map(slotOf));
   return writes.filter((write) => write.index < 0 || !taken.has(slotOf(write)));
 }
 
 /** Packs a write. `id`: a new one, above all that this process has made or read. */
-async function packWrite(checkpointId: string, write: PreparedWrite, id: string): Promise<WriteRow> {
+async function packWrite(checkpointId: string, write: PreparedWrite, id: string): Promise<TaskWriteRow> {
   const { snapshot, ...head } = write;
   const { packed } = await packFull(checkpointId, snapshot);
   const { stateBytes, digest } = snapshot;
@@ -128,7 +128,7 @@ async function packWrite(checkpointId: string, write: PreparedWrite, id: string)
 }
 
 /** Returns the id that a rank was made of. */
-function idFromRank({ index, rank }: Pick<WriteKey, "index" | "rank">): string {
+function idFromRank({ index, rank }: Pick<TaskWriteKey, "index" | "rank">): string {
   return index < 0 ? rank : complement(rank);
 }
 
@@ -137,7 +137,7 @@ function complement(id: string): string {
 }
 
 /** Unpacks a write. @throws DamagedState, UnknownEncoding, EncryptionMismatch, MalformedText */
-export async function unpackWrite(row: WriteRow & Pick<StoredState, "unreadable">): Promise<RankedWrite> {
+export async function unpackWrite(row: TaskWriteRow & Pick<StoredState, "unreadable">): Promise<RankedWrite> {
   const { taskId, index, channel, taskPath, rank } = row;
   const chunks = await (await unpackState(row, true)).applyTo(null);
   const value = decodeSnapshot(verifySnapshot(chunks, row));

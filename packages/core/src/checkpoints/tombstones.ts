@@ -1,6 +1,6 @@
-import { CheckpointError } from "../contract/errors.ts";
 import { NO_AGENT, type Row, type RowHead } from "./dialect.ts";
 import { commitPlan, type Engine } from "./engine.ts";
+import { changedTooOften } from "./failures.ts";
 import { PAGE, slices } from "./paging.ts";
 import { MAX_PLANS, planRemoval } from "./rebase.ts";
 
@@ -87,7 +87,7 @@ async function writeSome(
   pending: number | null,
   signal: AbortSignal,
 ): Promise<{ done: number; removed: number }> {
-  // A new backup has none of the rows: one commit is enough.
+  // A new backup has none of the rows: one commit is enough. If any of them is here, the commit is refused.
   const all = ids.map((id) => tombstoneOf(id, Date.now(), pending));
   if (await commitPlan(engine, { insertTombstones: all }, signal)) return { done: ids.length, removed: 0 };
   for (let attempt = 1; attempt <= MAX_PLANS; attempt++) {
@@ -105,14 +105,6 @@ async function writeSome(
     }
   }
   throw changedTooOften();
-}
-
-/** Makes the error for a removal whose rows other clients change faster than it can be planned. */
-export function changedTooOften(): CheckpointError {
-  return new CheckpointError(
-    "CONTENTION",
-    "remove checkpoints: other clients keep changing the rows that build on them",
-  );
 }
 
 async function headsOf(

@@ -4,7 +4,7 @@ import { CheckpointError, describe, invalidArgument, withoutValues } from "../co
 import {
   REPLICATION_OPTIONS,
   type ReplicationOptions,
-  type ReplicationPolicy,
+  type ResolvedReplicationOptions,
   resolveReplication,
 } from "../replication/options.ts";
 import { callFactory, isTypeName, type StorageFactory, TYPE_NAME } from "./registry.ts";
@@ -78,7 +78,7 @@ export interface Provider {
 
 export interface ParsedConfig {
   readonly providers: readonly Provider[];
-  readonly policy: ReplicationPolicy;
+  readonly policy: ResolvedReplicationOptions;
 }
 
 /**

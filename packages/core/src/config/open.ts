@@ -4,7 +4,7 @@ import { objectWithKeys, plainObject, string } from "../contract/checks.ts";
 import { CheckpointError, invalidArgument, property } from "../contract/errors.ts";
 import type { CloseReport } from "../contract/status.ts";
 import { forward } from "../database/forward.ts";
-import type { ReplicationPolicy } from "../replication/options.ts";
+import type { ResolvedReplicationOptions } from "../replication/options.ts";
 import { resolveReplication } from "../replication/options.ts";
 import { nameProvider } from "../replication/pair.ts";
 import { type ReplicatedStorage, replicate } from "../replication/storage.ts";
@@ -101,7 +101,11 @@ function checkOptions(value: OpenOptions) {
 }
 
 /** Refuses a backup that is the same database as main. Under another name that is noticed when it is used. */
-function checkBackup(source: string, providers: readonly Provider[], { replication }: ReplicationPolicy): void {
+function checkBackup(
+  source: string,
+  providers: readonly Provider[],
+  { replication }: ResolvedReplicationOptions,
+): void {
   const [main, backup] = ["main", "backup"].map((name) => providers.find((provider) => provider.name === name));
   if (main === undefined || replication === "off") return;
   if (backup === undefined) {
@@ -154,7 +158,7 @@ const FORWARDED = [
 function configuredStorage(
   source: string,
   storages: ReadonlyMap<string, CheckpointStorage>,
-  policy: ReplicationPolicy,
+  policy: ResolvedReplicationOptions,
 ): ConfiguredStorage {
   const main = storages.get("main") as CheckpointStorage;
   const backup = policy.replication === "off" ? undefined : storages.get("backup");
@@ -189,7 +193,7 @@ function replicated(
   source: string,
   main: CheckpointStorage,
   backup: CheckpointStorage,
-  policy: ReplicationPolicy,
+  policy: ResolvedReplicationOptions,
 ): ReplicatedStorage {
   try {
     return replicate(main, backup, policy);

@@ -125,6 +125,11 @@ export interface LatestQuery extends ReadOptions {
   readonly namespace?: string;
 }
 
+export interface DeleteAgentQuery extends CallOptions {
+  /** Only this namespace of the agent (`""` is the default one). Absent: all of them. */
+  readonly namespace?: string;
+}
+
 export interface AgentsQuery extends ReadOptions {
   /** Only agents after this one, in the order of their ids' bytes: the cursor of the next page. */
   readonly after?: string;
@@ -232,7 +237,7 @@ export interface CheckpointStorage extends AgentCheckpointProvider, AsyncDisposa
   /** Deletes a checkpoint. Returns `false` if there was none, or if an attempt whose answer was lost had deleted it. */
   deleteCheckpoint(id: string, options?: CallOptions): Promise<boolean>;
   /** Deletes all checkpoints of an agent, in all namespaces or in one. Returns their number. */
-  deleteAgent(agentId: string, query?: LatestQuery): Promise<number>;
+  deleteAgent(agentId: string, query?: DeleteAgentQuery): Promise<number>;
   /** Deletes the checkpoints that no rule keeps, in bounded batches; stores go on meanwhile. Can be repeated if it was ended. */
   pruneCheckpoints(policy: PrunePolicy): Promise<PruneResult>;
   /** Counts the checkpoints of one agent or of all. Reads the head of every row: not for a hot path. */

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes, timingSafeEqual, webcrypto } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { crc32 } from "node:zlib";
-import type { Row, RowHead, WriteRow } from "../checkpoints/dialect.ts";
+import type { Row, RowHead, TaskWriteRow } from "../checkpoints/dialect.ts";
 import { DamagedState, EncryptionMismatch, UnknownEncoding } from "../codec/damage.ts";
 import { ENCRYPTED_SUFFIX, type PackedState, type StoredState } from "../codec/format.ts";
 import { CHECK_BYTES, CRC_BYTES, type DerivedKeys, type EncryptionKey, VERSION } from "./key-ring.ts";
@@ -30,7 +30,7 @@ const ASIDE_FROM_BYTES = 512 * 1024;
 export type DecryptedRow = Row & Pick<StoredState, "unreadable">;
 
 /** A write that was read and decrypted, in the same way. */
-export type DecryptedWrite = WriteRow & Pick<StoredState, "unreadable">;
+export type DecryptedWrite = TaskWriteRow & Pick<StoredState, "unreadable">;
 
 /** Identity of the row that a state belongs to. A row and a write differ in the number of parts. */
 type Owner = readonly string[];
@@ -39,7 +39,7 @@ export function ownerOf({ id, agentId, namespace }: Pick<RowHead, "id" | "agentI
   return [id, agentId, namespace];
 }
 
-export function ownerOfWrite({ checkpointId, taskId, index, channel, taskPath }: WriteRow): Owner {
+export function ownerOfWrite({ checkpointId, taskId, index, channel, taskPath }: TaskWriteRow): Owner {
   return [checkpointId, taskId, String(index), channel, taskPath];
 }
 

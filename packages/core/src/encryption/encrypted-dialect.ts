@@ -1,6 +1,5 @@
 import {
   type Acknowledgement,
-  type Base,
   type Change,
   type Dialect,
   OUTBOX_READS,
@@ -9,7 +8,8 @@ import {
   type Rewrite,
   type Row,
   type RowHead,
-  type WriteRow,
+  type RowVersion,
+  type TaskWriteRow,
 } from "../checkpoints/dialect.ts";
 import type { HeadDigests } from "../checkpoints/equality.ts";
 import { isTombstone, NO_DIGEST } from "../checkpoints/tombstones.ts";
@@ -61,7 +61,7 @@ export function encryptionOf(dialect: Dialect): Encryption | null {
 
 const FORWARDED = [
   "migrate",
-  "writeKeys",
+  "taskWriteKeys",
   "list",
   "dependents",
   "agents",
@@ -95,7 +95,8 @@ export function encryptDialect(
     commit: (change, signal) => commit(encryption, dialect, change, signal),
     readChain: async (id, signal) => await decryptRows(encryption, await dialect.readChain(id, signal), signal),
     readRows: async (ids, signal) => await decryptRows(encryption, await dialect.readRows(ids, signal), signal),
-    readWrites: async (ids, signal) => await decryptWrites(encryption, await dialect.readWrites(ids, signal), signal),
+    readTaskWrites: async (ids, signal) =>
+      await decryptWrites(encryption, await dialect.readTaskWrites(ids, signal), signal),
     ...(outbox === undefined
       ? {}
       : {
@@ -182,7 +183,7 @@ async function decryptRows(encryption: Encryption, rows: readonly Row[], signal:
 
 async function decryptWrites(
   encryption: Encryption,
-  rows: readonly WriteRow[],
+  rows: readonly TaskWriteRow[],
   signal: AbortSignal,
 ): Promise<DecryptedWrite[]> {
   const keys = await keysFor(encryption, rows, signal);
@@ -205,11 +206,11 @@ export async function decryptRow(keys: DerivedKeys, row: Row, migrate: boolean):
 }
 
 /** Decrypts a write, in the same way. */
-export async function decryptWrite(keys: DerivedKeys, row: WriteRow, migrate: boolean): Promise<DecryptedWrite> {
+export async function decryptWrite(keys: DerivedKeys, row: TaskWriteRow, migrate: boolean): Promise<DecryptedWrite> {
   return await decryptOne(keys, ownerOfWrite(row), row, migrate);
 }
 
-async function decryptOne<Stored extends Row | WriteRow>(
+async function decryptOne<Stored extends Row | TaskWriteRow>(
   keys: DerivedKeys,
   owner: readonly string[],
   row: Stored,
@@ -236,10 +237,10 @@ async function commit(
   const keys = await source.get(signal);
   const rewrite = await encryptRewrites(encryption, keys, change, signal);
   if (rewrite === null) return false;
-  const { bases, insert, acknowledge, append } = change;
+  const { expected, insert, acknowledge, append } = change;
   const encrypted: OutboxChange = {
     ...change,
-    ...(bases === undefined ? {} : { bases: bases.map((base) => keyedBase(keys, base)) }),
+    ...(expected === undefined ? {} : { expected: expected.map((base) => keyedBase(keys, base)) }),
     ...(insert === undefined ? {} : { insert: await sequentially(insert, (row) => encryptRow(keys, row)) }),
     ...(change.rewrite === undefined ? {} : { rewrite }),
     ...(acknowledge === undefined
@@ -248,14 +249,14 @@ async function commit(
     ...(append === undefined ? {} : { append: await sequentially(append, (write) => encryptWrite(keys, write)) }),
   };
   if (await target.commit(encrypted, signal)) return true;
-  if (!migrate || bases === undefined || bases.length === 0) return false;
+  if (!migrate || expected === undefined || expected.length === 0) return false;
   // A base may not be encrypted yet, and then has its plain digest.
-  const stored = await Promise.all(bases.map((base) => storedBase(encryption, keys, base, signal)));
-  const isOther = stored.some(({ digest }, index) => digest === bases[index]?.digest);
-  return isOther && (await target.commit({ ...encrypted, bases: stored }, signal));
+  const stored = await Promise.all(expected.map((base) => storedBase(encryption, keys, base, signal)));
+  const isOther = stored.some(({ digest }, index) => digest === expected[index]?.digest);
+  return isOther && (await target.commit({ ...encrypted, expected: stored }, signal));
 }
 
-function keyedBase(keys: DerivedKeys, { id, digest }: Base): Base {
+function keyedBase(keys: DerivedKeys, { id, digest }: RowVersion): RowVersion {
   return { id, digest: storedDigest(keys, digest) };
 }
 
@@ -265,7 +266,12 @@ function keyedAcknowledgements(keys: DerivedKeys, row: Acknowledgement, migrate:
   return migrate && keyed.digest !== row.digest ? [keyed, row] : [keyed];
 }
 
-async function storedBase({ dialect }: Encryption, keys: DerivedKeys, base: Base, signal: AbortSignal): Promise<Base> {
+async function storedBase(
+  { dialect }: Encryption,
+  keys: DerivedKeys,
+  base: RowVersion,
+  signal: AbortSignal,
+): Promise<RowVersion> {
   const [head] = await dialect.list({ id: base.id, limit: 1 }, signal);
   return head === undefined || isEncrypted(head) ? keyedBase(keys, base) : { id: base.id, digest: base.digest };
 }
@@ -274,7 +280,7 @@ async function encryptRow(keys: DerivedKeys, row: DecryptedRow): Promise<Row> {
   return isTombstone(row) ? row : await encryptOne(keys, ownerOf(row), row);
 }
 
-async function encryptWrite(keys: DerivedKeys, write: DecryptedWrite): Promise<WriteRow> {
+async function encryptWrite(keys: DerivedKeys, write: DecryptedWrite): Promise<TaskWriteRow> {
   return await encryptOne(keys, ownerOfWrite(write), write);
 }
 
@@ -294,11 +300,11 @@ async function encryptOne<Stored extends DecryptedRow | DecryptedWrite>(
 async function encryptRewrites(
   encryption: Encryption,
   keys: DerivedKeys,
-  { rewrite = [], bases = [] }: Change,
+  { rewrite = [], expected = [] }: Change,
   signal: AbortSignal,
 ): Promise<Rewrite[] | null> {
   if (rewrite.length === 0) return [];
-  const digests = new Map(bases.map(({ id, digest }) => [id, digest]));
+  const digests = new Map(expected.map(({ id, digest }) => [id, digest]));
   // Id, agent and namespace are authenticated with the state, and stand in the heads.
   const heads = await Promise.all(rewrite.map(({ id }) => encryption.dialect.list({ id, limit: 1 }, signal)));
   const encrypted = await sequentially(rewrite, async (one, index) => {
@@ -329,7 +335,7 @@ async function encryptRewrite(
   };
 }
 
-/** Reads a content's own digest. Core hands it over with every rewrite, among `bases`; other callers may not. */
+/** Reads a content's own digest. Core hands it over with every rewrite, among `expected`; other callers may not. */
 async function readDigest(encryption: Encryption, id: string, signal: AbortSignal): Promise<Uint8Array | null> {
   const rows = await decryptRows(encryption, await encryption.dialect.readRows([id], signal), signal);
   const [row] = rows.filter((one) => one.unreadable === undefined);

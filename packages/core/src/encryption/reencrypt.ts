@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { checkProgressOptions } from "../checkpoints/arguments.ts";
-import type { Base, Rewrite, Row, RowHead, WriteRow } from "../checkpoints/dialect.ts";
+import type { Rewrite, Row, RowHead, RowVersion, TaskWriteRow } from "../checkpoints/dialect.ts";
 import type { Engine } from "../checkpoints/engine.ts";
 import { listHeads } from "../checkpoints/read.ts";
 import { engineOf } from "../checkpoints/storage.ts";
@@ -158,8 +158,8 @@ async function tryReencrypt(
   const result = { examined: rows.length, rewritten: rewrite.length, unreadable: unreadable.size };
   if (rewrite.length === 0) return result;
   const rewritten = new Set(rewrite.map(({ id }) => id));
-  const bases: Base[] = rows.filter(({ id }) => rewritten.has(id)).map(({ id, digest }) => ({ id, digest }));
-  return (await dialect.commit({ bases, rewrite }, signal)) ? result : null;
+  const expected: RowVersion[] = rows.filter(({ id }) => rewritten.has(id)).map(({ id, digest }) => ({ id, digest }));
+  return (await dialect.commit({ expected, rewrite }, signal)) ? result : null;
 }
 
 /** Re-encrypts the writes of these rows. Returns the rows with writes that cannot be read; `null`: one was removed meanwhile. */
@@ -169,12 +169,12 @@ async function reencryptWrites(
   signal: AbortSignal,
 ): Promise<Set<string> | null> {
   const { dialect, migrate } = encryption;
-  const writes = await dialect.readWrites(ids, signal);
+  const writes = await dialect.readTaskWrites(ids, signal);
   const keys = await keysFor(encryption, writes, signal);
   const due = writes.filter((write) => !isEncryptedWith(keys.current, write));
   const decrypted = await sequentially(due, (write) => decryptWrite(keys, write, migrate));
   const readable = decrypted.filter(({ unreadable }) => unreadable === undefined);
-  const append = await sequentially(readable, async (write): Promise<WriteRow> => {
+  const append = await sequentially(readable, async (write): Promise<TaskWriteRow> => {
     const encrypted = await encryptState(keys.current, ownerOfWrite(write), write);
     return { ...write, ...encrypted, digest: keys.keyedDigest(write.digest) };
   });

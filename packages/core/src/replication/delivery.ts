@@ -1,15 +1,15 @@
 import { readState, UnreadableRow, unpackChain } from "../checkpoints/chain.ts";
+import type { RowWithBase } from "../checkpoints/dialect.ts";
 import {
   type Acknowledgement,
-  type Base,
   type Row,
   type RowHead,
+  type RowVersion,
   rowBytes,
-  type WriteRow,
+  type TaskWriteRow,
 } from "../checkpoints/dialect.ts";
 import type { ReplicableEngine } from "../checkpoints/engine.ts";
 import { sameCheckpoint, sameRow } from "../checkpoints/equality.ts";
-import type { RowWithBase } from "../checkpoints/group-commit.ts";
 import { storeSnapshot } from "../checkpoints/store.ts";
 import { bytesOfWrites, unpackWrite } from "../checkpoints/task-writes.ts";
 import { isDeleted, isTombstone, writeTombstones } from "../checkpoints/tombstones.ts";
@@ -29,7 +29,7 @@ const MAX_BATCH_BYTES = 500_000;
 
 /** A row to deliver, with its base and its writes. */
 export interface OutgoingRow extends RowWithBase {
-  readonly writes: readonly WriteRow[];
+  readonly writes: readonly TaskWriteRow[];
 }
 
 /** A row that was delivered, as it was when it was read. */
@@ -164,7 +164,7 @@ async function insertAll(
   signal?: AbortSignal,
 ): Promise<boolean> {
   const own = new Set(batch.map(({ row }) => row.id));
-  const bases = new Map<string, Base>();
+  const bases = new Map<string, RowVersion>();
   for (const { row, base } of batch) {
     if (row.baseId === null || own.has(row.baseId)) continue;
     if (base === null) return false; // the base could not be read
@@ -175,7 +175,7 @@ async function insertAll(
   return await session.run("replicate", signal, async (deadline, { maxStatementBytes }) => {
     if (batch.reduce((sum, one) => sum + bytesOf(one), 0) > maxStatementBytes) return false;
     try {
-      return await dialect.commit({ bases: [...bases.values()], insert, append }, deadline);
+      return await dialect.commit({ expected: [...bases.values()], insert, append }, deadline);
     } catch (error) {
       if (session.mayBeOneRow(error)) return false;
       throw error;
@@ -270,7 +270,7 @@ export async function readForDelivery(
   return await session.run("replicate", signal, async (deadline) => {
     const rows = await dialect.readRows(ids, deadline);
     const writes = await readableWrites(dialect, rows, deadline);
-    const bases = new Map<string, Base>(rows.map((row) => [row.id, toDelivered(row)]));
+    const bases = new Map<string, RowVersion>(rows.map((row) => [row.id, toDelivered(row)]));
     const missing = rows.flatMap(({ baseId }) => (baseId === null || bases.has(baseId) ? [] : [baseId]));
     if (missing.length > 0) {
       for (const row of await dialect.readRows([...new Set(missing)], deadline)) bases.set(row.id, toDelivered(row));
@@ -297,10 +297,10 @@ async function readableWrites(
   dialect: ReplicableEngine["dialect"],
   rows: readonly Row[],
   signal: AbortSignal,
-): Promise<ReadonlyMap<string, WriteRow[]>> {
+): Promise<ReadonlyMap<string, TaskWriteRow[]>> {
   const ids = rows.filter((row) => !isTombstone(row)).map(({ id }) => id);
-  const writes = new Map<string, WriteRow[]>();
-  for (const write of ids.length === 0 ? [] : await dialect.readWrites(ids, signal)) {
+  const writes = new Map<string, TaskWriteRow[]>();
+  for (const write of ids.length === 0 ? [] : await dialect.readTaskWrites(ids, signal)) {
     if (await isDamaged(write)) continue;
     const others = writes.get(write.checkpointId);
     if (others === undefined) writes.set(write.checkpointId, [write]);
@@ -309,7 +309,7 @@ async function readableWrites(
   return writes;
 }
 
-async function isDamaged(write: WriteRow): Promise<boolean> {
+async function isDamaged(write: TaskWriteRow): Promise<boolean> {
   try {
     await unpackWrite(write);
     return false;

@@ -2,7 +2,7 @@ import type { ReplicableEngine } from "../checkpoints/engine.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import type { ReconcileResult, StorageEvents, StorageStatus } from "../contract/status.ts";
 import type { Emitter } from "../database/events.ts";
-import type { ReplicationPolicy } from "./options.ts";
+import type { ResolvedReplicationOptions } from "./options.ts";
 import type { OutboxRelay } from "./outbox-relay.ts";
 import { type Reconciliation, reconcile, reconcileByCounts, removeOldTombstones } from "./reconcile.ts";
 import { resultWithin, settled, settlesBefore } from "./wait.ts";
@@ -22,7 +22,7 @@ export interface FailoverStateOptions {
   readonly backup: ReplicableEngine;
   readonly toMain: OutboxRelay;
   readonly toBackup: OutboxRelay;
-  readonly policy: ReplicationPolicy;
+  readonly replication: ResolvedReplicationOptions;
   readonly events: Emitter<StorageEvents>;
 }
 
@@ -38,10 +38,13 @@ export class FailoverState {
   #backupAhead: boolean | null = null;
   /** Number of times that the backup took what main could not: a look that began before the last one is outdated. */
   #taken = 0;
-  /** Set once main and backup have been compared since one of them was unreachable. */
+  /**
+   * Set once main and backup have been compared since one of them was unreachable. With `reconcile: false`, once that would
+   * have been due: then only pending rows show whether the backup is ahead.
+   */
   #isCompared = false;
   #comparedAt = 0;
-  #comparing: Promise<void> | null = null;
+  #reconciling: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #firstComparison: Promise<unknown> | null = null;
   #peekAgainAt = 0;
@@ -97,9 +100,9 @@ export class FailoverState {
     return session.circuit === "closed" && session.wasOpened;
   }
 
-  /** Starts the first comparison, at the first call: a process that only stores has rows to deliver all the same. */
+  /** Starts the first comparison, which starts the relays, at the first call: a process that only stores has rows to deliver. */
   start(): void {
-    this.#firstComparison ??= resultWithin(this.compare(), FIRST_COMPARISON_MS);
+    this.#firstComparison ??= resultWithin(this.reconcileNow(), FIRST_COMPARISON_MS);
   }
 
   /**
@@ -111,7 +114,7 @@ export class FailoverState {
     else await this.#peek();
   }
 
-  /** Looks whether another process, which could not reach main, has stored something in the backup. */
+  /** Looks, at most for a moment, whether another process, which could not reach main, has stored something in the backup. */
   async #peek(): Promise<void> {
     if (this.#backupAhead !== false || !this.isBackupReachable || Date.now() < this.#peekAgainAt) return;
     const { dialect, session } = this.#options.backup;
@@ -184,12 +187,15 @@ export class FailoverState {
     return false;
   }
 
-  /** Waits until main has everything, for a decision that main makes alone. @throws CheckpointError `UNAVAILABLE` */
+  /**
+   * Waits until main has all that the backup is known to have, for a decision that main makes alone. A backup that does not
+   * answer is not waited for. @throws CheckpointError `UNAVAILABLE`
+   */
   async catchUp(operation: string, signal: AbortSignal): Promise<void> {
     await this.refresh();
     await this.verifyMain();
     if (this.#backupAhead === false) return;
-    if (!this.#isCompared && this.isBackupReachable) await settlesBefore(signal, this.compare(), 0);
+    if (!this.#isCompared && this.isBackupReachable) await settlesBefore(signal, this.reconcileNow(), 0);
     if (this.#backupAhead === true && (await this.#options.toMain.drain(signal))) await this.checkBackup();
     if (this.#backupAhead !== true) return;
     const message = `${operation}: the backup has checkpoints that main lacks: try again when main has them`;
@@ -206,16 +212,19 @@ export class FailoverState {
     return result;
   }
 
-  /** Compares main and backup by counts. Concurrent calls share one comparison. Until it is done, reads ask both. */
-  async compare(): Promise<void> {
-    this.#comparing ??= this.#compareAndCheck().finally(() => {
-      this.#comparing = null;
+  /**
+   * Compares main and backup by counts, copies what one lacks, then starts the relays. Concurrent calls share one run. Until it
+   * is done, reads ask both.
+   */
+  async reconcileNow(): Promise<void> {
+    this.#reconciling ??= this.#reconcileAndCheck().finally(() => {
+      this.#reconciling = null;
     });
-    await this.#comparing;
+    await this.#reconciling;
   }
 
-  async #compareAndCheck(): Promise<void> {
-    if (await this.#compareNow()) {
+  async #reconcileAndCheck(): Promise<void> {
+    if (await this.#reconcileByCounts()) {
       this.#isCompared = true;
       this.#mainUnreachable = false;
       await this.checkBackup();
@@ -225,13 +234,13 @@ export class FailoverState {
     this.#options.toMain.start();
   }
 
-  async #compareNow(): Promise<boolean> {
-    const { policy, events } = this.#options;
+  async #reconcileByCounts(): Promise<boolean> {
+    const { replication, events } = this.#options;
     const { signal } = this.#stopping;
     let delayMs = COMPARE_EVERY_MS;
     this.#comparedAt = Date.now();
     try {
-      if (policy.reconcile) {
+      if (replication.reconcile) {
         const result = await reconcileByCounts({ ...this.#sides(), signal });
         const { compared: _, ...repaired } = result;
         if (Object.values(repaired).some((count) => count > 0)) events.emit("reconciled", result);
@@ -246,8 +255,8 @@ export class FailoverState {
   }
 
   async #removeOldTombstones(): Promise<void> {
-    const { main, backup, policy } = this.#options;
-    const olderThan = Date.now() - policy.tombstoneRetentionMs;
+    const { main, backup, replication } = this.#options;
+    const olderThan = Date.now() - replication.tombstoneRetentionMs;
     for (const engine of [main, backup]) {
       await settled(removeOldTombstones(engine, olderThan, this.#stopping.signal));
     }
@@ -256,7 +265,7 @@ export class FailoverState {
   #compareAfter(delayMs: number): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#stopping.signal.aborted) return;
-    this.#timer = setTimeout(() => void this.compare(), delayMs);
+    this.#timer = setTimeout(() => void this.reconcileNow(), delayMs);
     this.#timer.unref();
   }
 
@@ -284,7 +293,7 @@ export class FailoverState {
     if (this.#stopping.signal.aborted) return;
     this.#isCompared = false;
     if (this.#backupAhead === false) this.#setBackupAhead(null);
-    this.#firstComparison = resultWithin(this.compare(), FIRST_COMPARISON_MS);
+    this.#firstComparison = resultWithin(this.reconcileNow(), FIRST_COMPARISON_MS);
     this.#options.toBackup.wake();
     this.#options.toMain.wake();
   }
@@ -313,6 +322,6 @@ export class FailoverState {
   async stop(): Promise<void> {
     this.#stopping.abort();
     if (this.#timer !== null) clearTimeout(this.#timer);
-    await this.#comparing;
+    await this.#reconciling;
   }
 }

@@ -25,7 +25,7 @@ export interface ReplicationOptions {
   readonly tombstoneRetentionMs?: number;
 }
 
-export type ReplicationPolicy = Required<ReplicationOptions>;
+export type ResolvedReplicationOptions = Required<ReplicationOptions>;
 
 export const REPLICATION_OPTIONS = [
   "replication",
@@ -38,7 +38,7 @@ export const REPLICATION_OPTIONS = [
 const THIRTY_DAYS_MS = 2_592_000_000;
 
 /** @throws CheckpointError `INVALID_ARGUMENT` */
-export function resolveReplication(field: string, value: unknown): ReplicationPolicy {
+export function resolveReplication(field: string, value: unknown): ResolvedReplicationOptions {
   const options = objectWithKeys(field, value, REPLICATION_OPTIONS);
   const { replication = "async", failover = "automatic", staleReads = "refuse" } = options;
   const { reconcile = true, tombstoneRetentionMs = THIRTY_DAYS_MS } = options;

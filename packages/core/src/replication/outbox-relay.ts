@@ -1,6 +1,5 @@
-import type { Lease, PendingHead } from "../checkpoints/dialect.ts";
+import type { Lease, PendingHead, RowWithBase } from "../checkpoints/dialect.ts";
 import type { ReplicableEngine } from "../checkpoints/engine.ts";
-import type { RowWithBase } from "../checkpoints/group-commit.ts";
 import { CheckpointError, codeOf } from "../contract/errors.ts";
 import type { Backlog, Source } from "../contract/status.ts";
 import { onAbort } from "../database/deadline.ts";
@@ -141,7 +140,7 @@ export class OutboxRelay {
     this.start();
   }
 
-  /** Delivers everything that is pending, also rows with the lease of another process. `false`: it could not. */
+  /** Delivers all pending rows but those that were refused, also ones that another process has leased. `false`: it could not. */
   drain(signal?: AbortSignal): Promise<boolean> {
     if (this.#stopping.signal.aborted || signal?.aborted) return Promise.resolve(false);
     return new Promise((resolve) => {
@@ -318,9 +317,9 @@ export class OutboxRelay {
   }
 
   /**
-   * Delivers some of the pending rows. `false`: there is nothing that may be delivered now. `all`: also rows that other
-   * processes hold the lease of, who keep it. Two processes that took leases from each other would never be done: each
-   * acknowledges the row with the lease that it had read.
+   * Delivers some of the pending rows. `false`: there is nothing that may be delivered now. `all`: also rows that another
+   * process has leased; they are delivered without taking the lease. Two processes that took leases from each other would
+   * never be done: each acknowledges the row with the lease that it had read.
    */
   async #deliverPending(all: boolean): Promise<boolean> {
     const { from, to } = this.#options;
@@ -328,7 +327,7 @@ export class OutboxRelay {
     const found = await from.session.run("look for pending rows", signal, (deadline) =>
       from.dialect.outbox.pending(all ? Number.MAX_SAFE_INTEGER : Date.now(), MAX_DELIVERY_ROWS, deadline),
     );
-    // A drain does not wait for rows that were refused.
+    // A drain does not wait for rows that were refused: their lease ends further ahead than any other.
     const heads = firstDelivery(found.filter(({ pending }) => pending <= Date.now() + REFUSED_LEASE_MS / 2));
     if (heads.length === 0) return false;
     await to.session.run("ping", signal, (deadline) => to.dialect.ping(deadline));

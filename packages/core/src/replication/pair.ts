@@ -7,7 +7,7 @@ import type { Source, StorageEvents } from "../contract/status.ts";
 import { Emitter } from "../database/events.ts";
 import { recordReplicated } from "../database/telemetry.ts";
 import { FailoverState } from "./failover-state.ts";
-import type { ReplicationPolicy } from "./options.ts";
+import type { ResolvedReplicationOptions } from "./options.ts";
 import { OutboxRelay } from "./outbox-relay.ts";
 
 /** Time for rows to gather before they are delivered to the backup together, where no caller waits for that. */
@@ -23,28 +23,32 @@ const LINGER_MS = 50;
 export interface Pair {
   readonly main: ReplicableEngine;
   readonly backup: ReplicableEngine;
-  readonly policy: ReplicationPolicy;
+  readonly options: ResolvedReplicationOptions;
   readonly events: Emitter<StorageEvents>;
   readonly toBackup: OutboxRelay;
   readonly toMain: OutboxRelay;
-  readonly state: FailoverState;
+  readonly failover: FailoverState;
 }
 
 /** @throws CheckpointError `INVALID_ARGUMENT` if the storages cannot be main and backup of each other */
-export function createPair(main: CheckpointStorage, backup: CheckpointStorage, policy: ReplicationPolicy): Pair {
+export function createPair(
+  main: CheckpointStorage,
+  backup: CheckpointStorage,
+  options: ResolvedReplicationOptions,
+): Pair {
   if (engineOf(main) !== null && engineOf(main) === engineOf(backup)) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected main and backup to be two storages, got one twice");
   }
   const engines = { main: replicableEngine("main", main), backup: replicableEngine("backup", backup) };
   engines.main.leavesTombstones = true;
-  const lingerMs = policy.replication === "required" ? 0 : LINGER_MS;
+  const lingerMs = options.replication === "required" ? 0 : LINGER_MS;
   const events = new Emitter<StorageEvents>();
   const toBackup = new OutboxRelay({ from: engines.main, to: engines.backup, target: "backup", lingerMs });
   const toMain = new OutboxRelay({ from: engines.backup, to: engines.main, target: "main", lingerMs: 0 });
-  const state = new FailoverState({ ...engines, toBackup, toMain, policy, events });
+  const failover = new FailoverState({ ...engines, toBackup, toMain, replication: options, events });
   reportRelay(toBackup, { from: "main", to: "backup" }, events);
   reportRelay(toMain, { from: "backup", to: "main" }, events);
-  return { ...engines, policy, events, toBackup, toMain, state };
+  return { ...engines, options, events, toBackup, toMain, failover };
 }
 
 function replicableEngine(name: Source, storage: CheckpointStorage): ReplicableEngine {

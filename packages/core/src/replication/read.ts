@@ -28,28 +28,28 @@ export async function readFromPair<Result>(
   allowStale: boolean | undefined,
   question: Question<Result>,
 ): Promise<Result> {
-  const { main, backup, policy, state } = pair;
+  const { main, backup, options, failover } = pair;
   const { ask, merge, mayBeStale, mayGrow = true } = question;
-  if (mayGrow) await state.refresh();
-  const isStaleAllowed = allowStale ?? policy.staleReads === "allow";
-  let backupAnswer = state.mayBackupBeAhead ? settled(ask(backup)) : null;
+  if (mayGrow) await failover.refresh();
+  const isStaleAllowed = allowStale ?? options.staleReads === "allow";
+  let backupAnswer = failover.mayBackupBeAhead ? settled(ask(backup)) : null;
   let answer: Result;
   try {
     answer = markSource("main", await ask(main));
-    state.markMainReachable();
-    if (mayGrow && !(await state.verifyMain())) backupAnswer ??= settled(ask(backup));
+    failover.markMainReachable();
+    if (mayGrow && !(await failover.verifyMain())) backupAnswer ??= settled(ask(backup));
   } catch (error) {
-    if (!isMainUnreachable(pair, error) || policy.failover === "off") throw error;
+    if (!isMainUnreachable(pair, error) || options.failover === "off") throw error;
     const second = await (backupAnswer ?? settled(ask(backup)));
     return answerOfBackup(pair, operation, error as CheckpointError, second, question, isStaleAllowed);
   }
   // "There is none" is rare, and would be the worst of wrong answers.
-  if (answer === null && state.isBackupReachable) backupAnswer ??= settled(ask(backup));
+  if (answer === null && failover.isBackupReachable) backupAnswer ??= settled(ask(backup));
   if (backupAnswer === null) return answer;
-  const second = state.isBackupAhead ? await backupAnswer : await resultWithin(backupAnswer, SECOND_ANSWER_MS);
+  const second = failover.isBackupAhead ? await backupAnswer : await resultWithin(backupAnswer, SECOND_ANSWER_MS);
   if (second === null) return answer;
   if (second.ok) return await merge(answer, markSource("backup", second.value));
-  if (state.isBackupAhead && mayBeStale(answer) && !isStaleAllowed) {
+  if (failover.isBackupAhead && mayBeStale(answer) && !isStaleAllowed) {
     const advice = "allowStale, or staleReads in the config, accepts main's answer";
     const message = `${operation}: the backup has checkpoints that main lacks, and does not answer (${codeOf(second.error)}): ${advice}`;
     throw new CheckpointError("STALE", message, { cause: second.error });
@@ -59,7 +59,7 @@ export async function readFromPair<Result>(
 
 /** Returns the backup's answer while main is unreachable, unless it may be stale. */
 function answerOfBackup<Result>(
-  { state, events }: Pair,
+  { failover, events }: Pair,
   operation: string,
   reason: CheckpointError,
   second: Settled<Result>,
@@ -67,7 +67,7 @@ function answerOfBackup<Result>(
   isStaleAllowed: boolean,
 ): Result {
   if (!second.ok) throw bothFailed(operation, reason, second.error);
-  state.markMainUnreachable();
+  failover.markMainUnreachable();
   if (mayBeStale(second.value) && !isStaleAllowed) {
     const advice = "allowStale, or staleReads in the config, accepts the backup's answer";
     const message = `${operation}: main is unreachable, and the backup may lack the newest checkpoints: ${advice}`;

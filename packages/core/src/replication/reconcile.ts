@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { type IdRange, NO_AGENT, type RowHead, type RowQuery, type WriteKey } from "../checkpoints/dialect.ts";
+import { type IdRange, NO_AGENT, type RowHead, type RowQuery, type TaskWriteKey } from "../checkpoints/dialect.ts";
 import type { ReplicableEngine } from "../checkpoints/engine.ts";
 import { sameHead, sameRow } from "../checkpoints/equality.ts";
 import { firstIdAt, idTime, predecessor, successor } from "../checkpoints/ids.ts";
@@ -11,8 +11,8 @@ import { acknowledge, deliver, readForDelivery } from "./delivery.ts";
 
 /**
  * Reconciliation: makes two databases have the same checkpoints. It compares their ids, copies what one lacks, verified, and
- * deletes in one what was deleted in the other. After it was made a checkpoint is in one of three states, each final in its
- * turn: not here yet, here, deleted. So reconciliation may be ended, repeated, and run beside stores, deletes and itself.
+ * deletes in one what was deleted in the other. In each database a checkpoint is absent, then present, then deleted, and
+ * never goes back. So reconciliation may be ended, repeated, and run beside stores, deletes and itself.
  */
 
 /** Ids of one comparison. */
@@ -217,7 +217,7 @@ async function repair(sides: Reconciliation, range: IdRange, counts: Counts): Pr
 /** Lists the checkpoints to which one database has appended writes that the other lacks. */
 async function withDifferentWrites({ main, backup, signal }: Reconciliation, range: IdRange): Promise<string[]> {
   const keysOf = async ({ session, dialect }: ReplicableEngine) => {
-    const keys = await session.run("compare writes", signal, (deadline) => dialect.writeKeys(range, deadline));
+    const keys = await session.run("compare writes", signal, (deadline) => dialect.taskWriteKeys(range, deadline));
     return new Map(keys.map((key) => [keyText(key), key.checkpointId]));
   };
   const [inMain, inBackup] = await Promise.all([keysOf(main), keysOf(backup)]);
@@ -226,7 +226,7 @@ async function withDifferentWrites({ main, backup, signal }: Reconciliation, ran
   return [...new Set([...lacking(inMain, inBackup), ...lacking(inBackup, inMain)])].sort();
 }
 
-function keyText({ checkpointId, index, rank, taskId }: WriteKey): string {
+function keyText({ checkpointId, index, rank, taskId }: TaskWriteKey): string {
   return `${checkpointId} ${index} ${rank} ${taskId}`;
 }
 

@@ -15,8 +15,8 @@ type AgentQuery = Pick<RowQuery, "agentId" | "namespace">;
 
 /** `id`: `null` for a text that is no id of ours. */
 export async function deleteInPair(pair: Pair, id: string | null, signal: AbortSignal | undefined): Promise<boolean> {
-  const { main, state } = pair;
-  await state.catchUp("delete checkpoint", withinDeadline(pair, signal));
+  const { main, failover } = pair;
+  await failover.catchUp("delete checkpoint", withinDeadline(pair, signal));
   const isRemoved = await deleteCheckpoint(main, id, signal);
   if (id === null) return isRemoved;
   let isOnlyInBackup = false;
@@ -43,8 +43,8 @@ export async function deleteAgentInPair(
   query: AgentQuery,
   signal: AbortSignal | undefined,
 ): Promise<number> {
-  const { main, backup, state } = pair;
-  await state.catchUp("delete agent", withinDeadline(pair, signal));
+  const { main, backup, failover } = pair;
+  await failover.catchUp("delete agent", withinDeadline(pair, signal));
   const removed = await deleteAgent(main, query, signal);
   const onlyInBackup = await idsOnlyInBackup(pair, query, signal);
   await writeTombstones(main, onlyInBackup, Date.now(), signal);
@@ -81,21 +81,21 @@ async function idsOf(engine: ReplicableEngine, query: AgentQuery, signal: AbortS
 }
 
 export async function pruneInPair(pair: Pair, policy: CheckedPrunePolicy): Promise<PruneResult> {
-  await pair.state.catchUp("prune checkpoints", withinDeadline(pair, policy.signal));
+  await pair.failover.catchUp("prune checkpoints", withinDeadline(pair, policy.signal));
   const result = await pruneCheckpoints(pair.main, policy);
   if (!policy.dryRun) await replicateDeletions(pair, "prune checkpoints", policy.signal, () => []);
   return result;
 }
 
-/** Delivers deletions. `inOwnBackup`: ids to delete in our own backup, whatever another process has delivered to its own. */
+/** Delivers deletions. `inOwnBackup`: ids to delete in this process's backup, even if another process has delivered them to its own. */
 async function replicateDeletions(
   pair: Pair,
   operation: string,
   signal: AbortSignal | undefined,
   inOwnBackup: () => readonly string[] | Promise<readonly string[]>,
 ): Promise<void> {
-  const { backup, policy, toBackup } = pair;
-  if (policy.replication !== "required") {
+  const { backup, options, toBackup } = pair;
+  if (options.replication !== "required") {
     toBackup.wake();
     return;
   }

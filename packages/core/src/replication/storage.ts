@@ -4,6 +4,7 @@ import {
   checkCallOptions,
   checkCheckpoint,
   checkCloseOptions,
+  checkDeleteAgentQuery,
   checkLatestQuery,
   checkListener,
   checkListQuery,
@@ -37,6 +38,7 @@ import type {
   CheckpointStorage,
   CheckpointWrite,
   CloseOptions,
+  DeleteAgentQuery,
   LatestQuery,
   ListQuery,
   MigrateMode,
@@ -62,7 +64,12 @@ import type {
 } from "../contract/status.ts";
 import { MAX_TIMEOUT_MS } from "../database/options.ts";
 import { recordBacklog } from "../database/telemetry.ts";
-import { REPLICATION_OPTIONS, type ReplicationOptions, type ReplicationPolicy, resolveReplication } from "./options.ts";
+import {
+  REPLICATION_OPTIONS,
+  type ReplicationOptions,
+  type ResolvedReplicationOptions,
+  resolveReplication,
+} from "./options.ts";
 import type { OutboxRelay } from "./outbox-relay.ts";
 import { createPair, type Pair, withinDeadline } from "./pair.ts";
 import { mergeLists, readFromPair, unlessDeleted } from "./read.ts";
@@ -96,18 +103,18 @@ export interface ReplicatedStorageOptions extends ReplicationOptions {
  */
 export function createReplicatedStorage(value: ReplicatedStorageOptions): ReplicatedStorage {
   const { main, backup, ...options } = objectWithKeys("options", value, ["main", "backup", ...REPLICATION_OPTIONS]);
-  const policy = resolveReplication("options", options);
-  if (policy.replication === "off") throw invalidArgument("options.replication", '"async" or "required"', "off");
-  return replicate(main as CheckpointStorage, backup as CheckpointStorage, policy);
+  const resolved = resolveReplication("options", options);
+  if (resolved.replication === "off") throw invalidArgument("options.replication", '"async" or "required"', "off");
+  return replicate(main as CheckpointStorage, backup as CheckpointStorage, resolved);
 }
 
 /** @throws CheckpointError `INVALID_ARGUMENT` if the storages cannot be main and backup of each other */
 export function replicate(
   main: CheckpointStorage,
   backup: CheckpointStorage,
-  policy: ReplicationPolicy,
+  options: ResolvedReplicationOptions,
 ): ReplicatedStorage {
-  return new PairStorage(createPair(main, backup, policy));
+  return new PairStorage(createPair(main, backup, options));
 }
 
 /** The public face of a pair: checks arguments and delegates. */
@@ -145,7 +152,7 @@ class PairStorage implements ReplicatedStorage {
 
   async retrieveLatestCheckpoint(agentId: string, query: LatestQuery = {}): Promise<StoredAgentCheckpoint | null> {
     checkAgentId("agentId", agentId);
-    const { namespace = "", allowStale, signal } = checkLatestQuery(query);
+    const { namespace, allowStale, signal } = checkLatestQuery(query);
     const found = await this.#call("retrieve latest checkpoint", () =>
       readFromPair(this.#pair, "retrieve latest checkpoint", allowStale, {
         ask: (engine) => retrieveLatestCheckpoint(engine, { agentId, namespace }, signal),
@@ -156,19 +163,19 @@ class PairStorage implements ReplicatedStorage {
         mayBeStale: () => true,
       }),
     );
-    if (found?.source === "main") this.#pair.state.recordMainHas(found.id);
+    if (found?.source === "main") this.#pair.failover.recordMainHas(found.id);
     return found;
   }
 
   async listCheckpoints(query: ListQuery = {}): Promise<AgentCheckpointListItem[]> {
-    const { rows, allowStale, signal } = checkListQuery(query);
-    return await this.#list(rows, allowStale, signal);
+    const { rowQuery, allowStale, signal } = checkListQuery(query);
+    return await this.#list(rowQuery, allowStale, signal);
   }
 
   iterateCheckpoints(query: ListQuery = {}): AsyncIterableIterator<AgentCheckpointListItem> {
-    const { rows, limit = Number.POSITIVE_INFINITY, allowStale, signal } = checkListQuery(query);
-    return iteratePages(rows === null ? 0 : limit, (before, pageSize) => {
-      const page = { ...rows, ...(before === undefined ? {} : { before }), limit: pageSize } satisfies RowQuery;
+    const { rowQuery, limit = Number.POSITIVE_INFINITY, allowStale, signal } = checkListQuery(query);
+    return iteratePages(rowQuery === null ? 0 : limit, (before, pageSize) => {
+      const page = { ...rowQuery, ...(before === undefined ? {} : { before }), limit: pageSize } satisfies RowQuery;
       return this.#list(page, allowStale, signal);
     });
   }
@@ -247,9 +254,9 @@ class PairStorage implements ReplicatedStorage {
     return await this.#call("delete checkpoint", () => deleteInPair(this.#pair, checkedId, signal));
   }
 
-  async deleteAgent(agentId: string, query: LatestQuery = {}): Promise<number> {
+  async deleteAgent(agentId: string, query: DeleteAgentQuery = {}): Promise<number> {
     checkAgentId("agentId", agentId);
-    const { namespace, signal } = checkLatestQuery(query);
+    const { namespace, signal } = checkDeleteAgentQuery(query);
     const rows = namespace === undefined ? { agentId } : { agentId, namespace };
     return await this.#call("delete agent", () => deleteAgentInPair(this.#pair, rows, signal));
   }
@@ -274,7 +281,7 @@ class PairStorage implements ReplicatedStorage {
   async reconcile(options: ReconcileOptions = {}): Promise<ReconcileResult> {
     const { signal, onProgress } = checkProgressOptions<ReconcileResult>(options);
     const progress = onProgress === undefined ? {} : { onProgress };
-    return await this.#call("reconcile", () => this.#pair.state.reconcile({ signal, ...progress }));
+    return await this.#call("reconcile", () => this.#pair.failover.reconcile({ signal, ...progress }));
   }
 
   /** `ok` if calls are answered, by main or by the backup. */
@@ -284,18 +291,18 @@ class PairStorage implements ReplicatedStorage {
       checkHealth(this.#pair.main, signal),
       checkHealth(this.#pair.backup, signal),
     ]);
-    if (main.ok || this.#pair.policy.failover === "off") return main;
+    if (main.ok || this.#pair.options.failover === "off") return main;
     return backup.ok ? backup : { ...main, latencyMs: Math.max(main.latencyMs, backup.latencyMs) };
   }
 
   async status(options: CallOptions = {}): Promise<StorageStatus> {
     const { signal } = checkCallOptions(options);
-    const { main, backup, toBackup, toMain, state } = this.#pair;
+    const { main, backup, toBackup, toMain, failover } = this.#pair;
     const backlogOf = async (name: Source, relay: OutboxRelay, circuit: string): Promise<Backlog | null> => {
       if (circuit !== "closed") return null;
       const found = await settled(relay.backlog(withinDeadline(this.#pair, signal, STATUS_MS)));
       const backlog = found.ok ? found.value : null;
-      if (found.ok && name === "main") state.markMainReachable(); // perhaps no other call has asked main since its outage
+      if (found.ok && name === "main") failover.markMainReachable(); // perhaps no other call has asked main since its outage
       recordBacklog(name, backlog);
       return backlog;
     };
@@ -308,7 +315,7 @@ class PairStorage implements ReplicatedStorage {
         main: { ...main.session.status(), backlog: ofMain },
         backup: { ...backup.session.status(), backlog: ofBackup },
       },
-      mode: state.mode,
+      mode: failover.mode,
     };
   }
 
@@ -358,9 +365,9 @@ class PairStorage implements ReplicatedStorage {
   }
 
   async #closeBoth(): Promise<void> {
-    const { main, backup, toBackup, toMain, state } = this.#pair;
+    const { main, backup, toBackup, toMain, failover } = this.#pair;
     await Promise.all([toMain.stop(), toBackup.stop()]);
-    await state.stop();
+    await failover.stop();
     const closings = await Promise.allSettled([main.session.close(), backup.session.close()]);
     for (const outcome of closings) if (outcome.status === "rejected") throw outcome.reason;
   }
@@ -372,7 +379,7 @@ class PairStorage implements ReplicatedStorage {
   /** Runs a call, which `close` waits for. */
   async #call<Result>(operation: string, work: () => Promise<Result>): Promise<Result> {
     if (this.#closing !== null) throw new CheckpointError("CLOSED", `${operation}: the storage was closed`);
-    this.#pair.state.start();
+    this.#pair.failover.start();
     this.#wasUsed = true;
     const call = work();
     this.#underWay.add(call);

@@ -1,4 +1,4 @@
-import type { RowWithBase } from "../checkpoints/group-commit.ts";
+import type { RowWithBase } from "../checkpoints/dialect.ts";
 import { type PreparedCheckpoint, storeCheckpoint, storeElsewhere } from "../checkpoints/store.ts";
 import { appendWrites, type PreparedWrites } from "../checkpoints/task-writes.ts";
 import { isDeleted } from "../checkpoints/tombstones.ts";
@@ -12,9 +12,9 @@ import { settlesBefore } from "./wait.ts";
 
 /** Stores a prepared checkpoint and returns its id. */
 export async function storeInPair(pair: Pair, prepared: PreparedCheckpoint): Promise<string> {
-  const { main, backup, policy, state, toBackup } = pair;
+  const { main, backup, options, failover, toBackup } = pair;
   const { head, signal } = prepared;
-  if (head.afterId !== null) await state.catchUp("store checkpoint", withinDeadline(pair, signal));
+  if (head.afterId !== null) await failover.catchUp("store checkpoint", withinDeadline(pair, signal));
   let stored: RowWithBase | null;
   try {
     stored = await storeCheckpoint(main, prepared, OutboxRelay.leaseEnd());
@@ -24,8 +24,8 @@ export async function storeInPair(pair: Pair, prepared: PreparedCheckpoint): Pro
     await doInBackup(pair, "store checkpoint", error as CheckpointError, store);
     return head.id;
   }
-  state.recordMainHas(head.id);
-  if (policy.replication === "required") {
+  failover.recordMainHas(head.id);
+  if (options.replication === "required") {
     const send = () => (stored === null ? deliverToBackup(pair, head.id, signal) : toBackup.deliver(stored));
     await requireBackup("store checkpoint", head.id, send, signal);
   } else if (stored !== null) {
@@ -35,9 +35,9 @@ export async function storeInPair(pair: Pair, prepared: PreparedCheckpoint): Pro
 }
 
 export async function appendInPair(pair: Pair, prepared: PreparedWrites): Promise<void> {
-  const { main, backup, policy, toBackup } = pair;
+  const { main, backup, options, toBackup } = pair;
   const { checkpointId, signal } = prepared;
-  const isRequired = policy.replication === "required";
+  const isRequired = options.replication === "required";
   try {
     // With "required" this call delivers the writes itself; if it does not, any process may at once.
     await appendWrites(main, prepared, isRequired ? Date.now() : OutboxRelay.leaseEnd());
@@ -78,7 +78,7 @@ async function requireBackup(
   }
 }
 
-/** Delivers a checkpoint to our own backup, whatever another process has delivered to its own. */
+/** Delivers a checkpoint to this process's backup: each process may have another one, and delivers to that. */
 async function deliverToBackup({ main, backup }: Pair, id: string, signal: AbortSignal | undefined): Promise<void> {
   const { rows } = await readForDelivery(main, [id], signal);
   const { done } = await deliver(main, backup, rows, signal);
@@ -88,7 +88,7 @@ async function deliverToBackup({ main, backup }: Pair, id: string, signal: Abort
 
 /** Returns whether the backup takes a store that main has failed with this error. */
 function failsOver(pair: Pair, error: unknown): boolean {
-  if (pair.policy.failover !== "automatic") return false;
+  if (pair.options.failover !== "automatic") return false;
   return factsOf(error)?.failover === "refused" || isMainUnreachable(pair, error);
 }
 
@@ -99,35 +99,35 @@ async function doInBackup(
   reason: CheckpointError,
   work: () => Promise<unknown>,
 ): Promise<void> {
-  const { state, events, toMain } = pair;
+  const { failover, events, toMain } = pair;
   const isNotFound = reason.code === "NOT_FOUND";
   try {
-    state.markBackupAhead();
+    failover.markBackupAhead();
     await work();
   } catch (error) {
     if (isNotFound && codeOf(error) === "NOT_FOUND") throw reason;
     throw bothFailed(operation, reason, error);
   } finally {
-    state.markBackupAhead();
+    failover.markBackupAhead();
   }
   if (isNotFound) {
     toMain.wake(); // main answers, and lacks what is here
     return;
   }
-  if (isMainUnreachable(pair, reason)) state.markMainUnreachable();
+  if (isMainUnreachable(pair, reason)) failover.markMainUnreachable();
   events.emit("failover", { operation, code: reason.code });
   toMain.start();
 }
 
 /** Returns whether the backup may have a checkpoint that main lacks, since it took it while main was unreachable. */
 async function mayBeInBackup(
-  { main, state }: Pair,
+  { main, failover }: Pair,
   id: string | null,
   error: unknown,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   if (id === null || codeOf(error) !== "NOT_FOUND") return false;
-  await state.refresh();
-  const mayBe = state.mayBackupBeAhead || state.isBackupReachable;
+  await failover.refresh();
+  const mayBe = failover.mayBackupBeAhead || failover.isBackupReachable;
   return mayBe && !(await isDeleted(main, id, signal));
 }

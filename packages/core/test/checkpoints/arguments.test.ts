@@ -136,22 +136,26 @@ describe("a checkpoint to store", () => {
 
 describe("a query", () => {
   test("filters nothing if it is empty, and still has a limit", () => {
-    expect(checkListQuery({})).toEqual({ rows: { limit: 1_000 }, limit: undefined });
+    expect(checkListQuery({})).toEqual({ rowQuery: { limit: 1_000 }, limit: undefined });
   });
 
   test("has the labels of its metadata encoded", () => {
     const labels = ['\n"a":1\n', '\n"b":null\n'];
-    expect(checkListQuery({ agentId: "a", metadata: { a: 1, b: null } }).rows).toMatchObject({ labels });
+    expect(checkListQuery({ agentId: "a", metadata: { a: 1, b: null } }).rowQuery).toMatchObject({ labels });
   });
 
   test("can match no row if parentId is no id of ours", () => {
-    expect(checkListQuery({ agentId: "a", parentId: "nobody" }).rows).toBeNull();
-    expect(checkListQuery({ agentId: "a", parentId: ID.toUpperCase() }).rows?.parentId).toBe(ID);
+    expect(checkListQuery({ agentId: "a", parentId: "nobody" }).rowQuery).toBeNull();
+    expect(checkListQuery({ agentId: "a", parentId: ID.toUpperCase() }).rowQuery?.parentId).toBe(ID);
   });
 
   test("distinguishes the default namespace from all namespaces", () => {
-    expect(checkListQuery({ agentId: "a", namespace: "" }).rows).toEqual({ agentId: "a", namespace: "", limit: 1_000 });
-    expect(checkListQuery({ agentId: "a" }).rows).toEqual({ agentId: "a", limit: 1_000 });
+    expect(checkListQuery({ agentId: "a", namespace: "" }).rowQuery).toEqual({
+      agentId: "a",
+      namespace: "",
+      limit: 1_000,
+    });
+    expect(checkListQuery({ agentId: "a" }).rowQuery).toEqual({ agentId: "a", limit: 1_000 });
   });
 
   test.each<[object, string]>([

@@ -17,10 +17,10 @@ const turn = (at: number) => ({ at, content: noise(at, 400) });
 const turns = (count: number) => Array.from({ length: count }, (_, at) => turn(at));
 const read = async (rows: readonly Row[]) => (await unpackChain(rows))[0] as ChainState;
 /** Returns all but the snapshots. */
-const shape = ({ id, rows, sinceSkip, storedBytes, compression, lastSkip }: ChainState): object => {
+const shape = ({ id, chainLength, sinceSkip, storedBytes, compression, lastSkip }: ChainState): object => {
   return {
     id,
-    rows,
+    chainLength,
     sinceSkip,
     storedBytes,
     compression,
@@ -45,7 +45,7 @@ describe("a timeline of growing states", () => {
     for (let at = 0; at < TURNS; at++) {
       history.push(turn(at));
       changes += JSON.stringify(turn(at)).length + 1;
-      longest = Math.max(longest, (await timeline.store({ history, at })).rows);
+      longest = Math.max(longest, (await timeline.store({ history, at })).chainLength);
       if (at % 50 !== 0) continue;
       const found = await read(chainOf(timeline.rows, idOf(at)));
       expect(decodeSnapshot(found.snapshot)).toEqual({ history, at });
@@ -97,9 +97,9 @@ describe("a state", () => {
 
   test("is full if it is the first, or small", async () => {
     const timeline = await storeAll([base]);
-    expect(timeline.last).toMatchObject({ rows: 1, sinceSkip: 0, lastSkip: null });
-    expect((await timeline.store({ history: turns(51) })).rows).toBe(2);
-    expect((await timeline.store({ history: turns(3) })).rows).toBe(1);
+    expect(timeline.last).toMatchObject({ chainLength: 1, sinceSkip: 0, lastSkip: null });
+    expect((await timeline.store({ history: turns(51) })).chainLength).toBe(2);
+    expect((await timeline.store({ history: turns(3) })).chainLength).toBe(1);
     expect(isAlwaysFull(takeSnapshot("x".repeat(4_094)))).toBe(true);
     expect(isAlwaysFull(takeSnapshot("x".repeat(4_095)))).toBe(false);
   });
@@ -119,9 +119,9 @@ describe("a state", () => {
     for (let at = 0; at < 60; at++) {
       // A third of the state is rewritten each time.
       const state = Array.from({ length: 30 }, (_, part) => noise(`${part} ${(at + part) % 3 === 0 ? at : 0}`, 1_000));
-      const { rows, storedBytes, compression, snapshot } = await timeline.store(state);
+      const { chainLength, storedBytes, compression, snapshot } = await timeline.store(state);
       expect(storedBytes).toBeLessThanOrEqual(2 * compression * snapshot.stateBytes + 4_096);
-      if (rows === 1) fullStates += 1;
+      if (chainLength === 1) fullStates += 1;
       expect(decodeSnapshot((await read(chainOf(timeline.rows, idOf(at)))).snapshot)).toEqual(state);
     }
     expect(fullStates).toBeGreaterThan(5);
@@ -148,7 +148,7 @@ describe("a row of version 0.1", () => {
     const timeline = new Timeline();
     timeline.rows.set(idOf(0), oldRow(idOf(0), { history: turns(100) }, compressed));
     timeline.last = await read(chainOf(timeline.rows, idOf(0)));
-    expect(timeline.last).toMatchObject({ rows: 1, sinceSkip: 0, lastSkip: null });
+    expect(timeline.last).toMatchObject({ chainLength: 1, sinceSkip: 0, lastSkip: null });
     for (let at = 1; at <= 40; at++) await timeline.store({ history: turns(100 + at) });
     const chain = chainOf(timeline.rows, idOf(40));
     expect(decodeSnapshot((await read(chain)).snapshot)).toEqual({ history: turns(140) });

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
-import type { Base, Row } from "../../src/checkpoints/dialect.ts";
+import type { Row, RowVersion } from "../../src/checkpoints/dialect.ts";
 import { rowBytes } from "../../src/checkpoints/dialect.ts";
 import { GroupCommit } from "../../src/checkpoints/group-commit.ts";
 import { idOf } from "../rows.ts";
@@ -20,7 +20,7 @@ const rowOf = (at: number, stateLength = 10): Row => ({
   afterId: null,
   pending: null,
 });
-const baseOf = (at: number): Base => ({ id: idOf(at), digest: new Uint8Array(32) });
+const baseOf = (at: number): RowVersion => ({ id: idOf(at), digest: new Uint8Array(32) });
 
 /** The row whose commit others wait behind. */
 const FIRST = 0xffff;
@@ -42,7 +42,7 @@ class Bench {
   readonly signals = new Map<number, AbortController>();
 
   constructor(mayBeOneRow: (error: unknown) => boolean = () => false) {
-    const commit = (rows: readonly Row[], bases: readonly Base[], signal: AbortSignal): Promise<boolean> =>
+    const commit = (rows: readonly Row[], bases: readonly RowVersion[], signal: AbortSignal): Promise<boolean> =>
       new Promise((resolve, reject) => {
         this.commits.push({ ids: numbers(rows), bases: numbers(bases), signal, resolve, reject });
       });

@@ -44,7 +44,7 @@ async function plan(
 
 /** Commits a plan as a database does: no base of another row may be removed. */
 function commit({ change }: Removal): void {
-  for (const { id, digest } of change.bases ?? []) {
+  for (const { id, digest } of change.expected ?? []) {
     expect(Buffer.compare(rows.get(id)?.digest ?? Buffer.alloc(0), digest)).toBe(0);
   }
   for (const { fromBaseId, ...rewritten } of change.rewrite ?? []) {
@@ -73,7 +73,7 @@ const damage = (at: number) => {
 describe("the plan of a removal", () => {
   test("rewrites nothing if no other row builds on the removed ones", async () => {
     const removal = await plan([9]);
-    expect(removal.change).toEqual({ bases: [], rewrite: [], remove: [idOf(9)] });
+    expect(removal.change).toEqual({ expected: [], rewrite: [], remove: [idOf(9)] });
     commit(removal);
     await expectAllReadable();
   });
@@ -112,8 +112,10 @@ describe("the plan of a removal", () => {
   test("is guarded by the rows that are rewritten and their bases", async () => {
     const { change } = await plan([3]);
     expect(change.rewrite).toMatchObject([{ id: idOf(4), fromBaseId: idOf(3), baseId: idOf(2) }]);
-    expect(change.bases?.map(({ id }) => id).sort()).toEqual([idOf(2), idOf(4)]);
-    expect(change.bases?.every(({ id, digest }) => rows.get(id)?.digest.toString() === digest.toString())).toBe(true);
+    expect(change.expected?.map(({ id }) => id).sort()).toEqual([idOf(2), idOf(4)]);
+    expect(change.expected?.every(({ id, digest }) => rows.get(id)?.digest.toString() === digest.toString())).toBe(
+      true,
+    );
   });
 
   test("leaves the other states as they were, whatever is removed in whatever order", async () => {

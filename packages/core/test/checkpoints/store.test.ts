@@ -195,7 +195,7 @@ describe("storing the next state of a timeline", () => {
     expect([baseOf(first), baseOf(second)]).toEqual([null, first]);
     const [full, delta] = [dialect.rows.get(first) as Row, dialect.rows.get(second) as Row];
     expect(delta.state.byteLength).toBeLessThan(full.state.byteLength / 10);
-    expect(changes[1]?.bases).toEqual([{ id: first, digest: full.digest }]);
+    expect(changes[1]?.expected).toEqual([{ id: first, digest: full.digest }]);
     expect(dialect.calls).not.toContain("readChain");
     expect(await stateOf(second)).toEqual({ history: turns(61) });
   });
@@ -258,8 +258,8 @@ describe("storing the next state of a timeline", () => {
 
   test("sends a full state if the foreign key reports that the base is gone", async () => {
     open({
-      beforeCommit: ({ bases = [] }) => {
-        if (bases.length > 0) throw new ScriptedError("foreign-key");
+      beforeCommit: ({ expected = [] }) => {
+        if (expected.length > 0) throw new ScriptedError("foreign-key");
       },
     });
     await store({ history: turns(60) });

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
-import type { Row, WriteRow } from "../../src/checkpoints/dialect.ts";
+import type { Row, TaskWriteRow } from "../../src/checkpoints/dialect.ts";
 import { createStorage } from "../../src/create-storage.ts";
 import { encryptDialect } from "../../src/encryption/encrypted-dialect.ts";
 import { idOf, noise } from "../rows.ts";
@@ -149,8 +149,8 @@ describe("an encrypted row", () => {
 describe("an encrypted write", () => {
   const write = (value: unknown, members: object = {}) => ({ taskId: "t", index: 0, channel: "c", value, ...members });
   const keys = () => [...dialect.writes.keys()];
-  const written = (at: number) => dialect.writes.get(keys()[at] as string) as WriteRow;
-  const changed = (at: number, members: Partial<WriteRow>) =>
+  const written = (at: number) => dialect.writes.get(keys()[at] as string) as TaskWriteRow;
+  const changed = (at: number, members: Partial<TaskWriteRow>) =>
     dialect.writes.set(keys()[at] as string, { ...written(at), ...members });
   const twoWrites = async () => {
     const id = await open().storeCheckpoint(checkpoint());
@@ -169,7 +169,7 @@ describe("an encrypted write", () => {
   it("is refused if a byte of it or of its other columns is changed, or if it is that of another write", async () => {
     const id = await twoWrites();
     const [first, second] = [written(0), written(1)];
-    const damages: Partial<WriteRow>[] = [
+    const damages: Partial<TaskWriteRow>[] = [
       ...[0, 20, first.state.byteLength - 1].map((at) => ({ state: flipped(first.state, at) })),
       { state: first.state.subarray(0, -1) },
       { state: second.state },

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Row, WriteRow } from "../../src/checkpoints/dialect.ts";
+import type { Row, TaskWriteRow } from "../../src/checkpoints/dialect.ts";
 import { createStorage } from "../../src/create-storage.ts";
 import { encryptDialect } from "../../src/encryption/encrypted-dialect.ts";
 import { reencryptCheckpoints } from "../../src/encryption/reencrypt.ts";
@@ -113,12 +113,12 @@ describe("re-encryption", () => {
     const { dialect: rewrites } = encryptDialect(dialect, { keys: ringOf("two"), migrate: false });
     const [row] = await rewrites.readChain(last, signal);
     const { id, baseId, encoding, state, digest } = row as Row;
-    const bases = [{ id, digest }];
+    const expected = [{ id, digest }];
     const rewrite = [{ id, fromBaseId: baseId, baseId, encoding, state }];
-    expect(await rewrites.commit({ bases, rewrite }, signal)).toBe(true);
+    expect(await rewrites.commit({ expected, rewrite }, signal)).toBe(true);
     expect(await rewrites.commit({ rewrite }, signal)).toBe(true); // without the digest, which is looked up
     expect(await storage.retrieveCheckpoint(last)).toMatchObject({ state: turns(15) });
-    expect(await rewrites.commit({ bases: [{ id, digest: new Uint8Array(32) }], rewrite }, signal)).toBe(false);
+    expect(await rewrites.commit({ expected: [{ id, digest: new Uint8Array(32) }], rewrite }, signal)).toBe(false);
     const otherDigest = rewrite.map((one) => ({ ...one, digest: new Uint8Array(32).fill(1) }));
     expect(await rewrites.commit({ rewrite: otherDigest }, signal)).toBe(false);
     const missing = rewrite.map((one) => ({ ...one, id: idOf(9) }));
@@ -129,8 +129,8 @@ describe("re-encryption", () => {
 describe("re-encryption of writes", () => {
   const write = (value: unknown, members: object = {}) => ({ taskId: "t", index: 0, channel: "c", value, ...members });
   const keys = () => [...dialect.writes.keys()];
-  const written = (at: number) => dialect.writes.get(keys()[at] as string) as WriteRow;
-  const changed = (at: number, members: Partial<WriteRow>) =>
+  const written = (at: number) => dialect.writes.get(keys()[at] as string) as TaskWriteRow;
+  const changed = (at: number, members: Partial<TaskWriteRow>) =>
     dialect.writes.set(keys()[at] as string, { ...written(at), ...members });
   const twoWrites = async () => {
     const id = await open().storeCheckpoint(checkpoint());

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Change, NO_AGENT, type Row, type WriteRow } from "../../src/checkpoints/dialect.ts";
+import { type Change, NO_AGENT, type Row, type TaskWriteRow } from "../../src/checkpoints/dialect.ts";
 import { CheckpointError } from "../../src/contract/errors.ts";
 import { createStorage, resolveStorageOptions } from "../../src/create-storage.ts";
 import { createReplicatedStorage, type ReplicatedStorage } from "../../src/replication/storage.ts";
@@ -20,7 +20,7 @@ const WITHOUT_FAULTS = ["migrate", "stats", "vacuum", "close"];
 /** A database with a foreign key, and the faults of the way to it. */
 class Database {
   readonly rows: Map<string, Row>;
-  readonly writes: Map<string, WriteRow>;
+  readonly writes: Map<string, TaskWriteRow>;
   fault: Fault = "up";
   readonly #scripted = scriptedDialect();
 

@@ -1,12 +1,12 @@
 import {
-  type Base,
   NIL_ID,
   NO_AGENT,
   type OutboxChange,
   type Rewrite,
   type Row,
+  type RowVersion,
   slices,
-  type WriteRow,
+  type TaskWriteRow,
 } from "@waymark/core/kit";
 import { and, desc, eq, getTableColumns, inArray, isNull, ne, type SQL, type SQLWrapper, sql } from "drizzle-orm";
 import type { MySql2Database } from "drizzle-orm/mysql2";
@@ -71,9 +71,9 @@ export class CheckpointCommit {
 
   /** Commits a change of one statement, which is all or nothing by itself: it saves two round trips. `null`: it takes more. */
   #commitAlone(change: OutboxChange): Promise<boolean> | null {
-    const { bases = [], insert = [], remove = [], acknowledge = [], append = [], ...others } = change;
+    const { expected = [], insert = [], remove = [], acknowledge = [], append = [], ...others } = change;
     const given = {
-      inserts: bases.length + insert.length,
+      inserts: expected.length + insert.length,
       remove: remove.length,
       acknowledge: acknowledge.length,
       append: append.length,
@@ -82,20 +82,20 @@ export class CheckpointCommit {
     const isOther = Object.values(others).some((some) => some.length > 0);
     if (isOther || parts.length > 1) return null;
     const [[part, count] = ["inserts", 0]] = parts;
-    if (part === "inserts" && insert.length === 0) return this.#areThere(this.#db, bases, IN_SHARE_MODE);
-    if (part === "inserts" ? bases.length > MAX_VALUES : count > MAX_VALUES) return null;
+    if (part === "inserts" && insert.length === 0) return this.#areThere(this.#db, expected, IN_SHARE_MODE);
+    if (part === "inserts" ? expected.length > MAX_VALUES : count > MAX_VALUES) return null;
     if (part === "append") return this.#appendWrites(this.#db, append);
     if (part === "remove") return this.#removeRows(this.#db, remove).then(() => true);
     if (part === "acknowledge") return this.#outbox.acknowledge(acknowledge).then(() => true);
-    return insert.every((row) => row.afterId === null) ? this.#insertRows(insert, bases) : null;
+    return insert.every((row) => row.afterId === null) ? this.#insertRows(insert, expected) : null;
   }
 
   async #commitAll(runner: Runner, change: OutboxChange): Promise<void> {
-    const { bases = [], insert = [], rewrite = [], remove = [], append = [] } = change;
+    const { expected = [], insert = [], rewrite = [], remove = [], append = [] } = change;
     const { insertTombstones = [], acknowledge = [], lease = [], markPending = [] } = change;
     // Rows that will be written are locked for that at once: two clients that share a lock, and then both want to write, are
     // a deadlock.
-    await this.#insertAll(runner, insert, bases, rewrite.length > 0 ? FOR_UPDATE : IN_SHARE_MODE);
+    await this.#insertAll(runner, insert, expected, rewrite.length > 0 ? FOR_UPDATE : IN_SHARE_MODE);
     for (const one of rewrite) await this.#rewrite(runner, one);
     for (const ids of slices(remove, MAX_VALUES)) await this.#removeRows(runner, ids);
     for (const rows of slices(insertTombstones, MAX_VALUES)) {
@@ -111,13 +111,13 @@ export class CheckpointCommit {
   }
 
   /** Inserts rows one by one: each may be guarded by its `afterId`. The bases are checked with the first row if they are few. */
-  async #insertAll(runner: Runner, insert: readonly Row[], bases: readonly Base[], lock: SQL): Promise<void> {
+  async #insertAll(runner: Runner, insert: readonly Row[], expected: readonly RowVersion[], lock: SQL): Promise<void> {
     const [first] = insert;
-    const withFirst = first !== undefined && bases.length > 0 && bases.length <= MAX_VALUES;
-    if (!withFirst && !(await this.#areThere(runner, bases, lock))) throw new GuardMissed();
+    const withFirst = first !== undefined && expected.length > 0 && expected.length <= MAX_VALUES;
+    if (!withFirst && !(await this.#areThere(runner, expected, lock))) throw new GuardMissed();
     for (const row of insert) {
       if (row !== first || !withFirst) await runner.insert(this.#tables.checkpoints).values(row);
-      else if (!(await this.#insertGuarded(this.#insertGuardedOn(runner), [row], bases))) throw new GuardMissed();
+      else if (!(await this.#insertGuarded(this.#insertGuardedOn(runner), [row], expected))) throw new GuardMissed();
       if (row.afterId !== null && (await this.#latestBeside(runner, row)) !== row.afterId) throw new GuardMissed();
     }
   }
@@ -127,14 +127,14 @@ export class CheckpointCommit {
     return rows.map((row) => tupleOf(columns, row));
   }
 
-  async #insertRows(rows: readonly Row[], bases: readonly Base[]): Promise<boolean> {
-    const [base] = bases;
+  async #insertRows(rows: readonly Row[], expected: readonly RowVersion[]): Promise<boolean> {
+    const [base] = expected;
     if (base === undefined) {
       await this.#insertMany.execute({ rows: this.#tuplesOf(rows) });
       return true;
     }
-    if (rows.length > 1) return await this.#insertGuarded(this.#insertManyGuarded, rows, bases);
-    if (bases.length > 1) return await this.#insertGuarded(this.#insertGuardedOn(this.#db), rows, bases);
+    if (rows.length > 1) return await this.#insertGuarded(this.#insertManyGuarded, rows, expected);
+    if (expected.length > 1) return await this.#insertGuarded(this.#insertGuardedOn(this.#db), rows, expected);
     const [row] = this.#tuplesOf(rows);
     const [{ affectedRows }] = await this.#insertOneGuarded.execute({
       row,
@@ -166,12 +166,16 @@ export class CheckpointCommit {
       .prepare();
   }
 
-  async #insertGuarded(statement: GuardedInsert, rows: readonly Row[], bases: readonly Base[]): Promise<boolean> {
+  async #insertGuarded(
+    statement: GuardedInsert,
+    rows: readonly Row[],
+    expected: readonly RowVersion[],
+  ): Promise<boolean> {
     const { checkpoints } = this.#tables;
     const [first = [], ...others] = this.#tuplesOf(rows);
     const at = Object.keys(getTableColumns(checkpoints)).indexOf("baseId");
     const parts = { before: first.slice(0, at), baseId: first[at], after: first.slice(at + 1), others };
-    const guard = { ...pairsOf(checkpoints, bases), count: bases.length };
+    const guard = { ...pairsOf(checkpoints, expected), count: expected.length };
     return await unlessForeignKey(statement.execute({ ...parts, ...guard }));
   }
 
@@ -186,8 +190,8 @@ export class CheckpointCommit {
       where ${id} in (${ids}) and (${id}, ${digest}) in (${pairs}) ${lock}) as guard`;
   }
 
-  async #areThere(runner: Runner, bases: readonly Base[], lock: SQL): Promise<boolean> {
-    for (const slice of slices(bases, MAX_VALUES)) {
+  async #areThere(runner: Runner, expected: readonly RowVersion[], lock: SQL): Promise<boolean> {
+    for (const slice of slices(expected, MAX_VALUES)) {
       const { ids, pairs } = pairsOf(this.#tables.checkpoints, slice);
       const [rows] = await runner.execute(this.#countBases(sql.param(ids), sql.param(pairs), lock));
       const [first] = rows as unknown as { there: number | string }[];
@@ -229,7 +233,7 @@ export class CheckpointCommit {
    * Appends at most {@link MAX_VALUES} writes. If a row that they belong to is missing, the first write is given a row that
    * never is, and the foreign key refuses them all; by itself it takes a tombstone for a row.
    */
-  async #appendWrites(runner: Runner, append: readonly WriteRow[]): Promise<boolean> {
+  async #appendWrites(runner: Runner, append: readonly TaskWriteRow[]): Promise<boolean> {
     const { checkpoints, writes } = this.#tables;
     const columns = getTableColumns(writes);
     const { checkpointId, taskId, index, ...written } = columns;

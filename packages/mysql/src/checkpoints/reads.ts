@@ -6,8 +6,8 @@ import {
   type RowQuery,
   type RowStats,
   slices,
-  type WriteKey,
-  type WriteRow,
+  type TaskWriteKey,
+  type TaskWriteRow,
 } from "@waymark/core/kit";
 import { and, desc, eq, getTableColumns, gt, inArray, isNull, ne, type SQL, sql } from "drizzle-orm";
 import type { MySql2Database } from "drizzle-orm/mysql2";
@@ -67,16 +67,16 @@ export class CheckpointReads {
     return rows;
   }
 
-  async readWrites(ids: readonly string[]): Promise<WriteRow[]> {
+  async readTaskWrites(ids: readonly string[]): Promise<TaskWriteRow[]> {
     const { writes } = this.#tables;
-    const rows: WriteRow[] = [];
+    const rows: TaskWriteRow[] = [];
     for (const slice of slices(ids, MAX_VALUES)) {
       rows.push(...(await this.#db.select().from(writes).where(inArray(writes.checkpointId, slice))));
     }
     return rows;
   }
 
-  async writeKeys(range: IdRange): Promise<WriteKey[]> {
+  async taskWriteKeys(range: IdRange): Promise<TaskWriteKey[]> {
     const { writes } = this.#tables;
     const { checkpointId, taskId, index, rank } = getTableColumns(writes);
     return await this.#db

@@ -1,12 +1,12 @@
 import {
-  type Base,
   NIL_ID,
   NO_AGENT,
   type OutboxChange,
   type PendingMark,
   type Rewrite,
   type Row,
-  type WriteRow,
+  type RowVersion,
+  type TaskWriteRow,
 } from "@waymark/core/kit";
 import { and, eq, getTableColumns, isNull, ne, type Placeholder, type SQL, sql } from "drizzle-orm";
 import type { PgInsertValue } from "drizzle-orm/pg-core";
@@ -66,8 +66,16 @@ export class CheckpointCommit {
 
   /** Commits a change of one statement, which is all or nothing by itself: it saves two round trips. `null`: it takes more. */
   #commitAlone(change: OutboxChange): Promise<boolean> | null {
-    const { bases = [], insert = [], remove = [], acknowledge = [], markPending = [], append = [], ...others } = change;
-    const given = { inserts: bases.length + insert.length, remove: remove.length, acknowledge: acknowledge.length };
+    const {
+      expected = [],
+      insert = [],
+      remove = [],
+      acknowledge = [],
+      markPending = [],
+      append = [],
+      ...others
+    } = change;
+    const given = { inserts: expected.length + insert.length, remove: remove.length, acknowledge: acknowledge.length };
     const parts = Object.entries(given).filter(([, count]) => count > 0);
     const isOther = Object.values(others).some((some) => some.length > 0);
     if (isOther || parts.length > 1) return null;
@@ -76,14 +84,14 @@ export class CheckpointCommit {
     if (markPending.length > 0) return null;
     if (part === "remove") return this.#removeRows(this.#db, remove).then(() => true);
     if (part === "acknowledge") return this.#outbox.acknowledge(acknowledge).then(() => true);
-    if (insert.length === 0) return this.#areThere(this.#db, bases);
-    return insert.every((row) => row.afterId === null) ? this.#insertRows(insert, bases) : null;
+    if (insert.length === 0) return this.#areThere(this.#db, expected);
+    return insert.every((row) => row.afterId === null) ? this.#insertRows(insert, expected) : null;
   }
 
   async #commitAll(runner: Runner, change: OutboxChange): Promise<void> {
-    const { bases = [], insert = [], rewrite = [], remove = [], append = [] } = change;
+    const { expected = [], insert = [], rewrite = [], remove = [], append = [] } = change;
     const { insertTombstones = [], acknowledge = [], lease = [], markPending = [] } = change;
-    await this.#insertAll(runner, insert, bases);
+    await this.#insertAll(runner, insert, expected);
     for (const one of rewrite) await this.#rewrite(runner, one);
     if (remove.length > 0) await this.#removeRows(runner, remove);
     if (insertTombstones.length > 0) {
@@ -100,27 +108,28 @@ export class CheckpointCommit {
   }
 
   /** Inserts rows one by one: each may be guarded by its `afterId`. The bases are checked with the first row. */
-  async #insertAll(runner: Runner, insert: readonly Row[], bases: readonly Base[]): Promise<void> {
+  async #insertAll(runner: Runner, insert: readonly Row[], expected: readonly RowVersion[]): Promise<void> {
     const [first] = insert;
-    if (bases.length > 0 && first === undefined && !(await this.#areThere(runner, bases))) throw new GuardMissed();
+    if (expected.length > 0 && first === undefined && !(await this.#areThere(runner, expected)))
+      throw new GuardMissed();
     for (const row of insert) {
-      if (row !== first || bases.length === 0) await runner.insert(this.#tables.checkpoints).values(row);
-      else if (!(await this.#insertGuardedOn(runner, row, bases))) throw new GuardMissed();
+      if (row !== first || expected.length === 0) await runner.insert(this.#tables.checkpoints).values(row);
+      else if (!(await this.#insertGuardedOn(runner, row, expected))) throw new GuardMissed();
       if (row.afterId !== null && (await this.#latestBeside(runner, row)) !== row.afterId) throw new GuardMissed();
     }
   }
 
-  async #insertRows(rows: readonly Row[], bases: readonly Base[]): Promise<boolean> {
-    const [[only], [base]] = [rows as [Row], bases];
+  async #insertRows(rows: readonly Row[], expected: readonly RowVersion[]): Promise<boolean> {
+    const [[only], [base]] = [rows as [Row], expected];
     if (base === undefined) {
       if (rows.length > 1) await this.#insertMany.execute(jsonParameters(rows));
       else await this.#insertOne.execute({ ...only });
       return true;
     }
     const { count } =
-      rows.length === 1 && bases.length === 1
+      rows.length === 1 && expected.length === 1
         ? await this.#insertOneGuarded.execute({ ...only, guardId: base.id, guardDigest: base.digest })
-        : await this.#insertManyGuarded.execute({ ...jsonParameters(rows), bases: basesJson(bases) });
+        : await this.#insertManyGuarded.execute({ ...jsonParameters(rows), expected: versionsJson(expected) });
     return count === rows.length;
   }
 
@@ -143,30 +152,30 @@ export class CheckpointCommit {
   /** Inserts all rows if all bases are there. */
   #insertManyGuardedOn(runner: Runner) {
     const { checkpoints } = this.#tables;
-    const bases = sql.placeholder("bases");
-    return runner.insert(checkpoints).select(sql`with guard as (${this.#selectBases(bases)})
+    const expected = sql.placeholder("expected");
+    return runner.insert(checkpoints).select(sql`with guard as (${this.#selectExpected(expected)})
       ${selectFromJson(getTableColumns(checkpoints))}
-      where (select count(*) from guard) = json_array_length(${bases}::text::json)`);
+      where (select count(*) from guard) = json_array_length(${expected}::text::json)`);
   }
 
-  async #insertGuardedOn(runner: Runner, row: Row, bases: readonly Base[]): Promise<boolean> {
+  async #insertGuardedOn(runner: Runner, row: Row, expected: readonly RowVersion[]): Promise<boolean> {
     const statement = this.#insertManyGuardedOn(runner).prepare("insert_guarded");
-    return (await statement.execute({ ...jsonParameters([row]), bases: basesJson(bases) })).count === 1;
+    return (await statement.execute({ ...jsonParameters([row]), expected: versionsJson(expected) })).count === 1;
   }
 
   /** Selects those that are there. LATERAL with its own lock keeps PostgreSQL to the primary key: it might scan a small table. */
-  #selectBases(bases: Placeholder | string): SQL {
+  #selectExpected(expected: Placeholder | string): SQL {
     const { checkpoints } = this.#tables;
     const { id, digest } = checkpoints;
-    return sql`select 1 from json_to_recordset(${bases}::text::json) as expected (id uuid, digest bytea)
+    return sql`select 1 from json_to_recordset(${expected}::text::json) as expected (id uuid, digest bytea)
       cross join lateral (
         select 1 from ${checkpoints} where ${id} = expected.id and ${digest} = expected.digest for key share
       ) as base`;
   }
 
-  async #areThere(runner: Runner, bases: readonly Base[]): Promise<boolean> {
-    if (bases.length === 0) return true;
-    return (await runner.execute(this.#selectBases(basesJson(bases)))).length === bases.length;
+  async #areThere(runner: Runner, expected: readonly RowVersion[]): Promise<boolean> {
+    if (expected.length === 0) return true;
+    return (await runner.execute(this.#selectExpected(versionsJson(expected)))).length === expected.length;
   }
 
   /**
@@ -199,7 +208,11 @@ export class CheckpointCommit {
    * Appends writes in one statement. It locks the rows that they belong to first, so that none of them is removed meanwhile.
    * Nothing is inserted, and nothing becomes pending, unless all of them are there.
    */
-  async #appendWrites(runner: Runner, append: readonly WriteRow[], marks: readonly PendingMark[]): Promise<boolean> {
+  async #appendWrites(
+    runner: Runner,
+    append: readonly TaskWriteRow[],
+    marks: readonly PendingMark[],
+  ): Promise<boolean> {
     const { checkpoints, writes } = this.#tables;
     const { rows, states } = jsonParameters(append);
     const ids = new Set(append.map(({ checkpointId }) => checkpointId));
@@ -221,6 +234,6 @@ export class CheckpointCommit {
   }
 }
 
-function basesJson(bases: readonly Base[]): string {
-  return JSON.stringify(bases.map(({ id, digest }) => ({ id, digest: hex(digest) })));
+function versionsJson(expected: readonly RowVersion[]): string {
+  return JSON.stringify(expected.map(({ id, digest }) => ({ id, digest: hex(digest) })));
 }

@@ -1,4 +1,4 @@
-import type { IdRange, Row, RowQuery, WriteRow } from "@waymark/core/kit";
+import type { IdRange, Row, RowQuery, TaskWriteRow } from "@waymark/core/kit";
 import { gt, lt, type Placeholder, type SQL, sql } from "drizzle-orm";
 import type { AnyPgColumn } from "drizzle-orm/pg-core";
 import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
@@ -74,7 +74,7 @@ export function selectFromJson(
 }
 
 /** Encodes rows as the two parameters of {@link selectFromJson}. */
-export function jsonParameters(rows: readonly (Row | WriteRow)[]): { rows: string; states: Uint8Array } {
+export function jsonParameters(rows: readonly (Row | TaskWriteRow)[]): { rows: string; states: Uint8Array } {
   const states = Buffer.concat(rows.map(({ state }) => state));
   let start = 1;
   const heads = rows.map(({ state, digest, ...head }) => {

@@ -5,8 +5,8 @@ import {
   type RowHead,
   type RowQuery,
   type RowStats,
-  type WriteKey,
-  type WriteRow,
+  type TaskWriteKey,
+  type TaskWriteRow,
 } from "@waymark/core/kit";
 import { and, desc, eq, getTableColumns, isNull, ne, type Placeholder, type SQL, sql } from "drizzle-orm";
 import type { AnyPgColumn } from "drizzle-orm/pg-core";
@@ -72,11 +72,11 @@ export class CheckpointReads {
     return ids.length === 0 ? [] : await this.#rows.execute({ ids: uuidArray(ids) });
   }
 
-  async readWrites(ids: readonly string[]): Promise<WriteRow[]> {
+  async readTaskWrites(ids: readonly string[]): Promise<TaskWriteRow[]> {
     return ids.length === 0 ? [] : await this.#writes.execute({ ids: uuidArray(ids) });
   }
 
-  async writeKeys(range: IdRange): Promise<WriteKey[]> {
+  async taskWriteKeys(range: IdRange): Promise<TaskWriteKey[]> {
     const { writes } = this.#tables;
     const { checkpointId, taskId, index, rank } = getTableColumns(writes);
     return await this.#db

@@ -1,4 +1,11 @@
-import { type Base, NIL_ID, type OutboxChange, type Rewrite, type Row, type WriteRow } from "@waymark/core/kit";
+import {
+  NIL_ID,
+  type OutboxChange,
+  type Rewrite,
+  type Row,
+  type RowVersion,
+  type TaskWriteRow,
+} from "@waymark/core/kit";
 import { and, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
 import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
 import type { SQLiteInsertValue } from "drizzle-orm/sqlite-core";
@@ -55,13 +62,13 @@ export class CheckpointCommit {
   }
 
   commit(change: OutboxChange): boolean {
-    const { bases = [], insert = [], acknowledge = [], ...others } = change;
+    const { expected = [], insert = [], acknowledge = [], ...others } = change;
     const [only] = insert;
-    const [base] = bases;
+    const [base] = expected;
     const rest = Object.values(others).reduce((sum, some) => sum + some.length, 0);
     // One row alone: a statement is a transaction by itself.
     if (rest === 0 && insert.length + acknowledge.length === 1) {
-      if (only !== undefined && only.afterId === null && bases.length <= 1) {
+      if (only !== undefined && only.afterId === null && expected.length <= 1) {
         if (base !== undefined) return this.#insertGuarded.run({ ...only, ...guardOf(base) }).changes === 1;
         this.#insert.run({ ...only });
         return true;
@@ -82,9 +89,9 @@ export class CheckpointCommit {
   }
 
   #commitAll(change: OutboxChange): void {
-    const { bases = [], insert = [], rewrite = [], remove = [], append = [] } = change;
+    const { expected = [], insert = [], rewrite = [], remove = [], append = [] } = change;
     const { insertTombstones = [], acknowledge = [], lease = [], markPending = [] } = change;
-    for (const base of bases) if (this.#findBase.get(guardOf(base)) === undefined) throw new GuardMissed();
+    for (const base of expected) if (this.#findBase.get(guardOf(base)) === undefined) throw new GuardMissed();
     for (const row of insert) {
       if (row.afterId !== null && this.#latestId(row) !== row.afterId) throw new GuardMissed();
       this.#insert.run({ ...row });
@@ -115,13 +122,13 @@ export class CheckpointCommit {
     if (changes !== 1) throw new GuardMissed();
   }
 
-  #appendWrites(append: readonly WriteRow[]): void {
+  #appendWrites(append: readonly TaskWriteRow[]): void {
     for (const { checkpointId: id } of append) if (this.#findRow.get({ id }) === undefined) throw new GuardMissed();
     for (const write of append) this.#append.run({ ...write });
   }
 }
 
-function guardOf({ id, digest }: Base) {
+function guardOf({ id, digest }: RowVersion) {
   return { guardId: id, guardDigest: digest };
 }
 

@@ -5,8 +5,8 @@ import {
   type RowHead,
   type RowQuery,
   type RowStats,
-  type WriteKey,
-  type WriteRow,
+  type TaskWriteKey,
+  type TaskWriteRow,
 } from "@waymark/core/kit";
 import { and, desc, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
 import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
@@ -77,11 +77,11 @@ export class CheckpointReads {
     return this.#rows.values({ ids: joinIds(ids) }).map((values) => this.#toRow(values));
   }
 
-  readWrites(ids: readonly string[]): WriteRow[] {
+  readTaskWrites(ids: readonly string[]): TaskWriteRow[] {
     return this.#writes.all({ ids: joinIds(ids) });
   }
 
-  writeKeys(range: IdRange): WriteKey[] {
+  taskWriteKeys(range: IdRange): TaskWriteKey[] {
     const { writes } = this.#tables;
     const { checkpointId, taskId, index, rank } = getTableColumns(writes);
     return this.#db

@@ -48,7 +48,7 @@ export function describeBlocking(bench: DialectBench, literal: (id: string) => s
       const other = newRow(8, { digest: Buffer.alloc(32, 250) });
       await both.dialect.commit({ insert: [newRow(1), newRow(7), other] }, signal);
       const storedAgain = [remove(1), insertLike(1, 8)];
-      expect(await changeDuring(both, storedAgain, { ...change, bases: [baseOf(1)] })).toBe("guard missed");
+      expect(await changeDuring(both, storedAgain, { ...change, expected: [baseOf(1)] })).toBe("guard missed");
       expect(await readBases(both.dialect)).toEqual({ 1: null, 7: null, 8: null });
     });
 
@@ -82,7 +82,7 @@ export function describeBlocking(bench: DialectBench, literal: (id: string) => s
     it.each(onTombstone)("may not build on a row after a tombstone took its place: %s", async (_, change) => {
       const both = await openBoth();
       await both.dialect.commit({ insert: [newRow(1)] }, signal);
-      const outcome = await changeDuring(both, replaced, { ...change, bases: [baseOf(1)] });
+      const outcome = await changeDuring(both, replaced, { ...change, expected: [baseOf(1)] });
       expect(outcome).toMatch(/^(guard missed|foreign-key)$/);
       expect(await readBases(both.dialect)).toEqual({});
       expect(await listNumbers(both.dialect, { agentId: NO_AGENT })).toEqual([1]);

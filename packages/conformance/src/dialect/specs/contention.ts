@@ -60,7 +60,7 @@ export function describeContention(bench: DialectBench): void {
         }
       };
       await Promise.all([append(clients[0], "one"), append(clients[1], "other")]);
-      expect(await clients[0].readWrites([idOf(1)], signal)).toHaveLength(60);
+      expect(await clients[0].readTaskWrites([idOf(1)], signal)).toHaveLength(60);
     });
 
     if (!bench.hasOutbox) return;
@@ -70,7 +70,7 @@ export function describeContention(bench: DialectBench): void {
         const [base, delta] = [round * 2, round * 2 + 1];
         await one.commit({ insert: [newRow(base)] }, signal);
         const row = newRow(delta, { baseId: idOf(base) });
-        const insert = () => outcomeOf(one, { insert: [row], bases: [baseOf(base)] });
+        const insert = () => outcomeOf(one, { insert: [row], expected: [baseOf(base)] });
         const remove = () =>
           outcomeOf(other, { remove: [idOf(base)], insertTombstones: [newTombstone(base, 1_000 + base, base)] });
         const outcomes = await Promise.all(round % 2 === 0 ? [insert(), remove()] : [remove(), insert()]);

@@ -132,7 +132,7 @@ export function describePending(bench: DialectBench): void {
     await dialect.commit({ insert: old }, signal);
     const before = await readPending(dialect);
     const change: OutboxChange = {
-      bases: [baseOf(1)],
+      expected: [baseOf(1)],
       insert: [newRow(11, { pending: 11, baseId: idOf(1) }), newRow(12, { pending: 12 })],
       rewrite: [
         {

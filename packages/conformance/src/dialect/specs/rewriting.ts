@@ -52,7 +52,7 @@ export function describeRewriting(bench: DialectBench): void {
       ]);
       const missed = [{ ...rewrite[0], digest: Buffer.alloc(32, 9) }, { ...rewrite[3] }] as typeof rewrite;
       expect(await dialect.commit({ rewrite: missed }, signal)).toBe(false);
-      expect(await dialect.commit({ bases: [baseOf(1)] }, signal)).toBe(true);
+      expect(await dialect.commit({ expected: [baseOf(1)] }, signal)).toBe(true);
     });
   });
 }

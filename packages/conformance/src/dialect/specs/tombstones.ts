@@ -81,7 +81,7 @@ export function describeTombstones(bench: DialectBench): void {
         { insert: [newRow(3)] },
         { insert: [newRow(3, { afterId: idOf(2) })] },
         { insert: [newRow(4), newRow(3)] },
-        { insert: [newRow(3)], bases: [baseOf(1)] },
+        { insert: [newRow(3)], expected: [baseOf(1)] },
         { insertTombstones: tombstones(3) },
         { insertTombstones: tombstones(4, 3) },
         { insertTombstones: tombstones(2) }, // row 2 is not removed
@@ -122,7 +122,7 @@ export function describeTombstones(bench: DialectBench): void {
       await dialect.commit({ insert: [newRow(1)] }, signal);
       await dialect.outbox.commit({ remove: [idOf(1)], insertTombstones: tombstones(1) }, signal);
       for (const insert of [[newRow(2, { baseId: idOf(1) })], [newRow(2, { baseId: idOf(1) }), newRow(3)]]) {
-        expect(await dialect.commit({ insert, bases: [baseOf(1)] }, signal)).toBe(false);
+        expect(await dialect.commit({ insert, expected: [baseOf(1)] }, signal)).toBe(false);
       }
       expect(await listNumbers(dialect)).toEqual([]);
     });

@@ -1,4 +1,4 @@
-import type { IdRange, WriteRow } from "@waymark/core/kit";
+import type { IdRange, TaskWriteRow } from "@waymark/core/kit";
 import { describe, expect, it } from "vitest";
 import type { DialectBench } from "../bench.ts";
 import {
@@ -38,9 +38,9 @@ export function describeWrites(bench: DialectBench): void {
         newWrite(2, { taskId: "A", rank: "00000000-0000-0000-0000-000000000001" }),
       ];
       const [first, ...others] = appended;
-      expect(await dialect.commit({ append: [first as WriteRow] }, signal)).toBe(true);
+      expect(await dialect.commit({ append: [first as TaskWriteRow] }, signal)).toBe(true);
       expect(await dialect.commit({ append: others }, signal)).toBe(true);
-      const read = async (...rows: number[]) => comparableWrites(await dialect.readWrites(rows.map(idOf), signal));
+      const read = async (...rows: number[]) => comparableWrites(await dialect.readTaskWrites(rows.map(idOf), signal));
       expect(await read(1, 2, 3)).toEqual(comparableWrites(appended));
       expect(await read()).toEqual([]);
       expect(await dialect.list({ limit: 10 }, signal)).toHaveLength(2);
@@ -53,7 +53,7 @@ export function describeWrites(bench: DialectBench): void {
       await dialect.commit({ insert: rows.map((number) => newRow(number)) }, signal);
       const append = rows.flatMap((number) => [newWrite(number, { index: 1 }), newWrite(number, { index: 2 })]);
       expect(await dialect.commit({ append }, signal)).toBe(true);
-      expect(await dialect.readWrites(rows.map(idOf), signal)).toHaveLength(2_400);
+      expect(await dialect.readTaskWrites(rows.map(idOf), signal)).toHaveLength(2_400);
     });
 
     it("replaces a write with the same key, unless that one's rank is higher", async () => {
@@ -67,12 +67,12 @@ export function describeWrites(bench: DialectBench): void {
           channel: `c${value}`,
           digest: digestOf(value),
         });
-      const append = async (...writes: WriteRow[]) => await dialect.commit({ append: writes }, signal);
+      const append = async (...writes: TaskWriteRow[]) => await dialect.commit({ append: writes }, signal);
       expect(await append(ranked(5, 50), ranked(5, 51, 1), newWrite(2))).toBe(true);
       expect(await append(ranked(4, 40), ranked(6, 61, 1))).toBe(true);
       expect(await readValues(dialect, 1)).toEqual({ "1 task 0": 50, "1 task 1": 61 });
       expect(await append(ranked(5, 52))).toBe(true);
-      const [first] = comparableWrites(await dialect.readWrites([idOf(1)], signal));
+      const [first] = comparableWrites(await dialect.readTaskWrites([idOf(1)], signal));
       expect(first).toMatchObject({ channel: "c52", state: "34", rank: idOf(5), digest: hex(digestOf(52)) });
       expect(await append(ranked(4, 41, 1), ranked(5, 42, -1), ranked(9, 90))).toBe(true);
       expect(await readValues(dialect, 1)).toEqual({ "1 task -1": 42, "1 task 0": 90, "1 task 1": 61 });
@@ -109,10 +109,10 @@ export function describeWrites(bench: DialectBench): void {
       await dialect.commit({ insert: numbers(1, 4).map((number) => newRow(number)) }, signal);
       const append = numbers(1, 4).flatMap((number) => [newWrite(number), newWrite(number, { index: -1 })]);
       await dialect.commit({ append }, signal);
-      const keys = async (range: IdRange) => (await dialect.writeKeys(range, signal)).map(keyOf).sort();
+      const keys = async (range: IdRange) => (await dialect.taskWriteKeys(range, signal)).map(keyOf).sort();
       expect(await keys({})).toEqual(append.map(keyOf).sort());
       expect(await keys({ since: idOf(1), before: idOf(3) })).toEqual(["2 task -1", "2 task 0"]);
-      const [key] = await dialect.writeKeys({ since: idOf(3) }, signal);
+      const [key] = await dialect.taskWriteKeys({ since: idOf(3) }, signal);
       expect(key).toMatchObject({ checkpointId: idOf(4), taskId: "task", rank: idOf(1) });
     });
 
