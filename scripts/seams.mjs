@@ -34,7 +34,7 @@ const libraries = {
  */
 export const IMPORTS = [
   { module: "core/src/{index,kit}.ts", may: ["core/src/**"] },
-  // The composition root: the one file that knows the engine and encryption.
+  // The composition root: the only file that imports both the engine and encryption.
   {
     module: "core/src/create-storage.ts",
     may: ["contract", "database", "checkpoints", "encryption"].map((layer) => `core/src/${layer}/**`),

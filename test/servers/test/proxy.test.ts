@@ -6,16 +6,16 @@ import { isReachable, open, waitUntilClosed } from "./observe.ts";
 
 let echo: Server;
 let proxy: TcpProxy;
-let heard: string;
+let received: string;
 let served: Socket[];
 beforeEach(async () => {
-  heard = "";
+  received = "";
   served = [];
   echo = createServer((socket) => {
     served.push(socket);
     socket.on("error", () => {});
     socket.on("data", (chunk) => {
-      heard += chunk;
+      received += chunk;
       socket.write(chunk);
     });
   }).listen(0, "127.0.0.1");
@@ -84,7 +84,7 @@ it("drops the bytes of both sides while it is a black hole, and cuts the connect
   const ends = [before, during].map(waitUntilClosed);
   proxy.blackhole(false);
   await Promise.all(ends);
-  expect({ heard, delivered }).toEqual({ heard: "a", delivered: "" });
+  expect({ received, delivered }).toEqual({ received: "a", delivered: "" });
   const after = await open(proxy.url);
   after.write("b");
   expect(await answer(after)).toBe("b");
@@ -103,7 +103,7 @@ it("holds a chunk and all later ones until `intercept` is called again", async (
   expect(await answer(socket)).toBe("open");
   socket.write("secret");
   await asked;
-  expect(heard).toBe("opensecret");
+  expect(received).toBe("opensecret");
   proxy.intercept();
   expect(await answer(socket)).toBe("secret");
   socket.write("more");
@@ -138,7 +138,7 @@ it("delays the chunks of both sides, keeps their order, and forwards the last on
 it("keeps the order when the delay ends", async () => {
   const socket = await open(proxy.url);
   proxy.delay(30);
-  const arrival = vi.waitUntil(() => heard === "latesoon", { interval: 1, timeout: 90_000 });
+  const arrival = vi.waitUntil(() => received === "latesoon", { interval: 1, timeout: 90_000 });
   const passed = new Promise<void>((resolve) => {
     proxy.intercept(() => {
       resolve();
@@ -162,7 +162,7 @@ it("cuts a connection in the middle of a chunk, and no other connection", async 
   const end = waitUntilClosed(victim);
   victim.write("12345678");
   await Promise.all([truncated, end]);
-  expect({ heard, delivered }).toEqual({ heard: "12345678", delivered: "1234" });
+  expect({ received, delivered }).toEqual({ received: "12345678", delivered: "1234" });
   other.write("whole");
   expect(await answer(other)).toBe("whole");
 
@@ -170,7 +170,7 @@ it("cuts a connection in the middle of a chunk, and no other connection", async 
   const otherEnd = waitUntilClosed(other);
   other.write("abcd");
   await Promise.all([again, otherEnd]);
-  await vi.waitUntil(() => heard === "12345678wholeab", { interval: 1, timeout: 90_000 });
+  await vi.waitUntil(() => received === "12345678wholeab", { interval: 1, timeout: 90_000 });
 });
 
 it("ends one direction and leaves the other open", async () => {
@@ -178,11 +178,11 @@ it("ends one direction and leaves the other open", async () => {
   const socket = connect({ port: Number(port), host: "127.0.0.1", allowHalfOpen: true });
   socket.write("a");
   await answer(socket);
-  const told = once(socket, "end");
+  const ended = once(socket, "end");
   proxy.halfClose("to-client");
-  await told;
+  await ended;
   socket.write("b");
-  await vi.waitUntil(() => heard === "ab", { interval: 1, timeout: 90_000 });
+  await vi.waitUntil(() => received === "ab", { interval: 1, timeout: 90_000 });
   expect(served[0]?.readyState).toBe("open");
   expect(socket.readyState).toBe("writeOnly");
 });
@@ -193,11 +193,11 @@ it("ends the direction to the server, which can still answer", async () => {
   await answer(socket);
   const upstream = served[0] as Socket;
   upstream.allowHalfOpen = true;
-  const told = once(upstream, "end");
+  const ended = once(upstream, "end");
   proxy.halfClose("to-server");
-  await told;
-  socket.write("nobody hears this");
+  await ended;
+  socket.write("dropped");
   upstream.write("bye");
   expect(await answer(socket)).toBe("bye");
-  expect(heard).toBe("a");
+  expect(received).toBe("a");
 });

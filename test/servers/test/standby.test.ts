@@ -58,9 +58,9 @@ describe.skipIf(process.platform !== "linux")("a synchronous standby", () => {
     await commit;
 
     await standby.kill();
-    const meanwhile = execute(database.url, "insert into turns values (4)");
+    const pendingCommit = execute(database.url, "insert into turns values (4)");
     await standby.start();
-    await meanwhile;
+    await pendingCommit;
   });
 
   it("is promoted when the primary is lost with its data, and the pooler's clients reach it", async () => {
