@@ -1,4 +1,4 @@
-// Finds imports and words that cross the seams of seams.mjs, circles of files, and tests that reach into other packages:
+// Finds imports and words that seams.mjs forbids, circles of files, and files that import another package's inner files:
 // `node scripts/check-seams.mjs`, a part of `npm run check`.
 
 import { readdirSync, readFileSync } from "node:fs";
@@ -15,14 +15,14 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const found = [...[...sources].flatMap(([path, code]) => violations(path, code)), ...circles(sources)];
   for (const folder of ["packages", "examples", "test", "benchmarks"]) {
     for (const path of typescript(join(root, folder))) {
-      found.push(...trespasses(`${folder}/${path}`, readFileSync(join(root, folder, path), "utf8")));
+      found.push(...innerImports(`${folder}/${path}`, readFileSync(join(root, folder, path), "utf8")));
     }
   }
   for (const violation of found) console.error(violation);
   process.exitCode = found.length > 0 ? 1 : 0;
 }
 
-/** Lists the TypeScript files below a folder, without builds and installed packages. */
+/** Lists the TypeScript files below a folder, except for builds and installed packages. */
 function typescript(folder) {
   return readdirSync(folder, { withFileTypes: true })
     .flatMap((entry) => {
@@ -36,18 +36,18 @@ function typescript(folder) {
 }
 
 /**
- * Lists the imports of a file that reach into another package of the repository by its path. A package is imported by its name,
- * so that nobody builds on its inner files or its tests. `path` begins at the root.
+ * Lists the imports of a file that name a file of another package by its path. A package must be imported by its name, so that
+ * no other package depends on its inner files or its tests. `path` begins at the root.
  */
-export function trespasses(path, code) {
+export function innerImports(path, code) {
   const own = path
     .split("/")
     .slice(0, path.startsWith("benchmarks/") ? 1 : 2)
     .join("/");
-  const reachOut = relativeImports(path, code).filter(
+  const outside = relativeImports(path, code).filter(
     (to) => !to.startsWith(`${own}/`) && to !== "vitest.project.ts" && !to.startsWith("scripts/"),
   );
-  return reachOut.map((to) => `${path}: must not import ${to}, which another package keeps to itself`);
+  return outside.map((to) => `${path}: must not import ${to}, an inner file of another package`);
 }
 
 /**
@@ -80,7 +80,7 @@ function relativeImports(path, code) {
   return found;
 }
 
-/** Lists the imports and words of a file that cross a seam, each with its place. `path` begins below packages/. */
+/** Lists the imports and words of a file that seams.mjs forbids, each with its line. `path` begins below packages/. */
 export function violations(path, code) {
   const { program, errors } = parseSync(path, code);
   if (errors.length > 0) return [`packages/${path}: ${errors[0].message}`];
@@ -114,7 +114,7 @@ function walk(node, visit) {
   }
 }
 
-/** Returns the module that a node imports, if it does: by `import`, `export … from`, `import()`, or `import("…")` as a type. */
+/** Returns the module that a node imports, if any: by `import`, `export … from`, `import()`, or `import("…")` as a type. */
 function importOf(node) {
   switch (node.type) {
     case "ImportDeclaration":

@@ -1,5 +1,5 @@
-// Compiles a dialect package's migrations/ (written by drizzle-kit) into src/checkpoints/migrations.ts, so that bundlers cannot lose
-// them and nothing reads files at run time. With --check it only says whether the module is up to date.
+// Compiles a dialect package's migrations/ (written by drizzle-kit) into src/checkpoints/migrations.ts, so that bundlers include
+// them and no file is read at run time. With --check it writes nothing, and fails if the module is out of date.
 //
 //   node scripts/compile-migrations.mjs packages/sqlite [--check]
 
@@ -7,7 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The text of src/checkpoints/migrations.ts for a package folder. */
+/** Returns the text of src/checkpoints/migrations.ts for a package folder. */
 export function compileMigrations(packageFolder) {
   const folder = join(packageFolder, "migrations");
   const journal = JSON.parse(readFileSync(join(folder, "meta/_journal.json"), "utf8"));
@@ -53,7 +53,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const text = compileMigrations(packageFolder);
   const current = existsSync(file) && readFileSync(file, "utf8") === text;
   if (check === "--check" && !current) {
-    console.error(`${file} is not what migrations/ says: run npm run db:generate`);
+    console.error(`${file} is out of date with migrations/: run npm run db:generate`);
     process.exitCode = 1;
   } else if (!current) {
     writeFileSync(file, text);

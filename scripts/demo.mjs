@@ -1,4 +1,4 @@
-// `npm run demo`: sets up what is missing, then lets an agent crash and resume on SQLite.
+// `npm run demo`: installs and builds if needed, then lets an agent crash and resume on SQLite.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { setUp } from "./setup.mjs";

@@ -1,8 +1,8 @@
-// The dialects: the one table of them for all scripts.
+// The table of dialects, for all scripts.
 
 /**
- * By the name of the package's folder. `drivers`: npm packages that the dialect may import. `words`: names that no other code may
- * mention. `servers`: kinds of servers that its tests need, see test/servers.
+ * Dialects by the name of their package's folder. `drivers`: npm packages that the dialect may import. `words`: names that no
+ * other code may mention. `servers`: kinds of servers that its tests need, see test/servers.
  */
 export const DIALECTS = {
   sqlite: { drivers: ["better-sqlite3"], words: ["sqlite"], servers: [] },
@@ -10,5 +10,5 @@ export const DIALECTS = {
   mysql: { drivers: ["mysql2", "mysql2/**"], words: ["mysql", "mariadb"], servers: ["mysql", "mariadb"] },
 };
 
-/** Kinds of database servers, with their names for people. */
+/** Kinds of database servers, with their display names. */
 export const SERVERS = { postgres: "PostgreSQL", mysql: "MySQL", mariadb: "MariaDB" };

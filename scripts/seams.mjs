@@ -1,12 +1,13 @@
-// What each folder of packages/*/src may import (see ARCHITECTURE.md, "The layers"), and which words stay in which files.
+// Imports that each folder of packages/*/src may have (see ARCHITECTURE.md, "The layers"), and files that may contain certain
+// words.
 //
-// Paths begin in packages/; `*` is a part of a path, `**` any number of parts, `{a,b}` one of them.
+// Paths begin in packages/. `*` matches one part of a path, `**` any number of parts, `{a,b}` one of the two.
 
 import { DIALECTS } from "./dialects.mjs";
 
 const drizzle = ["drizzle-orm", "drizzle-orm/**"];
 
-/** The layers of core, the lowest first. A folder may import itself and the folders that are named for it. */
+/** Layers of core, the lowest first: each folder with the other folders that it may import. */
 const layers = {
   contract: [],
   codec: [],
@@ -18,7 +19,7 @@ const layers = {
   agent: ["contract", "database", "checkpoints"],
 };
 
-/** Packages from npm: each is imported by one file, or one folder. */
+/** Files of core that may import packages from npm, with these packages. */
 const libraries = {
   "core/src/database/retry.ts": ["cockatiel"],
   "core/src/database/circuit.ts": ["cockatiel"],
@@ -28,12 +29,16 @@ const libraries = {
 };
 
 /**
- * Imports that a module may have: the first row that covers it counts, and each module needs one. `type:` allows types only,
- * which leave nothing behind at run time.
+ * Imports that a module may have. The first row that matches the module counts, and each module needs one. `type:` allows only
+ * imports of types, which are gone at run time.
  */
 export const IMPORTS = [
   { module: "core/src/{index,kit}.ts", may: ["core/src/**"] },
+<<<<<<< HEAD
   // The composition root: puts the engine on an encrypted dialect, or on a plain one.
+=======
+  // The composition root: the only file that imports both the engine and encryption.
+>>>>>>> 2a1cbf7186a2ddc46227cc72a66955291a680ee6
   {
     module: "core/src/create-storage.ts",
     may: ["contract", "database", "checkpoints", "encryption"].map((layer) => `core/src/${layer}/**`),
@@ -50,7 +55,7 @@ export const IMPORTS = [
 
   ...Object.entries(DIALECTS).flatMap(([dialect, { drivers }]) => [
     { module: `${dialect}/src/index.ts`, may: [`${dialect}/src/**`, "@waymark/core", "@waymark/core/*"] },
-    // The tables and statements of a domain know the database, not its driver; other domains stand beside it.
+    // Statements may import the database, but only types of its driver. The schema imports neither.
     {
       module: `${dialect}/src/checkpoints/schema.ts`,
       may: ["drizzle-orm", "drizzle-orm/*-core", "type:@waymark/core/kit"],
@@ -65,14 +70,14 @@ export const IMPORTS = [
         ...drivers.map((name) => `type:${name}`),
       ],
     },
-    // The database itself knows no tables.
+    // The database imports no tables.
     {
       module: `${dialect}/src/*.ts`,
       may: [`${dialect}/src/*.ts`, "@waymark/core", "@waymark/core/kit", ...drivers, ...drizzle, "node:**"],
     },
   ]),
 
-  // Adapters to frameworks know storages and their framework: no dialect, no rows.
+  // Adapters import core's public modules and their framework: no dialect, no rows.
   {
     module: "openai-agents/src/**",
     may: ["openai-agents/src/**", "@waymark/core", "@waymark/core/kit", "@openai/agents-core", "node:**"],
@@ -97,7 +102,7 @@ export const IMPORTS = [
   },
 ];
 
-/** Words that stay out of the code of `src`, comments aside, and the files that may have them all the same. */
+/** Words that the code of `src` must not contain (comments may), and the files that are exempt. */
 export const WORDS = [
   ...Object.entries(DIALECTS).map(([dialect, { words }]) => ({
     what: `the name of the dialect ${dialect}`,

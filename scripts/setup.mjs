@@ -1,5 +1,5 @@
-// All that `npm test` and `npm run demo` need on a fresh clone with nothing but Node and npm: packages, native code, build.
-// Uses Node's own modules alone, since nothing else is there yet.
+// Prepares a fresh clone for `npm test` and `npm run demo`, with only Node and npm: installs packages, compiles native code, and
+// builds. Imports only Node's own modules, since no package is installed yet.
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -12,7 +12,7 @@ export const root = fileURLToPath(new URL("..", import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const stampPath = join(root, "node_modules/.waymark-setup.json");
 
-/** Installs and builds what is missing; done already, it takes the time to hash the manifests and to ask turbo. */
+/** Installs and builds what is missing. If nothing is, it only hashes the manifests and lets turbo check its cache. */
 export async function setUp() {
   checkNode();
   const env = await install();
@@ -33,20 +33,20 @@ export async function install() {
     advice: "If a package.json has changed, bring the lockfile up to date with: node scripts/pnpm.mjs install",
   });
   if (!(await loadsSQLite(env))) {
-    // pnpm takes what was compiled for another Node for done.
+    // pnpm does not compile again what it once compiled for another version of Node.
     await run(`Compiling SQLite for Node ${process.versions.node}`, "pnpm", ["rebuild", "better-sqlite3"], env);
-    if (!(await loadsSQLite(env))) fail("The native code of better-sqlite3 does not load, though it was compiled.");
+    if (!(await loadsSQLite(env))) fail("The native code of better-sqlite3 was compiled, but does not load.");
   }
   writeFileSync(stampPath, JSON.stringify({ key, pnpm }));
   return env;
 }
 
-/** The environment in which the pinned pnpm is the `pnpm` on the PATH, and compiles for this Node. */
+/** Returns an environment in which `pnpm` on the PATH is the pinned one, and compiles for this version of Node. */
 export async function pinnedPnpm() {
   return environment(await fetchPnpm());
 }
 
-/** Runs a command quietly. Resolves with whether it succeeded, and with what it has written. */
+/** Runs a command without printing its output. Resolves with `ok` (its exit code is 0) and with the output. */
 export function runQuietly(command, args, options) {
   const shell = process.platform === "win32"; // npm's commands are batch files there
   const child = spawn(command, args, { cwd: root, shell, stdio: ["ignore", "pipe", "pipe"], ...options });
@@ -71,7 +71,7 @@ function checkNode() {
   if (!supported) fail(`Waymark needs Node ${manifest.engines.node}, this is ${process.versions.node}.`);
 }
 
-/** Changes with whatever an installation depends on: what is asked for, and the Node that native code is compiled for. */
+/** Returns a hash of all that an installation depends on: manifests, lockfile, and the Node that native code is compiled for. */
 function installationKey() {
   const members = ["packages", "examples", "test"]
     .filter((folder) => existsSync(join(root, folder)))
@@ -89,11 +89,11 @@ function readStamp() {
   try {
     return JSON.parse(readFileSync(stampPath, "utf8"));
   } catch {
-    return undefined; // not there, or written half: the installation is done again
+    return undefined; // missing, or only half written: install again
   }
 }
 
-/** The path of the pinned pnpm, out of npm's own cache, or fetched into it. */
+/** Returns the path of the pinned pnpm in npm's cache, and downloads it first if it is not there. */
 async function fetchPnpm() {
   const args = ["--yes", `--package=${manifest.packageManager}`, "--", "node", "-p", "process.env.PATH"];
   const { ok, output } = await runQuietly("npx", args);
@@ -105,7 +105,7 @@ async function fetchPnpm() {
   return join(folder, process.platform === "win32" ? "pnpm.cmd" : "pnpm");
 }
 
-/** Whether npx has put this entry of the PATH there: its own cache, not a pnpm of the user's. */
+/** True if npx has added this entry to the PATH: a folder of its cache, not one with a pnpm of the user's. */
 function isPnpmsFolder(entry) {
   return existsSync(join(entry, "../pnpm/package.json")) && existsSync(join(entry, "pnpm"));
 }
@@ -113,12 +113,12 @@ function isPnpmsFolder(entry) {
 function environment(pnpm) {
   const path = [dirname(pnpm), dirname(process.execPath), process.env.PATH].join(delimiter);
   const env = { ...process.env, PATH: path, TURBO_TELEMETRY_DISABLED: "1", TURBO_NO_UPDATE_NOTIFIER: "1" };
-  delete env.npm_config_nodedir; // another Node's, perhaps
+  delete env.npm_config_nodedir; // it may be set for another version of Node
   const prefix = headersPrefix();
   return prefix ? { ...env, npm_config_nodedir: prefix } : env;
 }
 
-/** Where this Node's own headers are, so that compiling needs no download. */
+/** Returns the folder with this Node's headers, if they are installed: compiling then needs no download. */
 function headersPrefix() {
   const prefix = dirname(dirname(process.execPath));
   return existsSync(join(prefix, "include/node/node.h")) ? prefix : undefined;

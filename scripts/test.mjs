@@ -1,11 +1,11 @@
-// `npm test`: sets up what is missing, checks the sources, starts the database servers, and runs every test.
+// `npm test`: installs and builds if needed, checks the sources, starts the database servers, and runs every test.
 //
-//   npm test                           every test once: what depends on the database, on each of them; all else on SQLite
-//   npm run test:all                   every test on every database, and those without a server on other versions of Node too
+//   npm test                           every test once: tests that depend on the database on each of them, all others on SQLite
+//   npm run test:all                   every test on every database; tests without a server also on other versions of Node
 //   npm test -- --only sqlite,core     some packages, examples or tests, by folder; `mysql` and `mariadb` are one folder
 //
-// The last line is "N passed, N failed, N skipped". A check such as the linter counts as one; so does a server that is required
-// and does not start.
+// The last line is "N passed, N failed, N skipped". A check such as the linter counts as one test, and a required server that
+// does not start as one failed test.
 
 import { spawn } from "node:child_process";
 import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -17,10 +17,10 @@ import { DIALECTS, SERVERS } from "./dialects.mjs";
 import { install, root, runQuietly, setUp } from "./setup.mjs";
 import { testOnNode } from "./test-on-node.mjs";
 
-/** Versions of Node that `--all` tests beside this one. */
+/** Versions of Node on which `--all` runs tests, besides the current one. */
 const OTHER_NODES = ["22", "24", "26"];
 
-/** Files of tests that the report names as the slowest. */
+/** Number of slowest test files that the report lists. */
 const SLOWEST = 10;
 
 /** Tasks of turbo.json, each over the whole repository. */
@@ -34,19 +34,19 @@ const CHECKS = {
 
 const ci = Boolean(process.env.CI) && process.env.CI !== "false";
 const tally = { passed: 0, failed: 0, skipped: 0 };
-/** Failures, a line each, printed after thousands of lines about tests that passed. */
+/** Failures, a line each. They are printed at the end, after the thousands of lines about tests that passed. */
 const failures = [];
-/** Files of tests with their durations in milliseconds. */
+/** Durations of test files, in milliseconds, with their numbers of tests. */
 const durations = [];
 const suites = findSuites();
 const { all, chosen } = parseOptions();
 
 await setUp();
 
-// The servers must stop, whatever ends the run. On a second signal this process ends at once; they notice, and end too.
+// The servers must stop however the run ends. On a second signal this process exits at once, and the servers end with it.
 const interruption = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
-  // `on`, not `once`: signal-exit, somewhere in testcontainers, ends a process as soon as it is alone in listening.
+  // `on`, not `once`: signal-exit, a dependency of testcontainers, ends the process if it finds no other listener.
   process.on(signal, () => (interruption.signal.aborted ? process.exit(130) : interruption.abort(signal)));
 }
 
@@ -60,11 +60,11 @@ try {
 if (all) for (const version of OTHER_NODES) runOnNode(version);
 report();
 
-/** Finds the suites that `--only` can name: the folders of the workspace, with the servers that their tests need. */
+/** Lists the suites that `--only` can name: the folders of the workspace, with the servers that their tests need. */
 function findSuites() {
   const every = Object.keys(SERVERS);
   const needs = {
-    // A kind of server that is not named like its dialect is a suite of its own, see below.
+    // A kind of server whose name is not its dialect's becomes a suite of its own, see below.
     ...Object.fromEntries(
       Object.entries(DIALECTS).map(([name, { servers: kinds }]) => [name, kinds.filter((kind) => kind === name)]),
     ),
@@ -98,7 +98,7 @@ function parseOptions() {
   process.exit(2);
 }
 
-/** Types and linters, through turbo, which remembers what has passed. */
+/** Checks types and runs the linters, with turbo, which skips what has passed before and has not changed. */
 async function check() {
   const env = await install();
   for (const [task, title] of Object.entries(CHECKS)) {
@@ -116,8 +116,8 @@ async function check() {
 }
 
 /**
- * Starts the servers that the chosen tests need, all at once. Without a choice PostgreSQL and one of MySQL and MariaDB are
- * required; in CI, and where chosen, each is. Returns the kinds that are there, or undefined if a required one is not.
+ * Starts the servers that the chosen tests need, all at once. Without `--only`, PostgreSQL and one of MySQL and MariaDB are
+ * required; with it, and in CI, all are. Returns the kinds that started, or undefined if a required one did not.
  */
 async function startServers() {
   const kinds = chosen ? [...new Set(chosen.flatMap((name) => suites[name].servers))] : Object.keys(SERVERS);
@@ -148,13 +148,13 @@ async function startServers() {
       tally.failed += 1;
       complete = false;
     } else {
-      console.warn(`! There is no ${SERVERS[kind]}, so its tests are skipped: ${error.message}`);
+      console.warn(`! No ${SERVERS[kind]}: its tests are skipped: ${error.message}`);
     }
   }
   return complete ? kinds.filter((kind) => !missing.has(kind)) : undefined;
 }
 
-/** One vitest over all projects. It finds the servers by their URLs. */
+/** Runs one vitest for all projects. Its tests find the servers by the URLs in the environment. */
 async function runTests(kinds) {
   const folder = mkdtempSync(join(tmpdir(), "waymark-test-"));
   const results = join(folder, "results.json");
@@ -176,24 +176,24 @@ async function runTests(kinds) {
   failures.push(...(result?.testResults ?? []).flatMap(failuresOf));
   durations.push(...(result?.testResults ?? []).map(durationOf));
   if (code !== 0 && counts.failed === 0) {
-    failures.push(`an error outside of any test: vitest exited with ${code}`);
+    failures.push(`an error outside of all tests: vitest exited with ${code}`);
     counts.failed = 1;
   }
   for (const key of Object.keys(tally)) tally[key] += counts[key];
   rmSync(folder, { recursive: true });
 }
 
-/** Runs the tests that need no server on another version of Node, and adds its counts. */
+/** Runs the tests that need no server on another version of Node, and adds their counts. */
 function runOnNode(version) {
   if (interruption.signal.aborted) return;
-  const { WAYMARK_TEST_TALLY: _, ...env } = process.env; // counted here, not twice
+  const { WAYMARK_TEST_TALLY: _, ...env } = process.env; // the results are added below: a tally would count them twice
   const result = testOnNode(version, { env: { ...env, WAYMARK_TEST_ALL: "1" } });
   for (const key of Object.keys(tally)) tally[key] += result[key];
   failures.push(...result.failures.map((failure) => `Node ${version}: ${failure}`));
 }
 
 function count({ numTotalTests, numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults }) {
-  // A file that does not load has no tests to fail, and a process that dies takes the results of its tests with it.
+  // A file that does not load has failed without a failed test. The tests of a process that died have no result at all.
   const broken = testResults.filter(
     (file) => file.status === "failed" && file.assertionResults.every((test) => test.status !== "failed"),
   );
@@ -202,7 +202,7 @@ function count({ numTotalTests, numPassedTests, numFailedTests, numPendingTests,
   return { passed: numPassedTests, failed: numFailedTests + broken.length + lost, skipped };
 }
 
-/** Lists the failures of one file of tests: where, which, and the first line of the reason. */
+/** Lists the failures of a test file: its path, the test, and the first line of the error. */
 function failuresOf({ name, status, message, assertionResults }) {
   if (status !== "failed") return [];
   const file = relative(root, name);
@@ -229,10 +229,10 @@ function reportSlowest() {
 function report() {
   const { passed, failed, skipped } = tally;
   const { aborted, reason } = interruption.signal;
-  if (aborted) console.error(`\nInterrupted by ${reason}: not everything was run.`);
+  if (aborted) console.error(`\nInterrupted by ${reason}: some tests were not run.`);
   reportSlowest();
-  if (chosen) console.log(`\nThis run was narrowed by hand to ${chosen.join(", ")}, without typecheck and lint.`);
-  // A script that adds up several runs prints the last line itself.
+  if (chosen) console.log(`\nThis run was limited with --only to ${chosen.join(", ")}, without typecheck and lint.`);
+  // The script that set WAYMARK_TEST_TALLY adds up several runs, and prints the last line itself.
   const tallyFile = process.env.WAYMARK_TEST_TALLY;
   for (const failure of failures) console.log(`✗ ${failure}`);
   if (tallyFile) {

@@ -1,5 +1,5 @@
-// Packs the packages of a checkout that was built, as `node pack.mjs CHECKOUT FILE.tgz`: what of them a process needs, which is
-// the JavaScript and a package.json.
+// Packs the packages of a built checkout: `node pack.mjs CHECKOUT FILE.tgz`. The archive has their JavaScript and a package.json
+// each, which is all that a process needs.
 
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -33,7 +33,7 @@ try {
       `${JSON.stringify({ name: title, version, license, type, exports }, null, 2)}\n`,
     );
   }
-  // The same bytes for the same files.
+  // With these options, the same files give the same bytes.
   const same = ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mode=go=rX,u+rw", "--mtime=@0"];
   const tar = execFileSync("tar", [...same, "-cf", "-", "-C", folder, "node_modules"], { maxBuffer: 1 << 28 });
   writeFileSync(archive, execFileSync("gzip", ["-9n"], { input: tar, maxBuffer: 1 << 28 }));

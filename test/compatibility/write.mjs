@@ -1,5 +1,5 @@
 // Makes the databases of v793ce5e/ with the packages of v793ce5e/packages.tgz: `node write.mjs sqlite postgres mysql mariadb`.
-// See README.md. Takes PostgreSQL's pg_dump and MariaDB's mariadb-dump.
+// See README.md. Needs PostgreSQL's pg_dump and MariaDB's mariadb-dump.
 
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -59,7 +59,7 @@ async function writeOnServer(kind) {
         "--skip-add-locks",
       ];
       const text = run("mariadb-dump", ["--no-defaults", ...address, ...what, "--skip-dump-date", database.name]);
-      // For MariaDB's own client alone, which then takes no commands of the shell.
+      // The first line is only for MariaDB's client: it turns off shell commands.
       return text.replace(/^\/\*M?!999999.*\n/, "").replace(/^-- Host: .*\n/m, "");
     }
   } finally {
@@ -71,7 +71,7 @@ async function writeOnServer(kind) {
 /** @param {string} url */
 function pgDump(url) {
   const text = run("pg_dump", ["--inserts", "--rows-per-insert=50", "--no-owner", "--no-privileges", url]);
-  return text.replace(/^\\(un)?restrict .*\n/gm, ""); // psql's own
+  return text.replace(/^\\(un)?restrict .*\n/gm, ""); // commands of psql, not SQL
 }
 
 /**
@@ -88,7 +88,7 @@ function pathOf(name) {
 }
 
 /**
- * All four stores.
+ * Writes all four stores.
  * @param {Open} open
  */
 async function write(open) {
@@ -103,17 +103,17 @@ async function write(open) {
   const main = () => open({ tablePrefix: "main_" });
   const backup = () => open({ tablePrefix: "backup_" });
   await use(createReplicatedStorage({ main: main(), backup: backup() }), pair.both);
-  await use(createReplicatedStorage({ main: main(), backup: away() }), pair.withoutBackup);
-  await use(createReplicatedStorage({ main: away(), backup: backup() }), pair.withoutMain);
+  await use(createReplicatedStorage({ main: main(), backup: unreachable() }), pair.withoutBackup);
+  await use(createReplicatedStorage({ main: unreachable(), backup: backup() }), pair.withoutMain);
 }
 
-/** Gives a database whose address refuses. */
-function away() {
+/** Creates a storage whose address refuses connections. */
+function unreachable() {
   return createPostgresStorage({ connectionString: "postgres://127.0.0.1:1/away", retry: { maxRetries: 0 } });
 }
 
 /**
- * One process's work.
+ * Takes steps and closes the storage, as one process would.
  * @param {CheckpointStorage} storage
  * @param {Parameters<typeof take>[1]} steps
  */

@@ -1,4 +1,4 @@
-// `npm run faults`: the fault-injection suite with all of its numbers. Writes what came of it to results/.
+// `npm run faults`: runs the fault-injection suite at full numbers, and writes its tables to results/.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { install, setUp } from "../../scripts/setup.mjs";

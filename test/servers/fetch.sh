@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # fetch.sh SUITE PACKAGE CACHE
 #
-# Unpacks a server from the distribution's archive into CACHE and prints where. SUITE "own" is the machine's
-# own release. The server comes with every library it needs, libc too, and runs through its own loader, so a
-# newer release's server works here. Neither root nor the machine's apt and dpkg take part: apt is given
-# state, lists and sources of its own and only lends its configuration (mirror, proxy, credentials).
+# Unpacks a server from the distribution's archive into CACHE, and prints its folder. SUITE "own" is the machine's
+# own release. The server comes with every library that it needs, also libc, and runs through its own loader, so
+# that a newer release's server works here. It needs no root, and leaves the machine's apt and dpkg unchanged: apt
+# runs with a state, lists and sources of its own, and with the machine's configuration (mirror, proxy, credentials).
 set -euo pipefail
-umask 022 # the server runs as another user than root and must be able to read all this
+umask 022 # under root the server runs as another user, who must be able to read these files
 export LC_ALL=C
 trap 'echo "fetch.sh line $LINENO failed: $BASH_COMMAND" >&2' ERR
 suite=$1 package=$2 cache=$3
@@ -18,8 +18,8 @@ arch=$(dpkg --print-architecture)
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
 root=$cache/$suite-${package//[^a-z0-9-]/}-$arch # the package may be a pattern
-# One fetch of a package at a time. The kernel releases the lock however we end, and the name without
-# ".partial" appears in one step at the very end: what it names is whole.
+# Only one process fetches a package at a time. The kernel releases the lock however the process ends. The folder
+# is renamed from ".partial" at the very end, in one step, so that without this suffix it is always complete.
 exec 9> "$root.lock"
 flock 9
 if [ -d "$root" ]; then
@@ -30,9 +30,9 @@ partial=$root.partial apt=$root.partial/apt
 rm -rf "$partial"
 trap 'rm -rf "$partial"' EXIT
 mkdir -p "$apt"/{lists,archives}/partial "$apt/sources"
-: > "$apt/status" # nothing is installed, so apt resolves all that the server needs
+: > "$apt/status" # an empty list of installed packages: apt then resolves all dependencies of the server
 
-# The mirrors that this machine uses, asked for another suite. sid has neither updates nor security.
+# Uses this machine's mirrors, with the suite in place of its release. sid has neither updates nor security.
 keyring=$(find /usr/share/keyrings -name "$ID-archive-keyring.*" | sort | head -n 1)
 apt-get indextargets --no-release-info --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' | sort -u |
   while read -r uri release component; do
@@ -47,8 +47,8 @@ apt-get indextargets --no-release-info --format '$(REPO_URI) $(RELEASE) $(COMPON
   exit 1
 }
 
-# Given with -c it is read after /etc/apt/apt.conf.d, whose hooks (a package cache's cleaning, a desktop's
-# index) are for the machine's own apt and are cleared here.
+# With -c this file is read after /etc/apt/apt.conf.d. The hooks from there (such as cleaning the package cache)
+# are for the machine's own apt, and are cleared here.
 cat > "$apt/apt.conf" << CONF
 Dir::Etc::SourceList "/dev/null";
 Dir::Etc::SourceParts "$apt/sources";
@@ -77,10 +77,10 @@ CONF
 apt_get() { apt-get -c "$apt/apt.conf" -qq "$@"; }
 apt_get --error-on=any update
 
-# Of all that apt would install, a server process needs its own package and shared libraries: no perl, no
-# init system, no compiler for queries (PostgreSQL runs quietly without).
+# Of the packages that apt would install, a server needs only its own and shared libraries: no perl, no init
+# system, no compiler for queries (PostgreSQL works without it).
 server='^(postgresql-[0-9]+|mysql-server-core.*|mariadb-server-core.*|pgbouncer)$'
-# A node of a cluster sends its data to another by scripts, which call these.
+# The scripts with which a node of a cluster sends its data to another one call these.
 [ "$package" != mariadb-server ] || server='^(mariadb-(server|client-core).*|galera-4|rsync|socat|lsof|iproute2|procps)$'
 unneeded='^lib(perl|python|llvm|z3|db[di]-|pam-|.*-perl)'
 apt_get install --print-uris -y "$package" | sed "s/^'[^']*' \([^_]*\)_.*/\1/" |
@@ -95,16 +95,16 @@ for deb in "$apt"/archives/*.deb; do
   name=${deb##*/} name=${name%%_*}
   if [[ $name =~ $server ]]; then
     only=(--exclude='./usr/lib/postgresql/*/lib/bitcode')
-  else # what lies directly in the folder of libraries; below are plugins, of no use to a server
+  else # only files directly in the folder of libraries; its subfolders have plugins, which a server does not need
     only=(--no-wildcards-match-slash --exclude=./{bin,sbin} --exclude=./usr/{bin,sbin,share} --exclude={./usr/lib,./lib}/'*/*/*')
   fi
   dpkg-deb --fsys-tarfile "$deb" |
     tar -x -C "$partial" --no-same-owner --keep-directory-symlink "${needless[@]}" "${only[@]}"
 done
 
-# Each program becomes a script of its name that runs it through the loader. A script and not arguments of
-# ours, since programs start each other by name (initdb starts postgres); and exec, so that the process we
-# start is the server. Paths are relative to the script: the cache may be moved.
+# Replaces each program by a script of its name that runs it through the loader. A script, since programs start
+# each other by name (initdb starts postgres). With exec, so that the started process is the server itself. Paths
+# are relative to the script, so that the cache may be moved.
 libraries=$(dirname "$(find "$partial/usr/lib" -name libc.so.6 | head -n 1)")
 loader=$(find "$libraries" -name 'ld-linux*.so.*' | head -n 1)
 find "$partial/usr" -type f -perm -u+x \( -path '*/usr/bin/*' -o -path '*/usr/sbin/*' -o -path '*/postgresql/*/bin/*' \) |
@@ -113,7 +113,7 @@ find "$partial/usr" -type f -perm -u+x \( -path '*/usr/bin/*' -o -path '*/usr/sb
     folder=$(dirname "$program") name=$(basename "$program")
     mkdir -p "$folder/.elf" "$folder/.loader"
     mv "$program" "$folder/.elf/$name"
-    ln "$loader" "$folder/.loader/$name" # under this name, ps and a log call the process what it is
+    ln "$loader" "$folder/.loader/$name" # so that ps and logs show the program's name
     cat > "$program" << WRAPPER
 #!/bin/sh
 unset LD_PRELOAD LD_LIBRARY_PATH

@@ -1,5 +1,5 @@
-// What the databases of v793ce5e/ hold: four stores in each, told apart by the prefix of their tables. write.mjs took these
-// steps with the packages of that commit. They are never changed: the databases would not be made anew.
+// Contents of the databases of v793ce5e/: four stores in each, distinguished by the prefix of their tables. write.mjs took these
+// steps with the packages of that commit. They must not be changed, since the databases are not written again.
 
 import {
   aside,
@@ -16,7 +16,7 @@ import { chapter } from "./steps.mjs";
 /** @import { KeyRing } from "@waymark/core" */
 
 /**
- * A turn of a growing history, with what goes with a checkpoint.
+ * Returns the checkpoint of a turn of a growing history.
  * @param {string} agentId
  * @param {number} turn
  * @param {string | undefined} parentId
@@ -38,7 +38,7 @@ export function turnOf(agentId, turn, parentId) {
 }
 
 /**
- * The turns from this one on, each the child of the one before.
+ * Adds stores of consecutive turns, each the child of the one before. Returns their ids.
  * @param {ReturnType<typeof chapter>} into
  * @param {string} agentId
  * @param {{ readonly from: number; readonly to: number; readonly parentId?: string | undefined }} turns
@@ -52,11 +52,11 @@ export function storeTurns(into, agentId, { from, to, parentId }) {
 
 export const plain = plainStore();
 
-/** A store of two processes, one after the other. */
+/** Returns the steps of the plain store: those of two processes, one after the other. */
 function plainStore() {
   const first = chapter(0);
   const turns = storeTurns(first, "historian", { from: 1, to: 40 });
-  // A branch, in the line of the others: the third process to answer the thirtieth turn.
+  // A branch at turn 30, in the same timeline as the other turns.
   let parentId = turns[29];
   const branch = [];
   for (let length = 1; length <= 5; length++) {
@@ -121,7 +121,7 @@ function plainStore() {
     { taskId: "task a", index: 2, channel: "messages", value: -0 },
     { taskId: "task a", index: -1, channel: "__error__", value: "the last error" },
   );
-  second.delete(broken); // its writes go with it
+  second.delete(broken); // with its writes
   for (const turn of [20, 21, 33, 66]) second.delete(/** @type {string} */ (turns[turn - 1]));
   second.prune({ agentId: "pruned", keepLast: 8 });
   second.deleteAgent("gone");
@@ -129,7 +129,7 @@ function plainStore() {
   return { first: first.steps, second: second.steps, turns, branch, worker, small };
 }
 
-/** Of 32 bytes each, for tests alone. @type {Readonly<Record<string, string>>} */
+/** Keys of 32 bytes, only for tests. @type {Readonly<Record<string, string>>} */
 const secrets = {
   "2026-10": "8f2d1f0a6f1d4c55a1f3d0f4c8f1b8a97b3c6c0e2f4d9a1b5e7c8d9f0a1b2c3d",
   "2026-11": "1c9e3b7a5d2f4e6c8b0a9d7f5e3c1b2a4d6f8e0c2b4a6d8f0e1c3b5a7d9f2e4c",
@@ -138,7 +138,7 @@ const secrets = {
 const digestKey = "d4e5f60718293a4b5c6d7e8f9011a2b3c4d5e6f708192a3b4c5d6e7f80910213";
 
 /**
- * A key ring in which the last of these keys is the current one.
+ * Returns a key ring with these keys. The last one is the current key.
  * @param {...string} names
  * @returns {KeyRing}
  */
@@ -149,7 +149,7 @@ export function ringOf(...names) {
 
 export const encrypted = encryptedStore();
 
-/** The first half with one key, the second with the next one. */
+/** Returns the steps of the encrypted store: the first half with one key, the second half with the next one. */
 function encryptedStore() {
   const first = chapter(2_000);
   const turns = storeTurns(first, "historian", { from: 1, to: 36 });
@@ -173,7 +173,7 @@ function encryptedStore() {
     { taskId: "task a", index: -1, channel: "__error__", value: "the last error" },
     { taskId: "task b", index: 0, channel: "messages", value: conversation("worker", 3) },
   );
-  // The deltas to these are written anew, with the new key.
+  // The deltas to these are rewritten, with the new key.
   for (const turn of [12, 34]) second.delete(/** @type {string} */ (turns[turn - 1]));
 
   return { first: first.steps, second: second.steps, turns, worker };
@@ -181,7 +181,7 @@ function encryptedStore() {
 
 export const pair = mainAndBackup();
 
-/** Main and backup: both are there, then the backup is away, then main. */
+/** Returns the steps of main and backup: first with both, then without the backup, then without main. */
 function mainAndBackup() {
   const both = chapter(3_000);
   const turns = storeTurns(both, "historian", { from: 1, to: 40 });
@@ -196,7 +196,7 @@ function mainAndBackup() {
   both.append(second, { taskId: "task a", index: 0, channel: "messages", value: 1 });
   storeTurns(both, "pruned", { from: 1, to: 12 });
   storeTurns(both, "gone", { from: 1, to: 4 });
-  // Tombstones that the backup has heard of.
+  // Tombstones that the backup has.
   for (const turn of [10, 11]) both.delete(/** @type {string} */ (turns[turn - 1]));
   both.prune({ agentId: "pruned", keepLast: 4 });
   both.deleteAgent("gone");
@@ -211,7 +211,7 @@ function mainAndBackup() {
   );
   const fourth = withoutBackup.store({ agentId: "worker", name: "step 4", state: { step: 4 } });
   withoutBackup.append(fourth, { taskId: "task b", index: 0, channel: "messages", value: conversation("worker", 2) });
-  // Tombstones that the backup has not heard of.
+  // Tombstones that the backup lacks.
   withoutBackup.delete(/** @type {string} */ (turns[19]));
   withoutBackup.delete(second);
   withoutBackup.prune({ agentId: "pruned", keepLast: 2 });

@@ -1,4 +1,4 @@
-// The packages of commit 793ce5e: unpacked where their drivers are found, and loaded.
+// Unpacks and loads the packages of commit 793ce5e.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync } from "node:fs";
@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 /**
- * Unpacks them into a folder of their own, which whoever asks removes. It is below this package's node_modules: what they
- * import beside each other is found there.
+ * Unpacks the packages into a new folder, and returns it. The caller removes it. It is below this package's node_modules, where
+ * they find their drivers and other dependencies.
  */
 export function unpackOldPackages() {
   const parent = fileURLToPath(new URL("../node_modules", import.meta.url));
@@ -18,7 +18,10 @@ export function unpackOldPackages() {
   return folder;
 }
 
-/** @param {string} folder as {@link unpackOldPackages} has returned it */
+/**
+ * Loads the unpacked packages.
+ * @param {string} folder the folder that {@link unpackOldPackages} returned
+ */
 export async function loadOldPackages(folder) {
   /**
    * @param {string} name
@@ -27,7 +30,7 @@ export async function loadOldPackages(folder) {
   const load = (name) => import(pathToFileURL(join(folder, "node_modules/@waymark", name, "dist/index.js")).href);
   const [core, sqlite, postgres, mysql] = await Promise.all(["core", "sqlite", "postgres", "mysql"].map(load));
   return {
-    // As far as they are used here, they have the types of today.
+    // The functions used here still have the same types.
     .../** @type {Pick<typeof import("@waymark/core"), "createReplicatedStorage" | "reencryptCheckpoints">} */ (core),
     .../** @type {Pick<typeof import("@waymark/sqlite"), "createSQLiteStorage">} */ (sqlite),
     .../** @type {Pick<typeof import("@waymark/postgres"), "createPostgresStorage">} */ (postgres),

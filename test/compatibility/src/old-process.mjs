@@ -1,4 +1,4 @@
-// A process of commit 793ce5e, which does what it is told by test/old-process.ts. Plain Node on the packages of that commit.
+// A process of commit 793ce5e: runs commands that test/old-process.ts sends, with the packages of that commit.
 
 import { loadOldPackages } from "./old-packages.mjs";
 

@@ -1,4 +1,4 @@
-// States that are the same whenever they are made.
+// Deterministic states: the same in every run.
 
 const WORDS = (
   "the a of to and in that is was for with as on at by from agent answer ask branch call change check code column cost data " +
@@ -10,7 +10,7 @@ const WORDS = (
 ).split(" ");
 
 /**
- * So many words, by chance, but the same for the same seed.
+ * Returns random words, the same for the same seed.
  * @param {string} seed
  * @param {number} count
  */
@@ -31,7 +31,7 @@ function text(seed, count) {
 const said = new Map();
 
 /**
- * What is said in one turn: the same objects in each state that has it, as an agent's are.
+ * Returns the messages of one turn: the same objects in each state that contains them, as in a real agent's states.
  * @param {string} topic
  * @param {number} turn
  */
@@ -50,10 +50,10 @@ function messagesOf(topic, turn) {
 }
 
 /**
- * The state of an agent after so many turns of a growing history: some 5 kB at first, 30 kB after 90 turns.
+ * Returns the state of an agent after a number of turns of a growing history: some 5 kB at first, 30 kB after 90 turns.
  * @param {string} topic
  * @param {number} turns
- * @param {readonly Message[]} more what was said otherwise than in the turns of that topic
+ * @param {readonly Message[]} more messages after these turns, on another topic
  */
 export function conversation(topic, turns, more = []) {
   const messages = Array.from({ length: turns }, (_, at) => messagesOf(topic, at + 1)).flat();
@@ -67,7 +67,7 @@ export function conversation(topic, turns, more = []) {
 }
 
 /**
- * A few messages on another topic.
+ * Returns messages on another topic.
  * @param {string} topic
  * @param {number} count
  * @returns {Message[]}
@@ -77,7 +77,7 @@ export function aside(topic, count) {
 }
 
 /**
- * A history that is not only added to: the versions of one after the other.
+ * Returns the versions of a history that is edited, not only appended to, in their order.
  * @returns {unknown[]}
  */
 export function editedHistories() {
@@ -99,7 +99,7 @@ export function editedHistories() {
 }
 
 /**
- * What JSON cannot say, all of it.
+ * Returns a state with all values that JSON cannot represent.
  * @param {number} turn
  */
 export function tagged(turn) {
@@ -131,7 +131,7 @@ export function tagged(turn) {
 }
 
 /**
- * The same beside a history, so that it is long enough to be stored as a difference.
+ * Returns the same values with a history, which makes the state long enough to be stored as a delta.
  * @param {number} turn
  */
 export function taggedHistory(turn) {
@@ -144,7 +144,7 @@ export function taggedHistory(turn) {
   };
 }
 
-/** Small ones of every kind, each of which is a state. */
+/** Small states of every kind of value. */
 export const smallStates = [
   null,
   undefined,
@@ -164,7 +164,7 @@ export const smallStates = [
 ];
 
 /**
- * Some 300 kB that compress well: a log of lines that come again and again.
+ * Returns a state of some 300 kB that compresses well: a log with repeated lines.
  * @param {number} more lines at the end
  */
 export function longLog(more) {
@@ -174,7 +174,7 @@ export function longLog(more) {
 }
 
 /**
- * Long texts and lists of numbers, in which something is put before their middle; and what is nested deeply.
+ * Returns a state with a long text and a list of numbers that change in their middle, and with a deeply nested value.
  * @param {number} version
  */
 export function longTexts(version) {

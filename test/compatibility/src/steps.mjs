@@ -1,5 +1,5 @@
-// What is done to a store, step by step: the same steps for the packages of an old commit, for today's, and for a Map, which
-// tells what has to be there afterwards.
+// Steps that change a store. The packages of an old commit and today's take the same steps. contentsAfter computes the contents
+// that must be there afterwards.
 
 import { createHash } from "node:crypto";
 
@@ -19,7 +19,7 @@ const BEGIN = Date.UTC(2026, 9, 1);
 const MINUTE_MS = 60_000;
 
 /**
- * A UUIDv7 of this minute since the beginning, the same whenever it is asked for.
+ * Returns a UUIDv7 for a minute since the beginning: the same id for the same minute.
  * @param {number} minute
  */
 function idAt(minute) {
@@ -30,7 +30,7 @@ function idAt(minute) {
 }
 
 /**
- * Collects steps, one checkpoint a minute from this one on.
+ * Returns an empty list of steps, with functions that add to it. Checkpoints get ids and times of consecutive minutes.
  * @param {number} firstMinute
  */
 export function chapter(firstMinute) {
@@ -59,7 +59,7 @@ export function chapter(firstMinute) {
     /** @type {(policy: Policy) => void} */
     prune: (policy) => void steps.push({ prune: policy }),
     /**
-     * Has the latest checkpoint retrieved, as an agent does that goes on in a new process.
+     * Adds a read of the latest checkpoint, which an agent does first when it goes on in a new process.
      * @param {string} agentId
      */
     resume: (agentId, namespace = "") => void steps.push({ resume: agentId, namespace }),
@@ -67,7 +67,7 @@ export function chapter(firstMinute) {
 }
 
 /**
- * Takes the steps, one after the other.
+ * Takes steps on a storage, one after another.
  * @param {Pick<CheckpointStorage, "storeCheckpoint" | "appendWrites" | "deleteCheckpoint" | "deleteAgent" | "pruneCheckpoints" | "retrieveLatestCheckpoint">} storage
  * @param {readonly Step[]} steps
  */
@@ -83,14 +83,15 @@ export async function take(storage, steps) {
 }
 
 /**
- * What is there after some steps.
+ * Contents of a store.
  * @typedef {object} Contents
  * @property {ReadonlyMap<string, Checkpoint>} checkpoints
  * @property {ReadonlyMap<string, readonly CheckpointWrite[]>} writes by checkpoint, in the order of a list
- * @property {ReadonlySet<string>} deleted ids that were there once
+ * @property {ReadonlySet<string>} deleted ids of deleted checkpoints
  */
 
 /**
+ * Computes the contents of a store after some steps.
  * @param {...(readonly Step[])} chapters
  * @returns {Contents}
  */
@@ -114,7 +115,7 @@ export function contentsAfter(...chapters) {
       const { namespace = "", ...checkpoint } = step.store;
       checkpoints.set(checkpoint.id, namespace === "" ? checkpoint : { ...checkpoint, namespace });
     } else if ("append" in step) {
-      if (deleted.has(step.to)) continue; // it was deleted in main while main was away
+      if (deleted.has(step.to)) continue; // appended in the backup, after main had deleted the checkpoint
       const kept = writes.get(step.to) ?? new Map();
       writes.set(step.to, kept);
       for (const write of step.append) {
@@ -124,7 +125,7 @@ export function contentsAfter(...chapters) {
     } else if ("delete" in step) remove(step.delete);
     else if ("deleteAgent" in step) {
       for (const { id, agentId } of [...checkpoints.values()]) if (agentId === step.deleteAgent) remove(id);
-    } else if ("prune" in step) for (const id of doomed([...checkpoints.values()], step.prune)) remove(id);
+    } else if ("prune" in step) for (const id of prunedBy([...checkpoints.values()], step.prune)) remove(id);
   }
   const listed = [...writes].map(
     /** @returns {[string, CheckpointWrite[]]} */
@@ -137,15 +138,15 @@ export function contentsAfter(...chapters) {
  * @param {readonly Checkpoint[]} checkpoints
  * @param {Policy} policy
  */
-function doomed(checkpoints, { agentId, namespace, keepLast }) {
-  const lines = new Map();
+function prunedBy(checkpoints, { agentId, namespace, keepLast }) {
+  const timelines = new Map();
   for (const checkpoint of checkpoints) {
     if (checkpoint.agentId !== agentId) continue;
     const own = checkpoint.namespace ?? "";
     if (namespace !== undefined && own !== namespace) continue;
-    lines.set(own, [...(lines.get(own) ?? []), checkpoint.id]);
+    timelines.set(own, [...(timelines.get(own) ?? []), checkpoint.id]);
   }
-  return [...lines.values()].flatMap((ids) => ids.sort().slice(0, -keepLast));
+  return [...timelines.values()].flatMap((ids) => ids.sort().slice(0, -keepLast));
 }
 
 /**

@@ -13,7 +13,7 @@ import { inject, onTestFinished } from "vitest";
 import { createDatabase, type ServerKind } from "waymark-test-servers";
 import type {} from "waymark-test-servers/global-setup"; // the types of `inject`
 
-/** Where a database is: which package opens it, and what that is told. */
+/** Address of a database: the factory that opens it, and the factory's options. */
 export type Place =
   | { readonly factory: "createSQLiteStorage"; readonly options: { readonly databasePath: string } }
   | {
@@ -21,21 +21,21 @@ export type Place =
       readonly options: { readonly connectionString: string; readonly poolSize: number };
     };
 
-/** Beyond that a call waits for another one: where tests run, the pool is small by default. */
+/** Number of connections in a pool: enough for concurrent calls. The default is smaller in tests. */
 const poolSize = 8;
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** A database of its own, as it was when commit 793ce5e had written it. */
+/** A database for one test, with the contents that commit 793ce5e has written. */
 export interface Database {
   readonly place: Place;
-  /** Around the storage. */
+  /** Runs a statement around the storage. */
   run(statement: string): Promise<Row[]>;
-  readonly words: Words;
+  readonly sql: HexExpressions;
 }
 
-/** How a statement says the hex digits of bytes and of an id, and bytes by their hex digits. */
-export interface Words {
+/** SQL expressions for the hex digits of bytes and of an id, and for the bytes of hex digits. */
+export interface HexExpressions {
   hex(column: string): string;
   id(column: string): string;
   bytes(digits: string): string;
@@ -43,19 +43,19 @@ export interface Words {
 
 export interface Engine {
   readonly title: string;
-  /** Whether this machine has it. */
-  readonly isHere: boolean;
-  /** Until the test is over. */
+  /** True if this machine has the server. */
+  readonly isAvailable: boolean;
+  /** Loads the database. It is dropped at the end of the test. */
   load(): Promise<Database>;
 }
 
 const fixture = (name: string) => fileURLToPath(new URL(`../v793ce5e/${name}`, import.meta.url));
 const hex = (column: string) => `lower(hex(${column}))`;
-const elsewhere: Words = { hex, id: hex, bytes: (digits) => `x'${digits}'` };
+const onOthers: HexExpressions = { hex, id: hex, bytes: (digits) => `x'${digits}'` };
 
 export const sqlite: Engine = {
   title: "SQLite",
-  isHere: true,
+  isAvailable: true,
   async load() {
     const folder = mkdtempSync(join(tmpdir(), "waymark-compatibility-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -63,7 +63,7 @@ export const sqlite: Engine = {
     copyFileSync(fixture("sqlite.db"), databasePath);
     return {
       place: { factory: "createSQLiteStorage", options: { databasePath } },
-      words: elsewhere,
+      sql: onOthers,
       async run(text) {
         const database = new Sqlite(databasePath);
         try {
@@ -81,7 +81,7 @@ export const sqlite: Engine = {
 
 export const onPostgres: Engine = {
   title: "PostgreSQL",
-  isHere: inject("waymarkServers").postgres !== undefined,
+  isAvailable: inject("waymarkServers").postgres !== undefined,
   async load() {
     const connectionString = await emptyDatabase("postgres");
     const run = async (text: string): Promise<Row[]> => {
@@ -95,7 +95,7 @@ export const onPostgres: Engine = {
     await run(readFileSync(fixture("postgres.sql"), "utf8"));
     return {
       place: { factory: "createPostgresStorage", options: { connectionString, poolSize } },
-      words: {
+      sql: {
         hex: (column) => `encode(${column}, 'hex')`,
         id: (column) => `replace(${column}::text, '-', '')`,
         bytes: (digits) => `decode('${digits}', 'hex')`,
@@ -111,7 +111,7 @@ export const onMariadb: Engine = mysqlLike("mariadb", "MariaDB");
 function mysqlLike(kind: "mysql" | "mariadb", title: string): Engine {
   return {
     title,
-    isHere: inject("waymarkServers")[kind] !== undefined,
+    isAvailable: inject("waymarkServers")[kind] !== undefined,
     async load() {
       const connectionString = await emptyDatabase(kind);
       const run = async (text: string, multipleStatements = false): Promise<Row[]> => {
@@ -126,7 +126,7 @@ function mysqlLike(kind: "mysql" | "mariadb", title: string): Engine {
       await run(readFileSync(fixture(`${kind}.sql`), "utf8"), true);
       return {
         place: { factory: "createMySQLStorage", options: { connectionString, poolSize } },
-        words: elsewhere,
+        sql: onOthers,
         run: (text) => run(text),
       };
     },
@@ -139,7 +139,7 @@ async function emptyDatabase(kind: ServerKind): Promise<string> {
   return database.url;
 }
 
-/** Opens a storage of today's packages until the test is over. */
+/** Opens a storage of today's packages, and closes it at the end of the test. */
 export function open({ factory, options: place }: Place, options: CommonStorageOptions): CheckpointStorage {
   const storage = make(factory, { ...place, ...options });
   onTestFinished(async () => void (await storage.close()));
@@ -151,8 +151,8 @@ function make(factory: Place["factory"], options: object): CheckpointStorage {
   return factory === "createPostgresStorage" ? createPostgresStorage(options) : createMySQLStorage(options);
 }
 
-/** A database whose address refuses. */
-export const away: { readonly place: Place; readonly options: CommonStorageOptions } = {
+/** A database whose address refuses connections. */
+export const unreachable: { readonly place: Place; readonly options: CommonStorageOptions } = {
   place: { factory: "createPostgresStorage", options: { connectionString: "postgres://127.0.0.1:1/away", poolSize } },
   options: { retry: { maxRetries: 0 } },
 };

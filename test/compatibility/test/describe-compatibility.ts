@@ -2,7 +2,7 @@ import { type CheckpointStorage, createReplicatedStorage, type ListQuery, reencr
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { encrypted, pair, plain, ringOf } from "../src/contents.mjs";
 import { type Checkpoint, contentsAfter, type Step, take } from "../src/steps.mjs";
-import { away, type Database, type Engine, open } from "./databases.ts";
+import { type Database, type Engine, open, unreachable } from "./databases.ts";
 import { expectContents, itemOf, newestFirst } from "./expect-contents.ts";
 import {
   encryptedByOld,
@@ -16,12 +16,12 @@ import {
 import { type OldProcess, type OldStorage, startOldProcess } from "./old-process.ts";
 import { chainOf, damage, keysOfWrites, rowsOf, type StoredRow, writesOf } from "./rows.ts";
 
-/** The databases get older; what they remember of deletions is not to be forgotten for that. */
+/** Options that keep tombstones for ever: those of the databases get older than the default retention. */
 const replication = { tombstoneRetentionMs: Number.MAX_SAFE_INTEGER };
 
-/** What was written at commit 793ce5e, on one kind of database. */
-export function describeCompatibility({ title, isHere, load }: Engine): void {
-  describe.skipIf(!isHere)(`${title}, as commit 793ce5e has written it`, () => {
+/** Describes the compatibility with what commit 793ce5e has written, on one kind of database. */
+export function describeCompatibility({ title, isAvailable, load }: Engine): void {
+  describe.skipIf(!isAvailable)(`${title}, as commit 793ce5e has written it`, () => {
     let old: OldProcess;
     beforeAll(async () => {
       old = await startOldProcess();
@@ -32,7 +32,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
       const options = { tablePrefix: "plain_" };
       const written = [plain.first, plain.second];
 
-      it("holds full rows and deltas of both forms, anchors, and deltas whose first base was deleted", async () => {
+      it("holds full rows and deltas of both forms, skip deltas, and deltas whose first base was deleted", async () => {
         const rows = await rowsOf(await load(), "plain_");
         const encodings = new Set(
           rows.map(({ baseId, encoding }) => `${baseId === null ? "full" : "delta"} ${encoding}`),
@@ -41,20 +41,20 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         const idOf = (turn: number) => plain.turns[turn - 1];
         const baseOf = (turn: number) => rows.find(({ id }) => id === idOf(turn))?.baseId;
         expect([20, 21, 33, 66].map((turn) => rows.some(({ id }) => id === idOf(turn)))).not.toContain(true);
-        // These were deltas to what was deleted: one is now a delta to what was before it, one the anchor in its place.
+        // Both were deltas to deleted rows. Now one is a delta to the row before that, the other took its place as a skip delta.
         expect(baseOf(22)).toBe(idOf(19));
         expect(baseOf(34)).toBe(idOf(1));
         expect(chainOf(rows, idOf(90) as string).length).toBeGreaterThan(20);
       });
 
-      it("reads back equal, and lacks no migration", async () => {
+      it("reads back equal, and needs no migration", async () => {
         const { place } = await load();
         const storage = open(place, { ...options, migrate: "verify" });
         expect(await storage.migrate("verify")).toEqual([]);
         await expectContents(storage, contentsAfter(...written));
       });
 
-      it("is counted as its rows are", async () => {
+      it("has the same statistics as its rows", async () => {
         const database = await load();
         const storage = open(database.place, options);
         const rows = await rowsOf(database, "plain_");
@@ -98,7 +98,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         }
       });
 
-      it("names the row that was damaged, when it is read or another one that builds on it", async () => {
+      it("names a damaged row when it is read, and when a delta to it is read", async () => {
         const database = await load();
         const [base, delta] = [plain.turns[69] as string, plain.turns[70] as string];
         expect(chainOf(await rowsOf(database, "plain_"), delta)[1]?.id).toBe(base);
@@ -111,7 +111,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         expect(await storage.listCheckpoints({ agentId: "historian", before: delta, limit: 1 })).toHaveLength(1);
       });
 
-      it("goes on by deltas to its rows", async () => {
+      it("stores new checkpoints as deltas to its rows", async () => {
         const database = await load();
         const known = new Set((await rowsOf(database, "plain_")).map(({ id }) => id));
         await take(open(database.place, options), plainByOurs.steps);
@@ -121,7 +121,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         expect(next?.storedBytes).toBeLessThan((next?.stateBytes ?? 0) / 10);
       });
 
-      it("takes stores after its latest alone, where that is asked for", async () => {
+      it("refuses a store with `ifLatest` unless it names the latest checkpoint", async () => {
         const storage = open((await load()).place, options);
         const latest = plain.small.at(-1) as string;
         const next = { agentId: "counter", name: "next", state: 1, createdAt: 1 };
@@ -133,7 +133,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         await expect(storage.storeCheckpoint(next, { ifLatest: latest })).rejects.toMatchObject({ code: "CONFLICT" });
       });
 
-      it("takes a store that is repeated once, and refuses another one with its id", async () => {
+      it("accepts a repeated store, and refuses one of other content under the same id", async () => {
         const storage = open((await load()).place, options);
         const checkpoint = contentsAfter(...written).checkpoints.get(plain.turns[89] as string) as Checkpoint;
         expect(await storage.storeCheckpoint(checkpoint)).toBe(checkpoint.id);
@@ -141,7 +141,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         await expect(storage.storeCheckpoint(other)).rejects.toMatchObject({ code: "CONFLICT" });
       });
 
-      it("goes on, is read equal and gone on with by a process of that commit, and so on", async () => {
+      it("is written by today's packages and by a process of that commit in turns, and reads back equal in both", async () => {
         const { place } = await load();
         const ours = open(place, options);
         const theirs = await openOld(old, place, options);
@@ -153,7 +153,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         await take(theirs, plainByOld.steps);
         const afterTheirs = contentsBy(plainByOurs, plainByOld);
         await expectContents(ours, afterTheirs);
-        await expectContents(open(place, options), afterTheirs); // with nothing in its memory
+        await expectContents(open(place, options), afterTheirs); // with an empty cache
         await take(ours, plainByOursAgain.steps);
         const inTheEnd = contentsBy(plainByOurs, plainByOld, plainByOursAgain);
         await expectContents(theirs, inTheEnd);
@@ -168,7 +168,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
       const encryptedWith = (...names: string[]) => ({ tablePrefix: "enc_", encryption: { keys: ringOf(...names) } });
       const bothKeys = encryptedWith("2026-10", "2026-11");
 
-      it("holds rows and task writes of two keys, deltas and anchors among them", async () => {
+      it("holds rows and task writes of two keys, including deltas and skip deltas", async () => {
         const database = await load();
         const rows = await rowsOf(database, "enc_");
         expect(new Set(rows.map(({ keyName }) => keyName))).toEqual(new Set(["2026-10", "2026-11"]));
@@ -181,7 +181,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         );
       });
 
-      it("reads back equal with both keys, and not with one", async () => {
+      it("reads back equal with both keys, and cannot be read without one of them", async () => {
         const { place } = await load();
         await expectContents(open(place, bothKeys), contentsAfter(...written));
         const without = open(place, encryptedWith("2026-11"));
@@ -191,7 +191,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         await expect(unencrypted.retrieveCheckpoint(encrypted.turns[0] as string)).rejects.toMatchObject(error);
       });
 
-      it("goes on, and is read equal and gone on with by a process of that commit", async () => {
+      it("is written by today's packages, then by a process of that commit, and reads back equal in both", async () => {
         const { place } = await load();
         const ours = open(place, bothKeys);
         const theirs = await openOld(old, place, bothKeys);
@@ -203,7 +203,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         await expectContents(open(place, bothKeys), inTheEnd);
       });
 
-      it("is encrypted anew, with the next key, and then a process of that commit needs no other", async () => {
+      it("is re-encrypted with the next key, after which a process of that commit needs only this key", async () => {
         const database = await load();
         const { place } = database;
         await take(open(place, bothKeys), encryptedByOurs.steps);
@@ -217,7 +217,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         await expectContents(theirs, contents);
         await expectContents(open(place, encryptedWith("2026-11")), contents);
 
-        // And the other way round.
+        // The other way round: the old process re-encrypts.
         const next = await openOld(old, place, encryptedWith("2026-11", "2026-12"));
         expect(await old.reencrypt(next)).toEqual({ examined: count, rewritten: count, unreadable: 0 });
         expect(await keysOf(database)).toEqual(["2026-12"]);
@@ -247,7 +247,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         return storage;
       }
 
-      it("hold tombstones, and in their outboxes rows, task writes and tombstones that the other one lacks", async () => {
+      it("hold tombstones, and in their outboxes rows, task writes and tombstones that the other database lacks", async () => {
         const database = await load();
         const [inMain, inBackup] = [await rowsOf(database, "main_"), await rowsOf(database, "backup_")];
         const idsOf = (rows: StoredRow[], matches: (row: StoredRow) => boolean) =>
@@ -270,13 +270,13 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         expect(providers.backup?.backlog?.rows).toBe(inBackup.filter(({ isPending }) => isPending).length);
       });
 
-      it("read back equal, each by itself", async () => {
+      it("read back equal, each on its own", async () => {
         const { place } = await load();
         await expectContents(open(place, main), contentsAfter(both, withoutBackup));
         await expectContents(open(place, backup), contentsAfter(both, withoutMain));
       });
 
-      it("send each other what is in their outboxes, and end equal", async () => {
+      it("send each other the rows in their outboxes, and are equal afterwards", async () => {
         const database = await load();
         await sendAll(openPair(database));
         await expectEqualSides(database);
@@ -286,7 +286,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         await expectContents(openPair(database), contents);
       });
 
-      it("do not let come back what was deleted", async () => {
+      it("refuse to store or append to deleted checkpoints", async () => {
         const database = await load();
         const storage = openPair(database);
         const contents = contentsAfter(both, withoutBackup, withoutMain);
@@ -305,11 +305,11 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         await expectContents(storage, contents);
       });
 
-      it("are sent by a process of that commit what ours has left in their outboxes", async () => {
+      it("get from a process of that commit the rows that today's packages left in their outboxes", async () => {
         const database = await load();
         const { place } = database;
-        await use(replicate(open(place, main), open(away.place, away.options)), pairByOurs.withoutBackup);
-        await use(replicate(open(away.place, away.options), open(place, backup)), pairByOurs.withoutMain);
+        await use(replicate(open(place, main), open(unreachable.place, unreachable.options)), pairByOurs.withoutBackup);
+        await use(replicate(open(unreachable.place, unreachable.options), open(place, backup)), pairByOurs.withoutMain);
         expect((await rowsOf(database, "main_")).filter(({ isPending }) => isPending).length).toBeGreaterThan(0);
         await sendAll(await openOldPair(database));
         await expectEqualSides(database);
@@ -322,13 +322,13 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
         await expectContents(openPair(database), contents);
       });
 
-      it("are sent by ours what a process of that commit leaves there", async () => {
+      it("get from today's packages the rows that a process of that commit left in their outboxes", async () => {
         const database = await load();
         const { place } = database;
         await sendAll(openPair(database));
-        const none = await openOld(old, away.place, away.options);
+        const none = await openOld(old, unreachable.place, unreachable.options);
         await use(await replicateOld(await openOld(old, place, main), none), pairByOld.withoutBackup);
-        const noMain = await openOld(old, away.place, away.options);
+        const noMain = await openOld(old, unreachable.place, unreachable.options);
         await use(await replicateOld(noMain, await openOld(old, place, backup)), pairByOld.withoutMain);
         await sendAll(openPair(database));
         await expectEqualSides(database);
@@ -344,7 +344,7 @@ export function describeCompatibility({ title, isHere, load }: Engine): void {
   });
 }
 
-/** Of rows, as they are written: some of each kind are in the plain store. */
+/** Kinds of rows and their stored encodings. The plain store has some of each. */
 const KINDS_OF_ROWS = [
   "full json",
   "full json+pieces+deflate",
@@ -368,36 +368,36 @@ function replicate(main: CheckpointStorage, backup: CheckpointStorage) {
   return storage;
 }
 
-/** One process's work. What it cannot send stays in the outbox. */
+/** Takes steps and closes the storage, as one process would. Rows that it cannot send stay in the outbox. */
 async function use(storage: CheckpointStorage | OldStorage, steps: readonly Step[]): Promise<void> {
   await take(storage, steps);
   await storage.close({ timeoutMs: 1_000 });
 }
 
-/** Has main and backup send each other what is in their outboxes. */
+/** Lets main and backup send each other the rows in their outboxes. */
 async function sendAll(storage: CheckpointStorage | OldStorage): Promise<void> {
-  await storage.listAgents(); // nothing begins before the first call
+  await storage.listAgents(); // replication begins with the first call
   expect(await storage.close({ timeoutMs: 60_000 })).toEqual({ unsent: { toBackup: 0, toMain: 0 } });
 }
 
-/** The checkpoints that these steps have stored, or appended to. */
+/** Returns the ids of checkpoints that these steps store or append to. */
 function changedBy(steps: readonly Step[]): Set<string> {
   return new Set(steps.flatMap((step) => ("store" in step ? [step.store.id] : "append" in step ? [step.to] : [])));
 }
 
-/** As they are counted one by one. `all`: what they build on is among these. */
+/** Computes the statistics of rows. `all`: rows that include their bases. */
 function statsOf(rows: readonly StoredRow[], all: readonly StoredRow[]) {
   const sum = (name: "storedBytes" | "stateBytes") => rows.reduce((total, row) => total + row[name], 0);
   const longestChain = Math.max(...rows.map(({ id }) => chainOf(all, id).length));
   return { checkpoints: rows.length, storedBytes: sum("storedBytes"), stateBytes: sum("stateBytes"), longestChain };
 }
 
-/** The outboxes are empty, and main and backup have the same rows, task writes and tombstones. */
+/** Expects empty outboxes, and the same rows, task writes and tombstones in main and backup. */
 async function expectEqualSides(database: Database): Promise<void> {
   const [inMain, inBackup] = [await rowsOf(database, "main_"), await rowsOf(database, "backup_")];
   expect([...inMain, ...inBackup].filter(({ isPending }) => isPending)).toEqual([]);
-  const saidBy = (rows: StoredRow[]) =>
+  const summariesOf = (rows: StoredRow[]) =>
     rows.map(({ id, agentId, content }) => `${id} ${agentId === "" ? "deleted" : content}`);
-  expect(saidBy(inBackup)).toEqual(saidBy(inMain));
+  expect(summariesOf(inBackup)).toEqual(summariesOf(inMain));
   expect(await writesOf(database, "backup_")).toEqual(await writesOf(database, "main_"));
 }

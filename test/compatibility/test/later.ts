@@ -2,16 +2,16 @@ import { encrypted, pair, plain, storeTurns } from "../src/contents.mjs";
 import { aside, conversation, longLog, longTexts, tagged, taggedHistory } from "../src/states.mjs";
 import { chapter } from "../src/steps.mjs";
 
-// What is done to the stores after they were loaded: first by today's packages, then by those of 793ce5e, which are to get
-// along with whatever the others have made of their rows.
+// Steps on the stores after they were loaded: first by today's packages, then by those of 793ce5e, which must work with the rows
+// that today's have written.
 
-/** Of everything a little, on the plain store. */
-export const plainByOurs = goOn(1, plain.turns, [34, 50, 65, 70]);
-export const plainByOld = goOn(2, plainByOurs.turns, [1, 22, 51, 92]);
-export const plainByOursAgain = goOn(3, plainByOld.turns, [2, 35, 90, 94]);
+/** Steps of each kind, on the plain store. */
+export const plainByOurs = plainSteps(1, plain.turns, [34, 50, 65, 70]);
+export const plainByOld = plainSteps(2, plainByOurs.turns, [1, 22, 51, 92]);
+export const plainByOursAgain = plainSteps(3, plainByOld.turns, [2, 35, 90, 94]);
 
-/** `turns`: those that were stored until now. `doomed`: which of them to delete, in the middle of the line. */
-function goOn(round: number, turns: readonly string[], doomed: readonly number[]) {
+/** `turns`: ids of the turns that are stored so far. `deletedTurns`: turns to delete, in the middle of the timeline. */
+function plainSteps(round: number, turns: readonly string[], deletedTurns: readonly number[]) {
   const next = chapter(10_000 + round * 1_000);
   const [begun = ""] = plain.worker;
   next.resume("historian");
@@ -32,18 +32,18 @@ function goOn(round: number, turns: readonly string[], doomed: readonly number[]
     { taskId: "task a", index: -1, channel: "__error__", value: `the last error, ${round}` },
   );
   next.append(stored[0] as string, { taskId: "task b", index: 0, channel: "files", value: conversation("worker", 3) });
-  for (const turn of doomed) next.delete(turns[turn - 1] as string);
+  for (const turn of deletedTurns) next.delete(turns[turn - 1] as string);
   next.prune({ agentId: "pruned", keepLast: 8 - round * 2 });
   next.prune({ agentId: "editor", keepLast: 8 - round });
   next.deleteAgent(["agent", "Agent", "agent "][round - 1] as string);
   return { steps: next.steps, turns: [...turns, ...stored] };
 }
 
-/** A few turns more, and what is appended, on the encrypted store. */
-export const encryptedByOurs = goOnEncrypted(1, encrypted.turns);
-export const encryptedByOld = goOnEncrypted(2, encryptedByOurs.turns);
+/** A few more turns, and task writes, on the encrypted store. */
+export const encryptedByOurs = encryptedSteps(1, encrypted.turns);
+export const encryptedByOld = encryptedSteps(2, encryptedByOurs.turns);
 
-function goOnEncrypted(round: number, turns: readonly string[]) {
+function encryptedSteps(round: number, turns: readonly string[]) {
   const next = chapter(20_000 + round * 1_000);
   const [begun = ""] = encrypted.worker;
   next.resume("historian");
@@ -59,11 +59,11 @@ function goOnEncrypted(round: number, turns: readonly string[]) {
   return { steps: next.steps, turns: [...turns, ...stored] };
 }
 
-/** What is done to main while its backup is away, and to the backup while main is. */
-export const pairByOurs = goOnWithout(1, pair.turns);
-export const pairByOld = goOnWithout(2, pair.turns);
+/** Steps on main while the backup is unreachable, and on the backup while main is. */
+export const pairByOurs = pairSteps(1, pair.turns);
+export const pairByOld = pairSteps(2, pair.turns);
 
-function goOnWithout(round: number, turns: readonly string[]) {
+function pairSteps(round: number, turns: readonly string[]) {
   const [first = "", , third = ""] = pair.worker;
   const withoutBackup = chapter(30_000 + round * 2_000);
   withoutBackup.resume("historian");

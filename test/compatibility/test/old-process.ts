@@ -12,7 +12,7 @@ import type {
 import { unpackOldPackages } from "../src/old-packages.mjs";
 import type { Place } from "./databases.ts";
 
-/** What a test asks a storage for, ours or one of another process. */
+/** Methods of a storage that the tests call, on today's or on one of the old process. */
 export type Storage = Pick<
   CheckpointStorage,
   | "storeCheckpoint"
@@ -50,16 +50,16 @@ interface Answer {
   readonly error?: { readonly code?: string; readonly message: string };
 }
 
-/** Starts a process on the packages of that commit; what it answers has gone through a structured clone. */
+/** Starts a process with the packages of that commit. Its answers are structured clones. */
 export async function startOldProcess(): Promise<OldProcess> {
   const folder = unpackOldPackages();
   const child = fork(fileURLToPath(new URL("../src/old-process.mjs", import.meta.url)), [folder], {
     execArgv: [],
-    serialization: "advanced", // maps, sets, bigints and bytes go through
+    serialization: "advanced", // for maps, sets, bigints and bytes
   });
   const exited = once(child, "exit");
   await Promise.race([once(child, "message"), exited.then(([code]) => Promise.reject(endedBy(code)))]);
-  const ask = asker(child);
+  const ask = createAsk(child);
 
   async function storageOf(number: number): Promise<OldStorage> {
     const call =
@@ -104,7 +104,7 @@ const CALLS = [
   "close",
 ] as const;
 
-function asker(child: ChildProcess): (command: string, ...args: unknown[]) => Promise<unknown> {
+function createAsk(child: ChildProcess): (command: string, ...args: unknown[]) => Promise<unknown> {
   const asked = new Map<number, { resolve: (answer: unknown) => void; reject: (error: Error) => void }>();
   let last = 0;
   child.on("message", (message) => {

@@ -4,20 +4,20 @@ import type { Database } from "./databases.ts";
 export interface StoredRow {
   readonly id: string;
   readonly baseId: string | null;
-  /** Empty: it is a tombstone. */
+  /** Agent of the checkpoint. Empty for a tombstone. */
   readonly agentId: string;
   readonly encoding: string;
   readonly stateBytes: number;
   readonly storedBytes: number;
   readonly isPending: boolean;
-  /** All that main and its backup have in common of a row. */
+  /** All columns that must be equal in main and backup. */
   readonly content: string;
-  /** Of an encrypted one: the name of its key. */
+  /** Name of the key of an encrypted row. */
   readonly keyName: string;
 }
 
-/** The rows of checkpoints, and of those that were deleted, newest first. */
-export async function rowsOf({ run, words: { hex, id } }: Database, prefix: string): Promise<StoredRow[]> {
+/** Reads the rows of checkpoints and tombstones, newest first. */
+export async function rowsOf({ run, sql: { hex, id } }: Database, prefix: string): Promise<StoredRow[]> {
   const content = ["agent_id", "namespace", "name", "created_at", "metadata", "state_bytes"];
   const columns = [
     ...["id", "base_id", "parent_id"].map((name) => `${id(name)} as ${name}`),
@@ -39,8 +39,8 @@ export async function rowsOf({ run, words: { hex, id } }: Database, prefix: stri
   }));
 }
 
-/** What was appended, a line each: which checkpoint's, which of two stays, what it says. */
-export async function writesOf({ run, words: { hex, id } }: Database, prefix: string): Promise<string[]> {
+/** Reads the task writes, as a line each: checkpoint, rank, and content. */
+export async function writesOf({ run, sql: { hex, id } }: Database, prefix: string): Promise<string[]> {
   const plain = ["task_id", "write_index", "channel", "task_path", "state_bytes"];
   const columns = [`${id("checkpoint_id")} as checkpoint_id`, `${id("write_rank")} as write_rank`, ...plain];
   const rows = await run(
@@ -50,13 +50,13 @@ export async function writesOf({ run, words: { hex, id } }: Database, prefix: st
   return rows.map((row) => names.map((name) => `${name}: ${text(row[name])}`).join(", ")).sort();
 }
 
-/** The names of the keys that what was appended is encrypted with. */
-export async function keysOfWrites({ run, words: { hex } }: Database, prefix: string): Promise<string[]> {
+/** Reads the names of the keys with which task writes are encrypted. */
+export async function keysOfWrites({ run, sql: { hex } }: Database, prefix: string): Promise<string[]> {
   const rows = await run(`select ${hex("substr(state, 1, 80)")} as beginning from ${prefix}agent_checkpoint_writes`);
   return rows.map((row) => keyName(Buffer.from(text(row["beginning"]) as string, "hex")));
 }
 
-/** How many rows are read to retrieve this one: itself, its base, and so on. */
+/** Returns the chain of a row: the row, its base, the base of that, and so on. */
 export function chainOf(rows: readonly StoredRow[], id: string): StoredRow[] {
   const known = new Map(rows.map((row) => [row.id, row]));
   const chain: StoredRow[] = [];
@@ -64,17 +64,17 @@ export function chainOf(rows: readonly StoredRow[], id: string): StoredRow[] {
   return chain;
 }
 
-/** Changes a byte in the middle of a state. */
-export async function damage({ run, words }: Database, prefix: string, which: string): Promise<void> {
-  const where = `where ${words.id("id")} = '${which.replaceAll("-", "")}'`;
-  const [row] = await run(`select ${words.hex("state")} as state from ${prefix}agent_checkpoints ${where}`);
+/** Changes a bit in the middle of a state. */
+export async function damage({ run, sql }: Database, prefix: string, which: string): Promise<void> {
+  const where = `where ${sql.id("id")} = '${which.replaceAll("-", "")}'`;
+  const [row] = await run(`select ${sql.hex("state")} as state from ${prefix}agent_checkpoints ${where}`);
   const state = Buffer.from(text(row?.["state"]) as string, "hex");
   const middle = state.length >> 1;
   state[middle] = (state[middle] as number) ^ 1;
-  await run(`update ${prefix}agent_checkpoints set state = ${words.bytes(state.toString("hex"))} ${where}`);
+  await run(`update ${prefix}agent_checkpoints set state = ${sql.bytes(state.toString("hex"))} ${where}`);
 }
 
-/** A version, the length of the name, the name. */
+/** Returns the key name in an encrypted state. The state begins with a version, the length of the name, and the name. */
 function keyName(beginning: Buffer): string {
   return beginning.toString("latin1", 2, 2 + (beginning[1] ?? 0));
 }
@@ -84,7 +84,7 @@ function text(value: unknown): string | null {
   return Buffer.isBuffer(value) ? value.toString("utf8") : String(value);
 }
 
-/** SQLite has no digits where there is no id. */
+/** Formats hex digits as a UUID. Returns `null` for null, and for an empty text, which SQLite's hex() makes of it. */
 function uuid(digits: unknown): string | null {
   return text(digits)?.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-") || null;
 }

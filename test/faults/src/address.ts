@@ -1,22 +1,22 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
-/** An address that moves from one server to another when the first one is lost, as a name or a virtual IP does. */
+/** An address that can be moved from one server to another, as a DNS name or a virtual IP is after a failover. */
 export interface Address {
   readonly url: string;
-  /** Cuts all connections; new ones lead there. */
+  /** Cuts all connections, and directs new ones to this server. */
   pointTo(serverUrl: string): void;
   stop(): Promise<void>;
 }
 
-/** @param url of a database on the server where it leads at first */
+/** @param url URL of a database on the first server */
 export async function startAddress(url: string): Promise<Address> {
   let target = new URL(url);
   const sockets = new Set<Socket>();
   const track = (socket: Socket, other: () => Socket) => {
     sockets.add(socket);
     socket.setNoDelay(true);
-    socket.on("error", () => {}); // the close that follows says all there is to do
+    socket.on("error", () => {}); // handled by the "close" that follows
     socket.on("close", () => {
       sockets.delete(socket);
       other().destroy();

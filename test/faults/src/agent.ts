@@ -11,9 +11,9 @@ import type { Ledger } from "./ledger.ts";
 import { type Habit, namespaceOf } from "./order.ts";
 import { pick } from "./random.ts";
 import { digestOf, prose, type States } from "./states.ts";
-import { digested } from "./writes.ts";
+import { toDigestedWrite } from "./writes.ts";
 
-/** How often an agent does what, in the mean of its turns. */
+/** Probabilities of an agent's operations, in each of its turns. */
 const OWN_ID = 0.5;
 const REPEAT = 0.08;
 const READ_LATEST = 0.3;
@@ -22,11 +22,11 @@ const RETRIEVE = 0.1;
 const LIST = 0.08;
 const DELETE = 0.1;
 const PRUNE = 0.03;
-/** Before a turn and after it, and once more after each time. */
+/** Probability of an append before and after the store of a turn, and of another append after each append. */
 const APPEND = 0.25;
 const LIST_WRITES = 0.15;
 
-/** So few places that some are written again, also by one append. */
+/** Tasks and indices: so few that some are written again, also within one append. */
 const TASKS = ["plan", "tool 名前"];
 const INDICES = [-2, -1, 0, 1];
 const MOST_WRITES = 4;
@@ -34,16 +34,16 @@ const MOST_WRITES = 4;
 type WritePlace = Pick<CheckpointWrite, "taskId" | "index">;
 
 /**
- * Two appends that show all that may become of a write. The first of each has its place for itself. Of two that come together
- * from 0 on the first stays, and below 0 the one of the later append.
+ * Places of two appends that cover all cases. The first write of each append is the only one at its place. At index 0 the first
+ * of several writes is kept, at index -1 the last.
  */
 const EACH_PLACE: readonly (readonly WritePlace[])[] = [2, 3].map((own) =>
   [own, 0, 0, -1].map((index) => ({ taskId: "plan", index })),
 );
 
-/** What a client waits before it tries again what was rejected. */
+/** Delay before an agent repeats an operation that was rejected. */
 const BACK_OFF_MS = 25;
-/** A delete, prune or append is tried so often. Whether it took place is then not known. */
+/** Number of attempts at a delete, prune or append. After the last one it is unknown whether it took place. */
 const TRIES = 4;
 const FIRST_TURN_AT = 1_700_000_000_000;
 
@@ -53,12 +53,12 @@ export interface AgentOptions {
   readonly ledger: Ledger;
   readonly states: States;
   readonly next: () => number;
-  /** Whether reads may be answered by an old state, even if they do not say so. */
+  /** True if reads may return an old state even without `allowStale`. */
   readonly allowStale: boolean;
   readonly patienceMs: number;
 }
 
-/** An agent at work: it stores its state after each turn, and reads and tidies up in between. */
+/** An agent: it stores its state after each turn, and reads, appends, deletes and prunes in between. */
 export class Agent {
   readonly #options: AgentOptions;
   readonly #id: string;
@@ -70,45 +70,47 @@ export class Agent {
     this.#namespace = namespaceOf(this.#id);
   }
 
-  /** What an agent does first that was at work somewhere else before. */
+  /** Reads the latest checkpoint, as an agent does first when it goes on in another process. */
   async resume(): Promise<void> {
     if (this.#options.ledger.turns > 0) await this.#readLatest(false);
   }
 
-  /** @throws if the store is rejected for as long as the agent is patient */
+  /** Makes one turn. @throws if its store is still rejected after `patienceMs` */
   async turn(habit: Habit): Promise<void> {
-    if (habit === "as it comes") await this.#turnAsItComes();
-    else if (habit === "each thing") await this.#turnOfEachThing();
+    if (habit === "random") await this.#randomTurn();
+    else if (habit === "all operations") await this.#turnWithAllOperations();
     else await this.#storeTurn(this.#options.ledger.turns);
   }
 
-  async #turnAsItComes(): Promise<void> {
+  async #randomTurn(): Promise<void> {
     const { ledger, next } = this.#options;
     const turn = ledger.turns;
-    const latest = ledger.live().at(-1);
+    const latest = ledger.liveIds().at(-1);
     if (latest !== undefined) await this.#appendSome(latest);
     const checkpoint = await this.#storeTurn(turn);
     if (next() < REPEAT)
-      await this.#try({ kind: "store", turn, id: checkpoint.id, digest: digestOf(checkpoint.state) }, () =>
+      await this.#attempt({ kind: "store", turn, id: checkpoint.id, digest: digestOf(checkpoint.state) }, () =>
         this.#store(checkpoint),
       );
     await this.#appendSome(checkpoint.id);
     if (next() < READ_LATEST) await this.#readLatest(next() < ALLOW_STALE);
-    if (next() < RETRIEVE) await this.#retrieve(pick(ledger.live(), next));
+    if (next() < RETRIEVE) await this.#retrieve(pick(ledger.liveIds(), next));
     if (next() < LIST) await this.#list(next() < ALLOW_STALE);
-    const appendedTo = ledger.appendedTo();
+    const appendedTo = ledger.idsWithWrites();
     if (next() < LIST_WRITES && appendedTo.length > 0) {
       await this.#listWrites(pick(appendedTo, next), next() < ALLOW_STALE);
     }
-    // Never all of them: then there would be nothing to be lost.
-    if (next() < DELETE && ledger.live().length > 3) await this.#delete(pick(ledger.live(), next));
+    // Some checkpoints must remain: otherwise none could be lost.
+    if (next() < DELETE && ledger.liveIds().length > 3) await this.#delete(pick(ledger.liveIds(), next));
     if (next() < PRUNE) await this.#prune(4 + Math.floor(next() * 8));
   }
 
-  /** Does each thing. After two such turns the newest checkpoint has writes, and its parent, which was deleted, had some. */
-  async #turnOfEachThing(): Promise<void> {
+  /**
+   * Does every operation once. After two such turns the newest checkpoint has writes, and so had its parent, which was deleted.
+   */
+  async #turnWithAllOperations(): Promise<void> {
     const { ledger } = this.#options;
-    const before = ledger.live().at(-1);
+    const before = ledger.liveIds().at(-1);
     const { id } = await this.#storeTurn(ledger.turns);
     for (const places of EACH_PLACE) await this.#append(id, places);
     await this.#readLatest(false);
@@ -133,10 +135,10 @@ export class Agent {
       metadata: { turn },
       state,
     };
-    let id = ledger.idTriedFor(turn) ?? (this.#triedWithoutId(turn) || next() < OWN_ID ? idAfter(ledger.lastId) : null);
+    let id = ledger.triedIdOf(turn) ?? (this.#triedWithoutId(turn) || next() < OWN_ID ? idAfter(ledger.lastId) : null);
     const deadline = performance.now() + patienceMs;
     for (;;) {
-      const outcome = await this.#try({ kind: "store", turn, id, digest }, () =>
+      const outcome = await this.#attempt({ kind: "store", turn, id, digest }, () =>
         this.#store(id === null ? base : { ...base, id }),
       );
       if ("id" in outcome) return { ...base, id: outcome.id };
@@ -144,7 +146,7 @@ export class Agent {
         throw new Error(`${this.#id} could not store turn ${turn}: ${outcome.failed}: ${outcome.message}`);
       }
       await setTimeout(BACK_OFF_MS);
-      // The id that the storage made is not known; the next attempt could not say that it is the same turn.
+      // The id that the storage may have made is unknown. With an id of its own, the next attempt can be repeated safely.
       id ??= idAfter(ledger.lastId);
     }
   }
@@ -159,14 +161,14 @@ export class Agent {
 
   async #readLatest(allowStale: boolean): Promise<void> {
     const options = { namespace: this.#namespace, ...(allowStale && { allowStale }) };
-    await this.#try({ kind: "latest", allowStale: allowStale || this.#options.allowStale }, async () => {
+    await this.#attempt({ kind: "latest", allowStale: allowStale || this.#options.allowStale }, async () => {
       const found = await this.#options.storage.retrieveLatestCheckpoint(this.#id, options);
       return { found: found && { id: found.id, digest: digestOf(found.state) }, source: found?.source ?? null };
     });
   }
 
   async #retrieve(id: string): Promise<void> {
-    await this.#try({ kind: "retrieve", id }, async () => {
+    await this.#attempt({ kind: "retrieve", id }, async () => {
       const found = await this.#options.storage.retrieveCheckpoint(id);
       return { found: found && { id: found.id, digest: digestOf(found.state) }, source: found?.source ?? null };
     });
@@ -174,22 +176,22 @@ export class Agent {
 
   async #list(allowStale: boolean): Promise<void> {
     const query = { agentId: this.#id, namespace: this.#namespace, ...(allowStale && { allowStale }) };
-    await this.#try({ kind: "list", allowStale: allowStale || this.#options.allowStale }, async () => {
+    await this.#attempt({ kind: "list", allowStale: allowStale || this.#options.allowStale }, async () => {
       const items = await this.#options.storage.listCheckpoints(query);
       return { ids: items.map(({ id }) => id), source: items[0]?.source ?? null };
     });
   }
 
   async #delete(id: string): Promise<void> {
-    await this.#insist({ kind: "delete", id }, async () => {
+    await this.#repeat({ kind: "delete", id }, async () => {
       await this.#options.storage.deleteCheckpoint(id);
       return { done: true };
     });
-    await this.#listWrites(id, false); // they went with it
+    await this.#listWrites(id, false); // they must be deleted too
   }
 
   async #prune(keepLast: number): Promise<void> {
-    await this.#insist({ kind: "prune", keepLast }, async () => {
+    await this.#repeat({ kind: "prune", keepLast }, async () => {
       await this.#options.storage.pruneCheckpoints({ agentId: this.#id, namespace: this.#namespace, keepLast });
       return { done: true };
     });
@@ -207,31 +209,31 @@ export class Agent {
   async #append(id: string, places: readonly WritePlace[]): Promise<void> {
     const { storage, ledger, next } = this.#options;
     const writes = places.map((place, at): CheckpointWrite => {
-      // No two are the same: so it can be told which one has stayed.
+      // No two values are the same, so that it can be seen which one was kept.
       const value = { operation: ledger.operations, place: at, text: prose(next, Math.floor(next() * 500)) };
       return { ...place, channel: "messages", value };
     });
-    await this.#insist({ kind: "append", id, writes: writes.map(digested) }, async () => {
+    await this.#repeat({ kind: "append", id, writes: writes.map(toDigestedWrite) }, async () => {
       await storage.appendWrites(id, writes);
       return { done: true };
     });
   }
 
   async #listWrites(id: string, allowStale: boolean): Promise<void> {
-    await this.#try({ kind: "list writes", id, allowStale: allowStale || this.#options.allowStale }, async () => {
+    await this.#attempt({ kind: "list writes", id, allowStale: allowStale || this.#options.allowStale }, async () => {
       const writes = await this.#options.storage.listWrites(id, allowStale ? { allowStale } : {});
-      return { writes: writes.map(digested) };
+      return { writes: writes.map(toDigestedWrite) };
     });
   }
 
-  async #insist(intent: Intent, call: () => Promise<Outcome>): Promise<void> {
+  async #repeat(intent: Intent, call: () => Promise<Outcome>): Promise<void> {
     for (let tries = 0; tries < TRIES; tries++) {
-      if (!("failed" in (await this.#try(intent, call)))) return;
+      if (!("failed" in (await this.#attempt(intent, call)))) return;
       await setTimeout(BACK_OFF_MS);
     }
   }
 
-  async #try(intent: Intent, call: () => Promise<Outcome>): Promise<Outcome> {
+  async #attempt(intent: Intent, call: () => Promise<Outcome>): Promise<Outcome> {
     const { journal, ledger } = this.#options;
     journal.begin(intent);
     ledger.begin(intent);

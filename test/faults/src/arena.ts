@@ -21,13 +21,13 @@ export interface Pair {
   readonly backup: "sqlite" | "mysql";
 }
 
-/** The databases of one scenario, and what stands between them and the processes. */
+/** Databases of one scenario, and the proxies between them and the processes. */
 export interface Arena {
   readonly server: Server;
   readonly database: TestDatabase;
-  /** Between the processes and main; or between the first of them and main. */
+  /** Proxy between main and all processes, or the first process. */
   readonly proxy: TcpProxy | null;
-  /** Between the processes and a backup that they share and that is a server. */
+  /** Proxy between the processes and their shared backup, if that is a server. */
   readonly backupProxy: TcpProxy | null;
   readonly stores: Stores;
   readonly direct: Stores;
@@ -35,15 +35,15 @@ export interface Arena {
 }
 
 export interface ArenaOptions {
-  /** Whether each process has a backup of its own. */
+  /** True if each process has a backup of its own. */
   readonly ownBackups: boolean;
-  /** Which processes reach main through a proxy. */
+  /** Processes that connect to main through the proxy. */
   readonly viaProxy: "all" | "first" | "none";
-  /** How long a process waits for a backup that is a locked file, in milliseconds. Default 1,000. */
+  /** Milliseconds that a process waits for a locked SQLite backup. Default: 1,000. */
   readonly busyTimeoutMs?: number;
 }
 
-/** Enough for the processes, and few enough to be used up in no time. */
+/** Connections of a server: enough for the processes, and few enough to be exhausted quickly. */
 const MAX_CONNECTIONS = 80;
 
 export async function startMain(kind: ServerKind, diskBytes?: number): Promise<Server> {
@@ -51,10 +51,10 @@ export async function startMain(kind: ServerKind, diskBytes?: number): Promise<S
   return await startServer(kind, { from: killable, maxConnections: MAX_CONNECTIONS, ...disk });
 }
 
-/** @param backups the server of backups that are no files */
+/** @param backups server of the backups; `null`: they are SQLite files */
 export async function openArena(server: Server, backups: Server | null, options: ArenaOptions): Promise<Arena> {
   const folder = await mkdtemp(join(tmpdir(), "waymark-faults-backup-"));
-  // Not as the administrator, whom a server lets do what it refuses to others.
+  // A user of its own: read-only mode and connection limits do not apply to administrators.
   const database = await createDatabase(server.url, { ownUser: true });
   const proxy = options.viaProxy === "none" ? null : await startProxy(database.url);
   const count = options.ownBackups ? PROCESSES : 1;
@@ -65,21 +65,21 @@ export async function openArena(server: Server, backups: Server | null, options:
   const files = Array.from({ length: count }, (_, place) => join(folder, `backup-${place}.db`));
   const kept =
     backups === null
-      ? files.map((file) => onFile(file, options.busyTimeoutMs))
-      : backupDatabases.map(({ url }) => onServer(url));
+      ? files.map((file) => fileProvider(file, options.busyTimeoutMs))
+      : backupDatabases.map(({ url }) => serverProvider(url));
   const [shared] = proxy !== null && !options.ownBackups ? backupDatabases : [];
   const backupProxy = shared === undefined ? null : await startProxy(shared.url);
-  const first = onServer(proxy?.url ?? database.url);
+  const first = serverProvider(proxy?.url ?? database.url);
   return {
     server,
     database,
     proxy,
     backupProxy,
     stores: {
-      mains: options.viaProxy === "first" ? [first, onServer(database.url)] : [first],
-      backups: backupProxy === null ? kept : [onServer(backupProxy.url)],
+      mains: options.viaProxy === "first" ? [first, serverProvider(database.url)] : [first],
+      backups: backupProxy === null ? kept : [serverProvider(backupProxy.url)],
     },
-    direct: { mains: [onServer(database.url)], backups: kept },
+    direct: { mains: [serverProvider(database.url)], backups: kept },
     async dispose() {
       await Promise.all([proxy?.stop(), backupProxy?.stop()]);
       await Promise.all([database, ...backupDatabases].map((each) => each.drop()));
@@ -88,19 +88,19 @@ export async function openArena(server: Server, backups: Server | null, options:
   };
 }
 
-/** Such that a fault is noticed, got over and over again in seconds. */
+/** Options with which a process notices a fault, and recovers from it, within seconds. */
 const common = {
   operationTimeoutMs: scale.operationTimeoutMs,
   retry: { maxRetries: 3, baseDelayMs: 20, maxDelayMs: 200, jitterMaxMs: 20 },
   circuit: { failureThreshold: 5, resetTimeoutMs: 300, halfOpenMaxAttempts: 2 },
 };
 
-export function onServer(url: string): ProviderConfig {
+export function serverProvider(url: string): ProviderConfig {
   const type = new URL(url).protocol === "mysql:" ? "mysql" : "postgres";
   return { type, connectionString: url, poolSize: 8, connectTimeoutMs: 1_000, ...common };
 }
 
-export function onFile(databasePath: string, busyTimeoutMs = 1_000): ProviderConfig {
-  // SIGKILL loses nothing that was committed; only a power cut would.
+export function fileProvider(databasePath: string, busyTimeoutMs = 1_000): ProviderConfig {
+  // With NORMAL, SIGKILL loses no commit; only a power cut could.
   return { type: "sqlite", databasePath, synchronous: "NORMAL", busyTimeoutMs, ...common };
 }

@@ -1,41 +1,41 @@
 import type { CheckpointConfig, StorageStatus, StoredAgentCheckpoint } from "@waymark/core";
-import { until, within } from "./conditions.ts";
+import { becomesTrue, waitUntil } from "./conditions.ts";
+import type { Defect } from "./faulty-storage.ts";
 import { type Entry, readJournal } from "./journal.ts";
-import type { Lie } from "./liar.ts";
 import { type Habit, journalOf, namespaceOf } from "./order.ts";
 import { AGENTS_PER_PROCESS, full, PROCESSES } from "./scale.ts";
 import { startWorker, type Worker } from "./workers.ts";
 
-/** Far longer than any fault lasts: an agent that does not get on for so long never will. */
+/** Longest time that an agent repeats a store: far longer than any fault lasts. */
 const PATIENCE_MS = 90_000;
 const REACHED_WITHIN_MS = 120_000;
 const DRAINED_WITHIN_MS = 90_000;
 const ENDS_WITHIN_MS = 30_000;
 
 export interface CrewOptions {
-  /** What each process is configured with. */
+  /** Configuration of each process. */
   readonly configs: readonly CheckpointConfig[];
-  /** For the journals. */
+  /** Folder of the journals. */
   readonly folder: string;
   readonly seed: number;
-  readonly lie?: Lie;
+  readonly defect?: Defect;
 }
 
-/** The processes of a scenario, and the agents in them. */
+/** Processes of a scenario, and the agents in them. */
 export class Crew {
   readonly #options: CrewOptions;
   readonly #workers: Worker[] = [];
-  /** Those that are at work in each process. */
+  /** Agents that work in each process. */
   readonly #agents = Array.from({ length: PROCESSES }, (_, place) => namesOf("agent", place));
-  /** All that ever were. */
-  readonly #known = new Set<string>();
+  /** All agents that have ever worked. */
+  readonly #everyAgent = new Set<string>();
   #turns = 0;
   #notify: () => void = () => {};
   #changed = Promise.resolve();
 
   constructor(options: CrewOptions) {
     this.#options = options;
-    this.#renew();
+    this.#renewChange();
   }
 
   static readonly agents = PROCESSES * AGENTS_PER_PROCESS;
@@ -48,36 +48,36 @@ export class Crew {
     return this.#workers.length;
   }
 
-  /** Turns of all agents. */
+  /** Number of acknowledged turns of all agents. */
   get acknowledged(): number {
     return this.#workers.reduce((sum, worker) => sum + worker.acknowledged, 0);
   }
 
-  /** From now on each agent may make so many turns, in this way. */
-  allow(turns: number, habit: Habit = "as it comes"): void {
+  /** Sets the number of turns that each agent may make in total, and its habit. */
+  allow(turns: number, habit: Habit = "random"): void {
     this.#turns = turns;
     for (const worker of this.#workers) if (worker.isRunning) worker.allow(turns, habit);
   }
 
-  /** Some agents of each process go on in the next one, as if a request had come to another machine. */
+  /** Moves half of each process's agents to the next process, as if their next request had reached another machine. */
   async handOver(): Promise<void> {
     const leaving = this.#agents.map((agents) => agents.filter((_, place) => place % 2 === 0));
     await this.#release(leaving);
     for (const [place, agents] of leaving.entries()) this.#take((place + 1) % this.#workers.length, agents);
   }
 
-  /** All agents finish their turn, and are at work no more. */
+  /** Waits until all agents have finished their turn and have stopped. */
   async rest(): Promise<void> {
     await this.#release(this.#agents);
   }
 
-  /** Those that rest go on where they were. */
-  goOn(): void {
+  /** Starts the agents of each process again, after `rest`. */
+  resume(): void {
     for (const place of this.#workers.keys()) this.#take(place, namesOf("agent", place));
   }
 
-  /** Other agents are at work from now on. */
-  newAgents(turns: number): void {
+  /** Starts other agents, in place of the first ones. */
+  startNewAgents(turns: number): void {
     this.allow(turns);
     for (const place of this.#workers.keys()) this.#take(place, namesOf("later", place));
   }
@@ -86,7 +86,7 @@ export class Crew {
     const of = this.#workers.map((worker, place) => ({ worker, names: [...(agents[place] ?? [])] }));
     for (const { worker, names } of of) worker.release(names);
     const isDone = () => of.every(({ worker, names }) => names.every((name) => worker.released.has(name)));
-    await until(REACHED_WITHIN_MS, isDone, () => "an agent does not come to the end of its turn");
+    await waitUntil(REACHED_WITHIN_MS, isDone, () => "an agent does not finish its turn");
     for (const [place, { names }] of of.entries()) {
       this.#agents[place] = (this.#agents[place] as string[]).filter((agent) => !names.includes(agent));
     }
@@ -94,32 +94,32 @@ export class Crew {
 
   #take(place: number, agents: readonly string[]): void {
     this.#agents[place]?.push(...agents);
-    for (const agent of agents) this.#known.add(agent);
+    for (const agent of agents) this.#everyAgent.add(agent);
     this.#workers[place]?.take(agents);
   }
 
-  /** The latest checkpoints of the first agents, as their processes are told them, an old one too. */
-  async latest(): Promise<Map<string, StoredAgentCheckpoint | null>> {
+  /** Reads the latest checkpoint of each of the first agents, in its process, with `allowStale`. */
+  async readLatest(): Promise<Map<string, StoredAgentCheckpoint | null>> {
     const found = new Map<string, StoredAgentCheckpoint | null>();
     for (const [place, worker] of this.#workers.entries()) {
       for (const agent of namesOf("agent", place)) {
         const query = { namespace: namespaceOf(agent), allowStale: true };
-        found.set(agent, await this.#insist(() => worker.retrieveLatest(agent, query)));
+        found.set(agent, await this.#retry(() => worker.retrieveLatest(agent, query)));
       }
     }
     return found;
   }
 
   async startWorker(place: number): Promise<void> {
-    const { folder, seed, lie = null, configs } = this.#options;
+    const { folder, seed, defect = null, configs } = this.#options;
     const agents = this.#agents[place] as string[];
-    for (const agent of agents) this.#known.add(agent);
+    for (const agent of agents) this.#everyAgent.add(agent);
     const checkpoint = configs[place] as CheckpointConfig;
-    const order = { checkpoint, agents, journals: folder, seed, turns: this.#turns, patienceMs: PATIENCE_MS, lie };
+    const order = { checkpoint, agents, journals: folder, seed, turns: this.#turns, patienceMs: PATIENCE_MS, defect };
     this.#workers[place] = await startWorker(order, () => this.#notify());
   }
 
-  /** As if their machine had gone down: what they had in memory is gone. */
+  /** Kills all processes and starts them again: what they had in memory is lost. */
   async restart(): Promise<void> {
     await this.kill();
     await this.start();
@@ -129,15 +129,15 @@ export class Crew {
     await this.#workers[place]?.kill();
   }
 
-  /** Until so many turns are acknowledged. @throws if that takes too long */
-  async reach(turns: number): Promise<void> {
-    if (await this.reaches(turns, REACHED_WITHIN_MS)) return;
+  /** Waits until so many turns are acknowledged. @throws if that takes too long */
+  async waitForTurns(turns: number): Promise<void> {
+    if (await this.reachesTurns(turns, REACHED_WITHIN_MS)) return;
     const statuses = JSON.stringify(await this.statuses());
-    throw new Error(`the agents do not get on: ${this.acknowledged} turns instead of ${turns}; ${statuses}`);
+    throw new Error(`the agents make no progress: ${this.acknowledged} turns instead of ${turns}; ${statuses}`);
   }
 
-  /** Until so many turns are acknowledged. @returns `false` if they are not in time @throws if an agent does not get on */
-  async reaches(turns: number, withinMs: number): Promise<boolean> {
+  /** Waits until so many turns are acknowledged. Returns `false` if time runs out. @throws if an agent is stuck */
+  async reachesTurns(turns: number, withinMs: number): Promise<boolean> {
     const deadline = performance.now() + withinMs;
     for (;;) {
       const stuck = this.#workers.find((worker) => worker.stuck !== null)?.stuck;
@@ -145,51 +145,51 @@ export class Crew {
       if (this.acknowledged >= turns) return true;
       const left = deadline - performance.now();
       if (left <= 0) return false;
-      await this.#change(left);
+      await this.#waitForChange(left);
     }
   }
 
   /**
-   * Until what each of the two lacks has come to it, and then a comparison of both. The small run does not wait until what
-   * a process has left behind is taken over by others, but compares at once.
-   * @param endStrays ends what is under way in the databases though nobody waits for it any more; called when the processes have
-   * found their databases again by themselves, so that nothing changes any more behind what is compared and counted from then on
-   * @returns what should not be, in words
+   * Waits until main and backup have delivered their rows to each other, then reconciles them. In the small run it reconciles at
+   * once, and does not wait until other processes take over the rows of a killed one.
+   * @param endStrays ends statements that still run in the databases although their callers have given them up. It is called when
+   * the processes have reached their databases again: from then on nothing changes that is compared or counted
+   * @returns problems, as sentences
    */
   async settle(endStrays: () => Promise<void>): Promise<string[]> {
     const problems: string[] = [];
     const hasBackup = this.#options.configs.some(({ providers }) => providers.backup);
-    if (hasBackup) await this.#status(full ? isDrained : isReached);
+    if (hasBackup) await this.#waitForStatus(full ? isDrained : isReached);
     await endStrays();
     if (!hasBackup) return problems;
-    // With backups of their own, what one has brought to main the others lack until the next time.
+    // If each process has its own backup, rows that one process brings to main reach the other backup in the next round.
     for (const _ of this.#workers) {
-      for (const worker of this.#workers) await this.#insist(() => worker.reconcile());
+      for (const worker of this.#workers) await this.#retry(() => worker.reconcile());
     }
-    await (full ? this.drained() : this.#send());
+    await (full ? this.waitUntilDrained() : this.#emptyOutboxes());
     for (const [place, worker] of this.#workers.entries()) {
-      const result = await this.#insist(() => worker.reconcile());
+      const result = await this.#retry(() => worker.reconcile());
       const { copiedToBackup, copiedToMain, deleted, conflicts, damaged } = result;
       if (copiedToBackup + copiedToMain + deleted + conflicts + damaged > 0) {
         const found = JSON.stringify({ copiedToBackup, copiedToMain, deleted, conflicts, damaged });
-        problems.push(`process ${place}: one more reconcile found something left to do: ${found}`);
+        problems.push(`process ${place}: a further reconcile() still found differences: ${found}`);
       }
     }
     return problems;
   }
 
-  /** Until nothing waits to be sent, either way. */
-  async drained(): Promise<void> {
-    await this.#status(isDrained);
+  /** Waits until both outboxes are empty and main answers. */
+  async waitUntilDrained(): Promise<void> {
+    await this.#waitForStatus(isDrained);
   }
 
   /**
-   * Sends all that waits, also what others have the lease of, which is what a comparison ends with. If that runs into the deadline,
-   * which is short for the sake of the faults, the next one does it.
+   * Empties the outboxes with `reconcile()`, which also sends rows that other processes have leased. A call that exceeds the
+   * deadline, which is short because of the faults, is repeated.
    */
-  async #send(): Promise<void> {
-    await this.#status(isSent, async () => {
-      for (const worker of this.#workers) await this.#insist(() => worker.reconcile());
+  async #emptyOutboxes(): Promise<void> {
+    await this.#waitForStatus(isSent, async () => {
+      for (const worker of this.#workers) await this.#retry(() => worker.reconcile());
     });
   }
 
@@ -197,18 +197,18 @@ export class Crew {
     return Promise.all(this.#workers.map((worker) => worker.status()));
   }
 
-  /** @returns what should not be, in words */
+  /** Closes the storages and ends the processes. @returns problems, as sentences */
   async close(): Promise<string[]> {
     const problems: string[] = [];
     await Promise.all(
       this.#workers.map(async (worker, place) => {
         const { unsent } = await worker.close();
-        // `null`: it could not be told in time. What waits in the databases is counted in any case.
+        // `null`: unknown, since a database did not answer in time. The pending rows of the databases are counted later anyway.
         if ((unsent?.toBackup ?? 0) > 0 || (unsent?.toMain ?? 0) > 0) {
-          problems.push(`process ${place}: close left unsent ${JSON.stringify(unsent)}`);
+          problems.push(`process ${place}: close() left rows unsent: ${JSON.stringify(unsent)}`);
         }
         const leaving = worker.leave();
-        if (!(await within(ENDS_WITHIN_MS, () => !worker.isRunning))) {
+        if (!(await becomesTrue(ENDS_WITHIN_MS, () => !worker.isRunning))) {
           problems.push(`process ${place} does not end after its storage was closed`);
           await worker.kill();
         }
@@ -224,11 +224,11 @@ export class Crew {
   }
 
   journals(): Map<string, Entry[]> {
-    return new Map([...this.#known].map((agent) => [agent, readJournal(journalOf(this.#options.folder, agent))]));
+    return new Map([...this.#everyAgent].map((agent) => [agent, readJournal(journalOf(this.#options.folder, agent))]));
   }
 
-  /** Until a call is done: on a busy machine it may run into the deadline, which is short for the sake of the faults. */
-  async #insist<Result>(call: () => Promise<Result>): Promise<Result> {
+  /** Repeats a call until it succeeds: on a busy machine it may exceed the deadline, which is short because of the faults. */
+  async #retry<Result>(call: () => Promise<Result>): Promise<Result> {
     const deadline = performance.now() + DRAINED_WITHIN_MS;
     for (;;) {
       try {
@@ -239,7 +239,7 @@ export class Crew {
     }
   }
 
-  async #status(condition: (status: StorageStatus) => boolean, work = async () => {}): Promise<void> {
+  async #waitForStatus(condition: (status: StorageStatus) => boolean, work = async () => {}): Promise<void> {
     let statuses: StorageStatus[] = [];
     const ask = async () => {
       statuses = await this.statuses();
@@ -247,19 +247,19 @@ export class Crew {
       await work();
       return false;
     };
-    await until(DRAINED_WITHIN_MS, ask, () => `the backlog does not drain: ${JSON.stringify(statuses)}`);
+    await waitUntil(DRAINED_WITHIN_MS, ask, () => `the backlog does not drain: ${JSON.stringify(statuses)}`);
   }
 
-  #renew(): void {
+  #renewChange(): void {
     this.#changed = new Promise((resolve) => {
       this.#notify = () => {
-        this.#renew();
+        this.#renewChange();
         resolve();
       };
     });
   }
 
-  async #change(withinMs: number): Promise<void> {
+  async #waitForChange(withinMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, withinMs);

@@ -1,7 +1,7 @@
 import type { ProviderConfig } from "@waymark/core";
 import Database from "better-sqlite3";
 import type { Arena } from "./arena.ts";
-import { until } from "./conditions.ts";
+import { waitUntil } from "./conditions.ts";
 import { readContents } from "./contents.ts";
 import { Crew } from "./crew.ts";
 import type { Entry } from "./journal.ts";
@@ -10,38 +10,38 @@ import { scale } from "./scale.ts";
 import type { Aftermath, ScenarioOptions } from "./scenario.ts";
 import { emptyDatabase, endSessions, lockStores, storedRows } from "./sql.ts";
 
-/** Turns that each agent makes while main is away, and as many when another one is there. */
+/** Turns that each agent makes while main is unreachable, and again when an empty main is there. */
 const LATER_TURNS = Math.ceil(scale.turns / 5);
-/** Turns of each agent that only main has when it burns down. */
+/** Turns of each agent that only main has when it is destroyed. */
 const UNSENT_TURNS = 2;
-/** Far longer than any deadline. */
+/** Time within which a store must fail: far longer than any deadline. */
 const FAILS_WITHIN_MS = 60_000;
 
 /**
- * Main is destroyed with its data while the agents work, and an empty one comes at the same URL. What was acknowledged, the
- * backup has, since that was required.
+ * Destroys main with its data while the agents work, and puts an empty one at the same URL. Nothing may be lost: with
+ * `replication: "required"` the backup has all that was acknowledged.
  */
 export function destroyWhenRequired(arena: Arena): ScenarioOptions["work"] {
   return async (crew) => {
     const { turns } = scale;
     crew.allow(turns - 2 * LATER_TURNS);
-    await crew.reach(Math.floor((turns - 2 * LATER_TURNS) * Crew.agents * 0.8));
-    await takeAway(arena);
+    await crew.waitForTurns(Math.floor((turns - 2 * LATER_TURNS) * Crew.agents * 0.8));
+    await destroyMain(arena);
     crew.allow(turns - LATER_TURNS);
-    await crew.reach((turns - LATER_TURNS) * Crew.agents);
-    await bringEmptyOne(arena);
+    await crew.waitForTurns((turns - LATER_TURNS) * Crew.agents);
+    await reconnectMain(arena);
     crew.allow(turns);
-    await crew.reach(turns * Crew.agents);
+    await crew.waitForTurns(turns * Crew.agents);
     return {};
   };
 }
 
 /**
- * The same where the backup is behind: what is lost is what `status()` had told to be unsent, and nothing else. The agents
- * whose checkpoints these are rest from then on; others work.
+ * Does the same with `replication: "async"` and a backup that is behind. Only rows that `status()` reported as unsent may be lost.
+ * Their agents then stop, and others work.
  *
- * Some of the stores main does only when their agents have given them up. These store the turn once more, under another id: so
- * more is unsent than was acknowledged, as it may be whenever main's answer comes too late.
+ * Main finishes some stores only after their agents have given them up. The agents then store the turn again, under another id.
+ * So more rows are unsent than were acknowledged, as happens whenever main answers too late.
  */
 export function destroyWhenAsync(arena: Arena): ScenarioOptions["work"] {
   return async (crew): Promise<Aftermath> => {
@@ -49,60 +49,61 @@ export function destroyWhenAsync(arena: Arena): ScenarioOptions["work"] {
     const [main, backup] = [arena.direct.mains[0], arena.direct.backups[0]] as [ProviderConfig, ProviderConfig];
     const sent = scale.turns - UNSENT_TURNS - 2 * LATER_TURNS;
     crew.allow(sent);
-    await crew.reach(sent * Crew.agents);
+    await crew.waitForTurns(sent * Crew.agents);
     await crew.rest();
     await endSessions(main);
-    await crew.drained();
+    await crew.waitUntilDrained();
     const before = acknowledgedIn(crew);
 
-    const release = await holdBackup(arena);
+    const release = await blockBackup(arena);
     const unlock = await lockStores(main["connectionString"] as string);
     try {
       crew.allow(sent + UNSENT_TURNS, "stores only");
-      crew.goOn();
+      crew.resume();
       const hasFailed = () => [...crew.journals().values()].some((entries) => entries.some(isFailedStoreFrom(sent)));
-      await until(FAILS_WITHIN_MS, hasFailed, () => "no store has failed, though main took none");
+      await waitUntil(FAILS_WITHIN_MS, hasFailed, () => "no store has failed, although main is locked");
     } finally {
       await unlock();
     }
-    await crew.reach((sent + UNSENT_TURNS) * Crew.agents);
+    await crew.waitForTurns((sent + UNSENT_TURNS) * Crew.agents);
     await crew.rest();
     const destroyed = new Set([...acknowledgedIn(crew).keys()].filter((id) => !before.has(id)));
     await endSessions(main);
     const unsent = await pendingIn(main);
-    for (const [place, told] of (await backlogsOf(crew)).entries()) {
-      if (told !== unsent.size) problems.push(`process ${place} tells of ${told} unsent, and it is ${unsent.size}`);
+    for (const [place, reported] of (await backlogsOf(crew)).entries()) {
+      if (reported !== unsent.size)
+        problems.push(`process ${place} reports ${reported} unsent rows, but ${unsent.size} are pending`);
     }
-    problems.push(...complaints(crew, unsent, destroyed));
-    await takeAway(arena);
-    // With them goes what was on its way. Without it, more would be saved than was told.
+    problems.push(...problemsWithUnsent(crew, unsent, destroyed));
+    await destroyMain(arena);
+    // Without a restart, the processes could still send unsent rows from memory, and less would be lost than was reported.
     await crew.restart();
     await release();
 
-    // What was sent is there at once, and the backup takes what comes.
+    // The backup answers with all that was sent, and takes new stores.
     const { items } = await readContents("backup", backup);
-    const latest = await crew.latest();
+    const latest = await crew.readLatest();
     for (const agent of new Set(before.values())) {
       const newest = items.get(agent)?.at(-1)?.id;
       const found = latest.get(agent);
       if (newest === undefined || found?.id !== newest || found.source !== "backup") {
         problems.push(
-          `${agent}: the backup should answer with ${newest}, and it is ${found?.id} from ${found?.source}`,
+          `${agent}: the latest should be ${newest} from the backup, but it is ${found?.id} from ${found?.source}`,
         );
       }
     }
-    crew.newAgents(LATER_TURNS);
-    await crew.reach(LATER_TURNS * Crew.agents);
-    await bringEmptyOne(arena);
+    crew.startNewAgents(LATER_TURNS);
+    await crew.waitForTurns(LATER_TURNS * Crew.agents);
+    await reconnectMain(arena);
     crew.allow(2 * LATER_TURNS);
-    await crew.reach(2 * LATER_TURNS * Crew.agents);
-    // More than what was acknowledged: where a store failed that main has done all the same.
-    const gone = destroyed.size === unsent.size ? `the ${unsent.size}` : `${destroyed.size} of the ${unsent.size}`;
-    return { problems, destroyed, told: `: gone are ${gone} that status() had told to be unsent` };
+    await crew.waitForTurns(2 * LATER_TURNS * Crew.agents);
+    // More rows can be unsent than were acknowledged: some stores failed for their agents, and main has done them all the same.
+    const lost = destroyed.size === unsent.size ? `the ${unsent.size}` : `${destroyed.size} of the ${unsent.size}`;
+    return { problems, destroyed, note: `: lost are ${lost} that status() reported as unsent` };
   };
 }
 
-/** Tells whether an entry is a store of that turn, or of a later one, that failed. */
+/** Returns a predicate of journal entries: true for a failed store of that turn or a later one. */
 function isFailedStoreFrom(first: number): (entry: Entry) => boolean {
   return ({ intent, outcome }) =>
     intent.kind === "store" && intent.turn >= first && outcome !== null && "failed" in outcome;
@@ -113,24 +114,26 @@ async function pendingIn(provider: ProviderConfig): Promise<Set<string>> {
   return new Set(rows.flatMap(({ id, isPending }) => (isPending ? [id] : [])));
 }
 
-/** Complaints of what is unsent: each of these has to be one that was acknowledged, or of a store without an id that failed. */
-function complaints(crew: Crew, unsent: ReadonlySet<string>, acknowledged: ReadonlySet<string>): string[] {
+/** Lists problems with the unsent rows: each must be of an acknowledged store, or of a store without an id that failed. */
+function problemsWithUnsent(crew: Crew, unsent: ReadonlySet<string>, acknowledged: ReadonlySet<string>): string[] {
   const problems = [...acknowledged]
     .filter((id) => !unsent.has(id))
-    .map((id) => `${id} is in main alone, and not among what is unsent`);
+    .map((id) => `${id} is only in main, but not pending`);
   const ledgers = ledgersOf(crew);
   const others = [...unsent].filter((id) => !acknowledged.has(id));
   for (const id of others.filter((other) => ledgers.some(({ checkpoints }) => checkpoints.has(other)))) {
-    problems.push(`${id} is unsent, and it was sent before`);
+    problems.push(`${id} is pending, although it was sent before`);
   }
   const failed = ledgers.flatMap(({ orphans }) => [...orphans.values()]).reduce((sum, count) => sum + count, 0);
   if (others.length > failed) {
-    problems.push(`${others.length} are unsent that no agent knows, and ${failed} stores without an id have failed`);
+    problems.push(
+      `${others.length} pending rows are unknown to agents, but only ${failed} stores without an id failed`,
+    );
   }
   return problems;
 }
 
-/** What each process has to send. One that does not hear main's answer in time does not tell, and is asked again. */
+/** Returns main's backlog as each process reports it. A process that got no answer from main in time is asked again. */
 async function backlogsOf(crew: Crew): Promise<number[]> {
   for (;;) {
     const backlogs = (await crew.statuses()).map(({ providers }) => providers["main"]?.backlog?.rows);
@@ -138,19 +141,19 @@ async function backlogsOf(crew: Crew): Promise<number[]> {
   }
 }
 
-/** Nobody reaches main, and then there is nothing left of it. */
-async function takeAway({ proxy, server, database }: Arena): Promise<void> {
+/** Cuts main off from the processes, and deletes all of its data. */
+async function destroyMain({ proxy, server, database }: Arena): Promise<void> {
   await proxy?.refuse(true);
   proxy?.dropAll();
   await emptyDatabase(server.url, database.name);
 }
 
-async function bringEmptyOne({ proxy }: Arena): Promise<void> {
+async function reconnectMain({ proxy }: Arena): Promise<void> {
   await proxy?.refuse(false);
 }
 
-/** From now on the backup takes nothing; returns what ends that. */
-async function holdBackup({ backupProxy, stores }: Arena): Promise<() => Promise<void>> {
+/** Makes the backup refuse all writes. Returns a function that ends that. */
+async function blockBackup({ backupProxy, stores }: Arena): Promise<() => Promise<void>> {
   if (backupProxy !== null) {
     await backupProxy.refuse(true);
     backupProxy.dropAll();
@@ -161,10 +164,10 @@ async function holdBackup({ backupProxy, stores }: Arena): Promise<() => Promise
   return async () => void database.close();
 }
 
-/** The ids that are there for certain, and whose they are. */
+/** Returns the ids that must be stored, with their agents. */
 function acknowledgedIn(crew: Crew): Map<string, string> {
   const owners = new Map<string, string>();
-  for (const ledger of ledgersOf(crew)) for (const id of ledger.live()) owners.set(id, ledger.agent);
+  for (const ledger of ledgersOf(crew)) for (const id of ledger.liveIds()) owners.set(id, ledger.agent);
   return owners;
 }
 

@@ -3,51 +3,51 @@ import type { Arena } from "./arena.ts";
 import { scale } from "./scale.ts";
 import type { Fault } from "./scenario.ts";
 
-/** What happens to main. */
+/** A kind of fault. */
 export interface FaultKind {
   readonly title: string;
-  /** Needs processes that reach main through a proxy. */
+  /** Processes that must connect to main through a proxy. */
   readonly viaProxy?: "all" | "first";
-  /** Is nothing without a backup that the processes share. */
+  /** Set if the fault only makes sense with a shared backup. */
   readonly oneBackup?: true;
-  /** Needs a server of its own, with a small disk. */
+  /** Set if the fault needs a server of its own with a small disk. */
   readonly smallDisk?: true;
   on(arena: Arena): Omit<Fault, "title">;
 }
 
 const { operationTimeoutMs, serverKills, connectionKills, cuts } = scale;
-/** Goes when the agents have got on meanwhile, as with a backup they do, or after some time. */
-const aWhile = [0, operationTimeoutMs * 1.5] as const;
+/** Ends when the agents have made progress, as they do with a backup, and after this time at the latest. */
+const untilProgress = [0, operationTimeoutMs * 1.5] as const;
 const longerThanTheDeadline = [operationTimeoutMs * 1.3, operationTimeoutMs * 1.3] as const;
-const aMoment = [0, 0] as const;
-const nothing = async () => {};
+const momentary = [0, 0] as const;
+const doNothing = async () => {};
 
-/** Cuts what goes to the client and what goes to the server, by turns. */
-function inTurns(cut: (direction: Direction) => void): Omit<Fault, "title"> {
+/** Cuts the data to the client and the data to the server, alternately. */
+function cutAlternately(cut: (direction: Direction) => void): Omit<Fault, "title"> {
   let time = 0;
   return {
     times: cuts,
-    lastsMs: aMoment,
+    lastsMs: momentary,
     begin: async () => {
       time += 1;
       cut(time % 2 === 0 ? "to-server" : "to-client");
     },
-    end: nothing,
+    end: doNothing,
   };
 }
 
 export const faults: readonly FaultKind[] = [
   {
     title: `main SIGKILLed and started again, ${serverKills} times`,
-    on: ({ server }) => ({ times: serverKills, lastsMs: aWhile, begin: server.kill, end: server.start }),
+    on: ({ server }) => ({ times: serverKills, lastsMs: untilProgress, begin: server.kill, end: server.start }),
   },
   {
     title: `main's connections killed, ${connectionKills} times`,
     on: ({ server, database }) => ({
       times: connectionKills,
-      lastsMs: aMoment,
+      lastsMs: momentary,
       begin: async () => void (await killConnections(server.url, database.name)),
-      end: nothing,
+      end: doNothing,
     }),
   },
   {
@@ -59,7 +59,7 @@ export const faults: readonly FaultKind[] = [
     viaProxy: "all",
     on: ({ proxy }) => ({
       times: 1,
-      lastsMs: aWhile,
+      lastsMs: untilProgress,
       begin: async () => {
         await proxy?.refuse(true);
         proxy?.dropAll();
@@ -71,7 +71,7 @@ export const faults: readonly FaultKind[] = [
     title: "main answers read-only",
     on: ({ server }) => ({
       times: 1,
-      lastsMs: aWhile,
+      lastsMs: untilProgress,
       begin: () => setReadOnly(server.url, true),
       end: () => setReadOnly(server.url, false),
     }),
@@ -79,10 +79,10 @@ export const faults: readonly FaultKind[] = [
   {
     title: "main is out of connections",
     on: ({ server, database }) => {
-      let giveBack = nothing;
+      let giveBack = doNothing;
       return {
         times: 1,
-        lastsMs: aWhile,
+        lastsMs: untilProgress,
         begin: async () => {
           giveBack = await exhaustConnections(server.url, { evict: database.name });
         },
@@ -93,7 +93,7 @@ export const faults: readonly FaultKind[] = [
   {
     title: "main's disk full",
     smallDisk: true,
-    on: ({ server }) => ({ times: 1, lastsMs: aWhile, begin: server.fillDisk, end: server.freeDisk }),
+    on: ({ server }) => ({ times: 1, lastsMs: untilProgress, begin: server.fillDisk, end: server.freeDisk }),
   },
   {
     title: "the network cuts one of the processes off from main",
@@ -101,13 +101,13 @@ export const faults: readonly FaultKind[] = [
     oneBackup: true,
     on: ({ proxy }) => ({
       times: 1,
-      lastsMs: aWhile,
+      lastsMs: untilProgress,
       begin: async () => {
         await proxy?.refuse(true);
         proxy?.dropAll();
       },
       end: async (crew) => {
-        // The other process has main, and must know of what this one has given to the backup.
+        // The other process reaches main. It must see what this process has stored in the backup.
         await crew.handOver();
         await proxy?.refuse(false);
       },
@@ -116,7 +116,7 @@ export const faults: readonly FaultKind[] = [
   {
     title: `the network cuts main off, ${cuts} times`,
     viaProxy: "all",
-    on: ({ proxy }) => ({ times: cuts, lastsMs: aMoment, begin: async () => proxy?.dropAll(), end: nothing }),
+    on: ({ proxy }) => ({ times: cuts, lastsMs: momentary, begin: async () => proxy?.dropAll(), end: doNothing }),
   },
   {
     title: "the network drops all that is sent, for longer than the deadline",
@@ -129,7 +129,7 @@ export const faults: readonly FaultKind[] = [
     }),
   },
   {
-    title: "the network is late, by up to more than the deadline",
+    title: "the network delays all data, by up to more than the deadline",
     viaProxy: "all",
     on: ({ proxy }) => {
       const delays = [30, operationTimeoutMs * 0.6, operationTimeoutMs * 1.2];
@@ -144,16 +144,16 @@ export const faults: readonly FaultKind[] = [
   {
     title: `the network cuts answers and statements in half, ${cuts} times`,
     viaProxy: "all",
-    on: ({ proxy }) => inTurns((direction) => void proxy?.truncate(direction)),
+    on: ({ proxy }) => cutAlternately((direction) => void proxy?.truncate(direction)),
   },
   {
     title: `the network closes connections by half, ${cuts} times`,
     viaProxy: "all",
-    on: ({ proxy }) => inTurns((direction) => proxy?.halfClose(direction)),
+    on: ({ proxy }) => cutAlternately((direction) => proxy?.halfClose(direction)),
   },
 ];
 
-/** Processes are killed, by turns one of them and all at once. */
+/** Kills processes: alternately one of them, and all at once. */
 export const clientKills: FaultKind = {
   title: `clients SIGKILLed, ${scale.clientKills} times`,
   on: () => {
@@ -164,7 +164,7 @@ export const clientKills: FaultKind = {
     };
     return {
       times: scale.clientKills,
-      lastsMs: aMoment,
+      lastsMs: momentary,
       begin: async (crew) => {
         time += 1;
         await Promise.all(chosen(crew.size).map((place) => crew.killWorker(place)));
@@ -174,14 +174,14 @@ export const clientKills: FaultKind = {
   },
 };
 
-/** Both at once: what the clients had not sent to the backup, and what main had not told the clients. */
+/** Kills main and processes together: rows are unsent, and answers of main have not reached the processes. */
 export const clientAndServerKills: FaultKind = {
   title: `clients and main SIGKILLed, ${scale.serverKills} times`,
   on: (arena) => {
     const clients = clientKills.on(arena);
     return {
       times: scale.serverKills,
-      lastsMs: aWhile,
+      lastsMs: untilProgress,
       begin: async (crew) => {
         await arena.server.kill();
         await clients.begin(crew);

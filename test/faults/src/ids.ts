@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 
-/** A UUIDv7 above `last`, as an application makes it that names its checkpoints itself. */
+/** Returns a UUIDv7 above `last`, as an application makes that names its checkpoints itself. */
 export function idAfter(last: string | null): string {
   const lastTime = last === null ? 0 : Number.parseInt(last.slice(0, 8) + last.slice(9, 13), 16);
   const time = Math.max(Date.now(), lastTime + 1)

@@ -2,12 +2,12 @@ import { closeSync, existsSync, openSync, readFileSync, writeSync } from "node:f
 import type { DigestedWrite } from "./writes.ts";
 
 /**
- * What a worker writes down outside of the databases: each operation before it is asked for, and how it ended. A line is in
- * the system's hands before the operation begins, and when the worker learns of its end: SIGKILL takes none back.
+ * Journal of an agent's operations, outside of the databases. A worker writes a line before an operation begins and when it has
+ * ended. Each line is handed to the operating system at once, so that SIGKILL loses none.
  */
 
 export type Intent =
-  /** `id`: `null` lets the storage make one. */
+  /** `id`: `null` if the storage makes it. */
   | { readonly kind: "store"; readonly turn: number; readonly id: string | null; readonly digest: string }
   | { readonly kind: "delete"; readonly id: string }
   | { readonly kind: "prune"; readonly keepLast: number }
@@ -30,10 +30,10 @@ export type Outcome =
   | { readonly done: true }
   | { readonly failed: string; readonly retryable: boolean; readonly message: string };
 
-/** Of one agent. None begins before the one before has ended, or the process with it. */
+/** An operation of one agent. It begins only after the operation before it, or that one's process, has ended. */
 export interface Entry {
   readonly intent: Intent;
-  /** `null`: the process ended before it knew. */
+  /** `null`: the process ended before the operation did. */
   readonly outcome: Outcome | null;
 }
 
@@ -75,7 +75,7 @@ export function readJournal(path: string): Entry[] {
   return entries;
 }
 
-/** A line that SIGKILL has cut is as good as none: what it would have said was not known yet. */
+/** Parses a line. Returns `null` for one that SIGKILL has cut off: its operation counts as not begun, or not ended. */
 function parse(text: string): Line | null {
   try {
     return JSON.parse(text) as Line;

@@ -1,34 +1,34 @@
 import { join } from "node:path";
 import type { CheckpointConfig } from "@waymark/core";
-import type { Lie } from "./liar.ts";
+import type { Defect } from "./faulty-storage.ts";
 
-/** What a worker is started with, as JSON in its first argument. */
+/** Options of a worker: its first argument, as JSON. */
 export interface Order {
   readonly checkpoint: CheckpointConfig;
   readonly agents: readonly string[];
-  /** A folder with the journal of each agent. */
+  /** Folder with the journal of each agent. */
   readonly journals: string;
   readonly seed: number;
-  /** How many turns each agent may make, those of workers before it included; more are given later. */
+  /** Number of turns that each agent may make, including those in earlier workers. A request can raise it. */
   readonly turns: number;
-  /** How long an agent tries the same store again before it gives up, in milliseconds. */
+  /** Milliseconds that an agent repeats a store before it gives up. */
   readonly patienceMs: number;
-  /** Of a storage that breaks its promises, to see whether it is noticed. */
-  readonly lie: Lie | null;
+  /** Defect that the worker's storage gets, so that a test can see whether the checker finds it. */
+  readonly defect: Defect | null;
 }
 
 /**
- * Habit of agents. In each turn they store; and beside that they do what comes to their mind, or nothing, or each thing that
- * they can, always in the same order.
+ * Habit of agents. They store in each turn. Besides, they do random operations, or none, or every operation once, always in the
+ * same order.
  */
-export type Habit = "as it comes" | "stores only" | "each thing";
+export type Habit = "random" | "stores only" | "all operations";
 
 export type Request =
-  /** From now on each agent may make so many turns, in this way. */
+  /** Sets the number of turns that each agent may make in total, and its habit. */
   | { readonly turns: number; readonly habit: Habit }
-  /** These agents go on here, from where their journals end. */
+  /** Lets these agents work in this worker, from where their journals end. */
   | { readonly take: readonly string[] }
-  /** These agents finish their turn, and are then at work here no more. */
+  /** Lets these agents finish their turn, then stops them. */
   | { readonly release: readonly string[] }
   | { readonly call: number; readonly method: Method; readonly args: readonly unknown[] };
 
@@ -36,15 +36,15 @@ export type Method = "status" | "reconcile" | "close" | "retrieveLatestCheckpoin
 
 export type Notice =
   | { readonly ready: true }
-  /** How many turns of its agents are acknowledged. */
+  /** Number of acknowledged turns of the worker's agents. */
   | { readonly acknowledged: number }
   | { readonly released: string }
-  /** An agent does not get on. */
+  /** Reason why an agent cannot go on. */
   | { readonly stuck: string }
   | { readonly call: number; readonly value: unknown }
   | { readonly call: number; readonly error: string; readonly retryable: boolean };
 
-/** Every other agent works in a namespace. */
+/** Returns an agent's namespace: every second agent has one. */
 export function namespaceOf(agentId: string): string {
   return /[13579]$/.test(agentId) ? "research" : "";
 }

@@ -10,7 +10,7 @@ import { type Result, report } from "./table.ts";
 
 const SMALL_DISK = 512 * 1024 * 1024;
 
-/** All faults, with this pair of databases as main and backup. */
+/** Describes all faults, with this pair of databases as main and backup. */
 export function describePair(pair: Pair): void {
   const kinds = pair.backup === "sqlite" ? [pair.main] : [pair.main, pair.backup];
 
@@ -18,7 +18,7 @@ export function describePair(pair: Pair): void {
     let server: Server;
     let backups: Server | null = null;
     const results: Result[] = [];
-    let planned = 2; // those at the end
+    let planned = 2; // the two tests at the end
 
     beforeAll(async () => {
       [server, backups] = await Promise.all([
@@ -52,7 +52,7 @@ export function describePair(pair: Pair): void {
 
     for (const [place, kind] of [...faults, clientKills, clientAndServerKills].entries()) {
       for (const [turn, ownBackups] of [false, true].entries()) {
-        // Of the four ways one in the small run, two in the full one: each fault meets both kinds of each.
+        // Of the four combinations the small run takes one, the full run two: each fault with both kinds of backup and replication.
         if (kind.oneBackup ? ownBackups : !full && place % 2 !== turn) continue;
         planned += 1;
         const replication = (place >> 1) % 2 === turn ? "async" : "required";
@@ -61,7 +61,7 @@ export function describePair(pair: Pair): void {
           const options = { ownBackups, replication, viaProxy: kind.viaProxy ?? "none" } as const;
           try {
             await run(kind.title, own ?? server, options, (arena, title) =>
-              // A backup of its own is one that another process can not look into.
+              // An agent cannot move to a process that does not see this process's backup.
               under({ title, ...kind.on(arena) }, { handOver: !ownBackups }),
             );
           } finally {
@@ -71,13 +71,13 @@ export function describePair(pair: Pair): void {
       }
     }
 
-    it("main destroyed with its data, and an empty one in its place: what the backup is required to have is all", async () => {
+    it("main destroyed with its data and replaced by an empty one: nothing is lost, since the backup is required", async () => {
       const options = { ownBackups: false, viaProxy: "all", replication: "required" } as const;
       await run("main destroyed with its data", server, options, destroyWhenRequired);
     });
 
-    it("main destroyed with its data, and an empty one in its place: gone is what status() had told to be unsent", async () => {
-      // The backup is locked for long. SQLite's wait for that holds up the whole process, which would not hear main meanwhile.
+    it("main destroyed with its data and replaced by an empty one: only what status() reported as unsent is lost", async () => {
+      // The backup stays locked for long. While SQLite waits for the lock, its process is blocked and cannot read main's answers.
       const options = { ownBackups: false, viaProxy: "all", replication: "async", busyTimeoutMs: 0 } as const;
       await run("main destroyed with its data", server, options, destroyWhenAsync);
     });

@@ -1,5 +1,5 @@
-/** Numbers from 0 to 1, always the same for the same seed (mulberry32). */
-export function numbers(seed: number): () => number {
+/** Returns a generator of numbers from 0 to 1: the same sequence for the same seed (mulberry32). */
+export function randomNumbers(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -9,7 +9,7 @@ export function numbers(seed: number): () => number {
   };
 }
 
-/** A seed out of words, so that each agent and each scenario has its own. */
+/** Derives a seed from words, so that each agent and each scenario has its own. */
 export function seedOf(...words: readonly (string | number)[]): number {
   let hash = 0x811c9dc5;
   for (const character of words.join("\0")) hash = Math.imul(hash ^ (character.codePointAt(0) as number), 0x01000193);

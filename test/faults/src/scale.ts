@@ -1,17 +1,17 @@
-/** `npm run faults` sets it: all of the numbers that are promised. Without it, every fault and pair, and fewer stores. */
+/** True in `npm run faults`: the numbers of docs/reliability.md. Otherwise each fault runs with fewer stores. */
 export const full = process.env["WAYMARK_FAULTS"] === "full";
 
 export interface Scale {
-  /** How many stores each of the 16 agents makes in a scenario. */
+  /** Number of turns that each of the 16 agents makes in a scenario. */
   readonly turns: number;
-  /** How often main is killed and started again. */
+  /** Number of times that main is killed and started again. */
   readonly serverKills: number;
   readonly connectionKills: number;
-  /** How often the network does what it does to connections. */
+  /** Number of times that the network cuts connections. */
   readonly cuts: number;
-  /** How often each client process is killed. */
+  /** Number of times that client processes are killed. */
   readonly clientKills: number;
-  /** The deadline of one operation. */
+  /** Deadline of one operation. */
   readonly operationTimeoutMs: number;
 }
 

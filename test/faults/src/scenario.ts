@@ -5,59 +5,59 @@ import type { CheckpointConfig, ProviderConfig } from "@waymark/core";
 import { check } from "./checker.ts";
 import { type Contents, readContents } from "./contents.ts";
 import { Crew } from "./crew.ts";
-import type { Lie } from "./liar.ts";
-import { numbers, seedOf } from "./random.ts";
+import type { Defect } from "./faulty-storage.ts";
+import { randomNumbers, seedOf } from "./random.ts";
 import { PROCESSES, scale } from "./scale.ts";
 import { endSessions } from "./sql.ts";
 import type { Result } from "./table.ts";
 
-/** With this seed each agent does the same again. Only the moments at which things happen are others. */
+/** Seed of all random choices. With the same seed each agent does the same operations; only their timing differs. */
 export const SEED = Number(process.env["WAYMARK_FAULTS_SEED"] ?? Date.now() % 1_000_000);
 
-/** Something that is done to a database, a network or a process while agents work, and undone. */
+/** A fault of a database, a network or a process, which begins and ends while agents work. */
 export interface Fault {
   readonly title: string;
   readonly times: number;
-  /** How long it lasts at least, and at most: until then it ends when the agents have got on by so much. */
+  /** Least and greatest duration. In between, the fault ends as soon as the agents have made enough progress. */
   readonly lastsMs: readonly [number, number];
   begin(crew: Crew): Promise<void>;
   end(crew: Crew): Promise<void>;
 }
 
 export interface Stores {
-  /** One for all processes; or one for each, of the same data. */
+  /** Main of all processes, or one address of it for each process. */
   readonly mains: readonly ProviderConfig[];
-  /** None; or one that the processes share; or one for each. */
+  /** No backup, one that the processes share, or one for each process. */
   readonly backups: readonly ProviderConfig[];
 }
 
 export interface ScenarioOptions {
   readonly title: string;
-  /** What the processes open. */
+  /** Databases as the processes reach them. */
   readonly stores: Stores;
-  /** The same databases, past all that a fault does. */
+  /** The same databases, reached without proxies. */
   readonly direct: Stores;
   readonly policy: Omit<CheckpointConfig, "providers">;
-  /** What happens while the agents work. */
+  /** Lets the agents work, and makes the fault begin and end meanwhile. */
   work(crew: Crew, next: () => number): Promise<Aftermath>;
-  readonly lie?: Lie;
+  readonly defect?: Defect;
 }
 
 export interface Aftermath {
-  /** Beside the scenario's title, what has come out. */
-  readonly told?: string;
+  /** Note that follows the scenario's title in the table. */
+  readonly note?: string;
   readonly problems?: readonly string[];
-  /** Checkpoints that were acknowledged and are nowhere any more, as was told before: these, and no others. */
+  /** Ids of acknowledged checkpoints that are expected to be lost; no others may be. */
   readonly destroyed?: ReadonlySet<string>;
 }
 
-/** Lets the agents work while the fault comes and goes, heals, waits until all is everywhere, and counts. */
+/** Runs a scenario: lets the agents work under the fault, waits until main and backup are equal, and checks the databases. */
 export async function runScenario(options: ScenarioOptions): Promise<Result> {
   const { title, stores, direct, policy } = options;
   const folder = await mkdtemp(join(tmpdir(), "waymark-faults-"));
   const seed = seedOf(SEED, title);
   const configs = Array.from({ length: PROCESSES }, (_, place) => configOf(stores, policy, place));
-  const crew = new Crew({ configs, folder, seed, ...(options.lie && { lie: options.lie }) });
+  const crew = new Crew({ configs, folder, seed, ...(options.defect && { defect: options.defect }) });
   const problems: string[] = [];
   let aftermath: Aftermath = {};
   const attempt = async (work: () => Promise<string[] | undefined>) => {
@@ -74,7 +74,7 @@ export async function runScenario(options: ScenarioOptions): Promise<Result> {
   await attempt(async () => {
     await crew.start();
     lap("started");
-    aftermath = await options.work(crew, numbers(seed));
+    aftermath = await options.work(crew, randomNumbers(seed));
     await crew.rest();
     lap("worked");
     problems.push(...(aftermath.problems ?? []));
@@ -101,7 +101,7 @@ export async function runScenario(options: ScenarioOptions): Promise<Result> {
   problems.push(...findings.map(({ count, text }) => `${count}: ${text}`));
   if (problems.length === 0) await rm(folder, { recursive: true });
   else problems.push(`seed WAYMARK_FAULTS_SEED=${SEED}; the journals are in ${folder}`);
-  return { fault: title + (aftermath.told ?? ""), ...counts, problems };
+  return { fault: title + (aftermath.note ?? ""), ...counts, problems };
 }
 
 function configOf(
@@ -115,8 +115,9 @@ function configOf(
 }
 
 /**
- * Each time the fault comes in the middle of the work, and goes when some more is done, or it has lasted long enough.
- * With `handOver`, agents then go on in the other process.
+ * Returns the work of a scenario with this fault. It begins in the middle of the work, as often as its `times` say, and ends
+ * when the agents have made some progress, or when it has lasted long enough. With `handOver`, half of the agents then go on in
+ * the other process.
  */
 export function under(
   fault: Fault | null,
@@ -128,21 +129,21 @@ export function under(
     for (let time = 0; time < times; time++) {
       const part = (share: number) => Math.floor((all * (time + share)) / times);
       crew.allow(Math.ceil((turns * (time + 1)) / times));
-      await crew.reach(part(0.1 + next() * 0.3));
+      await crew.waitForTurns(part(0.1 + next() * 0.3));
       const [atLeast, atMost] = (fault as Fault).lastsMs;
       await fault?.begin(crew);
       try {
         const since = performance.now();
-        await crew.reaches(part(0.5 + next() * 0.4), atMost);
-        // Until the fault has lasted for its time, whatever else happens.
-        await crew.reaches(Number.POSITIVE_INFINITY, atLeast - (performance.now() - since));
+        await crew.reachesTurns(part(0.5 + next() * 0.4), atMost);
+        // Waits until the fault has lasted for its least duration.
+        await crew.reachesTurns(Number.POSITIVE_INFINITY, atLeast - (performance.now() - since));
       } finally {
         await fault?.end(crew);
       }
       if (handOver) await crew.handOver();
     }
     crew.allow(turns);
-    await crew.reach(all);
+    await crew.waitForTurns(all);
     return {};
   };
 }

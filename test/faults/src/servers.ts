@@ -1,7 +1,9 @@
 import type { ServerKind } from "waymark-test-servers";
 
-/** Whether this machine is to have these servers. `npm test` tells which ones it has; without it, all are needed. */
+/**
+ * True if these servers must be available. `npm test` sets the list of servers that it has started; without a list, all must be.
+ */
 export function isNeeded(...kinds: readonly ServerKind[]): boolean {
-  const had = process.env["WAYMARK_TEST_SERVERS"]?.split(",") ?? [];
-  return had.join("") === "" || kinds.every((kind) => had.includes(kind));
+  const started = process.env["WAYMARK_TEST_SERVERS"]?.split(",") ?? [];
+  return started.join("") === "" || kinds.every((kind) => started.includes(kind));
 }

@@ -2,13 +2,13 @@ import type { ProviderConfig } from "@waymark/core";
 import Database from "better-sqlite3";
 import { createConnection } from "mysql2/promise";
 import postgres from "postgres";
-import { until } from "./conditions.ts";
+import { waitUntil } from "./conditions.ts";
 
 const GONE_WITHIN_MS = 60_000;
 
 type Rows = readonly Readonly<Record<string, unknown>>[];
 
-/** Runs these statements on a connection of their own; returns the rows of the last one. */
+/** Runs these statements on a new connection. Returns the rows of the last one. */
 export async function execute(url: string, statements: readonly string[]): Promise<Rows> {
   const connection = await connect(url);
   try {
@@ -21,8 +21,8 @@ export async function execute(url: string, statements: readonly string[]): Promi
 }
 
 /**
- * Locks checkpoints against stores until what is returned is called. What is stored meanwhile waits in the server, and is done then,
- * whether or not its caller has given it up.
+ * Locks the table of checkpoints against stores. Returns a function that ends the lock. Stores wait in the server meanwhile, and
+ * are done when the lock ends, even if their callers have given them up.
  */
 export async function lockStores(url: string): Promise<() => Promise<void>> {
   const connection = await connect(url);
@@ -39,8 +39,8 @@ export async function lockStores(url: string): Promise<() => Promise<void>> {
 }
 
 /**
- * Ends all sessions that a provider's user has in its database, and returns when they are gone. So what a caller has given up is done
- * by then, or never will be. Who has more to ask connects anew. A file has no sessions.
+ * Ends all sessions that a provider's user has in its database, and waits until they are gone. After that, a statement that its
+ * caller has given up is either done or never will be. Clients connect again when they need to. A file has no sessions.
  */
 export async function endSessions({ connectionString: url }: ProviderConfig): Promise<void> {
   if (typeof url !== "string") return;
@@ -50,7 +50,7 @@ export async function endSessions({ connectionString: url }: ProviderConfig): Pr
         (session: string) => `kill ${session}`,
       ]
     : [
-        // The same pid may be another session's later.
+        // With the time of its start, since a later session may get the same pid.
         "select pid || ' ' || extract(epoch from backend_start) as session from pg_stat_activity where datname = current_database() and usename = current_user and pid <> pg_backend_pid()",
         (session: string) => `select pg_terminate_backend(${session.split(" ")[0]})`,
       ];
@@ -60,11 +60,11 @@ export async function endSessions({ connectionString: url }: ProviderConfig): Pr
     const known = new Set(await sessions());
     for (const session of known) {
       await connection.run(end(session)).catch((error: { code?: unknown }) => {
-        if (error.code !== "ER_NO_SUCH_THREAD") throw error; // it has just ended by itself
+        if (error.code !== "ER_NO_SUCH_THREAD") throw error; // the session has already ended
       });
     }
     const areGone = async () => !(await sessions()).some((session) => known.has(session));
-    await until(GONE_WITHIN_MS, areGone, () => "a session does not end");
+    await waitUntil(GONE_WITHIN_MS, areGone, () => "a session does not end");
   } finally {
     await connection.end();
   }
@@ -92,9 +92,9 @@ async function connect(url: string): Promise<Connection> {
 
 export interface StoredRow {
   readonly id: string;
-  /** Of the content, as the storage that has written it names it. */
+  /** Digest of the content, as stored. Empty for a tombstone. */
   readonly digest: string;
-  /** Whether it waits to be sent to the other provider. */
+  /** True if the row is pending: in the outbox to the other provider. */
   readonly isPending: boolean;
 }
 
@@ -102,24 +102,24 @@ export interface StoredWrite {
   readonly checkpointId: string;
   readonly task: string;
   readonly index: number;
-  /** Its rank and the digest of its value. */
+  /** Rank of the write and digest of its value. */
   readonly version: string;
 }
 
-/** How a statement says the hex digits of an id, and of bytes. */
-interface Words {
+/** SQL expressions for the hex digits of an id and of bytes. */
+interface HexExpressions {
   id(column: string): string;
   bytes(column: string): string;
 }
 
-const onPostgres: Words = {
+const onPostgres: HexExpressions = {
   id: (column) => `replace(${column}::text, '-', '')`,
   bytes: (column) => `encode(${column}, 'hex')`,
 };
 const hex = (column: string) => `lower(hex(${column}))`;
-const elsewhere: Words = { id: hex, bytes: hex };
+const onOthers: HexExpressions = { id: hex, bytes: hex };
 
-/** All rows of a provider, as they are stored, those of deletions without a digest. */
+/** Reads all rows of a provider, tombstones included, around the storage. */
 export async function storedRows(provider: ProviderConfig): Promise<StoredRow[]> {
   const rows = await select(
     provider,
@@ -133,7 +133,7 @@ export async function storedRows(provider: ProviderConfig): Promise<StoredRow[]>
   }));
 }
 
-/** All that was appended, as it is stored. */
+/** Reads all writes of a provider, around the storage. */
 export async function storedWrites(provider: ProviderConfig): Promise<StoredWrite[]> {
   const rows = await select(
     provider,
@@ -154,14 +154,14 @@ function uuid(digits: unknown): string {
 
 async function select(
   { connectionString, databasePath }: ProviderConfig,
-  statement: (words: Words) => string,
+  statement: (expressions: HexExpressions) => string,
 ): Promise<Rows> {
-  if (typeof databasePath === "string") return fromFile(databasePath, statement(elsewhere));
+  if (typeof databasePath === "string") return selectFromFile(databasePath, statement(onOthers));
   const url = connectionString as string;
-  return await execute(url, [statement(isMysql(url) ? elsewhere : onPostgres)]);
+  return await execute(url, [statement(isMysql(url) ? onOthers : onPostgres)]);
 }
 
-function fromFile(path: string, statement: string): Rows {
+function selectFromFile(path: string, statement: string): Rows {
   const database = new Database(path, { readonly: true });
   try {
     return database.prepare(statement).all() as Rows;
@@ -174,7 +174,7 @@ function isMysql(url: string): boolean {
   return new URL(url).protocol === "mysql:";
 }
 
-/** All data and tables gone, as if the server were a new one; the same user may do the same. */
+/** Drops a database with all its data and creates an empty one of the same name, with the same rights of its user. */
 export async function emptyDatabase(serverUrl: string, name: string): Promise<void> {
   const onMysql = isMysql(serverUrl);
   await execute(serverUrl, [

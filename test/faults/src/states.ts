@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { numbers, pick } from "./random.ts";
+import { pick, randomNumbers } from "./random.ts";
 
 interface Message {
   readonly role: string;
@@ -13,10 +13,10 @@ interface State {
   readonly messages: readonly Message[];
 }
 
-/** After so many turns the older half of a history is summarised. */
+/** Number of turns after which the older half of a history is summarised. */
 const SUMMARISED_EVERY = 60;
 
-/** What an agent's state is after each turn, always the same for the same seed: a history that grows, and is summarised at times. */
+/** States of an agent after each turn, the same for the same seed: a history that grows, and is summarised from time to time. */
 export class States {
   readonly #seed: number;
   readonly #messages: Message[] = [];
@@ -31,19 +31,19 @@ export class States {
     const start = rounds === 0 ? 0 : rounds * SUMMARISED_EVERY - SUMMARISED_EVERY / 2;
     return {
       turn,
-      summary: rounds === 0 ? "" : prose(numbers(this.#seed ^ rounds), 600),
+      summary: rounds === 0 ? "" : prose(randomNumbers(this.#seed ^ rounds), 600),
       messages: this.#messages.slice(start, turn + 1),
     };
   }
 }
 
-/** Names the content of a state, or of a write, whichever database it comes from. */
+/** Returns the digest of a state, or of a write's value, whichever database it comes from. */
 export function digestOf(state: unknown): string {
   return createHash("sha256").update(JSON.stringify(state)).digest("hex");
 }
 
 function message(seed: number): Message {
-  const next = numbers(seed * 7_919);
+  const next = randomNumbers(seed * 7_919);
   const content = prose(next, 100 + Math.floor(next() * 1_200));
   if (next() < 0.7) return { role: next() < 0.5 ? "user" : "assistant", content };
   return { role: "tool", content, tool: { name: "read_file", result: prose(next, Math.floor(next() * 3_000)) } };
@@ -54,7 +54,7 @@ const WORDS = [
   ...'Grüße naïve 名前 🚀 \u2028 "quoted" \\back\\slash\\ \ttab line\nbreak {brace} [bracket]'.split(" "),
 ];
 
-/** So many characters, and some more. */
+/** Returns random words of at least so many characters. */
 export function prose(next: () => number, length: number): string {
   let text = "";
   while (text.length < length) text += `${pick(WORDS, next)} ${Math.floor(next() * 999)} `;

@@ -5,13 +5,13 @@ import { full } from "./scale.ts";
 
 export interface Result extends Omit<Verdict, "findings"> {
   readonly fault: string;
-  /** What went wrong, each in a sentence. Empty: nothing. */
+  /** Problems, as sentences. Empty: the scenario has passed. */
   readonly problems: readonly string[];
 }
 
 const COLUMNS = ["operations", "acknowledged", "lost", "duplicated", "wrong"] as const;
 
-/** In Markdown. */
+/** Formats the results as a Markdown table. */
 function table(results: readonly Result[]): string {
   const rows = results.map((result) => [
     result.fault,
@@ -27,7 +27,7 @@ function table(results: readonly Result[]): string {
   return [line(lines[0] as string[]), rule, ...lines.slice(1).map(line)].join("\n");
 }
 
-/** Prints the table. That of a full run, if nothing was left out of it, is written down too. */
+/** Prints the table. The table of a complete run at full numbers is also written to results/. */
 export function report(name: string, results: readonly Result[], planned: number): void {
   const text = table(results);
   console.log(`\n${name}\n\n${text}\n`);

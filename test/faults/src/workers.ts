@@ -4,36 +4,36 @@ import { fileURLToPath } from "node:url";
 import type { CloseReport, ReconcileResult, StorageStatus, StoredAgentCheckpoint } from "@waymark/core";
 import type { Habit, Method, Notice, Order, Request } from "./order.ts";
 
-/** Beside this module's build: Node cannot run TypeScript everywhere, so workers always run from `dist`. */
+/** Path of the worker's build: not every supported Node runs TypeScript, so workers always run from `dist`. */
 const WORKER = fileURLToPath(new URL("../dist/worker.js", import.meta.url));
 
-/** Agents in a process of their own. */
+/** A worker process, and the agents in it. */
 export interface Worker {
-  /** How many turns of its agents are acknowledged, those of workers before it included. */
+  /** Number of acknowledged turns of its agents, including those in earlier workers. */
   readonly acknowledged: number;
-  /** Why an agent does not get on, or the process has ended though nobody killed it. */
+  /** Reason why an agent cannot go on, or why the process ended although it was not killed. */
   readonly stuck: string | null;
   readonly isRunning: boolean;
-  /** From now on each agent may make so many turns, in this way. */
+  /** Sets the number of turns that each agent may make in total, and its habit. */
   allow(turns: number, habit: Habit): void;
-  /** These agents go on here. */
+  /** Lets these agents work in this worker. */
   take(agents: readonly string[]): void;
-  /** These agents finish their turn, and are then at work here no more. */
+  /** Lets these agents finish their turn, then stops them; they are then in `released`. */
   release(agents: readonly string[]): void;
   readonly released: ReadonlySet<string>;
   retrieveLatest(agentId: string, query: object): Promise<StoredAgentCheckpoint | null>;
   status(): Promise<StorageStatus>;
   reconcile(): Promise<ReconcileResult>;
   close(): Promise<CloseReport>;
-  /** Ends the channel, which is all that the process waits for, and returns its exit code. */
+  /** Closes the channel, so that the process ends by itself, and returns its exit code. */
   leave(): Promise<number | null>;
-  /** SIGKILL: no chance to finish anything. */
+  /** Ends the process with SIGKILL. */
   kill(): Promise<void>;
 }
 
-/** Resolves when its agents are at work. `notify` is called whenever something has changed. */
+/** Starts a worker, and waits until its agents work. Calls `notify` whenever its state changes. */
 export async function startWorker(order: Order, notify: () => void): Promise<Worker> {
-  // Without this process's execArgv and NODE_OPTIONS: a test runner's conditions would lead to sources.
+  // Without this process's execArgv and NODE_OPTIONS: the test runner's export conditions would select sources, not builds.
   const { NODE_OPTIONS: _, ...env } = process.env;
   const child = fork(WORKER, [JSON.stringify(order)], { env, execArgv: [] });
   const exited: Promise<number | null> = once(child, "exit").then(([code]) => code as number | null);
@@ -42,7 +42,7 @@ export async function startWorker(order: Order, notify: () => void): Promise<Wor
   let stuck: string | null = null;
   let isRunning = true;
   let isExpected = false;
-  const ask = caller(child);
+  const ask = createCaller(child);
 
   const ready = new Promise<void>((resolve, reject) => {
     child.on("message", (notice: Notice) => {
@@ -54,7 +54,7 @@ export async function startWorker(order: Order, notify: () => void): Promise<Wor
     });
     child.on("exit", (code, signal) => {
       isRunning = false;
-      const text = `a worker ended by itself with ${signal ?? `exit code ${code}`}`;
+      const text = `a worker ended unexpectedly with ${signal ?? `exit code ${code}`}`;
       if (!isExpected) stuck ??= text;
       reject(new Error(text));
       notify();
@@ -96,7 +96,7 @@ export async function startWorker(order: Order, notify: () => void): Promise<Wor
   };
 }
 
-function caller(child: ChildProcess): (method: Method, args: readonly unknown[]) => Promise<unknown> {
+function createCaller(child: ChildProcess): (method: Method, args: readonly unknown[]) => Promise<unknown> {
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   let last = 0;
   child.on("message", (notice: Notice) => {
@@ -107,7 +107,7 @@ function caller(child: ChildProcess): (method: Method, args: readonly unknown[])
     else call?.resolve(notice.value);
   });
   child.on("exit", () => {
-    for (const { reject } of waiting.values()) reject(new Error("the worker is gone"));
+    for (const { reject } of waiting.values()) reject(new Error("the worker has ended"));
     waiting.clear();
   });
   return (method, args) =>

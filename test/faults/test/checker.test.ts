@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Crew } from "../src/crew.ts";
-import type { Lie } from "../src/liar.ts";
+import type { Defect } from "../src/faulty-storage.ts";
 import { runScenario, type ScenarioOptions } from "../src/scenario.ts";
 
 let folder: string;
@@ -15,40 +15,40 @@ afterAll(() => rm(folder, { recursive: true }));
 const TURNS = 12;
 
 /**
- * Turns as they come; then two in which each agent does each thing. No agent begins the second before all have ended the
- * first: so whatever the order they come in, of what the eight agents of a process do alike in the last turn a storage that
- * lies at every third occasion lies about two at least, and nothing is done afterwards that might hide it.
+ * Random turns, then two turns in which each agent does every operation once. No agent begins the second of these before all have
+ * ended the first. So the eight agents of a process do each operation eight times in the last turn. A defect that shows at every
+ * third call shows there at least twice, in whatever order the agents work, and nothing that comes later can hide it.
  */
 const work: ScenarioOptions["work"] = async (crew) => {
   crew.allow(TURNS);
-  await crew.reach(TURNS * Crew.agents);
+  await crew.waitForTurns(TURNS * Crew.agents);
   for (const turns of [TURNS + 1, TURNS + 2]) {
     await crew.rest();
-    crew.allow(turns, "each thing");
-    crew.goOn();
-    await crew.reach(turns * Crew.agents);
+    crew.allow(turns, "all operations");
+    crew.resume();
+    await crew.waitForTurns(turns * Crew.agents);
   }
   return {};
 };
 
 let files = 0;
-const run = async (lie?: Lie) => {
+const run = async (defect?: Defect) => {
   files += 1;
   const main = { type: "sqlite", databasePath: join(folder, `${files}.db`), synchronous: "NORMAL" };
   const stores = { mains: [main], backups: [] };
-  const title = lie ?? "no lie";
+  const title = defect ?? "no defect";
   return await runScenario({
     title,
     stores,
     direct: stores,
     policy: {},
     work,
-    ...(lie && { lie }),
+    ...(defect && { defect }),
   });
 };
 
 describe("the checker", () => {
-  it("finds nothing in a storage that keeps its promises", async () => {
+  it("finds no problem in a storage without a defect", async () => {
     const { operations, acknowledged, problems } = await run();
     expect(problems).toStrictEqual([]);
     expect(operations).toBeGreaterThan(16 * 12);
@@ -56,25 +56,29 @@ describe("the checker", () => {
   });
 
   it.each([
-    ["loses", "lost", [/is nowhere/]],
-    ["doubles", "duplicated", [/is there once more/]],
-    ["alters", "wrong", [/has another content in main 0/]],
-    ["answers with an old one", "wrong", [/not flagged as stale/]],
-    ["brings back", "wrong", [/was deleted, and is in main 0/, /write .* went with its checkpoint, and is in main 0/]],
-    ["forgets in lists", "wrong", [/is missing in a list/]],
-    ["loses writes", "lost", [/write .* is nowhere/]],
-    ["alters writes", "wrong", [/write .* has another content, in main 0/]],
+    ["loses checkpoints", "lost", [/is in no database/]],
+    ["stores checkpoints twice", "duplicated", [/is stored a second time/]],
+    ["alters states", "wrong", [/has other content in main 0/]],
+    ["returns an old checkpoint as the latest", "wrong", [/not flagged as stale/]],
+    [
+      "keeps deleted checkpoints",
+      "wrong",
+      [/was deleted, but is in main 0/, /write .* was deleted with its checkpoint, but is in main 0/],
+    ],
+    ["omits checkpoints from lists", "wrong", [/is missing in a list/]],
+    ["loses writes", "lost", [/write .* is in no database/]],
+    ["alters writes", "wrong", [/write .* has other content, in main 0/]],
     [
       "keeps the wrong writes",
       "wrong",
-      [/write .*\[-.* not have stayed, in main/, /write .*\[\d.* not have stayed, in main/],
+      [/write .*\[-.* should not have been kept, in main/, /write .*\[\d.* should not have been kept, in main/],
     ],
-    ["brings writes back", "wrong", [/a list of the writes of .* went with its checkpoint/]],
-    ["forgets writes in lists", "wrong", [/a list of the writes of .* is missing/]],
-  ] as const)("finds what a storage does that %s", async (lie, count, words) => {
-    const result = await run(lie);
+    ["lists writes of deleted checkpoints", "wrong", [/a list of the writes of .* was deleted with its checkpoint/]],
+    ["omits writes from lists", "wrong", [/a list of the writes of .* is missing/]],
+  ] as const)("finds the problems of a storage that %s", async (defect, count, patterns) => {
+    const result = await run(defect);
     expect(result[count]).toBeGreaterThan(0);
-    for (const expected of words) {
+    for (const expected of patterns) {
       expect(result.problems.filter((problem) => expected.test(problem))).not.toStrictEqual([]);
     }
   });

@@ -16,7 +16,7 @@ import {
   type TestDatabase,
 } from "waymark-test-servers";
 import { type Address, startAddress } from "../src/address.ts";
-import { onFile, onServer } from "../src/arena.ts";
+import { fileProvider, serverProvider } from "../src/arena.ts";
 import { scale } from "../src/scale.ts";
 import { type Fault, runScenario, type ScenarioOptions, under } from "../src/scenario.ts";
 import { isNeeded } from "../src/servers.ts";
@@ -37,7 +37,7 @@ afterAll(async () => {
 
 const newBackup = () => {
   files += 1;
-  return onFile(join(folder, `${files}.db`));
+  return fileProvider(join(folder, `${files}.db`));
 };
 
 const run = async (options: Omit<ScenarioOptions, "policy">) => {
@@ -47,19 +47,19 @@ const run = async (options: Omit<ScenarioOptions, "policy">) => {
   expect(result.problems).toStrictEqual([]);
 };
 
-/** The same database on another server. */
-function on(serverUrl: string, { url }: TestDatabase): string {
+/** Returns the URL of the same database on another server. */
+function urlOn(serverUrl: string, { url }: TestDatabase): string {
   const there = new URL(url);
   there.host = new URL(serverUrl).host;
   return there.href;
 }
 
-describe.skipIf(!isNeeded("postgres"))("a PostgreSQL primary that is lost, and its hot standby promoted", () => {
+describe.skipIf(!isNeeded("postgres"))("a PostgreSQL primary that is lost and replaced by its promoted standby", () => {
   let primary: Server;
   let standby: Standby;
   let database: TestDatabase;
 
-  /** Once, in the middle of the work, the primary is gone for good. */
+  /** Kills the primary for good, once, in the middle of the work. */
   const loss = (title: string, moveTo: (standbyUrl: string) => void | Promise<void>): Fault => ({
     title,
     times: 1,
@@ -81,7 +81,7 @@ describe.skipIf(!isNeeded("postgres"))("a PostgreSQL primary that is lost, and i
   it.each([
     ["with a backup", true],
     ["without a backup", false],
-  ])("loses nothing at an address that moves, %s", async (words, hasBackup) => {
+  ])("loses nothing behind an address that is moved, %s", async (words, hasBackup) => {
     let address: Address | undefined;
     try {
       await start();
@@ -89,8 +89,13 @@ describe.skipIf(!isNeeded("postgres"))("a PostgreSQL primary that is lost, and i
       const { pointTo, url } = address;
       const title = `PostgreSQL's primary lost, its standby promoted (${words})`;
       const backups = hasBackup ? [newBackup()] : [];
-      const direct = { mains: [onServer(on(standby.url, database))], backups };
-      await run({ title, stores: { mains: [onServer(url)], backups }, direct, work: under(loss(title, pointTo)) });
+      const direct = { mains: [serverProvider(urlOn(standby.url, database))], backups };
+      await run({
+        title,
+        stores: { mains: [serverProvider(url)], backups },
+        direct,
+        work: under(loss(title, pointTo)),
+      });
     } finally {
       await address?.stop();
       await stop();
@@ -108,9 +113,9 @@ describe.skipIf(!isNeeded("postgres"))("a PostgreSQL primary that is lost, and i
       const { pointTo } = pgbouncer;
       const title = `PostgreSQL's primary lost, its standby promoted, through pgbouncer (${words})`;
       const backups = hasBackup ? [newBackup()] : [];
-      const direct = { mains: [onServer(on(standby.url, database))], backups };
-      const stores = { mains: [onServer(pgbouncer.url(database.name))], backups };
-      const move = (standbyUrl: string) => pointTo(on(standbyUrl, database));
+      const direct = { mains: [serverProvider(urlOn(standby.url, database))], backups };
+      const stores = { mains: [serverProvider(pgbouncer.url(database.name))], backups };
+      const move = (standbyUrl: string) => pointTo(urlOn(standbyUrl, database));
       await run({ title, stores, direct, work: under(loss(title, move)) });
     } finally {
       await pgbouncer?.stop();
@@ -137,7 +142,7 @@ describe.skipIf(!isNeeded("mariadb"))("a Galera cluster of three nodes", () => {
       title,
       times: 2,
       lastsMs: [0, scale.operationTimeoutMs * 2],
-      // Each of the two processes has a node of its own: the third is lost at first, then the second one's too.
+      // Each of the two processes is connected to one node. First the third node is lost, then also the second process's.
       begin: async () => {
         time += 1;
         await (time === 1 ? third : second).kill();
@@ -146,12 +151,12 @@ describe.skipIf(!isNeeded("mariadb"))("a Galera cluster of three nodes", () => {
         if (time === 2) await Promise.all([second.start(), third.start()]);
       },
     };
-    const mains = [first, second].map((node) => onServer(on(node.url, database)));
-    const direct = { mains: cluster.nodes.map((node) => onServer(on(node.url, database))), backups };
+    const mains = [first, second].map((node) => serverProvider(urlOn(node.url, database)));
+    const direct = { mains: cluster.nodes.map((node) => serverProvider(urlOn(node.url, database))), backups };
     const healed = under(fault);
     const work: ScenarioOptions["work"] = async (crew, next) => {
       const aftermath = await healed(crew, next);
-      // From now on a node that is asked has all that another one has acknowledged.
+      // From now on a read on any node sees all that other nodes have acknowledged.
       for (const node of cluster.nodes) await execute(node.url, ["set global wsrep_sync_wait = 15"]);
       return aftermath;
     };

@@ -10,7 +10,7 @@ const postgresOptions = {
   onnotice: () => {},
 };
 
-/** Runs one statement on a connection of its own and returns its rows, on whichever server the URL names. */
+/** Runs one statement on a new connection to the server of the URL. Returns its rows. */
 export async function execute(url: string, statement: string): Promise<Record<string, unknown>[]> {
   if (isMysql(url)) {
     const session = await connect(url);
@@ -22,7 +22,7 @@ export async function execute(url: string, statement: string): Promise<Record<st
   }
   const sql = postgres(url, postgresOptions);
   try {
-    // The simple protocol is all that pgbouncer's console understands.
+    // pgbouncer's console supports only the simple protocol.
     return [...(await sql.unsafe<Record<string, unknown>[]>(statement).simple())];
   } finally {
     await sql.end({ timeout: 0 });
@@ -33,14 +33,14 @@ export async function execute(url: string, statement: string): Promise<Record<st
 export interface Session {
   /** Runs one statement and returns its rows. */
   execute(statement: string): Promise<Record<string, unknown>[]>;
-  /** Ends it at once, whatever it is doing. */
+  /** Ends the connection at once, even during a statement. */
   end(): Promise<void>;
 }
 
 export async function connect(url: string): Promise<Session> {
   if (isMysql(url)) {
     const connection = await createConnection({ uri: url, connectTimeout: CONNECT_TIMEOUT_SECONDS * 1000 });
-    connection.on("error", () => {}); // the next statement says it too
+    connection.on("error", () => {}); // the next statement fails too
     return {
       async execute(statement) {
         const [rows] = await connection.query(statement);
@@ -64,7 +64,7 @@ export async function connect(url: string): Promise<Session> {
   }
 }
 
-/** @throws if the URL names neither make of server */
+/** Returns whether the URL is of MySQL or MariaDB. @throws if it is not of PostgreSQL either */
 export function isMysql(url: string): boolean {
   const { protocol } = new URL(url);
   if (protocol === "mysql:") return true;

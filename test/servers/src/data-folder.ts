@@ -6,7 +6,7 @@ import type { Engine } from "./engines/engine.ts";
 import { cacheFolder } from "./fetch.ts";
 import type { Program } from "./programs.ts";
 
-/** Makes the data folder, or unpacks the one that an earlier run made for this version and these settings. */
+/** Makes a data folder, or unpacks one that an earlier run made for this version and these settings. */
 export async function initialiseDataFolder(
   engine: Engine,
   program: Program,
@@ -20,16 +20,16 @@ export async function initialiseDataFolder(
 
   const settings = [program.path, ...command.args].join("\n").replaceAll(enclosure.folder, "");
   const digest = createHash("sha256").update(settings).digest("hex").slice(0, 8);
-  const kept = join(cacheFolder(env), `${engine.kind}-${program.version}-${digest}.tar.gz`);
-  const input = await readFile(kept).catch(() => undefined);
+  const cached = join(cacheFolder(env), `${engine.kind}-${program.version}-${digest}.tar.gz`);
+  const input = await readFile(cached).catch(() => undefined);
   if (input) return enclosure.run({ program: "tar", args: ["-xz"], input });
 
   await enclosure.run(command);
   const packed = join(enclosure.folder, "data.tar.gz");
   await enclosure.run({ program: "tar", args: ["-czf", packed, basename(dataFolder)] });
-  // Under its own name only when it is whole, however many processes do this at once.
-  const partial = `${kept}.${randomUUID()}`;
-  await mkdir(dirname(kept), { recursive: true });
+  // The rename is atomic: under its name the archive is always complete, even if several processes make it at the same time.
+  const partial = `${cached}.${randomUUID()}`;
+  await mkdir(dirname(cached), { recursive: true });
   await copyFile(packed, partial);
-  await rename(partial, kept);
+  await rename(partial, cached);
 }

@@ -5,26 +5,26 @@ import { killConnections } from "./server-faults.ts";
 export interface TestDatabase {
   readonly name: string;
   readonly url: string;
-  /** Ends every connection to the database, whatever it is doing, and drops it. */
+  /** Drops the database, after ending all connections to it. */
   drop(): Promise<void>;
 }
 
 export interface DatabaseOptions {
   /**
-   * Make a user too, named as the database, who may do everything in it and nothing elsewhere, and whom the URL names.
-   * Read-only servers and limits leave administrators out. Default: `false`, the URL names the server's administrator.
+   * Creates a user too, with the database's name and all rights in it, but none elsewhere, and the URL names this user. Read-only
+   * mode and connection limits do not apply to administrators. Default: `false`, the URL names the server's administrator.
    */
   readonly ownUser?: boolean;
 }
 
-/** Creates an empty database of a name that nobody else uses, with the server's defaults. */
+/** Creates an empty database with a unique name and the server's defaults. */
 export async function createDatabase(serverUrl: string, options: DatabaseOptions = {}): Promise<TestDatabase> {
   const { ownUser = false } = options;
   const name = `waymark_${randomBytes(6).toString("hex")}`;
   const url = new URL(serverUrl);
   url.pathname = `/${name}`;
   const onMysql = isMysql(serverUrl);
-  // Letters of both cases and a digit, for a server that is particular about passwords.
+  // With letters of both cases and a digit, as some servers require of passwords.
   const password = `Wm1${randomBytes(12).toString("hex")}`;
   if (ownUser) {
     url.username = name;
@@ -42,7 +42,7 @@ export async function createDatabase(serverUrl: string, options: DatabaseOptions
     url: url.href,
     async drop() {
       if (onMysql) {
-        // An open transaction's lock on a table would make the drop wait for as long as the transaction lives.
+        // Otherwise the drop would wait for the table locks of open transactions.
         await killConnections(serverUrl, name);
         await execute(serverUrl, `drop database if exists ${name}`);
         if (ownUser) await execute(serverUrl, `drop user if exists ${name}`);

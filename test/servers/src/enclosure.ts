@@ -7,54 +7,55 @@ import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { account } from "./account.ts";
 
-/** A program to run: its file, its arguments, and what it reads from standard input. */
+/** A program to run: its file, its arguments, and its standard input. */
 export interface Command {
   readonly program: string;
   readonly args: readonly string[];
   readonly input?: string | Uint8Array;
-  /** Folders where it finds other programs, before those of $PATH. */
+  /** Folders that come before $PATH when the program looks for other programs. */
   readonly searchFirst?: readonly string[];
 }
 
 /**
- * A temporary folder and all processes that work in it. Both are gone after `remove`, and also when this
- * process dies without a word, whatever kills it. Linux alone has the /proc that this takes.
+ * A temporary folder and all processes whose working directory is in it. `remove` ends and removes both; so does the end of this
+ * process, even by SIGKILL. Only on Linux, since it needs /proc.
  */
 export interface Enclosure {
   readonly folder: string;
-  /** The small disk in the folder, if one was asked for. */
+  /** Small disk that is mounted in the folder, if one was requested. */
   readonly disk: Disk | undefined;
-  /** Runs the command to its end; rejects with the end of the log if it fails. */
+  /** Runs the command and waits for its end. Rejects with the end of the log if it fails. */
   run(command: Command): Promise<void>;
   /** Starts the command and leaves it running. */
   start(command: Command): Promise<ChildProcess>;
-  /** The end of what the commands wrote. */
+  /** Returns the last lines of the commands' output. */
   logTail(): Promise<string>;
-  /** SIGKILL to every process in the folder; fulfilled when all are gone. */
+  /** Sends SIGKILL to every process in the folder, and waits until all have ended. */
   kill(): Promise<void>;
-  /** SIGSTOP to every process in the folder; fulfilled when all stand still. */
+  /** Sends SIGSTOP to every process in the folder, and waits until all have stopped. */
   pause(): Promise<void>;
-  /** SIGCONT to every process in the folder. */
+  /** Sends SIGCONT to every process in the folder. */
   resume(): Promise<void>;
   remove(): Promise<void>;
 }
 
-/** A file system of its own. */
+/** A small file system for one server. */
 export interface Disk {
-  /** Takes all that is left. */
+  /** Fills all free space. */
   fill(): Promise<void>;
-  /** Gives back what `fill` took. */
+  /** Frees the space that `fill` took. */
   free(): Promise<void>;
 }
 
-/** Where a disk is mounted in the folder: the data folder is all of it. */
+/** Name of the folder that a disk is mounted as: the data folder. */
 const DISK = "data";
 
 const LOG_TAIL_LINES = 30;
 
-// PostgreSQL's backends have a session each, and a busy one outlives its postmaster: neither a process group nor parentage finds
-// them all, but their working directory does. $0 is the folder. A process that is ending loses its working directory before it is
-// a zombie, so each that was killed is waited for by its number and start time (fields 3 and 22 of /proc/PID/stat).
+// Finds processes by their working directory; $0 is the folder. Neither a process group nor the parent finds all backends of
+// PostgreSQL: each is in a session of its own, and a busy one outlives its postmaster. A process that is ending loses its working
+// directory before it becomes a zombie. So kill_all waits for each killed process by its pid and start time (field 22 of
+// /proc/PID/stat; field 3 is the state).
 const processes = `
 processes() {
   ls -l /proc/[0-9]*/cwd 2>/dev/null | grep -F -- "-> $0" | sed 's,.*/proc/\\([0-9]*\\)/cwd -> .*,\\1,'
@@ -74,46 +75,47 @@ kill_all() {
 
 const scripts = {
   kill: `${processes} kill_all`,
-  // Until all stand still, also those that were forked meanwhile.
+  // Repeats until all have stopped, including processes that were forked meanwhile.
   pause: `${processes}
     moving() { for pid in $(processes); do grep '^State:' /proc/$pid/status 2>/dev/null; done | grep -v '[TZ] ('; }
     while moving >/dev/null; do signal STOP; done`,
   resume: `${processes} signal CONT`,
-  // The pipe from the process that made the enclosure closes at remove(), or with that process. $1 tidies up.
+  // Reads a pipe from the process that made the enclosure. It is closed by remove(), or when that process ends. $1 cleans up.
   keep: `${processes}
     while read -r line; do :; done
     kill_all
     eval "$1" 2>/dev/null
     rm -rf "$0"`,
-  // The same where a disk is mounted, which root must do: $2 is the keeper's script, $3 and $4 are its account.
+  // Does the same if a disk is mounted, which only root may unmount. $2 is the script `keep`, $3 and $4 are its user and group.
   keepDisk: `
     setpriv --reuid "$3" --regid "$4" --clear-groups sh -c "$2" "$0" "$1"
     umount -l "$0/${DISK}" 2>/dev/null
     rm -rf "$0"`,
-  // Until nothing more goes in; what has become free since the last time is taken as well.
+  // Writes until the disk is full. A second call takes the space that has become free since the first.
   fill: `cat /dev/zero >> "$0/${DISK}/ballast" 2>/dev/null; true`,
   free: `rm -f "$0/${DISK}/ballast"`,
 };
 
 /**
- * @param name begins the folder's name, for whoever looks into /tmp
- * @param tidyUp a shell command for what dead processes leave elsewhere; $0 is the folder
- * @param diskBytes the size of a disk, mounted as `data` in the folder; 0 for none. It takes root
+ * Creates an enclosure.
+ * @param name beginning of the folder's name, so that it can be recognised in /tmp
+ * @param cleanUp shell command that removes what killed processes leave outside of the folder; $0 is the folder
+ * @param diskBytes size of a disk that is mounted as `data` in the folder, which needs root; 0: no disk
  */
-export async function createEnclosure(name: string, tidyUp = "", diskBytes = 0): Promise<Enclosure> {
-  if (process.platform !== "linux") throw new Error(`keep processes together: expected Linux, got ${process.platform}`);
+export async function createEnclosure(name: string, cleanUp = "", diskBytes = 0): Promise<Enclosure> {
+  if (process.platform !== "linux") throw new Error(`create enclosure: expected Linux, got ${process.platform}`);
   if (diskBytes && !account) {
-    throw new Error("mount a small disk: expected to be root, which it takes; run this as root, or in a container");
+    throw new Error("mount a small disk: expected to be root; run this as root, or in a container");
   }
   const folder = await mkdtemp(join(tmpdir(), `waymark-${name}-`));
   if (account) await chown(folder, account.uid, account.gid);
 
-  // The keeper has the servers' account too: only a process's own user may look where it works, since in a
-  // container even root has lost that right. Detached, or a Ctrl-C in the terminal would end it with us.
+  // The keeper runs as the servers' user: in a container only a process's own user may read its working directory, not even root
+  // may. It is detached: otherwise a Ctrl-C in the terminal would end it together with this process.
   const keeping =
     diskBytes && account
-      ? [scripts.keepDisk, folder, tidyUp, scripts.keep, `${account.uid}`, `${account.gid}`]
-      : [scripts.keep, folder, tidyUp];
+      ? [scripts.keepDisk, folder, cleanUp, scripts.keep, `${account.uid}`, `${account.gid}`]
+      : [scripts.keep, folder, cleanUp];
   const keeper = spawn("/bin/sh", ["-c", ...keeping], {
     ...(diskBytes ? undefined : account),
     cwd: "/",
@@ -121,13 +123,13 @@ export async function createEnclosure(name: string, tidyUp = "", diskBytes = 0):
     detached: true,
   });
   await once(keeper, "spawn");
-  // Nothing here keeps a process alive that forgot to remove its enclosure: the keeper does it then.
+  // A process that forgets to remove its enclosure is not kept alive: the keeper removes it when the process ends.
   keeper.unref();
   (keeper.stdin as Socket).unref();
 
   const remove = async () => {
     keeper.stdin.end();
-    await Promise.all([keeper, ...children].map(exitOf));
+    await Promise.all([keeper, ...children].map(waitForExit));
   };
   const children: ChildProcess[] = [];
   const log = join(folder, "server.log");
@@ -144,7 +146,7 @@ export async function createEnclosure(name: string, tidyUp = "", diskBytes = 0):
       });
       await once(child, "spawn");
       children.push(child);
-      child.stdin?.on("error", () => {}); // it ended without reading all, which its exit code tells better
+      child.stdin?.on("error", () => {}); // it ended before it read all its input: its exit code is the better error
       child.stdin?.end(input);
       child.unref();
       return child;
@@ -155,7 +157,7 @@ export async function createEnclosure(name: string, tidyUp = "", diskBytes = 0):
 
   const run = async (command: Command) => {
     const child = await start(command);
-    await exitOf(child);
+    await waitForExit(child);
     if (child.exitCode !== 0) {
       const ending = child.exitCode ?? child.signalCode;
       throw new Error(`${command.program} ended with ${ending}, expected 0. Its log ends:\n${await logTail()}`);
@@ -174,7 +176,7 @@ export async function createEnclosure(name: string, tidyUp = "", diskBytes = 0):
       const { stderr } = cause as { stderr?: string };
       const refusal = stderr?.trim() || String(cause);
       throw new Error(
-        `mount a small disk: expected root who may mount, got "${refusal}"; ` +
+        `mount a small disk: expected root to have the right to mount, got "${refusal}"; ` +
           "a container needs --cap-add SYS_ADMIN for that",
         { cause },
       );
@@ -198,13 +200,13 @@ export async function createEnclosure(name: string, tidyUp = "", diskBytes = 0):
   };
 }
 
-/** True from the moment the system has told us so, which is soon after the process's end. */
+/** True once Node has received the process's exit, soon after its end. */
 export function hasExited(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-export async function exitOf(child: ChildProcess): Promise<void> {
+export async function waitForExit(child: ChildProcess): Promise<void> {
   if (hasExited(child)) return;
-  child.ref(); // now somebody waits for it
+  child.ref(); // it must keep this process alive while it is waited for
   await once(child, "exit");
 }

@@ -6,12 +6,12 @@ import { account } from "./account.ts";
 import { findProgram, type Program, type ProgramSpec } from "./programs.ts";
 import type { Absent } from "./server.ts";
 
-/** Where fetched servers stay between runs: WAYMARK_TEST_CACHE, else `.cache/servers` in the repository. */
+/** Returns the folder that keeps fetched servers between runs: WAYMARK_TEST_CACHE, else `.cache/servers` in the repository. */
 export function cacheFolder(env: NodeJS.ProcessEnv): string {
   return env["WAYMARK_TEST_CACHE"] ?? fileURLToPath(new URL("../../../.cache/servers", import.meta.url));
 }
 
-/** Fetches the program from the archive of this machine's distribution, or takes what was fetched earlier. */
+/** Fetches a program from the archive of this machine's distribution, or returns the one that was fetched earlier. */
 export async function fetchProgram(spec: ProgramSpec, env: NodeJS.ProcessEnv): Promise<Program | Absent> {
   const distribution = await distributionName();
   if (distribution !== "debian" && distribution !== "ubuntu") return { absent: "this is neither Debian nor Ubuntu" };
@@ -30,7 +30,7 @@ export async function fetchProgram(spec: ProgramSpec, env: NodeJS.ProcessEnv): P
   if (program) return program;
   const user = account ? "user nobody" : "you";
   return {
-    absent: `${user} can not run ${spec.name} in ${root}; set WAYMARK_TEST_CACHE to a folder where that is possible`,
+    absent: `${user} cannot run ${spec.name} in ${root}; set WAYMARK_TEST_CACHE to a folder where that is possible`,
   };
 }
 

@@ -5,14 +5,14 @@ import { type Command, createEnclosure, type Enclosure } from "./enclosure.ts";
 import { mariadb } from "./engines/mariadb.ts";
 import { fetchProgram } from "./fetch.ts";
 import { serveIn, withArgs } from "./own-server.ts";
-import { freePort } from "./ports.ts";
+import { findFreePort } from "./ports.ts";
 import { findProgram, type Program, type ProgramSpec } from "./programs.ts";
 import { type Absent, killable, type Origin, type Server } from "./server.ts";
 
 export interface GaleraCluster {
   /**
-   * Each can be killed, started, paused and stopped by itself. `start` is fulfilled when the node takes writes: after the
-   * loss of the majority start all that were killed at once, since none is ready before the others.
+   * Nodes, each of which can be killed, started, paused and stopped by itself. `start` waits until the node takes writes. After a
+   * loss of the majority, start all killed nodes at the same time, since none is ready before the others.
    */
   readonly nodes: readonly Server[];
   /** Stops all nodes and removes their data. */
@@ -20,15 +20,15 @@ export interface GaleraCluster {
 }
 
 export interface GaleraOptions {
-  /** Default: 3. */
+  /** Number of nodes. Default: 3. */
   readonly nodes?: number;
-  /** Which of `killable` may serve, in this order. Default: both. */
+  /** Allowed origins, of those in `killable`. They are tried in the order of `killable`. Default: both. */
   readonly from?: readonly Origin[];
-  /** Default: `process.env`. */
+  /** Environment. Default: `process.env`. */
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** The ports of a node that are not for clients: the group's, and two on which it is sent what it missed. */
+/** Ports of a node besides the one for clients: one for the group, and two to receive data that it missed. */
 interface Ports {
   readonly group: number;
   readonly increments: number;
@@ -46,7 +46,7 @@ const spec: ProgramSpec = {
 };
 
 /**
- * Starts a Galera cluster of MariaDB, from this machine's programs or else from the distribution's archive; fulfilled when
+ * Starts a Galera cluster of MariaDB with this machine's programs, else with those of the distribution's archive, and waits until
  * every node takes writes. A node that does not answer is expelled after one to three seconds.
  */
 export async function startGalera(options: GaleraOptions = {}): Promise<GaleraCluster> {
@@ -54,7 +54,8 @@ export async function startGalera(options: GaleraOptions = {}): Promise<GaleraCl
   const reasons: string[] = [];
   for (const origin of killable) {
     if (!from.includes(origin)) continue;
-    const program = origin === "program" ? await installed(env) : await whole(await fetchProgram(spec, env));
+    const program =
+      origin === "program" ? await findInstalled(env) : await requireGalera(await fetchProgram(spec, env));
     if (!("absent" in program)) return startSomewhere(program, origin, nodes, CLUSTERS_TO_TRY);
     reasons.push(`  ${origin}: ${program.absent}`);
   }
@@ -64,16 +65,16 @@ export async function startGalera(options: GaleraOptions = {}): Promise<GaleraCl
   );
 }
 
-async function installed(env: NodeJS.ProcessEnv): Promise<Program | Absent> {
-  if (process.platform !== "linux") return { absent: "only on Linux can its processes be kept together" };
+async function findInstalled(env: NodeJS.ProcessEnv): Promise<Program | Absent> {
+  if (process.platform !== "linux") return { absent: "servers of this package run only on Linux" };
   const program = await findProgram(spec, "/", env["PATH"]);
-  return program ? whole(program) : { absent: `no ${spec.name} that is MariaDB's in /${spec.folder} or on the PATH` };
+  return program ? requireGalera(program) : { absent: `no ${spec.name} of MariaDB in /${spec.folder} or on the PATH` };
 }
 
 const library = (root: string) => join(root, "usr/lib/galera/libgalera_smm.so");
 
-/** MariaDB is often installed without what makes it a cluster. */
-async function whole(program: Program | Absent): Promise<Program | Absent> {
+/** Checks that the files of Galera are there too: MariaDB is often installed without them. */
+async function requireGalera(program: Program | Absent): Promise<Program | Absent> {
   if ("absent" in program) return program;
   for (const file of [library(program.root), ...["wsrep_sst_rsync", "rsync"].map((name) => tool(program.root, name))]) {
     try {
@@ -87,16 +88,19 @@ async function whole(program: Program | Absent): Promise<Program | Absent> {
 
 const tool = (root: string, name: string) => join(root, "usr/bin", name);
 
-/** @param tries how many times somebody may take one of the ports between our look and the program's start */
+/**
+ * Starts the nodes on free ports.
+ * @param tries number of attempts, since other programs may take a port before the node does
+ */
 async function startSomewhere(program: Program, origin: Origin, count: number, tries: number): Promise<GaleraCluster> {
   const ports: Ports[] = [];
   for (let node = 0; node < count; node++) {
-    ports.push({ group: await freePort(), increments: await freePort(), state: await freePort() });
+    ports.push({ group: await findFreePort(), increments: await findFreePort(), state: await findFreePort() });
   }
   const nodes: Server[] = [];
   const stop = async () => void (await Promise.all(nodes.map((node) => node.stop())));
   try {
-    // One after the other: each takes its data from those before it.
+    // One after the other: each copies its data from an earlier one.
     for (const own of ports) nodes.push(await startNode(program, origin, own, ports));
     return { nodes, stop };
   } catch (error) {
@@ -108,7 +112,7 @@ async function startSomewhere(program: Program, origin: Origin, count: number, t
 }
 
 async function startNode(program: Program, origin: Origin, own: Ports, all: readonly Ports[]): Promise<Server> {
-  const enclosure = await createEnclosure("galera", mariadb.tidyUp);
+  const enclosure = await createEnclosure("galera", mariadb.cleanUp);
   try {
     const dataFolder = join(enclosure.folder, "data");
     const isFirst = own === all[0];
@@ -121,7 +125,7 @@ async function startNode(program: Program, origin: Origin, own: Ports, all: read
       program,
       origin,
       async command(_, port) {
-        // The scripts that copy a node's data read the settings from a file.
+        // In a file, since the scripts that copy a node's data read the settings there.
         const file = join(enclosure.folder, "galera.cnf");
         await writeFile(file, configuration(program, port, own, all), { mode: 0o644 });
         const [, ...args] = mariadb.serve(program, dataFolder, port).args; // without --no-defaults
@@ -129,7 +133,7 @@ async function startNode(program: Program, origin: Origin, own: Ports, all: read
         const command = { program: program.path, args: [`--defaults-file=${file}`, ...args], searchFirst: root };
         starts += 1;
         if (starts === 1) return isFirst ? withArgs(command, ["--wsrep-new-cluster"]) : command;
-        return withArgs(command, await position(enclosure, command));
+        return withArgs(command, await recoverPosition(enclosure, command));
       },
       async expectReady(url) {
         const [row] = await execute(url, "show status where variable_name = 'wsrep_local_state_comment'");
@@ -144,11 +148,14 @@ async function startNode(program: Program, origin: Origin, own: Ports, all: read
   }
 }
 
-/** Where the node's data ends, which after a kill InnoDB alone knows: without this the node would be sent all of them. */
-async function position(enclosure: Enclosure, command: Command): Promise<string[]> {
+/**
+ * Returns an argument with the position of the node's last transaction. After a kill only InnoDB knows it. Without it, the node
+ * would be sent all data, not only what it missed.
+ */
+async function recoverPosition(enclosure: Enclosure, command: Command): Promise<string[]> {
   const log = join(enclosure.folder, "recover.log");
   await rm(log, { force: true });
-  // It ends badly if the data are not whole, as when a kill came while they were being sent; then all are sent again.
+  // It fails if the data is incomplete, as after a kill while it was being sent; then all data is sent again.
   await enclosure.run(withArgs(command, ["--wsrep-recover", `--log-error=${log}`])).catch(() => {});
   const text = await readFile(log, "utf8").catch(() => "");
   const found = /WSREP: Recovered position: *([0-9a-f-]+:-?\d+)/.exec(text)?.[1];
@@ -163,7 +170,7 @@ function configuration(program: Program, port: number, own: Ports, all: readonly
     "gmcast.listen_addr": `tcp://${at(own.group)}`,
     "ist.recv_addr": `tcp://${at(own.increments)}`,
     "gcache.size": "32M",
-    // A node that is killed is expelled soon: by default it takes 5 to 15 seconds.
+    // A killed node is expelled soon; by default that takes 5 to 15 seconds.
     "evs.keepalive_period": "PT0.3S",
     "evs.inactive_check_period": "PT0.3S",
     "evs.suspect_timeout": "PT1S",

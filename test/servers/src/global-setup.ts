@@ -1,8 +1,8 @@
-import type {} from "vitest"; // or there is nothing to augment below
+import type {} from "vitest"; // needed for the augmentation below
 import type { TestProject } from "vitest/node";
 import { type Origin, type Server, type ServerKind, startServer } from "./server.ts";
 
-/** What a test file learns of a server that was started for the whole run, by `inject("waymarkServers")`. */
+/** A server that was started for the whole run, as test files get it with `inject("waymarkServers")`. */
 export interface ProvidedServer {
   readonly url: string;
   readonly version: string;
@@ -11,9 +11,9 @@ export interface ProvidedServer {
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** Given in the config, under `test.provide`: the servers that the project's tests need. Default: all. */
+    /** Kinds of servers that the project's tests need, set in the config under `test.provide`. Default: all. */
     waymarkServerKinds?: ServerKind[];
-    /** Given by the global setup: those that were started. */
+    /** Servers that the global setup has started. */
     waymarkServers: { readonly [kind in ServerKind]?: ProvidedServer };
   }
 }
@@ -21,8 +21,8 @@ declare module "vitest" {
 const KINDS: readonly ServerKind[] = ["postgres", "mysql", "mariadb"];
 
 /**
- * A vitest `globalSetup`: starts the servers that the project's tests need, all at once, and stops them after
- * the run. WAYMARK_TEST_SERVERS, as in "postgres,mariadb", narrows the choice; tests of the others should skip.
+ * Starts the servers that the project's tests need, all at once, and stops them after the run: a `globalSetup` of vitest.
+ * WAYMARK_TEST_SERVERS, as in "postgres,mariadb", narrows the choice; tests of the others should skip.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const needed = project.getProvidedContext().waymarkServerKinds ?? KINDS;

@@ -2,9 +2,9 @@ import Database from "better-sqlite3";
 
 // A setup file of vitest: `project({ sqlite: true })` in vitest.project.ts.
 //
-// It keeps the handles and statements of tests from becoming garbage. Since Node 24.19, better-sqlite3 12 ends the process when
-// the collector meets one of its objects while no JavaScript runs (https://github.com/WiseLibs/better-sqlite3/issues/1515).
-// The child processes of tests, which run the built packages, do without this file.
+// It keeps handles and statements of tests from being garbage-collected. Since Node 24.19, better-sqlite3 12 ends the process if
+// one of its objects is collected while no JavaScript runs (https://github.com/WiseLibs/better-sqlite3/issues/1515).
+// Child processes of tests run the built packages, and do not load this file.
 const kept: unknown[] = [];
 const { prepare } = Database.prototype;
 Database.prototype.prepare = function (this: Database.Database, source: string) {

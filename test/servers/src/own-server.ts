@@ -14,7 +14,7 @@ export async function startOwnServer(
   origin: Origin,
   { env, diskBytes, args }: Request,
 ): Promise<Server> {
-  const enclosure = await createEnclosure(engine.kind, engine.tidyUp, diskBytes);
+  const enclosure = await createEnclosure(engine.kind, engine.cleanUp, diskBytes);
   try {
     await initialiseDataFolder(engine, program, enclosure, join(enclosure.folder, "data"), env);
     return await serveIn(enclosure, {
@@ -39,11 +39,11 @@ export interface Service {
   readonly program: Program;
   readonly origin: Origin;
   command(dataFolder: string, port: number): Command | Promise<Command>;
-  /** Rejects while the server answers, but is not yet what it should be. */
+  /** Rejects while the server answers, but is not ready yet. */
   expectReady(url: string): Promise<void>;
 }
 
-/** Runs a server on the data folder that is in the enclosure. */
+/** Runs a server on the enclosure's data folder. */
 export async function serveIn(enclosure: Enclosure, service: Service): Promise<Server> {
   const { engine, program, origin } = service;
   const dataFolder = join(enclosure.folder, "data");
@@ -62,8 +62,8 @@ export async function serveIn(enclosure: Enclosure, service: Service): Promise<S
   const { disk } = enclosure;
   const unfillable = (action: string) => async () => {
     throw new Error(
-      `${action} the disk of ${engine.title}: expected a server that has one of its own, got one that shares the ` +
-        `machine's; start it with { diskBytes }`,
+      `${action} the disk of ${engine.title}: expected a server with a disk of its own, got one on the machine's; ` +
+        `start it with { diskBytes }`,
     );
   };
   return {

@@ -8,27 +8,27 @@ import { startListener } from "./listener.ts";
 import { findProgram, type ProgramSpec } from "./programs.ts";
 
 export interface Pgbouncer {
-  /** The database of that name on the server behind, through the pooler. */
+  /** Returns the URL, through the pooler, of a database on the server. */
   url(databaseName: string): string;
   /**
-   * Has it connect to another server from now on, as after a failover. Its clients stay connected; a transaction that
-   * is open on the server before ends there.
+   * Connects the pooler to another server, as after a failover. Clients stay connected. A transaction that is open on the first
+   * server ends there.
    */
   pointTo(postgresUrl: string): Promise<void>;
   stop(): Promise<void>;
 }
 
 export interface PgbouncerOptions {
-  /** Connections to the server for each database. Default: 4, so that clients share them soon. */
+  /** Connections to the server for each database. Default: 4, so few that clients must share them. */
   readonly poolSize?: number;
-  /** Default: `process.env`. */
+  /** Environment. Default: `process.env`. */
   readonly env?: NodeJS.ProcessEnv;
 }
 
 const pgbouncer: ProgramSpec = {
   name: "pgbouncer",
   folder: "usr/sbin",
-  // From 1.21 on, prepared statements work in transaction mode.
+  // 1.21 is the first version whose transaction mode supports prepared statements.
   version: /PgBouncer (1\.(?:2[1-9]|[3-9]\d)\S*)/,
   archive: {
     debian: { suite: "trixie", package: "pgbouncer" },
@@ -37,8 +37,8 @@ const pgbouncer: ProgramSpec = {
 };
 
 /**
- * Starts pgbouncer in transaction mode before the server that the URL names: the machine's own, else the one of
- * the distribution's archive. It logs in as the URL's user, whoever its client says it is.
+ * Starts pgbouncer in transaction mode in front of the URL's server: the program of this machine, else of the distribution's
+ * archive. It logs in to the server as the URL's user, for all clients.
  */
 export async function startPgbouncer(postgresUrl: string, options: PgbouncerOptions = {}): Promise<Pgbouncer> {
   const { poolSize = 4, env = process.env } = options;
@@ -111,7 +111,7 @@ pool_mode = transaction
 default_pool_size = ${poolSize}
 max_client_conn = 500
 max_prepared_statements = 100
-# The default of 15 seconds refuses clients for as long after the server is back.
+# With the default of 15 seconds, clients are refused for that long after the server has recovered.
 server_login_retry = 1
 `;
 }

@@ -5,14 +5,14 @@ import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { account } from "./account.ts";
 
-/** How a program is recognised, and where it comes from. */
+/** Specification of a program: where to find it, and how to recognise it. */
 export interface ProgramSpec {
   readonly name: string;
-  /** The folder that packages put it in, below the root; a `*` stands for a version, of which the newest counts. */
+  /** Folder of the program in packages, below the root. A `*` stands for a version; the newest one is used. */
   readonly folder: string;
-  /** Takes the version from what `--version` prints. No match: another program of that name, or too old. */
+  /** Pattern of the version in the output of `--version`. No match: another program of that name, or one that is too old. */
   readonly version: RegExp;
-  /** The package of a distribution's archive; the suite "own" is the machine's release. */
+  /** Package in the distribution's archive. The suite "own" is the machine's release. */
   readonly archive: {
     readonly [distribution in "debian" | "ubuntu"]: { readonly suite: string; readonly package: string };
   };
@@ -21,18 +21,19 @@ export interface ProgramSpec {
 export interface Program {
   readonly path: string;
   readonly version: string;
-  /** "/", or the folder that a package of another machine was unpacked in. */
+  /** "/", or the folder that a fetched package was unpacked in. */
   readonly root: string;
 }
 
 /**
- * @param searchPath folders to look in after the package's own, in the form of $PATH
+ * Finds a program below a root.
+ * @param searchPath further folders to look in, in the form of $PATH
  */
 export async function findProgram(spec: ProgramSpec, root: string, searchPath = ""): Promise<Program | undefined> {
   const folders = [...(await versionsOf(join(root, spec.folder))), ...searchPath.split(delimiter).filter(Boolean)];
   for (const folder of folders) {
     const version = await versionOf(join(folder, spec.name), spec.version);
-    // Programs find their neighbours by their own place, which a link to them is not.
+    // Programs find other programs beside their own file, but not beside a link to it.
     if (version) return { path: await realpath(join(folder, spec.name)), version, root };
   }
   return undefined;
@@ -51,6 +52,6 @@ async function versionOf(path: string, pattern: RegExp): Promise<string | undefi
     const { stdout } = await promisify(execFile)(path, ["--version"], { ...account, cwd: "/" });
     return pattern.exec(stdout)?.[1];
   } catch {
-    return undefined; // not there, or not for this machine or account to run
+    return undefined; // missing, or this machine or user cannot run it
   }
 }

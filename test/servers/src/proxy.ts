@@ -1,41 +1,41 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
-import { freePort } from "./ports.ts";
+import { findFreePort } from "./ports.ts";
 
 export type Direction = "to-server" | "to-client";
 export type Fate = "forward" | "hold" | "drop";
 export type Interceptor = (chunk: Buffer, direction: Direction) => Fate;
 
-/** A TCP proxy in this process, for tests of what happens when the network fails. */
+/** A TCP proxy in this process, for tests of network faults. */
 export interface TcpProxy {
-  /** The target's URL, by way of the proxy. */
+  /** URL of the target, through the proxy. */
   readonly url: string;
-  /** How many clients are connected. */
+  /** Number of connected clients. */
   readonly connections: number;
-  /** Cuts all connections, both sides. */
+  /** Cuts all connections, on both sides. */
   dropAll(): void;
-  /** While on, nobody can connect; connections that are open stay. */
+  /** Refuses new connections while on. Open connections stay. */
   refuse(on: boolean): Promise<void>;
   /**
-   * While on, bytes vanish in both directions and connecting leads nowhere, without an error. Turning it off cuts
-   * all connections: the bytes they lost do not come back.
+   * Drops all bytes in both directions while on, without an error. New connections are accepted, but lead nowhere. Turning it off
+   * cuts all connections, since their bytes are lost.
    */
   blackhole(on: boolean): void;
   /**
-   * Decides on every chunk from now on. After "hold" all that follows on that connection in that direction waits
-   * too, until `intercept` is called again, with or without a function: then it goes on its way, undecided anew.
+   * Calls a function for every chunk from now on. After "hold", later chunks of that connection and direction wait too, until
+   * `intercept` is called again, with or without a function. They are then forwarded without another decision.
    */
   intercept(interceptor?: Interceptor): void;
-  /** From now on every chunk, in both directions, arrives so much later, in order. 0 ends it. */
+  /** Delays every chunk from now on, in both directions, and keeps their order. 0 ends the delay. */
   delay(ms: number): void;
   /**
-   * The next chunk in that direction, on whichever connection, arrives by its first half, and then the connection is cut on
-   * both sides. Fulfilled when that has happened. Default: "to-client".
+   * Forwards only the first half of the next chunk in that direction, on any connection, then cuts the connection on both sides.
+   * Waits until that has happened. Default: "to-client".
    */
   truncate(direction?: Direction): Promise<void>;
   /**
-   * Ends that direction of all open connections: who listens there is told that no more will come, and what is still
-   * said vanishes. The other direction stays open, until its own sides close it. Default: "to-client".
+   * Ends that direction of all open connections: its receiver gets an end, and later bytes are dropped. The other direction stays
+   * open until client or server closes it. Default: "to-client".
    */
   halfClose(direction?: Direction): void;
   stop(): Promise<void>;
@@ -54,7 +54,7 @@ export async function startProxy(targetUrl: string): Promise<TcpProxy> {
   const targetPort = Number(target.port) || DEFAULT_PORTS[target.protocol];
   if (!targetPort) throw new Error(`start proxy: expected a postgres:// or mysql:// URL, got ${target.protocol}//…`);
 
-  const port = await freePort();
+  const port = await findFreePort();
   const url = new URL(targetUrl);
   url.host = `127.0.0.1:${port}`;
 
@@ -64,16 +64,16 @@ export async function startProxy(targetUrl: string): Promise<TcpProxy> {
   const held = new Set<() => void>();
   const cuts: Record<Direction, (() => void)[]> = { "to-server": [], "to-client": [] };
   let decide: Interceptor = () => "forward";
-  let swallowing = false;
+  let isBlackhole = false;
   let delayMs = 0;
 
   const pipe = (from: Socket, to: Socket, direction: Direction) => {
     const waiting: Buffer[] = [];
-    const late = lateness(() => delayMs);
+    const late = createDelay(() => delayMs);
     const end = () => to.writable && to.end();
     const send = (chunk: Buffer) =>
       late(() => {
-        if (swallowing || !to.writable) return;
+        if (isBlackhole || !to.writable) return;
         const cut = cuts[direction].shift();
         if (!cut) {
           to.write(chunk);
@@ -90,7 +90,7 @@ export async function startProxy(targetUrl: string): Promise<TcpProxy> {
     const itself: Pipe = { direction, end };
     pipes.add(itself);
     from.on("data", (chunk: Buffer) => {
-      if (swallowing) return;
+      if (isBlackhole) return;
       const fate = waiting.length > 0 ? "hold" : decide(chunk, direction);
       if (fate === "forward") send(chunk);
       if (fate === "hold") {
@@ -98,12 +98,12 @@ export async function startProxy(targetUrl: string): Promise<TcpProxy> {
         held.add(release);
       }
     });
-    // A side's end can not be seen through a black hole either. Otherwise what it said last still arrives.
-    from.on("end", () => (swallowing ? from.end() : late(end)));
+    // A black hole hides the end of a side too. Without one, the end follows the last chunk.
+    from.on("end", () => (isBlackhole ? from.end() : late(end)));
     from.on("close", () => {
       pipes.delete(itself);
       held.delete(release);
-      if (!swallowing) late(() => to.destroySoon());
+      if (!isBlackhole) late(() => to.destroySoon());
     });
   };
 
@@ -111,16 +111,16 @@ export async function startProxy(targetUrl: string): Promise<TcpProxy> {
     sockets.add(socket);
     socket.setNoDelay(true);
     socket.on("close", () => sockets.delete(socket));
-    socket.on("error", () => {}); // the close that follows says all there is to do
+    socket.on("error", () => {}); // handled by the "close" that follows
     return socket;
   };
 
-  // Half open, or the end of one direction would be that of the other.
+  // Half-open connections: otherwise the end of one direction would end the other too.
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     const client = track(socket);
     clients.add(client);
     client.on("close", () => clients.delete(client));
-    if (swallowing) {
+    if (isBlackhole) {
       client.on("end", () => client.end());
       client.resume();
       return;
@@ -149,8 +149,8 @@ export async function startProxy(targetUrl: string): Promise<TcpProxy> {
       else if (!server.listening) await listen();
     },
     blackhole(on) {
-      if (swallowing && !on) dropAll();
-      swallowing = on;
+      if (isBlackhole && !on) dropAll();
+      isBlackhole = on;
     },
     intercept(interceptor = () => "forward") {
       decide = interceptor;
@@ -175,8 +175,8 @@ export async function startProxy(targetUrl: string): Promise<TcpProxy> {
   };
 }
 
-/** Does each thing so many milliseconds after it is told to, and never before what it was told earlier. */
-function lateness(delayMs: () => number): (act: () => void) => void {
+/** Returns a function that calls functions after this delay, in the order in which it got them. */
+function createDelay(delayMs: () => number): (act: () => void) => void {
   const queue: { readonly due: number; readonly act: () => void }[] = [];
   const work = () => {
     for (let first = queue[0]; first; first = queue[0]) {

@@ -1,9 +1,9 @@
 import { setTimeout } from "node:timers/promises";
 import { connect, execute, isMysql, type Session } from "./client.ts";
-import { whenItAnswers } from "./readiness.ts";
+import { retryUntilReady } from "./readiness.ts";
 
 export interface ExhaustOptions {
-  /** A database whose sessions are ended again and again meanwhile: its clients must connect anew, and can not. */
+  /** Database whose sessions are ended again and again: its clients must connect again, and cannot. */
   readonly evict?: string;
 }
 
@@ -11,23 +11,23 @@ const CONNECT_AT_ONCE = 8;
 const TRY_AGAIN_MS = 20;
 
 /**
- * Has the server refuse all writes as one does that was a primary until now, or ends that. PostgreSQL's sessions obey
- * from their next transaction on, MySQL's and MariaDB's from their next statement; these two wait for transactions
- * that are committing. MariaDB's administrators are let through: there use a database that has an `ownUser`.
+ * Makes the server refuse all writes, like a former primary, or ends that. It applies to PostgreSQL's sessions from their next
+ * transaction on, to MySQL's and MariaDB's from their next statement. These two wait for transactions that are committing.
+ * MariaDB's administrators may still write: use a database with an `ownUser`.
  */
 export async function setReadOnly(serverUrl: string, on: boolean): Promise<void> {
   if (isMysql(serverUrl)) {
     const [row] = await execute(serverUrl, "select version() as version");
     const isMariadb = String(row?.["version"]).includes("MariaDB");
-    // MySQL's `read_only` alone would leave administrators out; `super_read_only` turns it on, but not off.
+    // MySQL's `read_only` does not apply to administrators. Turning `super_read_only` on, or `read_only` off, sets both.
     const name = isMariadb || !on ? "read_only" : "super_read_only";
     await execute(serverUrl, `set global ${name} = ${on ? 1 : 0}`);
     return;
   }
   await execute(serverUrl, `alter system set default_transaction_read_only = ${on ? "on" : "off"}`);
   await execute(serverUrl, "select pg_reload_conf()");
-  // The server tells its sessions before it opens the next, so that when a new one obeys, all do.
-  await whenItAnswers(async () => {
+  // The server signals its sessions before it opens a new one: when a new session has the setting, all have it.
+  await retryUntilReady(async () => {
     const [row] = await execute(serverUrl, "show default_transaction_read_only");
     const value = row?.["default_transaction_read_only"];
     if (value !== (on ? "on" : "off")) throw new Error(`set PostgreSQL read-only: expected ${on}, got ${value}`);
@@ -35,9 +35,8 @@ export async function setReadOnly(serverUrl: string, on: boolean): Promise<void>
 }
 
 /**
- * Takes connections as the URL's user until the server refuses more, and those that others give back later.
- * Fulfilled at the first refusal, with what gives all of them back. An administrator's URL takes those too that a
- * server reserves for administrators.
+ * Opens connections as the URL's user until the server refuses more, and also takes those that others close later. Waits for the
+ * first refusal, and returns a function that closes all of them. With an administrator's URL it takes reserved connections too.
  */
 export async function exhaustConnections(
   serverUrl: string,
@@ -49,7 +48,7 @@ export async function exhaustConnections(
     await Promise.all(taken.splice(0).map((session) => session.end()));
   };
 
-  /** False if the server has no more. */
+  /** Takes one connection. Returns `false` if the server refuses it. */
   const take = async (): Promise<boolean> => {
     try {
       taken.push(await connect(serverUrl));
@@ -60,11 +59,11 @@ export async function exhaustConnections(
     }
   };
   const takeAll = async () => {
-    const line = async () => {
+    const takeUntilRefused = async () => {
       while (!over.signal.aborted && (await take())) {}
     };
-    const lines = await Promise.allSettled(Array.from({ length: CONNECT_AT_ONCE }, line));
-    const failure = lines.find((outcome) => outcome.status === "rejected");
+    const outcomes = await Promise.allSettled(Array.from({ length: CONNECT_AT_ONCE }, takeUntilRefused));
+    const failure = outcomes.find((outcome) => outcome.status === "rejected");
     if (failure) throw failure.reason;
   };
   const evict = async (): Promise<number> => {
@@ -80,25 +79,25 @@ export async function exhaustConnections(
     throw error;
   }
 
-  const goingOn = (async () => {
+  const takingMore = (async () => {
     while (!over.signal.aborted) {
       try {
         await takeAll();
         await evict();
       } catch {
-        // The server is down or silent, which gives nobody a connection either.
+        // The server is down or does not answer: other clients get no connection either.
       }
       await setTimeout(TRY_AGAIN_MS, undefined, { signal: over.signal, ref: false }).catch(() => {});
     }
   })();
   return async () => {
     over.abort();
-    await goingOn;
+    await takingMore;
     await giveBack();
   };
 }
 
-/** Ends all sessions of the database, whatever they are doing; tells how many. */
+/** Ends all sessions of a database, even during statements. Returns their number. */
 export async function killConnections(serverUrl: string, databaseName: string): Promise<number> {
   const session = await connect(serverUrl);
   try {
@@ -108,7 +107,7 @@ export async function killConnections(serverUrl: string, databaseName: string): 
   }
 }
 
-/** Ends all sessions of the database but this one. */
+/** Ends all sessions of a database except this one. */
 async function endSessions(session: Session, serverUrl: string, databaseName: string): Promise<number> {
   const name = `'${databaseName.replaceAll("'", "''")}'`;
   if (!isMysql(serverUrl)) {
@@ -124,13 +123,13 @@ async function endSessions(session: Session, serverUrl: string, databaseName: st
       await session.execute(`kill ${Object.values(thread)[0]}`);
       ended += 1;
     } catch (error) {
-      if (codeOf(error) !== "ER_NO_SUCH_THREAD") throw error; // it has just ended by itself
+      if (codeOf(error) !== "ER_NO_SUCH_THREAD") throw error; // the session has already ended
     }
   }
   return ended;
 }
 
-/** Too many connections: on the whole server, or of this user. */
+/** True if the error is about too many connections, of the server or of the user. */
 function isRefusal(error: unknown): boolean {
   return ["53300", "ER_CON_COUNT_ERROR", "ER_TOO_MANY_USER_CONNECTIONS", "ER_USER_LIMIT_REACHED"].includes(
     codeOf(error),

@@ -10,64 +10,64 @@ import { fromUrl, urlVariable } from "./origins/url.ts";
 export type ServerKind = "postgres" | "mysql" | "mariadb";
 
 /**
- * Where a server is from: `url`, somebody else runs it; `docker`, a container; `program`, a program of this
- * machine, run by us; `archive`, a program from the distribution's archive, run by us.
+ * Origin of a server. `url`: a server that already runs. `docker`: a container. `program`: a program of this machine, run by this
+ * package. `archive`: a program of the distribution's archive, run by this package.
  */
 export type Origin = "url" | "docker" | "program" | "archive";
 
-/** The origins whose servers can be killed and paused. */
+/** Origins whose servers can be killed and paused. */
 export const killable: readonly Origin[] = ["program", "archive"];
 
 export interface Server {
   readonly kind: ServerKind;
   readonly origin: Origin;
-  /** As in "15.20". */
+  /** Version, as in "15.20". */
   readonly version: string;
-  /** Names an administrator. One of ours listens on 127.0.0.1 alone and asks for no password. */
+  /** URL of an administrator. A server that this package runs listens only on 127.0.0.1, and needs no password. */
   readonly url: string;
-  /** Whether `kill`, `start`, `pause` and `resume` work; elsewhere they throw. */
+  /** True if `kill`, `start`, `pause` and `resume` work; otherwise they throw. */
   readonly canBeKilled: boolean;
-  /** SIGKILL to all of its processes at once; fulfilled when they are gone. What was committed is not lost. */
+  /** Sends SIGKILL to all processes of the server, and waits until they have ended. Nothing that was committed is lost. */
   kill(): Promise<void>;
-  /** Starts it again after `kill`, on the same port and data; fulfilled when it answers. */
+  /** Starts the server again after `kill`, with the same port and data, and waits until it answers. */
   start(): Promise<void>;
-  /** SIGSTOP to all of its processes: connections stay open and nothing answers. */
+  /** Sends SIGSTOP to all processes of the server: connections stay open, and nothing answers. */
   pause(): Promise<void>;
   /** Ends a pause. */
   resume(): Promise<void>;
-  /** Whether `fillDisk` and `freeDisk` work, as after `diskBytes`; elsewhere they throw. */
+  /** True if `fillDisk` and `freeDisk` work, which needs `diskBytes`; otherwise they throw. */
   readonly canBeFilled: boolean;
-  /** Takes all that is left on its disk, and again what has become free since. */
+  /** Fills the free space of the server's disk. May be called again, for space that has become free since. */
   fillDisk(): Promise<void>;
-  /** Gives it back, and starts the server again if it has not survived; fulfilled when it answers. */
+  /** Frees the space that `fillDisk` took, starts the server again if it has ended, and waits until it answers. */
   freeDisk(): Promise<void>;
-  /** Ends it and removes its data. A server of the origin `url` is left alone. */
+  /** Ends the server and removes its data. Does nothing for the origin `url`. */
   stop(): Promise<void>;
 }
 
 export interface StartOptions {
-  /** Which origins may serve; they are tried in the order url, docker, program, archive. Default: all. */
+  /** Allowed origins. They are tried in the order url, docker, program, archive. Default: all. */
   readonly from?: readonly Origin[];
-  /** Default: `process.env`. */
+  /** Environment. Default: `process.env`. */
   readonly env?: NodeJS.ProcessEnv;
-  /** Sync every commit to the disk, as it must be to measure. Default: `false`, which is faster. Another's server is as it is. */
+  /** Syncs every commit to the disk, as benchmarks need it. Default: `false`, which is faster. Ignored for the origin `url`. */
   readonly durable?: boolean;
-  /** The size of a disk of its own, which can be filled. Takes root, and a server whose processes are ours. Default: none. */
+  /** Size of a disk of the server's own, which can be filled. Needs root, and an origin in `killable`. Default: no disk. */
   readonly diskBytes?: number;
-  /** Of one of ours. Default: 400. */
+  /** Limit of connections, for a server that this package runs. Default: 400. */
   readonly maxConnections?: number;
 }
 
-/** The options as an origin is given them. */
+/** Options that an origin gets. */
 export interface Request {
   readonly env: NodeJS.ProcessEnv;
-  /** 0: as much as the machine has. */
+  /** Size of a disk of the server's own; 0: it uses the machine's. */
   readonly diskBytes: number;
   /** Arguments that come after the engine's settings. */
   readonly args: readonly string[];
 }
 
-/** Why an origin has no server, as the end of a sentence. */
+/** Reason why an origin has no server, as the end of a sentence. */
 export interface Absent {
   readonly absent: string;
 }
@@ -82,10 +82,10 @@ const origins: readonly [Origin, (engine: Engine, request: Request) => Promise<S
 ];
 
 /**
- * Gives a server that answers, from the first origin that has one. One that we run ends with `stop`, and also
- * when this process ends or is killed.
+ * Starts a server of the first origin that has one, and waits until it answers. A server that this package runs ends with `stop`,
+ * and also when this process ends or is killed.
  *
- * @throws if no origin has one, with the reason of each; or if the one found does not start, with the end of its log
+ * @throws with the reason of each origin if none has a server, and with the end of its log if a server does not start
  */
 export async function startServer(kind: ServerKind, options: StartOptions = {}): Promise<Server> {
   const { from = origins.map(([origin]) => origin), env = process.env, durable = false } = options;
@@ -96,7 +96,7 @@ export async function startServer(kind: ServerKind, options: StartOptions = {}):
   for (const [origin, find] of origins) {
     if (!from.includes(origin)) continue;
     if (diskBytes && !killable.includes(origin)) {
-      reasons.push(`  ${origin}: its disk is not ours to fill`);
+      reasons.push(`  ${origin}: its disk cannot be filled`);
       continue;
     }
     const found = await find(engine, { env, diskBytes, args });

@@ -5,30 +5,30 @@ import { postgres } from "./engines/postgres.ts";
 import { fetchProgram } from "./fetch.ts";
 import { serveIn, withArgs } from "./own-server.ts";
 import { findProgram } from "./programs.ts";
-import { whenItAnswers } from "./readiness.ts";
+import { retryUntilReady } from "./readiness.ts";
 import type { Server } from "./server.ts";
 
 export interface Standby extends Server {
-  /** Makes it a primary of its own, whether the one before is there or not; fulfilled when it takes writes. */
+  /** Promotes the standby to a primary, whether the first primary still runs or not, and waits until it takes writes. */
   promote(): Promise<void>;
 }
 
 export interface StandbyOptions {
-  /** From now on the primary acknowledges no commit that the standby has not written too. Default: `false`. */
+  /** Makes the primary wait with each commit until the standby has written it too. Default: `false`. */
   readonly synchronous?: boolean;
-  /** Default: `process.env`. */
+  /** Environment. Default: `process.env`. */
   readonly env?: NodeJS.ProcessEnv;
 }
 
 /**
- * Starts a hot standby of a PostgreSQL that is ours: it has the same data, takes reads alone, and follows. Fulfilled
- * when it streams. `stop` has the primary forget it too, if that still answers: a synchronous one would go on waiting.
+ * Starts a hot standby of a PostgreSQL that this package runs, and waits until it streams. It has the same data, and takes only
+ * reads. `stop` also removes it from the primary's configuration, if that answers: commits would wait for a synchronous one.
  */
 export async function startStandby(primary: Server, options: StandbyOptions = {}): Promise<Standby> {
   const { synchronous = false, env = process.env } = options;
   if (primary.kind !== "postgres" || !primary.canBeKilled) {
     throw new Error(
-      `start standby: expected a PostgreSQL whose processes are ours, got ${primary.kind} of the origin ` +
+      `start standby: expected a PostgreSQL of the origin program or archive, got ${primary.kind} of the origin ` +
         `${primary.origin}; start it with { from: killable }`,
     );
   }
@@ -41,18 +41,18 @@ export async function startStandby(primary: Server, options: StandbyOptions = {}
     throw new Error(`start standby: expected the program of PostgreSQL ${primary.version}, found ${found}`);
   }
 
-  const enclosure = await createEnclosure("standby", postgres.tidyUp);
-  // Of this standby alone, and a name that needs no quotes: the slot's and the application's.
+  const enclosure = await createEnclosure("standby", postgres.cleanUp);
+  // Name of the slot and of the application: unique, and without characters that need quotes.
   const name = enclosure.folder.replace(/.*-/, "standby_").toLowerCase();
   const { hostname, port } = new URL(primary.url);
   const connection = `host=${hostname} port=${port} user=postgres application_name=${name}`;
   try {
     const dataFolder = join(enclosure.folder, "data");
     const backup = ["-d", connection, "-D", dataFolder, "--checkpoint=fast", "--no-sync", "--wal-method=stream"];
-    // With a slot the primary keeps what the standby lacks, however long it is down.
+    // With a slot the primary keeps its log until the standby has it, however long the standby is down.
     const follow = ["--write-recovery-conf", "--create-slot", `--slot=${name}`];
     await enclosure.run({ program: join(dirname(program.path), "pg_basebackup"), args: [...backup, ...follow] });
-    // What it has from the primary would make it wait for a standby of its own once it is promoted.
+    // With the primary's setting it would wait for a standby of its own after its promotion.
     const configuration = join(dataFolder, "postgresql.auto.conf");
     await enclosure.run({
       program: "/bin/sh",
@@ -67,24 +67,24 @@ export async function startStandby(primary: Server, options: StandbyOptions = {}
       command: (folder, port) => withArgs(postgres.serve(program, folder, port), args),
       async expectReady() {},
     });
-    await whenItAnswers(() => expectState(primary, name, ["async", "quorum", "sync", "potential"]));
+    await retryUntilReady(() => expectState(primary, name, ["async", "quorum", "sync", "potential"]));
     if (synchronous) {
       await nameSynchronous(primary, name);
-      await whenItAnswers(() => expectState(primary, name, ["sync"]));
+      await retryUntilReady(() => expectState(primary, name, ["sync"]));
     }
     return {
       ...server,
       async promote() {
         await execute(server.url, "select pg_promote(true, 60)");
-        await whenItAnswers(async () => {
+        await retryUntilReady(async () => {
           const [row] = await execute(server.url, "select pg_is_in_recovery() as standby");
           if (row?.["standby"] !== false)
-            throw new Error("promote PostgreSQL: expected a primary, it is a standby yet");
+            throw new Error("promote PostgreSQL: expected a primary, but it is still a standby");
         });
       },
       async stop() {
         await server.stop();
-        await forget(primary, name).catch(() => {}); // it is gone, and with it all it knew
+        await forget(primary, name).catch(() => {}); // the primary does not run any more
       },
     };
   } catch (error) {
@@ -109,6 +109,6 @@ async function forget(primary: Server, name: string): Promise<void> {
   const [row] = await execute(primary.url, "show synchronous_standby_names");
   if (row?.["synchronous_standby_names"] === name) await nameSynchronous(primary, "");
   const slots = `from pg_replication_slots where slot_name = '${name}'`;
-  // The primary may take a moment to notice that nobody follows.
-  await whenItAnswers(() => execute(primary.url, `select pg_drop_replication_slot(slot_name) ${slots}`));
+  // The primary may take a moment to notice that the standby has ended. Until then the slot is in use.
+  await retryUntilReady(() => execute(primary.url, `select pg_drop_replication_slot(slot_name) ${slots}`));
 }

@@ -6,11 +6,11 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { closed, gone, open, reachable } from "./observe.ts";
+import { isReachable, open, waitUntilClosed, waitUntilGone } from "./observe.ts";
 
 const home = fileURLToPath(new URL("..", import.meta.url));
 
-// A process of its own, which therefore needs the package as JavaScript. Built here, it is never out of date.
+// The tests start processes, which need the package as JavaScript. It is built here, so that it is never out of date.
 let built: string;
 beforeAll(async () => {
   await mkdir(join(home, ".cache"), { recursive: true });
@@ -29,7 +29,7 @@ const program = `
   console.log(JSON.stringify({ url: server.url, folder: row.folder }));
 `;
 
-/** What stands for a server in the programs below: starts one, and prints its URL and the folders of all. */
+/** Programs that start several servers or a disk, by what they start. `report` then prints the URLs and data folders. */
 const others = {
   standby: `
     import { startServer, startStandby } from "./index.js";
@@ -57,9 +57,9 @@ const report = `
   setInterval(() => {}, 1000);
 `;
 
-describe.skipIf(process.platform !== "linux")("of a process that is killed", () => {
-  it.for(["standby", "cluster", "disk"] as const)("the %s is gone too", async (what, { skip }) => {
-    if (what === "disk" && process.getuid?.() !== 0) skip("a small disk takes root");
+describe.skipIf(process.platform !== "linux")("when a process is killed", () => {
+  it.for(["standby", "cluster", "disk"] as const)("its %s is removed", async (what, { skip }) => {
+    if (what === "disk" && process.getuid?.() !== 0) skip("a small disk needs root");
     const child = spawn(process.execPath, ["--input-type=module", "-e", others[what] + report], {
       cwd: built,
       stdio: ["ignore", "pipe", "inherit"],
@@ -67,14 +67,14 @@ describe.skipIf(process.platform !== "linux")("of a process that is killed", () 
     const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
     const { urls, folders } = JSON.parse((await lines.next()).value) as { urls: string[]; folders: string[] };
     child.kill("SIGKILL");
-    for (const folder of folders) await gone(dirname(folder.replace(/\/$/, "")));
-    for (const url of urls) expect(await reachable(url)).toBe(false);
+    for (const folder of folders) await waitUntilGone(dirname(folder.replace(/\/$/, "")));
+    for (const url of urls) expect(await isReachable(url)).toBe(false);
     const mounts = await readFile("/proc/mounts", "utf8");
     for (const folder of folders) expect(mounts).not.toContain(folder.replace(/\/$/, ""));
   });
 });
 
-describe.skipIf(process.platform !== "linux")("a server whose process", () => {
+describe.skipIf(process.platform !== "linux")("a server", () => {
   const start = async (then: string) => {
     const child = spawn(process.execPath, ["--input-type=module", "-e", program + then], {
       cwd: built,
@@ -85,33 +85,33 @@ describe.skipIf(process.platform !== "linux")("a server whose process", () => {
     return { child, lines, url, folder: dirname(folder) };
   };
 
-  it("is killed dies with it, and its folder goes", async () => {
+  it("ends when its process is killed, and its folder is removed", async () => {
     const { child, url, folder } = await start("setInterval(() => {}, 1000);");
-    const witness = closed(await open(url));
+    const witness = waitUntilClosed(await open(url));
     child.kill("SIGKILL");
     await witness;
-    await gone(folder);
-    expect(await reachable(url)).toBe(false);
+    await waitUntilGone(folder);
+    expect(await isReachable(url)).toBe(false);
   });
 
-  it("is killed dies with it even while it is paused", async () => {
+  it("ends when its process is killed, even while it is paused", async () => {
     const { child, lines, url, folder } = await start(
       "await server.pause(); console.log(1); setInterval(() => {}, 1000);",
     );
     await lines.next();
     child.kill("SIGKILL");
-    await gone(folder);
-    expect(await reachable(url)).toBe(false);
+    await waitUntilGone(folder);
+    expect(await isReachable(url)).toBe(false);
   });
 
-  it("forgets to stop it does not keep that process alive", async () => {
+  it("does not keep a process alive that forgets to stop it", async () => {
     const { child, folder } = await start("");
     if (child.exitCode === null) await once(child, "exit");
     expect(child.exitCode).toBe(0);
-    await gone(folder);
+    await waitUntilGone(folder);
   });
 
-  it("hands its URL to a child is there for that child, which does not end it", async () => {
+  it("can be used by a child process through its URL, and is not stopped by it", async () => {
     const inner = `${program.replace('["program", "archive"]', '["url"]')} await server.stop();`;
     const { child, url, folder } = await start(`
       import { execFileSync } from "node:child_process";
@@ -122,7 +122,7 @@ describe.skipIf(process.platform !== "linux")("a server whose process", () => {
     `);
     if (child.exitCode === null) await once(child, "exit");
     expect(child.exitCode).toBe(0);
-    expect(await reachable(url)).toBe(false);
-    await gone(folder);
+    expect(await isReachable(url)).toBe(false);
+    await waitUntilGone(folder);
   });
 });

@@ -4,7 +4,7 @@ import { describe, expect, inject, it } from "vitest";
 import { execute } from "../src/client.ts";
 import { createDatabase } from "../src/index.ts";
 
-/** Each leaves a transaction open that has locked the table `turns`, and gives what ends the client. */
+/** Functions that open a transaction with a lock on the table `turns`. Each returns a function that ends its client. */
 const lockers = {
   async postgres(url: string) {
     const sql = postgres(url, { max: 1, onclose: () => {} });
@@ -15,7 +15,7 @@ const lockers = {
   },
   async mysql(url: string) {
     const connection = await createConnection(url);
-    connection.on("error", () => {}); // being killed is what the test is about
+    connection.on("error", () => {}); // the test kills this connection
     await connection.query("begin");
     await connection.query("select * from turns");
     return async () => connection.destroy();
@@ -25,7 +25,7 @@ const lockers = {
 describe.each(Object.entries(inject("waymarkServers")))("a database of %s", (kind, server) => {
   const lock = kind === "postgres" ? lockers.postgres : lockers.mysql;
 
-  it("is empty and its own", async () => {
+  it("is empty, and separate from other databases", async () => {
     const [one, two] = await Promise.all([createDatabase(server.url), createDatabase(server.url)]);
     await execute(one.url, "create table turns (id int)");
     await execute(two.url, "create table turns (id int)");
@@ -33,7 +33,7 @@ describe.each(Object.entries(inject("waymarkServers")))("a database of %s", (kin
     await Promise.all([one.drop(), two.drop()]);
   });
 
-  it("is dropped from under an open transaction, and dropping it again does nothing", async () => {
+  it("is dropped in spite of an open transaction, and dropping it again does nothing", async () => {
     const database = await createDatabase(server.url);
     await execute(database.url, "create table turns (id int)");
     const release = await lock(database.url);

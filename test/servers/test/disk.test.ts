@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { describe, expect, it } from "vitest";
 import { connect, execute } from "../src/client.ts";
 import { createDatabase, killable, type ServerKind, startServer } from "../src/index.ts";
-import { gone } from "./observe.ts";
+import { waitUntilGone } from "./observe.ts";
 
 const folders = {
   postgres: "select current_setting('data_directory') as folder",
@@ -16,7 +16,7 @@ const isRoot = process.getuid?.() === 0;
 describe.skipIf(process.platform !== "linux" || !isRoot).each(["postgres", "mysql", "mariadb"] as const)(
   "a %s with a disk of its own",
   (kind: ServerKind) => {
-    it("fails when it is full, loses nothing of what it had acknowledged, and goes on when it is free", async () => {
+    it("fails when the disk is full, loses no acknowledged row, and works again when there is space", async () => {
       const server = await startServer(kind, { from: killable, diskBytes: 300 * 2 ** 20 });
       expect(server.canBeFilled).toBe(true);
       const [row] = await execute(server.url, folders[kind]);
@@ -35,7 +35,7 @@ describe.skipIf(process.platform !== "linux" || !isRoot).each(["postgres", "mysq
         }
       })().catch((error) => error);
       await session.end();
-      // MariaDB may abort, when the rollback of the failed write finds no room either.
+      // MariaDB may abort, if there is no space for the rollback of the failed write either.
       const full = { postgres: /^53100$/, mysql: /^ER_RECORD_FILE_FULL$/, mariadb: /FULL|^PROTOCOL_CONNECTION_LOST$/ };
       expect(failure.code).toMatch(full[kind]);
 
@@ -48,14 +48,14 @@ describe.skipIf(process.platform !== "linux" || !isRoot).each(["postgres", "mysq
       await server.fillDisk();
       await server.kill();
       await server.stop();
-      await gone(dirname(folder));
+      await waitUntilGone(dirname(folder));
       expect(await isMounted(folder)).toBe(false);
     });
   },
 );
 
-describe.skipIf(process.platform !== "linux" || !isRoot)("a PostgreSQL that can not write its log", () => {
-  it("ends altogether, is started when there is room again, and has lost nothing", async () => {
+describe.skipIf(process.platform !== "linux" || !isRoot)("a PostgreSQL that cannot write its log", () => {
+  it("ends, is started when there is space again, and has lost nothing", async () => {
     const server = await startServer("postgres", { from: killable, diskBytes: 300 * 2 ** 20 });
     await execute(server.url, "create table turns (id int)");
     await execute(server.url, "insert into turns values (1)");
@@ -69,19 +69,19 @@ describe.skipIf(process.platform !== "linux" || !isRoot)("a PostgreSQL that can 
   });
 });
 
-describe.skipIf(process.platform !== "linux")("a server without one", () => {
-  it("says how to get it", async () => {
+describe.skipIf(process.platform !== "linux")("a server without a disk of its own", () => {
+  it("rejects fillDisk and freeDisk, and names the option", async () => {
     const server = await startServer("postgres", { from: killable });
     expect(server.canBeFilled).toBe(false);
     await expect(server.fillDisk()).rejects.toThrow("start it with { diskBytes }");
     await expect(server.freeDisk()).rejects.toThrow("start it with { diskBytes }");
     await server.stop();
     await expect(startServer("postgres", { from: ["url", "docker"], diskBytes: 1 })).rejects.toThrow(
-      "url: its disk is not ours to fill",
+      "url: its disk cannot be filled",
     );
   });
 
-  it.skipIf(isRoot)("takes root", async () => {
+  it.skipIf(isRoot)("cannot get one unless the user is root", async () => {
     await expect(startServer("postgres", { from: killable, diskBytes: 300 * 2 ** 20 })).rejects.toThrow(
       "mount a small disk: expected to be root",
     );

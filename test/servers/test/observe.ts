@@ -10,7 +10,7 @@ export async function open(url: string): Promise<Socket> {
   return socket;
 }
 
-export async function reachable(url: string): Promise<boolean> {
+export async function isReachable(url: string): Promise<boolean> {
   try {
     (await open(url)).destroy();
     return true;
@@ -19,8 +19,8 @@ export async function reachable(url: string): Promise<boolean> {
   }
 }
 
-/** Fulfilled when the other side has ended the connection, in whichever way. */
-export function closed(socket: Socket): Promise<void> {
+/** Waits until the other side has ended the connection, in any way. */
+export function waitUntilClosed(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
     socket.on("error", () => {});
     socket.on("close", () => resolve());
@@ -28,8 +28,8 @@ export function closed(socket: Socket): Promise<void> {
   });
 }
 
-/** Fulfilled when the file or folder is no longer there. */
-export function gone(path: string): Promise<void> {
+/** Waits until the file or folder does not exist any more. */
+export function waitUntilGone(path: string): Promise<void> {
   return new Promise((resolve) => {
     const look = () => {
       if (existsSync(path)) return;

@@ -7,28 +7,28 @@ import { startServer } from "../src/index.ts";
 
 const { postgres, mariadb } = inject("waymarkServers");
 
-describe("a server that somebody else runs", () => {
+describe("a running server", () => {
   it.skipIf(!postgres)("is used but neither killed nor stopped", async () => {
     const url = postgres?.url ?? "";
     const server = await startServer("postgres", { env: { WAYMARK_TEST_POSTGRES_URL: url } });
     expect(server).toMatchObject({ origin: "url", url, canBeKilled: false, version: postgres?.version });
     for (const action of ["kill", "start", "pause", "resume"] as const) {
       await expect(server[action]()).rejects.toThrow(
-        `${action} PostgreSQL: expected a server whose processes are ours`,
+        `${action} PostgreSQL: expected a server of the origin program or archive`,
       );
     }
     await server.stop();
     expect(await execute(url, "select 1 as one")).toEqual([{ one: 1 }]);
   });
 
-  it.skipIf(!mariadb)("must be of the make that its variable names", async () => {
+  it.skipIf(!mariadb)("is refused if it is not of the kind that its variable names", async () => {
     const starting = startServer("mysql", { env: { WAYMARK_TEST_MYSQL_URL: mariadb?.url } });
     await expect(starting).rejects.toThrow(
       /^connect to WAYMARK_TEST_MYSQL_URL: expected a server of MySQL, got .*MariaDB/,
     );
   });
 
-  it("must be there", async () => {
+  it("is refused if it does not answer, without the password in the error", async () => {
     const env = { WAYMARK_TEST_POSTGRES_URL: "postgres://me:secret@127.0.0.1:1/db" };
     const error = await startServer("postgres", { env }).catch((error: Error) => error);
     expect(error).toBeInstanceOf(Error);
@@ -48,15 +48,15 @@ describe("a container", () => {
   });
 });
 
-describe("with no server to be had", () => {
-  it("names the server and the three ways to get it", async () => {
+describe("without a server", () => {
+  it("rejects, and names the server and three ways to get it", async () => {
     await expect(startServer("mysql", { from: ["url"], env: {} })).rejects.toThrow(
       "start MySQL: expected an administrator's URL in WAYMARK_TEST_MYSQL_URL, a Docker engine, or the package " +
         "mysql-server on this machine, found none of them:\n  url: WAYMARK_TEST_MYSQL_URL is not set",
     );
   });
 
-  it("tells why the archive did not serve, and leaves nothing half done in the cache", async () => {
+  it("rejects with the reason why the archive failed, and leaves no incomplete files in the cache", async () => {
     const cache = await mkdtemp(join(tmpdir(), "waymark-cache-"));
     const nowhere = "http://127.0.0.1:1";
     const env = { PATH: process.env["PATH"], WAYMARK_TEST_CACHE: cache, http_proxy: nowhere, https_proxy: nowhere };

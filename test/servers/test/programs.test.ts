@@ -24,14 +24,14 @@ async function install(path: string, version: string): Promise<string> {
 const MARIADB = "mysqld  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)";
 const MYSQL = "/usr/sbin/mysqld  Ver 8.0.36-0ubuntu0.22.04.1 for Linux on x86_64 ((Ubuntu))";
 
-it("takes MariaDB's alias for what it is", async () => {
+it("does not take MariaDB's alias mysqld for MySQL", async () => {
   await install("usr/sbin/mysqld", MARIADB);
   expect(await findProgram(mysql.program, root)).toBeUndefined();
   const path = await install("usr/sbin/mariadbd", MARIADB);
   expect(await findProgram(mariadb.program, root)).toEqual({ path, version: "10.11.19", root });
 });
 
-it("goes on looking in the search path", async () => {
+it("also looks in the search path", async () => {
   await install("usr/sbin/mysqld", MARIADB);
   const path = await install("opt/mysql/bin/mysqld", MYSQL);
   const searchPath = `${join(root, "nowhere")}:${join(root, "opt/mysql/bin")}`;
@@ -45,7 +45,7 @@ it("prefers the newest PostgreSQL", async () => {
   expect(await findProgram(postgres.program, root)).toEqual({ path, version: "17.2", root });
 });
 
-it("passes over what can not be run", async () => {
+it("ignores a file that cannot be run", async () => {
   await chmod(await install("usr/sbin/mariadbd", MARIADB), 0o644);
   expect(await findProgram(mariadb.program, root)).toBeUndefined();
 });

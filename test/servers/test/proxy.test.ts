@@ -2,20 +2,20 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { startProxy, type TcpProxy } from "../src/index.ts";
-import { closed, open, reachable } from "./observe.ts";
+import { isReachable, open, waitUntilClosed } from "./observe.ts";
 
 let echo: Server;
 let proxy: TcpProxy;
-let heard: string;
+let received: string;
 let served: Socket[];
 beforeEach(async () => {
-  heard = "";
+  received = "";
   served = [];
   echo = createServer((socket) => {
     served.push(socket);
     socket.on("error", () => {});
     socket.on("data", (chunk) => {
-      heard += chunk;
+      received += chunk;
       socket.write(chunk);
     });
   }).listen(0, "127.0.0.1");
@@ -29,7 +29,7 @@ afterEach(async () => {
 
 const answer = async (socket: Socket) => String((await once(socket, "data"))[0]);
 
-it("has the target's URL but for the port, and forwards both ways", async () => {
+it("has the target's URL with another port, and forwards in both directions", async () => {
   expect(proxy.url).toMatch(/^postgres:\/\/me@127\.0\.0\.1:\d+\/db\?ssl=no$/);
   const socket = await open(proxy.url);
   socket.write("ping");
@@ -37,37 +37,37 @@ it("has the target's URL but for the port, and forwards both ways", async () => 
   expect(proxy.connections).toBe(1);
 });
 
-it("delivers what the server says before it hangs up", async () => {
+it("forwards the last bytes of a server that closes the connection", async () => {
   const socket = await open(proxy.url);
   socket.write("a");
   await answer(socket);
   served[0]?.end("bye");
   expect(await answer(socket)).toBe("bye");
-  await closed(socket);
+  await waitUntilClosed(socket);
 });
 
-it("drops all connections on both sides", async () => {
+it("cuts all connections on both sides", async () => {
   const sockets = await Promise.all([open(proxy.url), open(proxy.url)]);
   for (const socket of sockets) socket.write("a");
   await Promise.all(sockets.map(answer));
-  const ends = [...sockets, ...served].map(closed);
+  const ends = [...sockets, ...served].map(waitUntilClosed);
   proxy.dropAll();
   await Promise.all(ends);
   expect(ends).toHaveLength(4);
   expect(proxy.connections).toBe(0);
 });
 
-it("refuses new connections while told to, and keeps the open ones", async () => {
+it("refuses new connections while `refuse` is on, and keeps open ones", async () => {
   const socket = await open(proxy.url);
   await proxy.refuse(true);
-  expect(await reachable(proxy.url)).toBe(false);
+  expect(await isReachable(proxy.url)).toBe(false);
   socket.write("still");
   expect(await answer(socket)).toBe("still");
   await proxy.refuse(false);
-  expect(await reachable(proxy.url)).toBe(true);
+  expect(await isReachable(proxy.url)).toBe(true);
 });
 
-it("swallows what both sides say while it is a black hole, and cuts the connections after it", async () => {
+it("drops the bytes of both sides while it is a black hole, and cuts the connections afterwards", async () => {
   const before = await open(proxy.url);
   before.write("a");
   await answer(before);
@@ -81,16 +81,16 @@ it("swallows what both sides say while it is a black hole, and cuts the connecti
     });
   }
   served[0]?.write("lost too");
-  const ends = [before, during].map(closed);
+  const ends = [before, during].map(waitUntilClosed);
   proxy.blackhole(false);
   await Promise.all(ends);
-  expect({ heard, delivered }).toEqual({ heard: "a", delivered: "" });
+  expect({ received, delivered }).toEqual({ received: "a", delivered: "" });
   const after = await open(proxy.url);
   after.write("b");
   expect(await answer(after)).toBe("b");
 });
 
-it("holds a chunk and all that follows until it is told otherwise", async () => {
+it("holds a chunk and all later ones until `intercept` is called again", async () => {
   const socket = await open(proxy.url);
   const asked = new Promise<void>((resolve) => {
     proxy.intercept((chunk, direction) => {
@@ -103,7 +103,7 @@ it("holds a chunk and all that follows until it is told otherwise", async () => 
   expect(await answer(socket)).toBe("open");
   socket.write("secret");
   await asked;
-  expect(heard).toBe("opensecret");
+  expect(received).toBe("opensecret");
   proxy.intercept();
   expect(await answer(socket)).toBe("secret");
   socket.write("more");
@@ -119,7 +119,7 @@ it("drops a chunk and forwards the next", async () => {
   expect(await answer(socket)).toBe("2");
 });
 
-it("delays what both sides say by so much each, in order, their last words included", async () => {
+it("delays the chunks of both sides, keeps their order, and forwards the last one before the end", async () => {
   const socket = await open(proxy.url);
   proxy.delay(30);
   const start = performance.now();
@@ -131,14 +131,14 @@ it("delays what both sides say by so much each, in order, their last words inclu
   await vi.waitUntil(() => delivered === "one two three", { interval: 1, timeout: 90_000 });
   expect(performance.now() - start).toBeGreaterThan(55); // a timer may be early by the fraction of a millisecond
   served[0]?.end(" four");
-  await closed(socket);
+  await waitUntilClosed(socket);
   expect(delivered).toBe("one two three four");
 });
 
 it("keeps the order when the delay ends", async () => {
   const socket = await open(proxy.url);
   proxy.delay(30);
-  const arrival = vi.waitUntil(() => heard === "latesoon", { interval: 1, timeout: 90_000 });
+  const arrival = vi.waitUntil(() => received === "latesoon", { interval: 1, timeout: 90_000 });
   const passed = new Promise<void>((resolve) => {
     proxy.intercept(() => {
       resolve();
@@ -152,25 +152,25 @@ it("keeps the order when the delay ends", async () => {
   await arrival;
 });
 
-it("cuts the connection in the middle of what one side says, and no other one", async () => {
+it("cuts a connection in the middle of a chunk, and no other connection", async () => {
   const [victim, other] = await Promise.all([open(proxy.url), open(proxy.url)]);
   const truncated = proxy.truncate("to-client");
   let delivered = "";
   victim.on("data", (chunk) => {
     delivered += chunk;
   });
-  const end = closed(victim);
+  const end = waitUntilClosed(victim);
   victim.write("12345678");
   await Promise.all([truncated, end]);
-  expect({ heard, delivered }).toEqual({ heard: "12345678", delivered: "1234" });
+  expect({ received, delivered }).toEqual({ received: "12345678", delivered: "1234" });
   other.write("whole");
   expect(await answer(other)).toBe("whole");
 
   const again = proxy.truncate("to-server");
-  const otherEnd = closed(other);
+  const otherEnd = waitUntilClosed(other);
   other.write("abcd");
   await Promise.all([again, otherEnd]);
-  await vi.waitUntil(() => heard === "12345678wholeab", { interval: 1, timeout: 90_000 });
+  await vi.waitUntil(() => received === "12345678wholeab", { interval: 1, timeout: 90_000 });
 });
 
 it("ends one direction and leaves the other open", async () => {
@@ -178,26 +178,26 @@ it("ends one direction and leaves the other open", async () => {
   const socket = connect({ port: Number(port), host: "127.0.0.1", allowHalfOpen: true });
   socket.write("a");
   await answer(socket);
-  const told = once(socket, "end");
+  const ended = once(socket, "end");
   proxy.halfClose("to-client");
-  await told;
+  await ended;
   socket.write("b");
-  await vi.waitUntil(() => heard === "ab", { interval: 1, timeout: 90_000 });
+  await vi.waitUntil(() => received === "ab", { interval: 1, timeout: 90_000 });
   expect(served[0]?.readyState).toBe("open");
   expect(socket.readyState).toBe("writeOnly");
 });
 
-it("ends what the server hears, who can still answer", async () => {
+it("ends the direction to the server, which can still answer", async () => {
   const socket = await open(proxy.url);
   socket.write("a");
   await answer(socket);
   const upstream = served[0] as Socket;
   upstream.allowHalfOpen = true;
-  const told = once(upstream, "end");
+  const ended = once(upstream, "end");
   proxy.halfClose("to-server");
-  await told;
-  socket.write("nobody hears this");
+  await ended;
+  socket.write("dropped");
   upstream.write("bye");
   expect(await answer(socket)).toBe("bye");
-  expect(heard).toBe("a");
+  expect(received).toBe("a");
 });

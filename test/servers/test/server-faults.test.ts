@@ -17,7 +17,7 @@ const codes = {
   mariadb: { readOnly: "ER_OPTION_PREVENTS_STATEMENT", exhausted: "ER_CON_COUNT_ERROR" },
 };
 
-/** Which session of the server it is. A driver may replace one that was lost. */
+/** Returns the server's id of a session. It changes if the driver replaces a lost session. */
 const idOf = async (session: Session, url: string) => {
   const [row] = await session.execute(`select ${isMysql(url) ? "connection_id()" : "pg_backend_pid()"} as id`);
   return row?.["id"];
@@ -41,7 +41,7 @@ describe.skipIf(process.platform !== "linux").each(["postgres", "mysql", "mariad
   });
   afterAll(() => server.stop());
 
-  it("refuses the writes of sessions old and new while it is read-only", async () => {
+  it("refuses the writes of old and new sessions while it is read-only", async () => {
     const insert = "insert into turns values (1)";
     const session = await connect(database.url);
     await session.execute(insert);
@@ -55,7 +55,7 @@ describe.skipIf(process.platform !== "linux").each(["postgres", "mysql", "mariad
     await session.end();
   });
 
-  it("has no connection left for others until they are released", async () => {
+  it("has no connection left for other clients until they are released", async () => {
     const before = await connect(database.url);
     const release = await exhaustConnections(server.url);
     expect(await codeOf(connect(database.url))).toBe(codes[kind].exhausted);
@@ -67,7 +67,7 @@ describe.skipIf(process.platform !== "linux").each(["postgres", "mysql", "mariad
     await before.end();
   });
 
-  it("has none left for those either who had one, if they are evicted", async () => {
+  it("has no connection left for clients that had one, if they are evicted", async () => {
     const session = await connect(database.url);
     const release = await exhaustConnections(server.url, { evict: database.name });
     expect(await codeOf(session.execute("select 1"))).not.toBe("no error");
@@ -76,7 +76,7 @@ describe.skipIf(process.platform !== "linux").each(["postgres", "mysql", "mariad
     await session.end();
   });
 
-  it("ends the sessions of one database and no others", async () => {
+  it("ends the sessions of one database, and no others", async () => {
     await vi.waitUntil(async () => (await codeOf(execute(database.url, "select 1"))) === "no error", {
       timeout: 90_000,
     });
@@ -84,7 +84,7 @@ describe.skipIf(process.platform !== "linux").each(["postgres", "mysql", "mariad
     const other = await connect(bystander.url);
     const ids = await Promise.all(sessions.map((session) => idOf(session, server.url)));
     const otherId = await idOf(other, server.url);
-    // And some that have just been closed, where the server has not noticed yet.
+    // More than two if the server has not noticed yet that earlier sessions were closed.
     expect(await killConnections(server.url, database.name)).toBeGreaterThanOrEqual(2);
     for (const [index, session] of sessions.entries()) {
       expect(await idOf(session, server.url).catch(() => "gone")).not.toBe(ids[index]);
@@ -93,7 +93,7 @@ describe.skipIf(process.platform !== "linux").each(["postgres", "mysql", "mariad
     await Promise.all([...sessions, other].map((session) => session.end()));
   });
 
-  it("lets a database's own user into no other database", async () => {
+  it("refuses a database's own user in other databases", async () => {
     const url = new URL(database.url);
     url.pathname = new URL(bystander.url).pathname;
     if (kind !== "postgres") await expect(execute(url.href, "select 1")).rejects.toThrow(bystander.name);

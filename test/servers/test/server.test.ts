@@ -7,7 +7,7 @@ import { postgres as engine } from "../src/engines/postgres.ts";
 import { createDatabase, killable, type Server, type ServerKind, startServer } from "../src/index.ts";
 import { startOwnServer } from "../src/own-server.ts";
 import { findProgram } from "../src/programs.ts";
-import { gone, reachable } from "./observe.ts";
+import { isReachable, waitUntilGone } from "./observe.ts";
 
 const whereabouts = {
   postgres: { folder: "select current_setting('data_directory') as folder", pidFile: "postmaster.pid" },
@@ -31,23 +31,23 @@ describe.skipIf(process.platform !== "linux").each(["postgres", "mysql", "mariad
       return /State:\s+(\w)/.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1];
     };
 
-    it("says what it is", () => {
+    it("has its kind, its version and a killable origin", () => {
       expect(server).toMatchObject({ kind, canBeKilled: true, version: expect.stringMatching(/^\d+\.\d+/) });
       expect(killable).toContain(server.origin);
     });
 
-    it("keeps what was committed when it is killed, and comes back at the same place", async () => {
+    it("keeps what was committed when it is killed, and starts again at the same URL", async () => {
       const database = await createDatabase(server.url);
       await execute(database.url, "create table turns (id int primary key)");
       await execute(database.url, "insert into turns values (42)");
       await server.kill();
-      expect(await reachable(server.url)).toBe(false);
+      expect(await isReachable(server.url)).toBe(false);
       await server.start();
       expect(await execute(database.url, "select id from turns")).toEqual([{ id: 42 }]);
       await database.drop();
     });
 
-    it("can be killed over and over", async () => {
+    it("can be killed several times", async () => {
       for (let round = 0; round < 3; round++) {
         await server.kill();
         await server.start();
@@ -59,7 +59,7 @@ describe.skipIf(process.platform !== "linux").each(["postgres", "mysql", "mariad
       await expect(server.start()).rejects.toThrow("expected it to be killed");
     });
 
-    it("stands still while it is paused, and then answers what it was asked meanwhile", async () => {
+    it("stops while it is paused, and answers queries of that time when it is resumed", async () => {
       await server.pause();
       expect(await stateOfMainProcess()).toBe("T");
       const answer = execute(server.url, "select 1 as one");
@@ -81,8 +81,8 @@ describe.skipIf(process.platform !== "linux").each(["postgres", "mysql", "mariad
       await other.pause();
       await other.stop();
       await other.stop();
-      expect(await reachable(other.url)).toBe(false);
-      await gone(dirname(`${row?.["folder"]}`.replace(/\/$/, "")));
+      expect(await isReachable(other.url)).toBe(false);
+      await waitUntilGone(dirname(`${row?.["folder"]}`.replace(/\/$/, "")));
     });
   },
 );
@@ -98,7 +98,7 @@ describe.skipIf(process.platform !== "linux")("postgres", () => {
     });
     await server.kill();
     const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "State: gone");
-    expect(status).toMatch(/State:\s+(gone|Z)/); // its new parent, the system's first process, may not have looked yet
+    expect(status).toMatch(/State:\s+(gone|Z)/); // a zombie until its new parent, the system's first process, has reaped it
     expect(await outcome).toBeInstanceOf(Error);
     await sql?.end({ timeout: 0 });
     await server.start();

@@ -12,7 +12,7 @@ import {
   startStandby,
   type TestDatabase,
 } from "../src/index.ts";
-import { gone } from "./observe.ts";
+import { waitUntilGone } from "./observe.ts";
 
 const folderOf = async (server: Server) =>
   String((await execute(server.url, "select current_setting('data_directory') as folder"))[0]?.["folder"]);
@@ -37,15 +37,15 @@ describe.skipIf(process.platform !== "linux")("a synchronous standby", () => {
   });
   afterAll(() => Promise.all([pgbouncer.stop(), standby.stop(), primary.stop()]));
 
-  it("has what was there before it and what was committed since, and takes no writes", async () => {
+  it("has the rows that were stored before and after its start, and takes no writes", async () => {
     await execute(database.url, "insert into turns values (2)");
     const url = onServer(database, standby);
-    // Written there is not yet visible there.
+    // The standby has written the commit, but may not show it yet.
     await vi.waitUntil(async () => (await execute(url, "select * from turns")).length === 2, { timeout: 90_000 });
     await expect(execute(url, "insert into turns values (3)")).rejects.toMatchObject({ code: "25006" });
   });
 
-  it("keeps a commit waiting while it does not answer, and one that was killed catches up", async () => {
+  it("makes commits wait while it does not answer, and catches up after it was killed", async () => {
     await standby.pause();
     let acknowledged = false;
     const commit = execute(database.url, "insert into turns values (3)").then(() => {
@@ -58,18 +58,18 @@ describe.skipIf(process.platform !== "linux")("a synchronous standby", () => {
     await commit;
 
     await standby.kill();
-    const meanwhile = execute(database.url, "insert into turns values (4)");
+    const pendingCommit = execute(database.url, "insert into turns values (4)");
     await standby.start();
-    await meanwhile;
+    await pendingCommit;
   });
 
-  it("is promoted when the primary is gone with its data, and the pooler's clients find it", async () => {
+  it("is promoted when the primary is lost with its data, and the pooler's clients reach it", async () => {
     const pooled = pgbouncer.url(database.name);
     expect(await execute(pooled, "select max(id) as id from turns")).toEqual([{ id: 4 }]);
     const folder = await folderOf(primary);
     await primary.kill();
     await primary.stop();
-    await gone(dirname(folder));
+    await waitUntilGone(dirname(folder));
 
     await standby.promote();
     await pgbouncer.pointTo(standby.url);
@@ -84,19 +84,19 @@ describe.skipIf(process.platform !== "linux")("a synchronous standby", () => {
 });
 
 describe.skipIf(process.platform !== "linux")("a standby", () => {
-  it("leaves nothing behind, and a primary that waits for it no more", async () => {
+  it("leaves nothing behind when it is stopped, and the primary no longer waits for it", async () => {
     const primary = await startServer("postgres", { from: killable });
     const standby = await startStandby(primary, { synchronous: true });
     const folder = await folderOf(standby);
     await standby.stop();
-    await gone(dirname(folder));
-    await execute(primary.url, "create table turns (id int)"); // and its commit returns
+    await waitUntilGone(dirname(folder));
+    await execute(primary.url, "create table turns (id int)"); // its commit does not wait
     expect(await execute(primary.url, "select * from pg_replication_slots")).toEqual([]);
     expect(await execute(primary.url, "show synchronous_standby_names")).toEqual([{ synchronous_standby_names: "" }]);
     await primary.stop();
   });
 
-  it("must be of a PostgreSQL of ours", async () => {
+  it("is refused for a PostgreSQL that this package does not run", async () => {
     const primary = await startServer("postgres", { from: killable });
     const foreign = await startServer("postgres", { env: { WAYMARK_TEST_POSTGRES_URL: primary.url } });
     await expect(startStandby(foreign)).rejects.toThrow("start it with { from: killable }");

@@ -3,12 +3,12 @@ import type { Command } from "../enclosure.ts";
 import type { Program, ProgramSpec } from "../programs.ts";
 import type { ServerKind } from "../server.ts";
 
-/** All differences between the kinds of server. */
+/** Engine: all that differs between the kinds of server. */
 export interface Engine {
   readonly kind: ServerKind;
-  /** As its makers write it. */
+  /** Display name. */
   readonly title: string;
-  /** The package to install, for the error that says so. */
+  /** Package to install, as error messages name it. */
   readonly package: string;
   readonly program: ProgramSpec;
   readonly container: {
@@ -16,32 +16,32 @@ export interface Engine {
     readonly port: number;
     readonly environment: Readonly<Record<string, string>>;
   };
-  /** Arguments of the server wherever we run it: fast, SIGKILL loses nothing that was committed, many connections. */
+  /** Arguments of a server that this package runs: fast, with many connections. SIGKILL loses no commit; a power cut may. */
   readonly settings: readonly string[];
-  /** Instead of `settings`, where a commit must be on the disk when it is acknowledged. */
+  /** Arguments in place of `settings`, if a commit must be on the disk when it is acknowledged. */
   readonly durableSettings: readonly string[];
-  /** A shell command that removes what a killed server leaves elsewhere; $0/data is its data folder. */
-  readonly tidyUp: string;
-  /** Making a data folder is slow enough to keep a fresh one in the cache. */
+  /** Shell command that removes what a killed server leaves outside of its folder; $0/data is its data folder. */
+  readonly cleanUp: string;
+  /** True if a data folder takes long to make, so that a new one is kept in the cache. */
   readonly keepsDataFolder: boolean;
 
   adminUrl(host: string, port: number): string;
-  /** Selects `version`, whatever else the server writes after the number. */
+  /** Query for `version`: a number, and perhaps more after it. */
   readonly versionQuery: string;
-  /** Selects `folder`, where the server keeps its data. */
+  /** Query for `folder`, the server's data folder. */
   readonly folderQuery: string;
-  /** False for the version of another make that speaks the same protocol. */
+  /** False for a version of another engine with the same protocol. */
   isVersion(version: string): boolean;
-  /** Fills the data folder, which is there and empty. */
+  /** Returns the command that initialises an empty data folder. */
   initialise(program: Program, dataFolder: string): Promise<Command>;
-  /** Arguments that come after the settings and change the number of connections. */
+  /** Returns arguments that limit the number of connections. They come after the settings. */
   limit(maxConnections: number): readonly string[];
-  /** Runs the server in the foreground. */
+  /** Returns the command that runs the server in the foreground. */
   serve(program: Program, dataFolder: string, port: number): Command;
 }
 
-/** @throws if the server is of another make */
-export async function versionAt(url: string, engine: Engine): Promise<string> {
+/** Reads a server's version number. @throws if it is another engine's */
+export async function readVersion(url: string, engine: Engine): Promise<string> {
   const [row] = await execute(url, engine.versionQuery);
   const version = String(row?.["version"]);
   if (!engine.isVersion(version)) throw new Error(`expected a server of ${engine.title}, got version ${version}`);

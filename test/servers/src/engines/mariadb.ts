@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Engine } from "./engine.ts";
-import { durableSettings, listen, places, settings } from "./mysqld.ts";
+import { durableSettings, listenArgs, pathArgs, settings } from "./mysqld.ts";
 
 export const mariadb: Engine = {
   kind: "mariadb",
@@ -17,28 +17,28 @@ export const mariadb: Engine = {
     },
   },
   container: { image: "mariadb:11.8", port: 3306, environment: { MARIADB_ALLOW_EMPTY_ROOT_PASSWORD: "yes" } },
-  // The character set is what every package of MariaDB configures: the program's own was latin1 until 11.6.
+  // The character set that all packages of MariaDB configure. The program's own default was latin1 until 11.6.
   settings: [...settings, "--character-set-server=utf8mb4"],
   durableSettings: [...durableSettings, "--character-set-server=utf8mb4"],
-  tidyUp: "",
+  cleanUp: "",
   keepsDataFolder: false,
   adminUrl: (host, port) => `mysql://root@${host}:${port}/mysql`,
   versionQuery: "select version() as version",
   folderQuery: "select @@datadir as folder",
   isVersion: (version) => version.includes("MariaDB"),
   async initialise(program, dataFolder) {
-    // What mariadb-install-db does, which as a script would run the machine's mariadbd and not a fetched one.
-    const args = [...places(program, dataFolder), ...this.settings, "--bootstrap", "--enforce-storage-engine="];
+    // Does the work of mariadb-install-db. That script would run the machine's mariadbd, not a fetched one.
+    const args = [...pathArgs(program, dataFolder), ...this.settings, "--bootstrap", "--enforce-storage-engine="];
     return { program: program.path, args, input: await systemTables(dirname(dirname(program.path))) };
   },
   limit: (maxConnections) => [`--max-connections=${maxConnections}`],
   serve(program, dataFolder, port) {
-    const args = [...places(program, dataFolder), ...this.settings];
-    return { program: program.path, args: [...args, ...listen(port)] };
+    const args = [...pathArgs(program, dataFolder), ...this.settings];
+    return { program: program.path, args: [...args, ...listenArgs(port)] };
   },
 };
 
-/** The SQL that makes the system tables, with an administrator root@localhost who needs no password. */
+/** Reads the SQL that makes the system tables, with an administrator root@localhost without a password. */
 async function systemTables(prefix: string): Promise<string> {
   const texts = await Promise.all([
     readAny(prefix, ["mariadb_system_tables.sql", "mysql_system_tables.sql"]),
@@ -50,7 +50,7 @@ async function systemTables(prefix: string): Promise<string> {
   return ["create database if not exists mysql;", "use mysql;", "set @auth_root_socket=NULL;", ...texts].join("\n");
 }
 
-/** Before MariaDB 11 both the folder and the scripts had MySQL's name. */
+/** Reads the first of these files that exists. Before MariaDB 11, the folder and the scripts were named after MySQL. */
 async function readAny(prefix: string, names: string[]): Promise<string> {
   const files = ["mariadb", "mysql"].flatMap((folder) => names.map((name) => join(prefix, "share", folder, name)));
   for (const file of files) {

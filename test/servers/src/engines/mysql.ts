@@ -1,5 +1,5 @@
 import type { Engine } from "./engine.ts";
-import { durableSettings, listen, places, settings } from "./mysqld.ts";
+import { durableSettings, listenArgs, pathArgs, settings } from "./mysqld.ts";
 
 export const mysql: Engine = {
   kind: "mysql",
@@ -18,20 +18,20 @@ export const mysql: Engine = {
   container: { image: "mysql:8.4", port: 3306, environment: { MYSQL_ALLOW_EMPTY_PASSWORD: "yes" } },
   settings: [...settings, "--skip-log-bin", "--mysqlx=OFF"],
   durableSettings: [...durableSettings, "--skip-log-bin", "--mysqlx=OFF"],
-  tidyUp: "",
+  cleanUp: "",
   keepsDataFolder: true,
   adminUrl: (host, port) => `mysql://root@${host}:${port}/mysql`,
   versionQuery: "select version() as version",
   folderQuery: "select @@datadir as folder",
   isVersion: (version) => !version.includes("MariaDB"),
   async initialise(program, dataFolder) {
-    const args = [...places(program, dataFolder), "--secure-file-priv=NULL", ...this.settings];
-    // The smallest log makes half as large a folder; the server enlarges it when it needs to.
+    const args = [...pathArgs(program, dataFolder), "--secure-file-priv=NULL", ...this.settings];
+    // With the smallest redo log the folder is half as large. The server enlarges the log when it needs to.
     return { program: program.path, args: [...args, "--innodb-redo-log-capacity=8M", "--initialize-insecure"] };
   },
   limit: (maxConnections) => [`--max-connections=${maxConnections}`],
   serve(program, dataFolder, port) {
-    const args = [...places(program, dataFolder), "--secure-file-priv=NULL", ...this.settings];
-    return { program: program.path, args: [...args, ...listen(port)] };
+    const args = [...pathArgs(program, dataFolder), "--secure-file-priv=NULL", ...this.settings];
+    return { program: program.path, args: [...args, ...listenArgs(port)] };
   },
 };

@@ -2,16 +2,16 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Program } from "../programs.ts";
 
-/** The settings that MySQL's and MariaDB's servers still share. */
+/** Settings that MySQL and MariaDB have in common. */
 export const settings = [
-  // Each commit reaches the system, though not the disk: only a power cut loses it. Nothing is ever synced.
+  // Each commit is handed to the operating system, but nothing is synced: only a power cut loses commits.
   "--innodb-flush-log-at-trx-commit=2",
   "--loose-innodb-flush-method=nosync",
   "--performance-schema=OFF",
   "--max-connections=400",
 ];
 
-/** The same with every commit synced. */
+/** Settings in common with which every commit is synced. */
 export const durableSettings = [
   "--innodb-flush-log-at-trx-commit=1",
   "--innodb-buffer-pool-size=1G",
@@ -19,8 +19,8 @@ export const durableSettings = [
   "--max-connections=400",
 ];
 
-/** Where the server finds its files; these arguments come before all others. */
-export function places(program: Program, dataFolder: string): string[] {
+/** Returns arguments with the paths of the server's files. They must come before all others. */
+export function pathArgs(program: Program, dataFolder: string): string[] {
   const args = ["--no-defaults", `--datadir=${dataFolder}`, `--tmpdir=${dirname(dataFolder)}`];
   if (program.root === "/") return args;
 
@@ -36,7 +36,7 @@ export function places(program: Program, dataFolder: string): string[] {
   ];
 }
 
-/** TCP on the loopback interface, and no socket file. */
-export function listen(port: number): string[] {
+/** Returns arguments for TCP on the loopback interface, without a socket file. */
+export function listenArgs(port: number): string[] {
   return ["--bind-address=127.0.0.1", `--port=${port}`, "--socket=", "--pid-file=server.pid"];
 }

@@ -1,15 +1,15 @@
 import { setTimeout } from "node:timers/promises";
-import { type Engine, versionAt } from "../engines/engine.ts";
-import { whenItAnswers } from "../readiness.ts";
+import { type Engine, readVersion } from "../engines/engine.ts";
+import { retryUntilReady } from "../readiness.ts";
 import type { Absent, Server } from "../server.ts";
 import { unkillable } from "./unkillable.ts";
 
 const ENGINE_TIMEOUT_SECONDS = 3;
 const START_TIMEOUT_SECONDS = 120;
 
-/** A container of a pinned image, removed by testcontainers should this process be killed. */
+/** Starts a container of a pinned image. If this process is killed, testcontainers removes it. */
 export async function fromDocker(engine: Engine): Promise<Server | Absent> {
-  // Imported here, since whoever needs no container need not wait for it.
+  // Imported only when needed, since it loads slowly.
   const { GenericContainer, getContainerRuntimeClient } = await import("testcontainers");
   const silence = setTimeout(ENGINE_TIMEOUT_SECONDS * 1000, false, { ref: false });
   const answers = getContainerRuntimeClient().then(
@@ -27,7 +27,7 @@ export async function fromDocker(engine: Engine): Promise<Server | Absent> {
     .start();
   try {
     const url = engine.adminUrl(container.getHost(), container.getMappedPort(port));
-    const version = await whenItAnswers(() => versionAt(url, engine));
+    const version = await retryUntilReady(() => readVersion(url, engine));
     const stop = async () => void (await container.stop());
     return { ...unkillable(engine, "docker"), version, url, stop };
   } catch (error) {

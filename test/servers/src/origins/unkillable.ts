@@ -1,11 +1,11 @@
 import type { Engine } from "../engines/engine.ts";
 import type { Origin, Server } from "../server.ts";
 
-/** What a server has in common with every other one whose processes are not ours. */
+/** Returns the members that all servers share whose processes this package does not run. */
 export function unkillable({ kind, title }: Engine, origin: Origin): Omit<Server, "version" | "url" | "stop"> {
   const refuse = (action: string) => async () => {
     throw new Error(
-      `${action} ${title}: expected a server whose processes are ours, got one of the origin ${origin}; ` +
+      `${action} ${title}: expected a server of the origin program or archive, got one of the origin ${origin}; ` +
         `start it with { from: killable }`,
     );
   };

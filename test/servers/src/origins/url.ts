@@ -1,4 +1,4 @@
-import { type Engine, versionAt } from "../engines/engine.ts";
+import { type Engine, readVersion } from "../engines/engine.ts";
 import type { Absent, Request, Server, ServerKind } from "../server.ts";
 import { unkillable } from "./unkillable.ts";
 
@@ -6,12 +6,12 @@ export function urlVariable({ kind }: { readonly kind: ServerKind }): string {
   return `WAYMARK_TEST_${kind.toUpperCase()}_URL`;
 }
 
-/** A server that somebody else runs. */
+/** Connects to a running server. */
 export async function fromUrl(engine: Engine, { env }: Request): Promise<Server | Absent> {
   const variable = urlVariable(engine);
   const url = env[variable];
   if (!url) return { absent: `${variable} is not set` };
-  const version = await versionAt(url, engine).catch((cause) => {
+  const version = await readVersion(url, engine).catch((cause) => {
     throw new Error(`connect to ${variable}: ${cause.message || cause.code}`, { cause });
   });
   return { ...unkillable(engine, "url"), version, url, async stop() {} };

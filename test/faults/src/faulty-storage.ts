@@ -1,73 +1,71 @@
 import type { CheckpointStorage, CheckpointWrite } from "@waymark/core";
 import { idAfter } from "./ids.ts";
 
-/** How a storage may break its promises. */
-export type Lie =
-  | "loses"
-  | "doubles"
-  | "alters"
-  | "answers with an old one"
-  | "brings back"
-  | "forgets in lists"
+/** A defect of a storage: a promise that it breaks. */
+export type Defect =
+  | "loses checkpoints"
+  | "stores checkpoints twice"
+  | "alters states"
+  | "returns an old checkpoint as the latest"
+  | "keeps deleted checkpoints"
+  | "omits checkpoints from lists"
   | "loses writes"
   | "alters writes"
   | "keeps the wrong writes"
-  | "brings writes back"
-  | "forgets writes in lists";
+  | "lists writes of deleted checkpoints"
+  | "omits writes from lists";
 
+/** Number of calls after which most defects show once. Calls that leave no room for the defect do not count. */
 const EVERY = 3;
 
-/**
- * A storage that does as this one does, but breaks its promise without a word, mostly at every third occasion: where there is
- * something to be withheld.
- */
-export function liar(storage: CheckpointStorage, lie: Lie): CheckpointStorage {
-  let occasions = 0;
-  const isDue = () => ++occasions % EVERY === 0;
+/** Wraps a storage so that it has a defect. Its calls report no error. */
+export function withDefect(storage: CheckpointStorage, defect: Defect): CheckpointStorage {
+  let calls = 0;
+  const isDue = () => ++calls % EVERY === 0;
   const overrides: Partial<CheckpointStorage> = {};
   const { storeCheckpoint, deleteCheckpoint, listCheckpoints } = bound(storage);
   const { retrieveCheckpoint, retrieveLatestCheckpoint } = bound(storage);
-  if (lie === "loses") {
+  if (defect === "loses checkpoints") {
     overrides.storeCheckpoint = async (checkpoint, options) =>
       isDue() ? (checkpoint.id ?? idAfter(checkpoint.parentId ?? null)) : await storeCheckpoint(checkpoint, options);
   }
-  if (lie === "doubles") {
+  if (defect === "stores checkpoints twice") {
     overrides.storeCheckpoint = async (checkpoint, options) => {
       if (isDue()) await storeCheckpoint({ ...checkpoint, id: idAfter(checkpoint.parentId ?? null) }, options);
       return await storeCheckpoint(checkpoint, options);
     };
   }
-  if (lie === "alters") {
+  if (defect === "alters states") {
     overrides.storeCheckpoint = async (checkpoint, options) =>
       await storeCheckpoint(isDue() ? { ...checkpoint, state: { turn: 0 } } : checkpoint, options);
   }
-  if (lie === "answers with an old one") {
+  if (defect === "returns an old checkpoint as the latest") {
     overrides.retrieveLatestCheckpoint = async (agentId, query) => {
       const latest = await retrieveLatestCheckpoint(agentId, query);
       const before = latest?.parentId === undefined ? null : await retrieveCheckpoint(latest.parentId);
       return before !== null && isDue() ? before : latest;
     };
   }
-  if (lie === "brings back") {
+  if (defect === "keeps deleted checkpoints") {
     overrides.deleteCheckpoint = async (id, options) => (isDue() ? true : await deleteCheckpoint(id, options));
   }
-  if (lie === "forgets in lists") {
+  if (defect === "omits checkpoints from lists") {
     overrides.listCheckpoints = async (query) => {
       const items = await listCheckpoints(query);
       return items.length > 0 && isDue() ? items.slice(1) : items;
     };
   }
   const { appendWrites, listWrites } = bound(storage);
-  if (lie === "loses writes") {
+  if (defect === "loses writes") {
     overrides.appendWrites = async (id, writes, options) =>
       await appendWrites(id, isDue() ? writes.slice(1) : writes, options);
   }
-  if (lie === "alters writes") {
+  if (defect === "alters writes") {
     overrides.appendWrites = async (id, writes, options) =>
       await appendWrites(id, isDue() ? writes.map((write) => ({ ...write, value: "altered" })) : writes, options);
   }
-  if (lie === "keeps the wrong writes") {
-    // Of those below 0 the first, and of those that come together from 0 on the last.
+  if (defect === "keeps the wrong writes") {
+    // Below index 0 the first write instead of the last; from 0 on, within one append, the last instead of the first.
     overrides.appendWrites = async (id, writes, options) => {
       const there = await listWrites(id);
       const isThere = ({ taskId, index }: CheckpointWrite) =>
@@ -76,7 +74,7 @@ export function liar(storage: CheckpointStorage, lie: Lie): CheckpointStorage {
       await appendWrites(id, others.reverse(), options);
     };
   }
-  if (lie === "brings writes back") {
+  if (defect === "lists writes of deleted checkpoints") {
     const deleted = new Map<string, CheckpointWrite[]>();
     overrides.deleteCheckpoint = async (id, options) => {
       deleted.set(id, await listWrites(id));
@@ -84,7 +82,7 @@ export function liar(storage: CheckpointStorage, lie: Lie): CheckpointStorage {
     };
     overrides.listWrites = async (id, options) => deleted.get(id) ?? (await listWrites(id, options));
   }
-  if (lie === "forgets writes in lists") {
+  if (defect === "omits writes from lists") {
     overrides.listWrites = async (id, options) => {
       const writes = await listWrites(id, options);
       return writes.length > 0 && isDue() ? writes.slice(1) : writes;
