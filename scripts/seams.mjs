@@ -34,11 +34,7 @@ const libraries = {
  */
 export const IMPORTS = [
   { module: "core/src/{index,kit}.ts", may: ["core/src/**"] },
-<<<<<<< HEAD
   // The composition root: puts the engine on an encrypted dialect, or on a plain one.
-=======
-  // The composition root: the only file that imports both the engine and encryption.
->>>>>>> 2a1cbf7186a2ddc46227cc72a66955291a680ee6
   {
     module: "core/src/create-storage.ts",
     may: ["contract", "database", "checkpoints", "encryption"].map((layer) => `core/src/${layer}/**`),

@@ -1,3 +1,5 @@
+import { CheckpointError } from "../contract/errors.ts";
+
 /** Opens something at first use, once, however many callers arrive together. If opening fails, the next caller tries again. */
 export class Once<Result> {
   readonly #open: (signal: AbortSignal) => Promise<Result>;
@@ -49,14 +51,19 @@ export class Shared<Resource> {
     this.#users += 1;
     let isUser = true;
     return {
-      get: (signal) => this.#once.get(signal),
+      get: async (signal) => {
+        // A statement that its caller has given up may still be under way, and come here again.
+        if (!isUser) throw new CheckpointError("CLOSED", "open the database: it is closed");
+        return await this.#once.get(signal);
+      },
       close: async () => {
         if (!isUser) return;
         isUser = false;
         this.#users -= 1;
         if (this.#users > 0) return;
-        const resource = await this.#once.current();
-        this.#once.forget();
+        const closing = this.#once.current();
+        this.#once.forget(); // at once: a new user gets a resource of its own, and not the one that is being closed
+        const resource = await closing;
         if (resource !== null) await this.#close(resource);
       },
     };
@@ -64,7 +71,7 @@ export class Shared<Resource> {
 }
 
 export interface SharedUse<Resource> {
-  /** Returns the resource, or opens it. */
+  /** Returns the resource, or opens it. @throws CheckpointError `CLOSED` after `close` */
   get(signal: AbortSignal): Promise<Resource>;
   /** Gives it up. The last user's call closes it, once an opening under way has ended. */
   close(): Promise<void>;

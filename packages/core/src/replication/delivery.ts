@@ -1,10 +1,10 @@
 import { readState, UnreadableRow, unpackChain } from "../checkpoints/chain.ts";
-import type { RowWithBase } from "../checkpoints/dialect.ts";
 import {
   type Acknowledgement,
   type Row,
   type RowHead,
   type RowVersion,
+  type RowWithBase,
   rowBytes,
   type TaskWriteRow,
 } from "../checkpoints/dialect.ts";
@@ -51,52 +51,66 @@ export interface DamagedRow {
 }
 
 /**
- * Delivers rows. `onDone` is called with some of the done rows as soon as they are delivered, and awaited.
- * @throws CheckpointError if `to` or `from` is unreachable; rows that `onDone` did not get are delivered again next time
+ * Delivers rows in parts, and yields what became of each part as soon as it is known.
+ * @throws CheckpointError if `to` or `from` is unreachable; rows that no part had before are delivered again next time
  */
+export async function* deliverInParts(
+  from: ReplicableEngine,
+  to: ReplicableEngine,
+  rows: readonly OutgoingRow[],
+  signal?: AbortSignal,
+): AsyncGenerator<Delivery, void> {
+  const tombstones = rows.filter(({ row }) => isTombstone(row)).map(({ row }) => row);
+  const live = rows.filter(({ row }) => !isTombstone(row)).sort((one, other) => (one.row.id < other.row.id ? -1 : 1));
+  if (tombstones.length > 0) {
+    const ids = tombstones.map(({ id }) => id);
+    await writeTombstones(to, ids, null, signal);
+    yield partOf(tombstones);
+  }
+  for (const all of batchesOf(live)) {
+    const appended = await appendToExisting(to, all, signal);
+    if (appended.length > 0) yield partOf(appended.map(({ row }) => row));
+    const batch = all.filter((one) => !appended.includes(one));
+    if (batch.length === 0) continue;
+    if (await insertAll(to, batch, signal)) yield partOf(batch.map(({ row }) => row));
+    else for (const one of batch) yield await deliverAlone(from, to, one, signal);
+  }
+}
+
+/** Delivers rows. @throws CheckpointError as {@link deliverInParts} */
 export async function deliver(
   from: ReplicableEngine,
   to: ReplicableEngine,
   rows: readonly OutgoingRow[],
   signal?: AbortSignal,
-  onDone: (rows: readonly DeliveredRow[]) => Promise<void> = async () => {},
 ): Promise<Delivery> {
-  const tombstones = rows.filter(({ row }) => isTombstone(row)).map(({ row }) => row);
-  const live = rows.filter(({ row }) => !isTombstone(row)).sort((one, other) => (one.row.id < other.row.id ? -1 : 1));
-  const done: DeliveredRow[] = [];
-  const finish = async (heads: readonly RowHead[]) => {
-    const delivered = heads.map(toDelivered);
-    done.push(...delivered);
-    await onDone(delivered);
+  const parts: Delivery[] = [];
+  for await (const part of deliverInParts(from, to, rows, signal)) parts.push(part);
+  return {
+    done: parts.flatMap(({ done }) => done),
+    refused: parts.flatMap(({ refused }) => refused),
+    conflicts: parts.flatMap(({ conflicts }) => conflicts),
   };
-  const refused: { id: string; code: CheckpointErrorCode }[] = [];
-  const conflicts: string[] = [];
-  if (tombstones.length > 0) {
-    const ids = tombstones.map(({ id }) => id);
-    await writeTombstones(to, ids, null, signal);
-    await finish(tombstones);
+}
+
+function partOf(heads: readonly RowHead[]): Delivery {
+  return { done: heads.map(toDelivered), refused: [], conflicts: [] };
+}
+
+/** Delivers one row that could not be inserted with others. */
+async function deliverAlone(
+  from: ReplicableEngine,
+  to: ReplicableEngine,
+  one: OutgoingRow,
+  signal?: AbortSignal,
+): Promise<Delivery> {
+  try {
+    const isSame = await deliverOne(from, to, one, signal);
+    return { ...partOf([one.row]), conflicts: isSame ? [] : [one.row.id] };
+  } catch (error) {
+    if (!(error instanceof CheckpointError) || factsOf(error)?.skipsRow !== true) throw error;
+    return { done: [], refused: [{ id: one.row.id, code: error.code }], conflicts: [] };
   }
-  for (const all of batchesOf(live)) {
-    const appended = await appendToExisting(to, all, signal);
-    await finish(appended.map(({ row }) => row));
-    const batch = all.filter((one) => !appended.includes(one));
-    if (batch.length === 0) continue;
-    if (await insertAll(to, batch, signal)) {
-      await finish(batch.map(({ row }) => row));
-      continue;
-    }
-    for (const one of batch) {
-      try {
-        if (!(await deliverOne(from, to, one, signal))) conflicts.push(one.row.id);
-      } catch (error) {
-        if (!(error instanceof CheckpointError) || factsOf(error)?.skipsRow !== true) throw error;
-        refused.push({ id: one.row.id, code: error.code });
-        continue;
-      }
-      await finish([one.row]);
-    }
-  }
-  return { done, refused, conflicts };
 }
 
 /** Acknowledges delivered rows: they stop being pending, unless they have changed since they were read. */

@@ -1,4 +1,4 @@
-import type { Lease, PendingHead, RowWithBase } from "../checkpoints/dialect.ts";
+import type { Lease, PendingHead, Row, RowWithBase } from "../checkpoints/dialect.ts";
 import type { ReplicableEngine } from "../checkpoints/engine.ts";
 import { CheckpointError, codeOf } from "../contract/errors.ts";
 import type { Backlog, Source } from "../contract/status.ts";
@@ -8,7 +8,7 @@ import {
   acknowledge,
   type DeliveredRow,
   type Delivery,
-  deliver,
+  deliverInParts,
   type OutgoingRow,
   readForDelivery,
 } from "./delivery.ts";
@@ -260,18 +260,24 @@ export class OutboxRelay {
     });
     const batch = this.#queue.splice(0, count === -1 ? this.#queue.length : count);
     this.#queuedBytes -= batch.reduce((sum, { queued }) => sum + queued.row.state.byteLength, 0);
+    const delivered = new Set<string>();
     try {
-      const { done, refused } = await this.#deliver(batch.map(({ queued }) => ({ ...queued, writes: [] })));
+      const refused = await this.#deliver(
+        batch.map(({ queued }) => ({ ...queued, writes: [] })),
+        (done) => this.#acknowledgeLater(done, delivered),
+      );
       const refusals = new Map(refused.map(({ id, code }) => [id, code]));
       for (const { queued, resolve, reject } of batch) {
         const code = refusals.get(queued.row.id);
         if (code === undefined) resolve();
         else reject(new CheckpointError(code, `replicate: ${this.#options.target} refuses this checkpoint`));
       }
-      this.#acknowledgeSoon(done);
     } catch (error) {
-      for (const { reject } of batch) reject(error);
-      await this.#release(batch.flatMap(({ queued: { row } }) => leaseOf(row, row.pending)));
+      for (const { queued, resolve, reject } of batch) {
+        if (delivered.has(queued.row.id)) resolve();
+        else reject(error);
+      }
+      await this.#releaseRows(batch.map(({ queued }) => queued.row).filter(({ id }) => !delivered.has(id)));
       throw error;
     }
   }
@@ -280,12 +286,23 @@ export class OutboxRelay {
     const ids = [...this.#appended].slice(0, MAX_DELIVERY_ROWS);
     for (const id of ids) this.#appended.delete(id);
     const { rows } = await readForDelivery(this.#options.from, ids, this.#stopping.signal);
+    const delivered = new Set<string>();
     try {
-      this.#acknowledgeSoon((await this.#deliver(rows)).done);
+      await this.#deliver(rows, (done) => this.#acknowledgeLater(done, delivered));
     } catch (error) {
-      await this.#release(rows.flatMap(({ row }) => leaseOf(row, row.pending)));
+      await this.#releaseRows(rows.map(({ row }) => row).filter(({ id }) => !delivered.has(id)));
       throw error;
     }
+  }
+
+  /** Acknowledges rows beside the next delivery, and adds their ids to `delivered`. */
+  async #acknowledgeLater(done: readonly DeliveredRow[], delivered: Set<string>): Promise<void> {
+    for (const { id } of done) delivered.add(id);
+    this.#acknowledgeSoon(done);
+  }
+
+  async #releaseRows(rows: readonly Pick<Row, "id" | "pending">[]): Promise<void> {
+    await this.#release(rows.flatMap((row) => leaseOf(row, row.pending)));
   }
 
   /** Ends the leases of rows that could not be delivered, so that the next attempt need not wait until they expire. */
@@ -346,7 +363,7 @@ export class OutboxRelay {
       const ids = heads.map(({ id }) => id);
       const read = await readForDelivery(from, ids, signal);
       // In between too: rows that go one by one to a slow database take longer than a lease, and a failed call ends the batch.
-      const { refused } = await this.#deliver(read.rows, async (rows) => {
+      const refused = await this.#deliver(read.rows, async (rows) => {
         delivered.push(...rows);
         if (Date.now() - acknowledgedAt < ACKNOWLEDGE_EVERY_MS) return;
         await acknowledgeDelivered();
@@ -374,25 +391,30 @@ export class OutboxRelay {
     );
   }
 
-  /** Delivers rows, and emits the events that follow, also for rows that were delivered before an error. */
+  /**
+   * Delivers rows, and emits the events of each part before `onDone` gets its rows: a row that is done is not delivered again,
+   * whatever comes after it. Returns the rows that were refused.
+   */
   async #deliver(
     rows: readonly OutgoingRow[],
-    onDone: (rows: readonly DeliveredRow[]) => Promise<void> = async () => {},
-  ): Promise<Delivery> {
-    if (rows.length === 0) return { done: [], refused: [], conflicts: [] };
+    onDone: (rows: readonly DeliveredRow[]) => Promise<void>,
+  ): Promise<Delivery["refused"]> {
     const { from, to } = this.#options;
-    const done = new Set<string>();
+    const sizes = new Map(rows.map(({ row }) => [row.id, row.state.byteLength]));
+    const refused: Delivery["refused"][number][] = [];
+    let [count, bytes] = [0, 0];
     try {
-      const delivery = await deliver(from, to, rows, this.#stopping.signal, async (some) => {
-        for (const { id } of some) done.add(id);
-        await onDone(some);
-      });
-      for (const id of delivery.conflicts) this.events.emit("conflict", { id });
-      for (const { code } of delivery.refused) this.events.emit("failed", { code });
-      return delivery;
+      for await (const part of deliverInParts(from, to, rows, this.#stopping.signal)) {
+        for (const id of part.conflicts) this.events.emit("conflict", { id });
+        for (const { code } of part.refused) this.events.emit("failed", { code });
+        refused.push(...part.refused);
+        count += part.done.length;
+        for (const { id } of part.done) bytes += sizes.get(id) ?? 0;
+        await onDone(part.done);
+      }
+      return refused;
     } finally {
-      const bytes = rows.reduce((sum, { row }) => sum + (done.has(row.id) ? row.state.byteLength : 0), 0);
-      if (done.size > 0) this.events.emit("delivered", { rows: done.size, bytes });
+      if (count > 0) this.events.emit("delivered", { rows: count, bytes });
     }
   }
 

@@ -177,6 +177,32 @@ describe("Shared", () => {
     expect(closed).toEqual(["first", "second"]);
   });
 
+  test("refuses to open for a user who has closed it", async () => {
+    const { resource, openings, closed } = shared();
+    const user = resource.share();
+    const call = user.get(signal);
+    openings[0]?.succeed("first");
+    await call;
+    await user.close();
+    await expect(user.get(signal)).rejects.toMatchObject({ code: "CLOSED" });
+    expect([openings.length, closed]).toEqual([1, ["first"]]);
+  });
+
+  test("opens another one for a user who comes while the last one closes", async () => {
+    const { resource, openings, closed } = shared();
+    const first = resource.share();
+    const call = first.get(signal);
+    openings[0]?.succeed("first");
+    await call;
+    const closing = first.close();
+    const second = resource.share();
+    const next = second.get(signal);
+    await turn();
+    openings[1]?.succeed("second");
+    await closing;
+    expect([await next, closed]).toEqual(["second", ["first"]]);
+  });
+
   test("rejects the close of the last user if closing fails", async () => {
     const resource = new Shared(
       async () => "first",

@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Row } from "../../src/checkpoints/dialect.ts";
+import { ScriptedError } from "../scripted-dialect.ts";
 import { closeAfterEach, type Database, database, live, open, pending, turn } from "./databases.ts";
 
 closeAfterEach();
@@ -22,6 +24,42 @@ async function redelivered(): Promise<[main: Database, backup: Database]> {
   for (const storage of processes) void storage.listAgents();
   return [main, backup];
 }
+
+/** Gives main two pending rows that the backup has too, the first of them with other content. Returns their ids. */
+async function conflicting(): Promise<{ main: Database; backup: Database; first: string; second: string }> {
+  const [main, backup] = [database(), database()];
+  const storage = open(main, backup, { reconcile: false });
+  const first = await storage.storeCheckpoint(turn(1));
+  const second = await storage.storeCheckpoint(turn(1));
+  await vi.advanceTimersByTimeAsync(1_000);
+  await storage.close();
+  for (const id of [first, second]) main.rows.set(id, { ...(main.rows.get(id) as Row), pending: 0 });
+  backup.rows.set(first, { ...(backup.rows.get(first) as Row), name: "another one" });
+  return { main, backup, first, second };
+}
+
+describe("a conflict", () => {
+  test("is reported once, though a later row of the same delivery finds the backup unreachable", async () => {
+    const { main, backup, first, second } = await conflicting();
+    const seen = { conflict: [] as unknown[], replicated: [] as { rows: number }[] };
+    const storage = open(main, backup, { reconcile: false }, seen);
+    let failed = false;
+    const { readRows } = backup.dialect;
+    backup.dialect.readRows = async (ids, signal) => {
+      if (!failed && ids.length === 1 && ids[0] === second) {
+        failed = true;
+        throw new ScriptedError("connection");
+      }
+      return await readRows(ids, signal);
+    };
+    await storage.health();
+    void storage.listAgents();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([failed, pending(main)]).toEqual([true, 0]);
+    expect(seen.conflict).toEqual([{ id: first }]);
+    expect(seen.replicated.reduce((sum, { rows }) => sum + rows, 0)).toBe(2);
+  });
+});
 
 describe("a backlog", () => {
   test("that takes longer than a lease to deliver drains, though two processes deliver it", async () => {
