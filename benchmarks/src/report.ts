@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem, type } from "node:os";
 import { join } from "node:path";
 import type { Database, DatabaseName } from "./databases.ts";
-import type { Options, WorkloadId } from "./options.ts";
+import { type Options, WORKLOADS, type WorkloadId } from "./options.ts";
 import type { Absent, System } from "./systems/system.ts";
 
 /** A table as it is printed and kept. */
@@ -135,7 +135,9 @@ export function writeReport(folder: string, report: Report, charts: readonly Cha
 }
 
 export function readReports(folder: string): Report[] {
-  const files = readdirSync(folder).filter((name) => /^(A|B|C|D|memory|backup)-.*\.json$/.test(name));
+  const files = readdirSync(folder).filter(
+    (name) => name.endsWith(".json") && WORKLOADS.some((workload) => name.startsWith(`${workload}-`)),
+  );
   return files.sort().map((name) => JSON.parse(readFileSync(join(folder, name), "utf8")) as Report);
 }
 
