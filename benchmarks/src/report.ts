@@ -12,7 +12,7 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** What the project has set itself for a figure, and what it is. */
+/** A figure beside the bound that the project has set itself for it. */
 export interface Goal {
   readonly what: string;
   readonly measured: number;
@@ -26,14 +26,14 @@ export interface Chart {
   readonly svg: string;
 }
 
-/** What a workload has to say of one database. */
+/** The result of a workload on one database. */
 export interface Outcome {
-  /** All figures; what the tables, the goals and the charts are made from. */
+  /** All figures. The tables, the goals and the charts are made from them. */
   readonly results: unknown;
   readonly tables: readonly Table[];
   readonly goals: readonly Goal[];
   readonly charts: readonly Chart[];
-  /** Systems that did not run to the end, or gave back something else than was stored. */
+  /** Systems that did not run to the end, or that gave back something else than was stored. */
   readonly failures: readonly Failure[];
 }
 
@@ -42,7 +42,7 @@ export interface Failure {
   readonly reason: string;
 }
 
-/** What a workload needs in order to run. */
+/** The things that a workload runs with. */
 export interface Context {
   readonly database: Database;
   readonly systems: readonly System[];
