@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem, type } from "node:os";
 import { join } from "node:path";
+import type { Checkout } from "./against.ts";
 import type { Database, DatabaseName } from "./databases.ts";
 import { type Options, WORKLOADS, type WorkloadId } from "./options.ts";
 import type { Absent, System } from "./systems/system.ts";
@@ -48,6 +49,8 @@ export interface Context {
   readonly systems: readonly System[];
   readonly absent: readonly Absent[];
   readonly options: Options;
+  /** The checkout that this one is compared with. */
+  readonly against: Checkout | undefined;
   progress(line: string): void;
 }
 

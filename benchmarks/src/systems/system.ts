@@ -36,6 +36,8 @@ export interface System {
   readonly isFloor?: boolean;
   /** Its framework hands it the change, so that it has nothing to find out. */
   readonly isHandedTheChange?: boolean;
+  /** The id of the system that this is the same as, but for the checkout that it comes from. */
+  readonly twinOf?: string;
   /** @param fresh whether the place is empty, so that tables are to be made */
   open(place: Place, fresh: boolean): Promise<Session>;
 }
