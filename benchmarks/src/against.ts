@@ -1,4 +1,5 @@
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
+import { register } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { WaymarkSaver } from "@waymark/langgraph";
@@ -25,7 +26,19 @@ export function missingIn(folder: string): string | undefined {
   return filesOf(folder).find((file) => !existsSync(file));
 }
 
+/**
+ * Imports the packages that are built there. They get LangChain, their peer, from this checkout: the graphs are made with it, and
+ * those with messages of two copies of its classes would be slower.
+ */
 export async function importCheckout(folder: string): Promise<Checkout> {
+  const [there, here] = [pathToFileURL(realpathSync(join(folder, "packages"))).href, import.meta.url].map((url) =>
+    JSON.stringify(url),
+  );
+  const hooks = `export const resolve = (name, context, next) => {
+    const isPeer = name.startsWith("@langchain/") && context.parentURL?.startsWith(${there});
+    return next(name, isPeer ? { ...context, parentURL: ${here} } : context);
+  };`;
+  register(`data:text/javascript,${encodeURIComponent(hooks)}`);
   const modules = await Promise.all(filesOf(folder).map((file) => import(pathToFileURL(file).href)));
   return Object.assign({ folder }, ...modules) as Checkout;
 }
