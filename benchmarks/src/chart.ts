@@ -1,4 +1,4 @@
-/** One system's line and bar; `emphasis` is ours. */
+/** The line and the bar of one system; `emphasis` is for our own. */
 export interface Series {
   readonly title: string;
   readonly emphasis: boolean;
@@ -20,13 +20,13 @@ const TOP = 92;
 const PLOT = { left: 64, width: 400, height: 300 };
 const BARS = { left: 690, width: 180 };
 
-/** Colours that most people can tell apart, on white and on black (after Okabe and Ito); ours are not among the others'. */
+/** Colours that most people can tell apart, on white and on black (after Okabe and Ito). Our own have colours of their own. */
 const COLOURS = ["#8a8a8a", "#b07aa1", "#e69f00", "#56b4e9", "#cc79a7", "#999933", "#a6761d", "#6a8fd8"];
 const EMPHASISED = ["#0a9e73", "#d55e00"];
 
 /**
- * Lines on logarithmic scales at the left, bars at the right, which are the legend of the lines too. Text and axes follow the
- * colour scheme of whoever looks at it.
+ * Draws lines on logarithmic scales at the left, and bars at the right, which are the legend of the lines too. Text and axes
+ * follow the reader's colour scheme, light or dark.
  */
 export function drawChart(series: readonly Series[], text: ChartText): string {
   const ys = series.flatMap(({ points }) => points.map(([, y]) => y)).filter((y) => y > 0);

@@ -1,17 +1,17 @@
 import { BASE64, HEX, type Random, randomOf } from "./random.ts";
 
-/** What an agent adds in one turn: some messages. */
+/** The messages that an agent adds in one turn. */
 export type Turn = readonly Message[];
 export type Message = Readonly<Record<string, unknown>>;
 
-/** A run of an agent, which a benchmark replays: what it has from the start, and what each turn adds. */
+/** A run of an agent, for a benchmark to replay: the members that it has from the start, and the messages of each turn. */
 export interface Conversation {
   readonly title: string;
   readonly header: Readonly<Record<string, unknown>>;
   readonly turns: readonly Turn[];
 }
 
-/** The agent's state after so many turns; its members change with each turn as an agent's do. */
+/** An agent's state after some turns. */
 export interface State extends Record<string, unknown> {
   turn: number;
   usage: { readonly inputTokens: number; readonly outputTokens: number };
@@ -39,7 +39,7 @@ export function generateConversation(turns: number, seed = 1): Conversation {
   };
 }
 
-/** What comes after so many turns, made anew: shares nothing with the state that was stored. */
+/** Makes the state after `count` turns anew: it shares no object with the state that was stored. */
 export function stateAfter({ header, turns }: Conversation, count: number): State {
   return structuredClone({ ...header, ...counters(count), messages: turns.slice(0, count).flat() });
 }
@@ -49,8 +49,8 @@ export function counters(turn: number): Omit<State, "messages"> & Pick<State, "t
 }
 
 /**
- * The state as it grows in an agent that pushes to its messages: one live object, changed in place, none of which is frozen.
- * Yields it after each turn, with what the turn has added.
+ * Replays a conversation as an agent that pushes to its messages: one live object, changed in place, nothing of it frozen.
+ * Yields it after each turn, with the messages that the turn has added.
  */
 export function* growLive(conversation: Conversation): Generator<{ state: State; added: Turn }> {
   const { header, turns } = structuredClone(conversation);
@@ -62,7 +62,7 @@ export function* growLive(conversation: Conversation): Generator<{ state: State;
   }
 }
 
-/** The same in an agent that keeps its state with Immer: a new state each turn, deeply frozen, which shares what is old. */
+/** Replays it as an agent that uses Immer: each turn makes a new state, deeply frozen, which shares the old turns. */
 export function* growFrozen(conversation: Conversation): Generator<{ state: State; added: Turn }> {
   const { header, turns } = structuredClone(conversation);
   deepFreeze(header);
@@ -97,7 +97,7 @@ function generateTurn(random: Random, words: readonly string[]): Turn {
   return [assistant, { ...tool, content: prose(random, words, TURN_BYTES - bare) }];
 }
 
-/** Words nobody knows, the frequent ones short, as in a language. */
+/** Makes up words, the frequent ones short, as in a language. */
 function vocabulary(random: Random): string[] {
   const syllable = () => random.text(1, "bcdfghjklmnpqrstvwxz") + random.text(1, "aeiouy");
   return Array.from({ length: 4_096 }, (_, rank) => {

@@ -18,7 +18,7 @@ export type Place = (
   | { readonly kind: "postgres"; readonly url: string }
   | { readonly kind: "mysql"; readonly url: string }
 ) & {
-  /** Of all tables and indexes; when no session is open on it. */
+  /** Measures all tables and indexes. No session may be open on it. */
   bytesOnDisk(): Promise<number>;
   drop(): Promise<void>;
 };
@@ -27,12 +27,12 @@ export interface Database {
   readonly name: DatabaseName;
   /** As in "PostgreSQL 15.20". */
   readonly title: string;
-  /** When a commit counts as done, in this database's own words. */
+  /** The settings that decide when a commit is acknowledged, in this database's own words. */
   readonly durability: string;
-  /** Whether a commit is on the disk when it is acknowledged. */
+  /** A commit is on the disk when it is acknowledged. */
   readonly isDurable: boolean;
   createPlace(): Promise<Place>;
-  /** Before each run: what others have written goes to the disk now, and not during the run. */
+  /** Writes to the disk what earlier runs have left to be written, so that it does not happen during the next run. */
   settle(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -51,7 +51,7 @@ export async function openDatabase(name: DatabaseName): Promise<Database> {
   }
 }
 
-/** A server of our own, or the one that WAYMARK_TEST_POSTGRES_URL and its like name; the report says how durable it is. */
+/** Starts a server of our own, or takes the one that WAYMARK_TEST_POSTGRES_URL and its like name. */
 async function start(kind: ServerKind): Promise<Server> {
   const options = { env: process.env, durable: true };
   return await startServer(kind, options);
@@ -190,7 +190,7 @@ function query<Row = unknown>(path: string, statement: string): Row {
   }
 }
 
-/** Everybody's dirty pages; where there is no such program, runs are only a little noisier. */
+/** Writes all dirty pages of the machine to the disk. Where there is no such program, runs are only a little noisier. */
 async function sync(): Promise<void> {
   await promisify(execFile)("sync").catch(() => {});
 }

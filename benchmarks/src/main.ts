@@ -20,7 +20,7 @@ function readOptions(): Options | "help" {
   }
 }
 
-/** Whether all of it ran; a peer that does not run here is told of in the tables, and no fault of ours. */
+/** Returns `true` if all of ours ran. A peer that failed is named below the tables; it is no fault of ours. */
 async function run(chosen: Options): Promise<boolean> {
   let failures = 0;
   for await (const { report, charts } of measure(chosen, (line) => console.error(line))) {

@@ -1,4 +1,6 @@
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { missingIn } from "./against.ts";
 import { DATABASES, type DatabaseName } from "./databases.ts";
 import { SYSTEM_IDS } from "./systems/index.ts";
 
@@ -14,6 +16,8 @@ export interface Options {
   readonly repetitions: number;
   /** A folder of JSON files with recorded runs, to be replayed in workloads A and D. */
   readonly transcripts: string | undefined;
+  /** The folder of another checkout that has been built; Waymark is measured from there too. */
+  readonly against: string | undefined;
   readonly out: string;
   readonly quick: boolean;
   /** Only print what earlier runs have written to `out`. */
@@ -27,10 +31,12 @@ export const USAGE = `npm run bench -- [options]
   --database sqlite,postgres    some of ${DATABASES.join(", ")}; "sqlite" is both (default: all)
   --systems raw,waymark         some of ${SYSTEM_IDS.join(", ")} (default: all)
   --turns 100,300,1000          lengths of the conversations of workloads A, backup and langgraph; turns of the memory check
-  --repetitions 3               how often each is measured, in turns with the others
+  --repetitions 3               how often each is measured, in turns with the others (default: 3, or 4 with --against)
   --transcripts DIR             recorded runs to replay too: JSON files that hold arrays of messages
+  --against DIR                 compares with another checkout, which has been built: workloads A, B and langgraph measure
+                                Waymark from there too, in the same run
   --quick                       small sizes, to see that all works; its figures say little
-  --out DIR                     where the JSON, the tables and the charts go (default: benchmarks/results)
+  --out DIR                     where the JSON, the tables and the charts go (default: benchmarks/results, or its folder quick or against)
   --report                      measure nothing, print what is in the folder`;
 
 /** @throws TypeError that names the option */
@@ -44,6 +50,7 @@ export function parseOptions(args: readonly string[], resultsFolder: string): Op
       turns: { type: "string", multiple: true },
       repetitions: { type: "string" },
       transcripts: { type: "string" },
+      against: { type: "string" },
       out: { type: "string" },
       quick: { type: "boolean", default: false },
       report: { type: "boolean", default: false },
@@ -52,15 +59,20 @@ export function parseOptions(args: readonly string[], resultsFolder: string): Op
   });
   if (values.help) return "help";
   const { quick } = values;
+  const against = values.against === undefined ? undefined : checkout("against", values.against);
+  const ownFolder = quick ? "/quick" : against === undefined ? "" : "/against";
+  // With another checkout an even number: of its systems and ours, each goes first as often as the other.
+  const repetitions = quick ? 1 : against === undefined ? 3 : 4;
   const turns = split(values.turns)?.map((text) => count("turns", text));
   return {
     workloads: choose("workload", values.workload, WORKLOADS) ?? WORKLOADS,
     databases: choose("database", expand(split(values.database)), DATABASES) ?? DATABASES,
     systems: choose("systems", values.systems, SYSTEM_IDS) ?? SYSTEM_IDS,
     turns,
-    repetitions: values.repetitions === undefined ? (quick ? 1 : 3) : count("repetitions", values.repetitions),
+    repetitions: values.repetitions === undefined ? repetitions : count("repetitions", values.repetitions),
     transcripts: values.transcripts,
-    out: values.out ?? (quick ? `${resultsFolder}/quick` : resultsFolder),
+    against,
+    out: values.out ?? `${resultsFolder}${ownFolder}`,
     quick,
     reportOnly: values.report,
   };
@@ -91,4 +103,12 @@ function count(option: string, text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value > 0) return value;
   throw new TypeError(`expected --${option} to be a whole number from 1, got ${JSON.stringify(text)}`);
+}
+
+function checkout(option: string, folder: string): string {
+  const missing = missingIn(resolve(folder));
+  if (missing === undefined) return resolve(folder);
+  throw new TypeError(
+    `expected --${option} to name a checkout of this repository that has been built, got ${JSON.stringify(folder)}, which has no ${missing}`,
+  );
 }

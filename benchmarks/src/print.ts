@@ -1,7 +1,7 @@
 import Table from "cli-table3";
 import type { Goal, Report } from "./report.ts";
 
-/** A report as a person reads it in a terminal, or pastes it into an issue. */
+/** Prints a report for a terminal; as it is Markdown, it can be pasted into an issue. */
 export function printed(report: Report): string {
   const { workload, title, database, machine, repetitions, quick, tables, goals, absent, failures } = report;
   const lines = [
@@ -29,7 +29,7 @@ function line(goal: Goal): string {
   return `${isMet(goal) ? "met   " : "MISSED"}  ${goal.what}: ${figure(goal.measured)} (${goal.bound} ${figure(goal.goal)})`;
 }
 
-/** Three digits that count. */
+/** Writes a number with three significant digits. */
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return "–";
   if (value === 0) return "0";
@@ -37,14 +37,14 @@ export function figure(value: number): string {
   return value.toLocaleString("en-US", { maximumFractionDigits: Math.min(digits, 4) });
 }
 
-/** As in "1.7 kB"; 1 kB is 1,000 bytes. */
+/** Writes a number of bytes as in "1.7 kB"; 1 kB is 1,000 bytes. */
 export function bytes(value: number): string {
   if (!Number.isFinite(value)) return "–";
   if (value >= 1e9) return `${figure(value / 1e9)} GB`;
   return value >= 1e6 ? `${figure(value / 1e6)} MB` : `${figure(value / 1e3)} kB`;
 }
 
-/** In Markdown's own form, so that it can be pasted. */
+/** Writes a table as Markdown. */
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const bar = { left: "|", right: "|", middle: "|" };
   const none = { top: "", "top-mid": "", "top-left": "", "top-right": "", bottom: "", "bottom-mid": "" };

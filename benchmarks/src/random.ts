@@ -3,7 +3,7 @@ export interface Random {
   /** A whole number from 0 to below `limit`. */
   below(limit: number): number;
   pick<T>(values: readonly T[]): T;
-  /** So many characters out of an alphabet. */
+  /** A text of `length` characters out of an alphabet. */
   text(length: number, alphabet: string): string;
 }
 

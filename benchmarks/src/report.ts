@@ -1,8 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem, type } from "node:os";
 import { join } from "node:path";
+import type { Checkout } from "./against.ts";
 import type { Database, DatabaseName } from "./databases.ts";
-import type { Options, WorkloadId } from "./options.ts";
+import { type Options, WORKLOADS, type WorkloadId } from "./options.ts";
 import type { Absent, System } from "./systems/system.ts";
 
 /** A table as it is printed and kept. */
@@ -12,7 +13,7 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** What the project has set itself for a figure, and what it is. */
+/** A figure beside the bound that the project has set itself for it. */
 export interface Goal {
   readonly what: string;
   readonly measured: number;
@@ -26,14 +27,14 @@ export interface Chart {
   readonly svg: string;
 }
 
-/** What a workload has to say of one database. */
+/** The result of a workload on one database. */
 export interface Outcome {
-  /** All figures; what the tables, the goals and the charts are made from. */
+  /** All figures. The tables, the goals and the charts are made from them. */
   readonly results: unknown;
   readonly tables: readonly Table[];
   readonly goals: readonly Goal[];
   readonly charts: readonly Chart[];
-  /** Systems that did not run to the end, or gave back something else than was stored. */
+  /** Systems that did not run to the end, or that gave back something else than was stored. */
   readonly failures: readonly Failure[];
 }
 
@@ -42,12 +43,14 @@ export interface Failure {
   readonly reason: string;
 }
 
-/** What a workload needs in order to run. */
+/** The things that a workload runs with. */
 export interface Context {
   readonly database: Database;
   readonly systems: readonly System[];
   readonly absent: readonly Absent[];
   readonly options: Options;
+  /** The checkout that this one is compared with. */
+  readonly against: Checkout | undefined;
   progress(line: string): void;
 }
 
@@ -135,7 +138,9 @@ export function writeReport(folder: string, report: Report, charts: readonly Cha
 }
 
 export function readReports(folder: string): Report[] {
-  const files = readdirSync(folder).filter((name) => /^(A|B|C|D|memory|backup)-.*\.json$/.test(name));
+  const files = readdirSync(folder).filter(
+    (name) => name.endsWith(".json") && WORKLOADS.some((workload) => name.startsWith(`${workload}-`)),
+  );
   return files.sort().map((name) => JSON.parse(readFileSync(join(folder, name), "utf8")) as Report);
 }
 

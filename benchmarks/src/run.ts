@@ -1,3 +1,4 @@
+import { importCheckout } from "./against.ts";
 import { type Database, openDatabase } from "./databases.ts";
 import type { Options } from "./options.ts";
 import { type Chart, type Context, type Report, reportOf, type Workload } from "./report.ts";
@@ -12,11 +13,12 @@ import { smallStates } from "./workloads/small-states.ts";
 
 const ALL: readonly Workload[] = [conversation, smallStates, rows, edits, memory, backup, langgraphGraphs];
 
-/** Measures what was chosen, database by database, and yields a report for each workload on each. */
+/** Runs the chosen workloads, database by database, and yields a report for each workload on each database. */
 export async function* measure(
   options: Options,
   progress: (line: string) => void,
 ): AsyncGenerator<{ report: Report; charts: readonly Chart[] }> {
+  const against = options.against === undefined ? undefined : await importCheckout(options.against);
   const workloads = ALL.filter(({ id }) => options.workloads.includes(id));
   for (const name of options.databases) {
     const due = workloads.filter((workload) => workload.runsOn(name));
@@ -33,7 +35,10 @@ export async function* measure(
         progress(`! ${database.title} is not durable: ${database.durability}`);
       for (const workload of due) {
         progress(`${workload.id}: ${workload.title}, ${database.title}`);
-        const context: Context = { database, options, progress, ...systemsOn(name, options.systems) };
+        const context: Context = {
+          ...{ database, options, against, progress },
+          ...systemsOn(name, options.systems, against),
+        };
         const outcome = await workload.run(context);
         yield { report: reportOf(workload, context, outcome), charts: outcome.charts };
       }

@@ -14,7 +14,7 @@ export function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-/** How long it took, in milliseconds, and what it gave. */
+/** Does the work; returns its duration in milliseconds and its result. */
 export async function timed<T>(work: () => T | Promise<T>): Promise<[milliseconds: number, result: T]> {
   const start = performance.now();
   const result = await work();

@@ -4,7 +4,7 @@ import type { Conversation, Message } from "./conversation.ts";
 
 const SHORTEST_RUN = 3;
 
-/** The runs that are recorded in a folder: every array of messages that a JSON (or JSON Lines) file holds at any depth. */
+/** Reads the runs that are recorded in a folder: every array of messages in its JSON and JSON Lines files, at any depth. */
 export function readTranscripts(folder: string): Conversation[] {
   return readdirSync(folder)
     .sort()

@@ -1,10 +1,11 @@
+import { type Checkout, namesOfTwin } from "../against.ts";
 import type { DatabaseName } from "../databases.ts";
 import { drizzle } from "./drizzle.ts";
 import { langgraph, langgraphDelta } from "./langgraph.ts";
 import { mastra } from "./mastra.ts";
 import { floor, raw, rawExternal, rawLz4 } from "./raw.ts";
 import type { Absent, System } from "./system.ts";
-import { waymark, waymarkFrozen } from "./waymark.ts";
+import { openSession, waymark, waymarkFrozen } from "./waymark.ts";
 
 /** In the order of the tables. */
 const SYSTEMS = [
@@ -22,22 +23,33 @@ const SYSTEMS = [
 
 export const SYSTEM_IDS = SYSTEMS.map(({ id }) => id);
 
-/** Whether it is a product of others. */
+/** Tells products of others from what is ours or made by hand. */
 export function isPeer(id: string): boolean {
   return [langgraph, langgraphDelta, mastra].some((peer) => peer.id === id);
 }
 
-/** Those that were chosen, as far as they run on this database; and why the others do not. */
-export function systemsOn(database: DatabaseName, chosen: readonly string[]): { systems: System[]; absent: Absent[] } {
+/** Finds the chosen systems that run on this database, those of another checkout beside ours; and why the others do not. */
+export function systemsOn(
+  database: DatabaseName,
+  chosen: readonly string[],
+  against: Checkout | undefined,
+): { systems: System[]; absent: Absent[] } {
   const wanted = SYSTEMS.filter(({ id }) => chosen.includes(id));
   const absent = wanted.flatMap(({ id, title }) => {
     const reason = whyNot(id, database);
     return reason === undefined ? [] : [{ id, title, absent: reason }];
   });
-  const systems = wanted.filter(({ id }) => whyNot(id, database) === undefined);
+  const systems = wanted
+    .filter(({ id }) => whyNot(id, database) === undefined)
+    .flatMap((system): System[] => {
+      if (against === undefined || !OURS.includes(system)) return [system];
+      return [system, { ...system, ...namesOfTwin(system, against), open: (place) => openSession(place, against) }];
+    });
   // Variants of the raw driver that exist only here are no news elsewhere.
   return { systems, absent: absent.filter(({ id }) => !VARIANTS.includes(id)) };
 }
+
+const OURS: readonly System[] = [waymark, waymarkFrozen];
 
 const VARIANTS: readonly string[] = [rawLz4.id, rawExternal.id];
 

@@ -29,7 +29,7 @@ export const langgraphDelta: System = {
 /** DeltaChannel's default. */
 const SNAPSHOT_FREQUENCY = 100;
 
-/** What LangGraph's loop keeps of a thread between its steps. */
+/** The facts of a thread that LangGraph's loop keeps between its steps. */
 interface Thread {
   checkpointId: string | undefined;
   readonly versions: Record<string, number>;

@@ -2,8 +2,8 @@ import type { Place, Synchronous } from "../databases.ts";
 import { POOL_SIZE, present, type Session, type System } from "./system.ts";
 
 /**
- * Mastra's workflow snapshots, which it resumes its agents from. A run has one snapshot, which each step overwrites; to keep
- * the history, each turn is a run of its own here, and the agent is the workflow.
+ * Mastra's workflow snapshots, from which it resumes its agents. A run has one snapshot, which each step overwrites. So that the
+ * history is kept, each turn is a run of its own here, and the agent is the workflow.
  */
 export const mastra: System = { id: "mastra", title: "Mastra, history kept", states: "live", open };
 

@@ -5,14 +5,14 @@ import postgres from "postgres";
 import type { Place } from "../databases.ts";
 import { POOL_SIZE, present, type Session, type Step, type System } from "./system.ts";
 
-/** The table that the systems without one of their own keep checkpoints in. */
+/** The table of the systems that make none of their own. */
 export const SQLITE_TABLE = `
   create table checkpoints (id integer primary key, agent_id text not null, name text not null, created_at integer not null, state text not null);
   create index checkpoints_by_agent on checkpoints (agent_id, id)`;
 export const MYSQL_TABLE = `
   create table checkpoints (id bigint auto_increment primary key, agent_id varchar(255) not null, name text not null, created_at bigint not null, state longtext not null, index checkpoints_by_agent (agent_id, id)) engine=InnoDB charset=utf8mb4`;
 
-/** What a careful person writes by hand with the driver: prepared statements, the whole state as JSON, one row a store. */
+/** Code by hand with the driver, as a careful person writes it: prepared statements, and a row with the whole state as JSON. */
 export const raw: System = { id: "raw", title: "raw driver, whole JSON", states: "live", open: openRaw() };
 
 /** PostgreSQL compresses large values with pglz unless told otherwise. */
@@ -29,7 +29,7 @@ export const rawExternal: System = {
   open: openRaw("set storage external"),
 };
 
-/** The least that a durable store of a state can cost: to stringify it once, and one durable insert of 2 kB. */
+/** The least that a durable store of a state can cost: one `JSON.stringify` of it, and one durable insert of 2 kB. */
 export const floor: System = {
   id: "floor",
   title: "one JSON.stringify + one durable 2 kB insert",

@@ -5,29 +5,36 @@ import { createSQLiteStorage } from "@waymark/sqlite";
 import type { Place } from "../databases.ts";
 import { present, type Session, type System } from "./system.ts";
 
-export const waymark: System = { id: "waymark", title: "Waymark", states: "live", open };
+export const waymark: System = { id: "waymark", title: "Waymark", states: "live", open: (place) => openSession(place) };
 
 export const waymarkFrozen: System = {
   id: "waymark-frozen",
   title: "Waymark, history frozen (Immer)",
   states: "frozen",
-  open,
+  open: (place) => openSession(place),
 };
 
-/** With its defaults, but for what the database says; and prepared statements on PostgreSQL, as the raw driver has them. */
-export function openWaymark(place: Place): CheckpointStorage {
+const OURS = { createSQLiteStorage, createPostgresStorage, createMySQLStorage };
+/** The functions that open a storage, from this checkout or another one. */
+export type Storages = typeof OURS;
+
+/**
+ * Opens it with its defaults, except for the database's own settings, and for prepared statements on PostgreSQL, which the raw
+ * driver has too.
+ */
+export function openWaymark(place: Place, storages: Storages = OURS): CheckpointStorage {
   switch (place.kind) {
     case "sqlite":
-      return createSQLiteStorage({ databasePath: place.path, synchronous: place.synchronous });
+      return storages.createSQLiteStorage({ databasePath: place.path, synchronous: place.synchronous });
     case "postgres":
-      return createPostgresStorage({ connectionString: place.url, prepare: true });
+      return storages.createPostgresStorage({ connectionString: place.url, prepare: true });
     case "mysql":
-      return createMySQLStorage({ connectionString: place.url });
+      return storages.createMySQLStorage({ connectionString: place.url });
   }
 }
 
-async function open(place: Place): Promise<Session> {
-  const storage = openWaymark(place);
+export async function openSession(place: Place, storages: Storages = OURS): Promise<Session> {
+  const storage = openWaymark(place, storages);
   // Connects, and makes or checks the tables.
   await storage.listCheckpoints({ limit: 1 });
   return {

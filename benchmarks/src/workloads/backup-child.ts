@@ -9,7 +9,7 @@ import { type BacklogFigures, openDown } from "./backup.ts";
 
 const WRITERS = 16;
 const AGENTS = 200;
-/** Small enough not to be cached, and random: what is held in memory of a row is held once more for each. */
+/** Small enough not to be cached; and random, so that rows cannot share what is held of them in memory. */
 const STATE_CHARACTERS = 3_500;
 const SAMPLE_EVERY = 500;
 
@@ -46,7 +46,7 @@ const figures: BacklogFigures = { before, peak: Math.max(peak, final), final, ro
 console.log(JSON.stringify(figures));
 await storage.close({ timeoutMs: 100 });
 
-/** What cannot be collected. */
+/** Measures the memory that is still held when the garbage has been collected. */
 function held(): number {
   globalThis.gc?.();
   const { heapUsed, external } = process.memoryUsage();

@@ -16,7 +16,7 @@ import { median, timed } from "../statistics.ts";
 import { present } from "../systems/system.ts";
 import { openWaymark } from "../systems/waymark.ts";
 
-/** What a backup costs whoever stores in main: one that is down, and one that gets everything. */
+/** The cost of a backup for an agent that stores in main: of one that is down, and of one that gets everything. */
 export const backup: Workload = {
   id: "backup",
   title: "main with a backup",
@@ -24,19 +24,19 @@ export const backup: Workload = {
   run,
 };
 
-/** For each repetition asked for: what is compared takes a tenth of a second, so that the machine's drift meets all alike. */
+/** Rounds in each repetition. A way takes a tenth of a second in each, so that the machine's drift is the same for all. */
 const ROUNDS = 20;
 const QUICK_ROUNDS = 3;
 const TURNS = 30;
-/** States that are read back and compared, of each way and of its backup; the latest ones, and others. */
+/** Number of states that are read back and compared, of each way and of its backup; half of them are latest ones. */
 const COMPARED = 200;
 const BACKLOG_ROWS = 20_000;
 const QUICK_BACKLOG_ROWS = 1_000;
-/** How long what is pending is waited for at the end, where it cannot be sent. */
+/** Timeout of closing a storage whose backup is down, and gets nothing any more. */
 const CLOSE_MS = 100;
 const CAUGHT_UP_WITHIN_MS = 60_000;
 
-/** Agents that store at once, each one turn after another, and what they do in between. */
+/** Agents that store at once, each one turn after another, and the time that they think in between. */
 interface Shape {
   readonly id: string;
   readonly title: string;
@@ -53,11 +53,11 @@ function shapes(turns: number): Shape[] {
   ];
 }
 
-/** Where backups are, and are not. */
+/** The places of backups, and the addresses of those that are down. */
 interface Backups {
   readonly files: Database;
   readonly mysql: Database | null;
-  /** Ports of this machine: nobody listens, and somebody who never answers. */
+  /** Ports of this machine: on the first nobody listens, on the second somebody does who never answers. */
   readonly closedPort: number;
   readonly silentPort: number;
 }
@@ -69,7 +69,7 @@ interface Way {
   readonly title: string;
   readonly backup: Backup;
   readonly replication: "async" | "required";
-  /** What its median may be, relative to main alone. */
+  /** Greatest median that is good enough, relative to main alone. */
   readonly goal: number | null;
 }
 
@@ -119,7 +119,7 @@ interface WayFigures {
   readonly goal: number | null;
 }
 
-/** What backup-child.ts prints. Bytes, after collecting the garbage. */
+/** The output of backup-child.ts; bytes, after collecting the garbage. */
 export interface BacklogFigures {
   readonly before: number;
   readonly peak: number;
@@ -153,9 +153,9 @@ async function run(context: Context): Promise<Outcome> {
 }
 
 /**
- * All ways are open at once and take turns. So a backup that is down is down for all of it: at first it is tried, and then
- * given up. Agents store turn by turn in all that have nothing to do in between; each of the others has a while for
- * itself, with what its backup gets at the end of it, and is compared with main alone in the same round.
+ * Opens all ways at once, and lets them take turns. So a backup that is down is so from the first round to the last: it is
+ * tried, and then given up. Main alone and the ways whose backup is down store one turn after the other's. Each of the others has
+ * a whole round for itself, until its backup has everything, and is compared with main alone in the same round.
  */
 async function measure(
   { database, progress }: Context,
@@ -245,7 +245,7 @@ async function start(way: Way, place: Place, backups: Backups): Promise<Running>
   return { way, place, backupPlace, storage, stored: [], medians: new Map() };
 }
 
-/** `null`: it failed, and is out. */
+/** Works for one way. `null`: it failed, and takes part no more. */
 type Attempt = <Result>(one: Running, work: () => Promise<Result>) => Promise<Result | null>;
 
 async function takeTurns(open: readonly Running[], shape: Shape, round: number, attempt: Attempt): Promise<void> {
@@ -268,7 +268,7 @@ async function takeTurns(open: readonly Running[], shape: Shape, round: number, 
   note(figures, (one) => !together.includes(one));
 }
 
-/** In each way all agents store a turn, at once; then the next one. The medians of those that came to the end. */
+/** Stores a turn of all agents in each way, then the next turn in each. Returns the medians of the ways that came to the end. */
 async function turnByTurn(all: readonly Running[], shape: Shape, round: number, attempt: Attempt) {
   const underWay = new Map(
     all.map((one) => [one, { talks: talksOf(shape, `${round}-together`), latencies: [] as number[] }]),
@@ -311,7 +311,7 @@ async function takeTurn({ storage, stored, backupPlace }: Running, shape: Shape,
   return median(ofAgents.flat());
 }
 
-/** Reads back, and looks whether nothing was lost: the backup has it, or main knows that it has not. */
+/** Reads back, and checks that nothing was lost: it is in the backup, or pending in main. */
 async function finish({ way, storage, stored, backupPlace }: Running): Promise<void> {
   await readBack(storage, stored);
   if (isDown(way)) await expectAllPending(storage, stored);
@@ -332,7 +332,7 @@ function open({ backup: kind, replication }: Way, place: Place, backupPlace: Pla
   return createReplicatedStorage({ main, backup: other, replication });
 }
 
-/** What one agent stores, and has stored. */
+/** The conversation that one agent stores, and the ids of the states that it has stored. */
 interface Talk {
   readonly agentId: string;
   readonly conversation: Conversation;
@@ -345,7 +345,7 @@ function begin({ id, turns }: Shape, round: string, index: number): Talk {
   return { agentId: `${id}-${round}-${index}`, conversation, states: growLive(conversation), ids: [] };
 }
 
-/** How long the store of the next turn takes. */
+/** Stores the next turn; returns the milliseconds that it took. */
 async function next(storage: CheckpointStorage, { thinkMs }: Shape, { agentId, states, ids }: Talk): Promise<number> {
   const { state } = present(states.next().value as { state: State } | undefined, "a turn");
   if (thinkMs > 0) await delay(thinkMs);
@@ -367,7 +367,7 @@ async function readBack(storage: CheckpointStorage, stored: readonly Talk[]): Pr
   }
 }
 
-/** Nothing was lost: what the backup lacks is known to main. */
+/** Checks that main knows of every row that the backup lacks. */
 async function expectAllPending(storage: CheckpointStorage, stored: readonly Talk[]): Promise<void> {
   const [rows, expected] = [await pendingIn(storage), count(stored)];
   if (rows !== expected) throw new Error(`expected ${expected} rows to be pending in main, got ${rows}`);
@@ -402,7 +402,7 @@ async function circuitOf(storage: CheckpointStorage): Promise<string | undefined
   return (await storage.status()).providers["backup"]?.circuit;
 }
 
-/** @throws if it does not come */
+/** Waits. @throws if it does not come in time */
 async function until(isSo: () => Promise<boolean>, what: string): Promise<void> {
   const late = performance.now() + CAUGHT_UP_WITHIN_MS;
   while (!(await isSo())) {
@@ -441,7 +441,7 @@ interface Backlogs {
   readonly down: BacklogFigures;
 }
 
-/** The heap of a process that stores, alone and with a backup that is down. */
+/** Measures the heap of a process that stores, alone and with a backup that is down. */
 async function measureBacklog(
   { database, options, progress }: Context,
   { closedPort }: Backups,

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { compare, comparison } from "../against.ts";
 import { drawChart } from "../chart.ts";
 import {
   CHANGING,
@@ -30,12 +31,14 @@ const LENGTHS = [100, 300, 1_000];
 const QUICK_LENGTHS = [30];
 const WARM_UP_TURNS = 20;
 const OLD_ONES = 20;
-const LATEST_READS = 5;
+const COLD_LATEST_READS = 5;
+/** More, since one may take less than the clock and the machine vary. */
+const CACHED_LATEST_READS = 50;
 const LISTED = 20;
 const LISTS = 3;
 const BUCKETS = 50;
 
-/** What one run of one system has measured, in milliseconds. */
+/** The measurements of one run of one system; times in milliseconds. */
 interface Measured {
   readonly stores: number[];
   readonly bytes: number;
@@ -51,6 +54,8 @@ export interface SystemFigures {
   /** Of all stores together, and what each repetition took. */
   readonly total: number;
   readonly totals: readonly number[];
+  /** Of one store; unlike the total it does not grow when the disk is busy for a moment. */
+  readonly median: number;
   readonly firstTenth: number;
   readonly lastTenth: number;
   /** Medians along the way: [turn, milliseconds]. */
@@ -61,7 +66,7 @@ export interface SystemFigures {
   readonly cachedLatest: number;
   readonly cachedOld: number;
   readonly list: number;
-  /** How many states were read back and compared with what was stored; all were equal. */
+  /** Number of the states that were read back and compared with what was stored; all were equal. */
   readonly compared: number;
 }
 
@@ -81,24 +86,32 @@ async function run(context: Context): Promise<Outcome> {
   ];
   const failures: Failure[] = [];
   const results: ConversationFigures[] = [];
-  // Nobody's code is compiled by the engine yet, and whoever comes first would pay for what all share.
-  await measure(generateConversation(WARM_UP_TURNS, 2), { ...context, options: { ...options, repetitions: 1 } }, []);
-  for (const one of conversations) results.push(await measure(one, context, failures));
+  const compared: string[][] = [];
+  // The engine has compiled no code yet, and the first system would pay for what all share.
+  const warmUp = { ...context, options: { ...options, repetitions: 1 } };
+  await measure(generateConversation(WARM_UP_TURNS, 2), warmUp, [], []);
+  for (const one of conversations) results.push(await measure(one, context, failures, compared));
   return {
     results,
     failures,
-    tables: results.flatMap((figures) => tables(figures)),
+    tables: [...results.flatMap((one) => tables(one)), ...comparison(context.against, compared)],
     goals: results.filter(({ turns }) => turns >= 1_000).flatMap((figures) => goals(figures, database.name)),
     charts: results.filter((_, index) => index < lengths.length).map((figures) => chart(figures, context)),
   };
 }
 
-async function measure(one: Conversation, context: Context, failures: Failure[]): Promise<ConversationFigures> {
+async function measure(
+  one: Conversation,
+  context: Context,
+  failures: Failure[],
+  compared: string[][],
+): Promise<ConversationFigures> {
   const runs = await inTurns(context, failures, one.title, (system, place) => replay(one, system, place));
   const last = stateAfter(one, one.turns.length);
-  const systems = context.systems.flatMap((system) => {
-    const measured = runs.get(system.id);
-    return measured === undefined ? [] : [figures(system, measured)];
+  compared.push(...compare(one.title, context.systems, runs, figures, COMPARED_FIGURES));
+  const systems = context.systems.flatMap(({ id, title }) => {
+    const measured = runs.get(id);
+    return measured === undefined ? [] : [{ id, title, ...figures(measured) }];
   });
   return { title: one.title, turns: one.turns.length, stateBytes: JSON.stringify(last).length, systems };
 }
@@ -130,15 +143,16 @@ async function readBack(one: Conversation, system: System, place: Place, ids: re
   const cold = { latest: [] as number[], old: [] as number[] };
   const cached = { latest: [] as number[], old: [] as number[] };
   const list: number[] = [];
+  const last = stateAfter(one, ids.length);
   const expectEqual = (state: unknown, turn: number) => {
-    if (!isDeepStrictEqual(state, stateAfter(one, turn))) {
+    if (!isDeepStrictEqual(state, turn === ids.length ? last : stateAfter(one, turn))) {
       throw new Error(`expected the state after turn ${turn} as it was stored, got another one`);
     }
   };
   const idOf = (turn: number) => ids[turn - 1] as string;
 
   // Cold: each in a storage that was opened for it; the file or the server's pages are in memory, for everybody.
-  for (let read = 0; read < LATEST_READS; read += 1) {
+  for (let read = 0; read < COLD_LATEST_READS; read += 1) {
     const session = await system.open(place, false);
     const [milliseconds, state] = await timed(() => session.retrieveLatest(AGENT));
     await session.close();
@@ -156,7 +170,7 @@ async function readBack(one: Conversation, system: System, place: Place, ids: re
   const session = await system.open(place, false);
   try {
     await session.retrieveLatest(AGENT);
-    for (let read = 0; read < LATEST_READS; read += 1) {
+    for (let read = 0; read < CACHED_LATEST_READS; read += 1) {
       const [milliseconds, state] = await timed(() => session.retrieveLatest(AGENT));
       cached.latest.push(milliseconds);
       expectEqual(state, ids.length);
@@ -181,17 +195,31 @@ async function readBack(one: Conversation, system: System, place: Place, ids: re
   return { cold, cached, list };
 }
 
-function figures({ id, title }: System, runs: readonly Measured[]): SystemFigures {
+const COMPARED_FIGURES = {
+  "all stores, ms": ({ total }: RunFigures) => total,
+  "a store, median, ms": (figures: RunFigures) => figures.median,
+  "first tenth, ms each": ({ firstTenth }: RunFigures) => firstTenth,
+  "last tenth, ms each": ({ lastTenth }: RunFigures) => lastTenth,
+  "latest, cold, ms": ({ coldLatest }: RunFigures) => coldLatest,
+  "an old one, cold, ms": ({ coldOld }: RunFigures) => coldOld,
+  "latest, again, ms": ({ cachedLatest }: RunFigures) => cachedLatest,
+  "an old one, again, ms": ({ cachedOld }: RunFigures) => cachedOld,
+  "list 20, ms": ({ list }: RunFigures) => list,
+  "on disk, kB": ({ bytes: size }: RunFigures) => size / 1_000,
+};
+
+type RunFigures = Omit<SystemFigures, "id" | "title">;
+
+function figures(runs: readonly Measured[]): RunFigures {
   const turns = runs[0]?.stores.length ?? 0;
   const tenth = Math.max(1, Math.floor(turns / 10));
   const totals = runs.map(({ stores }) => sum(stores));
   const pooled = (pick: (run: Measured) => readonly number[]) => median(runs.flatMap((run) => [...pick(run)]));
   const width = Math.max(1, Math.ceil(turns / BUCKETS));
   return {
-    id,
-    title,
     total: median(totals),
     totals,
+    median: pooled(({ stores }) => stores),
     firstTenth: pooled(({ stores }) => stores.slice(0, tenth)),
     lastTenth: pooled(({ stores }) => stores.slice(-tenth)),
     byTurn: Array.from({ length: Math.ceil(turns / width) }, (_, bucket) => [
@@ -210,7 +238,7 @@ function figures({ id, title }: System, runs: readonly Measured[]): SystemFigure
   };
 }
 
-/** What the others are compared with: whatever the raw driver does best, of the ways that it has to store a column. */
+/** The best figure of the raw driver, of all its ways to store a column; the others are compared with it. */
 function bestOfRaw(systems: readonly SystemFigures[], pick: (system: SystemFigures) => number): number {
   return Math.min(...systems.filter(({ id }) => id === "raw" || id.startsWith("raw-")).map(pick));
 }
@@ -322,7 +350,7 @@ function chart({ title, turns, systems }: ConversationFigures, { database }: Con
       .replace(/ \(Immer\)$/, "")
       .replace("raw driver, column ", "raw, ")
       .replace(/^one JSON.stringify.*$/, "floor"),
-    emphasis: system.id.startsWith("waymark"),
+    emphasis: /^waymark(-frozen)?$/.test(system.id),
     points: system.byTurn,
     bar: system.id === "floor" ? 0 : system.bytes,
   }));

@@ -8,7 +8,7 @@ import { median, sum, timed } from "../statistics.ts";
 import { openWaymark } from "../systems/waymark.ts";
 import { readTranscripts } from "../transcripts.ts";
 
-/** Edits all over a state of some 300 kB, and recorded runs: bytes as against whole snapshots, compressed one by one. */
+/** Edits all over a state of some 300 kB, and recorded runs: their bytes, beside those of whole compressed snapshots. */
 export const edits: Workload = {
   id: "D",
   title: "scattered edits",
@@ -26,7 +26,7 @@ const MEMBERS = 600;
 interface Scenario {
   readonly title: string;
   states(turns: number): Generator<object>;
-  /** How many turns, if the scenario has its own number. */
+  /** Number of turns, if the scenario has its own. */
   readonly turns?: number;
 }
 
@@ -215,7 +215,7 @@ function goalOf({ title, stored, whole6 }: EditFigures): Goal {
   return { what: `stored / whole: ${title}`, measured: stored / whole6, bound: "at most", goal: 0.2 };
 }
 
-/** The goal is for all recorded runs together: of a short one, the last state alone may be more than a fifth of all. */
+/** Adds up the recorded runs, which have one goal: in a short run, the last state alone may be more than a fifth of all bytes. */
 function inAll(runs: readonly EditFigures[]): EditFigures | undefined {
   if (runs.length === 0) return undefined;
   const total = (pick: (run: EditFigures) => number) => sum(runs.map(pick));
@@ -281,7 +281,7 @@ async function measure(scenario: Scenario, { database, options }: Context): Prom
   }
 }
 
-/** As a whole snapshot would be stored: JSON, and bytes as base64. */
+/** Writes a state as a whole snapshot would be stored: JSON, and bytes as base64. */
 function textOf(state: object): string {
   return JSON.stringify(state, (_, value) =>
     value instanceof Uint8Array ? Buffer.from(value).toString("base64") : value,

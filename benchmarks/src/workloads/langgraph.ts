@@ -2,13 +2,16 @@ import { isDeepStrictEqual } from "node:util";
 import { AIMessage, type BaseMessage, HumanMessage } from "@langchain/core/messages";
 import { MessagesAnnotation, StateGraph } from "@langchain/langgraph";
 import type { BaseCheckpointSaver } from "@langchain/langgraph-checkpoint";
+import type { CheckpointStorage } from "@waymark/core";
 import { WaymarkSaver } from "@waymark/langgraph";
+import { compare, comparison, namesOfTwin } from "../against.ts";
 import { generateConversation } from "../conversation.ts";
 import type { Place } from "../databases.ts";
 import { bytes, figure } from "../print.ts";
 import type { Context, Failure, Goal, Outcome, Table, Workload } from "../report.ts";
 import { median, sum, timed } from "../statistics.ts";
 import { openSaver } from "../systems/langgraph.ts";
+import type { System } from "../systems/system.ts";
 import { openWaymark } from "../systems/waymark.ts";
 import { inTurns } from "./in-turns.ts";
 
@@ -37,24 +40,29 @@ interface Opened {
   close(): Promise<void>;
 }
 
-interface Way {
-  readonly id: string;
-  readonly title: string;
+/** A checkpointer that a graph is measured with. */
+interface Way extends Pick<System, "id" | "title" | "twinOf"> {
   open(place: Place, fresh: boolean): Promise<Opened>;
 }
 
 const OWN: Way = { id: "langgraph", title: "LangGraph's saver", open: openSaver };
-const OURS: Way = {
-  id: "waymark",
-  title: "WaymarkSaver",
-  async open(place) {
-    const storage = openWaymark(place);
-    await storage.listCheckpoints({ limit: 1 });
-    return { saver: new WaymarkSaver(storage), close: async () => void (await storage.close()) };
-  },
-};
+const OURS: Way = { id: "waymark", title: "WaymarkSaver", open: (place) => openOurs(openWaymark(place), WaymarkSaver) };
 
-/** What one run has measured, in milliseconds. */
+async function openOurs(storage: CheckpointStorage, Saver: typeof WaymarkSaver): Promise<Opened> {
+  await storage.listCheckpoints({ limit: 1 });
+  return { saver: new Saver(storage), close: async () => void (await storage.close()) };
+}
+
+/** The checkpointers that were chosen, as far as they run on this database. */
+function waysOf({ database, options, against }: Context): Way[] {
+  const hasOwn = database.name !== "mysql" && database.name !== "mariadb";
+  const chosen = [...(hasOwn ? [OWN] : []), OURS].filter(({ id }) => options.systems.includes(id));
+  if (against === undefined || !chosen.includes(OURS)) return chosen;
+  const open = (place: Place) => openOurs(openWaymark(place, against), against.WaymarkSaver);
+  return [...chosen, { ...namesOfTwin(OURS, against), open }];
+}
+
+/** The measurements of one run; times in milliseconds. */
 interface Measured {
   readonly turns: readonly number[];
   readonly bytes: number;
@@ -76,18 +84,19 @@ export interface GraphFigures {
 }
 
 async function run(context: Context): Promise<Outcome> {
-  const { options, database } = context;
-  const hasOwn = database.name !== "mysql" && database.name !== "mariadb";
-  const ways = hasOwn ? [OWN, OURS] : [OURS];
+  const { options } = context;
+  const ways = waysOf(context);
   const lengths = options.turns ?? [options.quick ? QUICK_TURNS : TURNS];
   const failures: Failure[] = [];
   const results: { turns: number; systems: GraphFigures[] }[] = [];
-  await measure(WARM_UP_TURNS, ways, { ...context, options: { ...options, repetitions: 1 } }, []);
-  for (const turns of lengths) results.push({ turns, systems: await measure(turns, ways, context, failures) });
+  const compared: string[][] = [];
+  await measure(WARM_UP_TURNS, ways, { ...context, options: { ...options, repetitions: 1 } }, [], []);
+  for (const turns of lengths)
+    results.push({ turns, systems: await measure(turns, ways, context, failures, compared) });
   return {
     results,
     failures,
-    tables: results.map(({ turns, systems }) => table(turns, systems)),
+    tables: [...results.map(({ turns, systems }) => table(turns, systems)), ...comparison(context.against, compared)],
     goals: options.quick ? [] : results.flatMap(({ turns, systems }) => goals(turns, systems)),
     charts: [],
   };
@@ -98,12 +107,14 @@ async function measure(
   ways: readonly Way[],
   context: Context,
   failures: Failure[],
+  compared: string[][],
 ): Promise<GraphFigures[]> {
   const title = `${turns} turns`;
   const runs = await inTurns({ ...context, systems: ways }, failures, title, (way, place) => replay(turns, way, place));
-  return ways.flatMap((way) => {
-    const measured = runs.get(way.id);
-    return measured === undefined ? [] : [figures(way, measured)];
+  compared.push(...compare(title, ways, runs, figures, COMPARED_FIGURES));
+  return ways.flatMap(({ id, title: name }) => {
+    const measured = runs.get(id);
+    return measured === undefined ? [] : [{ id, title: name, ...figures(measured) }];
   });
 }
 
@@ -170,7 +181,7 @@ function plain(message: BaseMessage): unknown {
   return [message.getType(), message.id, message.content];
 }
 
-/** How many messages each of the newest checkpoints has: what was listed was read. */
+/** The number of messages in each of the newest checkpoints, which shows that their states were read too. */
 async function lengthsOf(saver: BaseCheckpointSaver): Promise<number[]> {
   const lengths: number[] = [];
   for await (const { checkpoint } of saver.list(THREAD, { limit: LISTED })) {
@@ -179,12 +190,19 @@ async function lengthsOf(saver: BaseCheckpointSaver): Promise<number[]> {
   return lengths;
 }
 
-function figures({ id, title }: Way, runs: readonly Measured[]): GraphFigures {
+const COMPARED_FIGURES = {
+  "all turns, ms": ({ total }: RunFigures) => total,
+  "on disk, kB": ({ bytes: size }: RunFigures) => size / 1_000,
+  "getState, cold, ms": ({ getState }: RunFigures) => getState,
+  [`list of ${LISTED}, cold, ms`]: ({ list }: RunFigures) => list,
+};
+
+type RunFigures = Omit<GraphFigures, "id" | "title">;
+
+function figures(runs: readonly Measured[]): RunFigures {
   const totals = runs.map(({ turns }) => sum(turns));
   const tenth = Math.max(1, Math.floor((runs[0]?.turns.length ?? 0) / 10));
   return {
-    id,
-    title,
     total: median(totals),
     totals,
     firstTenth: median(runs.map(({ turns }) => median(turns.slice(0, tenth)))),

@@ -7,10 +7,10 @@ import { openWaymark } from "../systems/waymark.ts";
 import type { MemoryFigures } from "./memory.ts";
 
 const AGENTS = 50;
-/** Of 1.7 kB: each agent's messages are the latest of its turns, 1 MB in all. */
+/** The turns of 1.7 kB that an agent keeps, 1 MB in all. */
 const WINDOW = 590;
 const SAMPLES = 50;
-/** Turns are taken from so many, in a circle; a prime, so that none comes to an agent twice. */
+/** Number of different turns, which are added in a circle. It is a prime, so that no agent gets the same one again soon. */
 const POOL = 997;
 
 const [mode, path = "", turnsText] = process.argv.slice(2);

@@ -15,13 +15,13 @@ export const memory: Workload = {
 const TURNS = 10_000;
 const QUICK_TURNS = 200;
 
-/** What memory-child.ts prints. Bytes of resident memory. */
+/** The output of memory-child.ts; bytes of resident memory. */
 export interface MemoryFigures {
   readonly peak: number;
   readonly final: number;
   readonly seconds: number;
   readonly compared: number;
-  /** Every so many turns. */
+  /** Taken at even distances, some 50 in all. */
   readonly samples: readonly number[];
 }
 

@@ -9,7 +9,7 @@ import type { Context, Outcome, Workload } from "../report.ts";
 import { median, timed } from "../statistics.ts";
 import { openWaymark } from "../systems/waymark.ts";
 
-/** A million checkpoints, as against ten thousand: whether a query costs more because there is more. */
+/** A million checkpoints, and ten thousand: does a query cost more because there are more rows? */
 export const rows: Workload = {
   id: "C",
   title: "a million rows",
@@ -19,7 +19,7 @@ export const rows: Workload = {
 
 const SIZES = [10_000, 1_000_000];
 const QUICK_SIZES = [10_000, 20_000];
-/** The same at both sizes: what is compared is how much else is there. */
+/** The same at both sizes, which differ in the number of other rows alone. */
 const ROWS_PER_AGENT = 100;
 const SAMPLES = 100;
 const PAGE = 20;
@@ -31,7 +31,7 @@ interface Filled {
   readonly storage: CheckpointStorage;
 }
 
-/** Where each row is, without reading it. */
+/** The agent and the id of a row, computed without reading it. */
 const agentOf = (agent: number) => `agent-${String(agent).padStart(6, "0")}`;
 const idOf = (row: number) => {
   const hex = (Date.UTC(2025, 0, 1) + row * 50).toString(16).padStart(12, "0");
@@ -205,7 +205,7 @@ async function run({ database, options, progress }: Context): Promise<Outcome> {
   }
 }
 
-/** That the rows are what they seem: an agent's whole line comes back in order, the same at both sizes. */
+/** Checks that all rows of one agent come back in order, the same at both sizes. */
 async function expectSameAgents(all: readonly Filled[]): Promise<void> {
   for (const { storage, size } of all) {
     const items: AgentCheckpointListItem[] = await storage.listCheckpoints({ agentId: agentOf(3) });
@@ -216,8 +216,8 @@ async function expectSameAgents(all: readonly Filled[]): Promise<void> {
 }
 
 /**
- * A million stores would take an hour. So one checkpoint is stored as it should be, and its row is copied by the driver, with
- * another id, agent, parent, name and metadata.
+ * Fills the table. A million stores would take an hour, so one checkpoint is stored by Waymark, and the driver copies its row,
+ * with another id, agent, parent, name and metadata.
  */
 async function fill(place: Place, size: number): Promise<void> {
   const storage = openWaymark(place);
@@ -237,7 +237,7 @@ async function fill(place: Place, size: number): Promise<void> {
 
 type Row = Record<string, unknown>;
 
-/** The row's members that differ, as text: how a database keeps them is for whoever inserts them. */
+/** The members in which the rows differ, as text. Each database keeps them in its own form. */
 function* differences(size: number): Generator<{ id: string; parentId: string | null; agentId: string; turn: number }> {
   const agents = size / ROWS_PER_AGENT;
   for (let row = 0; row < size; row += 1) {

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { compare, comparison } from "../against.ts";
 import type { DatabaseName, Place } from "../databases.ts";
 import { figure } from "../print.ts";
 import { HEX, randomOf } from "../random.ts";
@@ -19,9 +20,15 @@ const AGENTS = 100;
 const CONCURRENCIES = [1, POOL_SIZE];
 const STORES = 3_200;
 const QUICK_STORES = 320;
-/** Of systems that store the state as it is, since the others are measured by A. */
+/** Variants of the other systems; A measures what they differ in. */
 const SKIPPED = ["waymark-frozen", "raw-lz4", "raw-external", "langgraph-delta", "floor"];
 const COMPARED = 50;
+
+/** One run: all of it, and each of its stores in milliseconds. */
+interface Measured {
+  readonly seconds: number;
+  readonly latencies: readonly number[];
+}
 
 interface SmallFigures {
   readonly id: string;
@@ -33,32 +40,40 @@ interface SmallFigures {
   readonly p99: number;
 }
 
+const COMPARED_FIGURES = {
+  "median of a store, ms": ({ p50 }: RunFigures) => p50,
+  "stores a second": ({ storesPerSecond }: RunFigures) => storesPerSecond,
+};
+
+type RunFigures = Omit<SmallFigures, "id" | "title" | "concurrency">;
+
 async function run(context: Context): Promise<Outcome> {
   const { options, database } = context;
   const steps = generateSteps(options.quick ? QUICK_STORES : STORES);
   const failures: Failure[] = [];
-  const measured: Context = { ...context, systems: context.systems.filter(({ id }) => !SKIPPED.includes(id)) };
+  const systems = context.systems.filter(({ id, twinOf }) => !SKIPPED.includes(twinOf ?? id));
+  const measured: Context = { ...context, systems };
   const warmUp = { ...measured, options: { ...options, repetitions: 1 } };
   await inTurns(warmUp, [], "warm-up", (system, place) => store(steps.slice(0, AGENTS), POOL_SIZE, system, place));
 
   const results: SmallFigures[] = [];
+  const compared: string[][] = [];
   for (const concurrency of CONCURRENCIES) {
     const title = `${steps.length} states, ${concurrency} at a time`;
     const runs = await inTurns(measured, failures, title, (system, place) => store(steps, concurrency, system, place));
-    for (const { id, title: name } of measured.systems) {
+    const figuresOf = (all: readonly Measured[]): RunFigures => ({
+      storesPerSecond: median(all.map(({ seconds }) => steps.length / seconds)),
+      p50: median(all.map(({ latencies }) => median(latencies))),
+      p99: median(all.map(({ latencies }) => percentile(latencies, 0.99))),
+    });
+    for (const { id, title: name } of systems) {
       const all = runs.get(id);
-      if (all === undefined) continue;
-      results.push({
-        id,
-        title: name,
-        concurrency,
-        storesPerSecond: median(all.map(({ seconds }) => steps.length / seconds)),
-        p50: median(all.map(({ latencies }) => median(latencies))),
-        p99: median(all.map(({ latencies }) => percentile(latencies, 0.99))),
-      });
+      if (all !== undefined) results.push({ id, title: name, concurrency, ...figuresOf(all) });
     }
+    compared.push(...compare(`${concurrency} at a time`, systems, runs, figuresOf, COMPARED_FIGURES));
   }
-  return { results, tables: tables(results), goals: goals(results, database.name), charts: [], failures };
+  const all = [...tables(results), ...comparison(context.against, compared)];
+  return { results, tables: all, goals: goals(results, database.name), charts: [], failures };
 }
 
 /** About 400 bytes of JSON each, all different. */
@@ -78,7 +93,7 @@ function generateSteps(count: number): Step[] {
   }));
 }
 
-async function store(steps: readonly Step[], concurrency: number, system: System, place: Place) {
+async function store(steps: readonly Step[], concurrency: number, system: System, place: Place): Promise<Measured> {
   const session = await system.open(place, true);
   try {
     const latencies: number[] = [];

@@ -1,0 +1,90 @@
+import { existsSync, realpathSync } from "node:fs";
+import { register } from "node:module";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { WaymarkSaver } from "@waymark/langgraph";
+import { figure } from "./print.ts";
+import type { Table } from "./report.ts";
+import { median } from "./statistics.ts";
+import type { System } from "./systems/system.ts";
+import type { Storages } from "./systems/waymark.ts";
+
+/** Another checkout of this repository, with its packages as they are built there. */
+export interface Checkout extends Storages {
+  readonly folder: string;
+  readonly WaymarkSaver: typeof WaymarkSaver;
+}
+
+const PACKAGES = ["core", "sqlite", "postgres", "mysql", "langgraph"];
+
+function filesOf(folder: string): string[] {
+  return PACKAGES.map((name) => join(folder, "packages", name, "dist", "index.js"));
+}
+
+/** Returns the first file that a built checkout has and this folder lacks. */
+export function missingIn(folder: string): string | undefined {
+  return filesOf(folder).find((file) => !existsSync(file));
+}
+
+/**
+ * Imports the packages that are built there. They get LangChain, their peer, from this checkout: the graphs are made with it, and
+ * those with messages of two copies of its classes would be slower.
+ */
+export async function importCheckout(folder: string): Promise<Checkout> {
+  const [there, here] = [pathToFileURL(realpathSync(join(folder, "packages"))).href, import.meta.url].map((url) =>
+    JSON.stringify(url),
+  );
+  const hooks = `export const resolve = (name, context, next) => {
+    const isPeer = name.startsWith("@langchain/") && context.parentURL?.startsWith(${there});
+    return next(name, isPeer ? { ...context, parentURL: ${here} } : context);
+  };`;
+  register(`data:text/javascript,${encodeURIComponent(hooks)}`);
+  const modules = await Promise.all(filesOf(folder).map((file) => import(pathToFileURL(file).href)));
+  return Object.assign({ folder }, ...modules) as Checkout;
+}
+
+/** Names a system of this checkout as the other one has it: its twin. */
+export function namesOfTwin({ id, title }: Pick<System, "id" | "title">, { folder }: Checkout) {
+  return { id: `${id}-against`, title: `${title}, in ${folder}`, twinOf: id };
+}
+
+/**
+ * Compares each system with its twin: a row for each of the `figures`. The ratio of a pair compares their runs of the same
+ * repetition.
+ */
+export function compare<Run, Figures>(
+  label: string,
+  systems: readonly Pick<System, "id" | "twinOf">[],
+  runs: ReadonlyMap<string, readonly Run[]>,
+  figuresOf: (runs: readonly Run[]) => Figures,
+  figures: Readonly<Record<string, (figures: Figures) => number>>,
+): string[][] {
+  return systems.flatMap(({ id, twinOf: own }) => {
+    const here = runs.get(own ?? "");
+    const there = runs.get(id);
+    if (here === undefined || there === undefined) return [];
+    return Object.entries(figures).map(([name, pick]) => {
+      const of = (some: readonly Run[]) => pick(figuresOf(some));
+      const pairs = here.map((run, repetition) => of([run]) / of([there[repetition] as Run]));
+      const range = `${figure(Math.min(...pairs))} to ${figure(Math.max(...pairs))}`;
+      const ratio = of(here) / of(there);
+      return [
+        `${label}, ${own}: ${name}`,
+        ...[of(here), of(there), ratio, median(pairs)].map((value) => figure(value)),
+        range,
+      ];
+    });
+  });
+}
+
+/** Makes the table of the rows of `compare`. Empty: no other checkout was asked for. */
+export function comparison(against: Checkout | undefined, rows: readonly string[][]): Table[] {
+  if (against === undefined) return [];
+  return [
+    {
+      title: `This checkout relative to ${against.folder}. Pairs: runs of the same repetition`,
+      head: ["figure", "here", "there", "here / there", "median of pairs", "least and greatest"],
+      rows,
+    },
+  ];
+}
