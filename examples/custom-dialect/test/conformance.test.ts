@@ -3,7 +3,7 @@ import { createMapStorage, type Rows } from "../src/index.ts";
 
 describeCheckpointStorage({
   name: "Map",
-  parts: ["engine"],
+  parts: ["database"],
   create: async () => {
     const rows: Rows = new Map();
     return {

@@ -1,5 +1,5 @@
 import type { CheckpointWrite } from "@waymark/core";
-import { factsOf } from "@waymark/core/kit";
+import { factsOf, property } from "@waymark/core/kit";
 import { type CheckpointAddress, checkpointKey } from "./address.ts";
 import { dropRepeated } from "./pending-writes.ts";
 
@@ -98,7 +98,7 @@ export class WriteQueue {
   async #appendHeld(queue: Queue, held: readonly Writes[]): Promise<void> {
     const appending = [...held].reverse().map((writes) =>
       this.#enqueue(queue, writes, "first").catch((error: unknown) => {
-        if (!isCallersFault(error)) this.#hold(queue.address, writes);
+        if (!isRefused(error)) this.#hold(queue.address, writes);
         throw error;
       }),
     );
@@ -151,7 +151,7 @@ export class WriteQueue {
       if (!wasFound) for (const batch of batches) this.#hold(address, batch);
       for (const { resolve } of batches) resolve();
     } catch (error) {
-      if (batches.length > 1 && isCallersFault(error)) {
+      if (batches.length > 1 && isRefused(error)) {
         for (const batch of batches) await this.#appendBatches(queue, [batch]);
       } else {
         for (const { reject } of batches) reject(error);
@@ -178,8 +178,7 @@ export class WriteQueue {
   }
 }
 
-/** Returns `true` if the storage refused the writes themselves: others may pass. */
-function isCallersFault(error: unknown): boolean {
-  const fault = factsOf(error)?.fault;
-  return fault === "call" || fault === "setup";
+/** Returns whether the storage refuses the writes themselves: they would fail again, and others may pass. */
+function isRefused(error: unknown): boolean {
+  return factsOf(error)?.blame === "call" && property(error, "code") !== "ABORTED";
 }

@@ -1,4 +1,4 @@
-import { type Database, type Schema, Shared, type SharedUse } from "@waymark/core/kit";
+import { type Database, type DomainSchema, Shared, type SharedUse } from "@waymark/core/kit";
 import type { PoolConnection, RowDataPacket } from "mysql2/promise";
 import { type Connection, connect } from "./connection.ts";
 import { classify } from "./errors.ts";
@@ -17,7 +17,11 @@ export function shareConnection(options: ResolvedOptions): Shared<Connection> {
 }
 
 /** The database of one domain: its schema, on a shared pool. */
-export function createDatabase(connection: SharedUse<Connection>, schema: Schema, options: ResolvedOptions): Database {
+export function databaseOn(
+  connection: SharedUse<Connection>,
+  schema: DomainSchema,
+  options: ResolvedOptions,
+): Database {
   const { tablePrefix, migrate, connectionString } = options;
 
   async function use<Result>(signal: AbortSignal, work: (one: PoolConnection) => Promise<Result>): Promise<Result> {

@@ -2,13 +2,14 @@ import { createHash } from "node:crypto";
 import { CheckpointError } from "@waymark/core";
 import {
   type AppliedMigration,
+  type DomainSchema,
   foreignTable,
   type Migration,
   migrationDigest,
   missingMigrations,
   property,
-  type Schema,
   schemaOutdated,
+  withPrefix,
 } from "@waymark/core/kit";
 import type { PoolConnection, RowDataPacket } from "mysql2/promise";
 import { classify } from "./errors.ts";
@@ -25,21 +26,21 @@ type Place = Pick<ResolvedOptions, "tablePrefix" | "operationTimeoutMs">;
  */
 export async function migrateSchema(
   connection: PoolConnection,
-  schema: Schema,
+  domain: DomainSchema,
   place: Place,
   mode: "apply" | "verify" | "sql",
 ): Promise<string[]> {
-  const { migrations } = schema;
-  const missing = missingMigrations(migrations, await readHistory(connection, schema, place));
-  if (mode === "sql") return missing.length === 0 ? [] : steps(schema, place, missing);
+  const { migrations } = domain;
+  const missing = missingMigrations(migrations, await readHistory(connection, domain, place));
+  if (mode === "sql") return missing.length === 0 ? [] : steps(domain, place, missing);
   if (missing.length === 0) return [];
-  if (mode === "verify") throw schemaOutdated(missing, steps(schema, place, missing));
+  if (mode === "verify") throw schemaOutdated(missing, steps(domain, place, missing));
   try {
     await lock(connection, place);
-    const stillMissing = missingMigrations(migrations, await readHistory(connection, schema, place));
+    const stillMissing = missingMigrations(migrations, await readHistory(connection, domain, place));
     if (stillMissing.length === 0) return [];
-    await checkTables(connection, schema, place);
-    for (const statement of steps(schema, place, stillMissing)) await runOnce(connection, statement);
+    await checkTables(connection, domain, place);
+    for (const statement of steps(domain, place, stillMissing)) await runOnce(connection, statement);
     return stillMissing.map(({ name }) => name);
   } finally {
     connection.destroy(); // and with it the lock, and the engine that was set
@@ -48,7 +49,7 @@ export async function migrateSchema(
 
 async function readHistory(
   connection: PoolConnection,
-  { history }: Schema,
+  { history }: DomainSchema,
   { tablePrefix }: Place,
 ): Promise<AppliedMigration[]> {
   const table = `${tablePrefix}${history}`;
@@ -62,7 +63,11 @@ async function readHistory(
 }
 
 /** Checks a database that lacks some of the migrations: a table may be there half-made, but not made by somebody else. */
-async function checkTables(connection: PoolConnection, { tables }: Schema, { tablePrefix }: Place): Promise<void> {
+async function checkTables(
+  connection: PoolConnection,
+  { tables }: DomainSchema,
+  { tablePrefix }: Place,
+): Promise<void> {
   for (const { name, columns } of tables) {
     const table = `${tablePrefix}${name}`;
     const found = await columnsOf(connection, table);
@@ -121,14 +126,14 @@ async function query(connection: PoolConnection, text: string, ...values: (strin
   return rows;
 }
 
-function steps({ history, stem }: Schema, { tablePrefix }: Place, missing: readonly Migration[]): string[] {
-  const table = `\`${tablePrefix}${history}\``;
+function steps(domain: DomainSchema, { tablePrefix }: Place, missing: readonly Migration[]): string[] {
+  const table = `\`${tablePrefix}${domain.history}\``;
   return [
     // Other engines accept foreign keys and ignore them.
     "SET SESSION default_storage_engine = InnoDB",
     `CREATE TABLE IF NOT EXISTS ${table} (name varchar(190) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, digest char(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, minimum_reader int NOT NULL, applied_at bigint NOT NULL)`,
     ...missing.flatMap((migration) => [
-      ...migration.statements.map((statement) => statement.replaceAll(`\`${stem}`, `\`${tablePrefix}${stem}`)),
+      ...migration.statements.map((statement) => withPrefix(statement, domain, tablePrefix)),
       `INSERT INTO ${table} (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
     ]),
   ];

@@ -13,7 +13,7 @@ for (const [kind, name] of [
   if (server) {
     describeCheckpointStorage({
       name: `${name} ${server.version}`,
-      parts: ["engine", "processes"],
+      parts: ["database", "processes"],
       create: () => createStore(server.url),
     });
   }

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { describeDialect, describeDomains, describeWriters } from "@waymark/conformance";
 import { createDatabase } from "waymark-test-servers";
 import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
-import { createDatabase as createDomain, shareConnection } from "../src/database.ts";
+import { databaseOn, shareConnection } from "../src/database.ts";
 import { resolveOptions } from "../src/options.ts";
 import { connect, createDialect, servers } from "./on-server.ts";
 
@@ -52,7 +52,7 @@ for (const { title, url: serverUrl, target } of servers) {
           const connection = shareConnection(options(""));
           return {
             checkpoints: createCheckpointDialect(connection.share(), options(prefixes.checkpoints)),
-            second: createDomain(connection.share(), schema, options(prefixes.second)),
+            second: databaseOn(connection.share(), schema, options(prefixes.second)),
             isConnected: async () => (await target.countConnections(database)) > 0,
           };
         },

@@ -1,4 +1,4 @@
-import { type Database, type Schema, Shared, type SharedUse } from "@waymark/core/kit";
+import { type Database, type DomainSchema, Shared, type SharedUse } from "@waymark/core/kit";
 import { type Connection, connect } from "./connection.ts";
 import { classify } from "./errors.ts";
 import { migrateSchema } from "./migrate.ts";
@@ -16,7 +16,11 @@ export function shareConnection(options: ResolvedOptions): Shared<Connection> {
 }
 
 /** The database of one domain: its schema, on a shared client. */
-export function createDatabase(connection: SharedUse<Connection>, schema: Schema, options: ResolvedOptions): Database {
+export function databaseOn(
+  connection: SharedUse<Connection>,
+  schema: DomainSchema,
+  options: ResolvedOptions,
+): Database {
   const { tablePrefix, migrate } = options;
 
   async function migrateIn(mode: "apply" | "verify" | "sql", signal: AbortSignal): Promise<string[]> {

@@ -2,12 +2,13 @@ import { createHash } from "node:crypto";
 import { CheckpointError } from "@waymark/core";
 import {
   type AppliedMigration,
+  type DomainSchema,
   foreignTable,
   type Migration,
   migrationDigest,
   missingMigrations,
-  type Schema,
   schemaOutdated,
+  withPrefix,
 } from "@waymark/core/kit";
 import type { Sql, TransactionSql } from "postgres";
 import { begin } from "./client.ts";
@@ -23,30 +24,30 @@ type Place = Pick<ResolvedOptions, "schema" | "tablePrefix" | "operationTimeoutM
  */
 export async function migrateSchema(
   client: Sql,
-  schema: Schema,
+  domain: DomainSchema,
   place: Place,
   mode: "apply" | "verify" | "sql",
 ): Promise<string[]> {
-  const { migrations } = schema;
-  const missing = missingMigrations(migrations, await readHistory(client, schema, place));
-  if (mode === "sql") return missing.length === 0 ? [] : script(schema, place, missing);
+  const { migrations } = domain;
+  const missing = missingMigrations(migrations, await readHistory(client, domain, place));
+  if (mode === "sql") return missing.length === 0 ? [] : script(domain, place, missing);
   if (missing.length === 0) return [];
-  if (mode === "verify") throw schemaOutdated(missing, script(schema, place, missing));
+  if (mode === "verify") throw schemaOutdated(missing, script(domain, place, missing));
   return await begin(client, async (transaction) => {
     // A database's default may be stricter, and would show the history as it was before the wait.
     await transaction.unsafe("SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
     await transaction.unsafe(`SET LOCAL lock_timeout = ${place.operationTimeoutMs}`);
     await transaction.unsafe(`SELECT pg_advisory_xact_lock(${lockKey(place)})`);
-    const stillMissing = missingMigrations(migrations, await readHistory(transaction, schema, place));
-    if (stillMissing.length === migrations.length) await checkPlace(transaction, schema, place);
-    for (const statement of steps(schema, place, stillMissing)) await transaction.unsafe(statement);
+    const stillMissing = missingMigrations(migrations, await readHistory(transaction, domain, place));
+    if (stillMissing.length === migrations.length) await checkPlace(transaction, domain, place);
+    for (const statement of steps(domain, place, stillMissing)) await transaction.unsafe(statement);
     return stillMissing.map(({ name }) => name);
   });
 }
 
 async function readHistory(
   client: Sql | TransactionSql,
-  { history }: Schema,
+  { history }: DomainSchema,
   place: Place,
 ): Promise<AppliedMigration[]> {
   if (!(await hasTable(client, place.schema, `${place.tablePrefix}${history}`))) return [];
@@ -59,7 +60,7 @@ async function readHistory(
 }
 
 /** Checks a database without any of the migrations: no table has one of our names, and all text can be stored. */
-async function checkPlace(client: TransactionSql, { tables }: Schema, place: Place): Promise<void> {
+async function checkPlace(client: TransactionSql, { tables }: DomainSchema, place: Place): Promise<void> {
   for (const { name } of tables) {
     if (await hasTable(client, place.schema, `${place.tablePrefix}${name}`)) throw foreignTable(inPlace(place, name));
   }
@@ -91,23 +92,22 @@ function lockKey({ schema }: Place): bigint {
   return createHash("sha256").update(`waymark migrations "${schema}"`).digest().readBigInt64BE();
 }
 
-function script(schema: Schema, place: Place, missing: readonly Migration[]): string[] {
-  return ["BEGIN", ...steps(schema, place, missing), "COMMIT"];
+function script(domain: DomainSchema, place: Place, missing: readonly Migration[]): string[] {
+  return ["BEGIN", ...steps(domain, place, missing), "COMMIT"];
 }
 
 /** The statements of one transaction. Generated ones name no schema but `public`, so the search path says where. */
-function steps({ history, stem }: Schema, place: Place, missing: readonly Migration[]): string[] {
-  const { schema, tablePrefix } = place;
-  const table = inPlace(place, history);
+function steps(domain: DomainSchema, place: Place, missing: readonly Migration[]): string[] {
+  const table = inPlace(place, domain.history);
   if (missing.length === 0) return [];
   return [
     // Asked first, since CREATE SCHEMA IF NOT EXISTS wants a right on the database even where the schema exists.
-    `DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = '${schema}') THEN CREATE SCHEMA "${schema}"; END IF; END $$`,
-    `SET LOCAL search_path TO "${schema}"`,
+    `DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = '${place.schema}') THEN CREATE SCHEMA "${place.schema}"; END IF; END $$`,
+    `SET LOCAL search_path TO "${place.schema}"`,
     `CREATE TABLE IF NOT EXISTS ${table} (name text PRIMARY KEY, digest text NOT NULL, minimum_reader integer NOT NULL, applied_at bigint NOT NULL)`,
     ...missing.flatMap((migration) => [
       ...migration.statements.map((statement) =>
-        statement.replaceAll('"public".', "").replaceAll(`"${stem}`, `"${tablePrefix}${stem}`),
+        withPrefix(statement.replaceAll('"public".', ""), domain, place.tablePrefix),
       ),
       `INSERT INTO ${table} (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
     ]),

@@ -9,7 +9,7 @@ const server = inject("waymarkServers").postgres;
 if (server) {
   describeCheckpointStorage({
     name: `PostgreSQL ${server.version}`,
-    parts: ["engine", "processes"],
+    parts: ["database", "processes"],
     create: () => createStore(server.url),
   });
 }

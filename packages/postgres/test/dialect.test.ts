@@ -2,7 +2,7 @@ import { type DialectDatabase, describeDialect, describeDomains, describeWriters
 import { expect, it, onTestFinished } from "vitest";
 import { createDatabase } from "waymark-test-servers";
 import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
-import { createDatabase as createDomain, shareConnection } from "../src/database.ts";
+import { databaseOn, shareConnection } from "../src/database.ts";
 import { resolveOptions } from "../src/options.ts";
 import { connect, createDialect, emptyDatabase, run, sharedServer, target } from "./on-server.ts";
 
@@ -52,7 +52,7 @@ describeDomains({
         const connection = shareConnection(options(""));
         return {
           checkpoints: createCheckpointDialect(connection.share(), options(prefixes.checkpoints)),
-          second: createDomain(connection.share(), schema, options(prefixes.second)),
+          second: databaseOn(connection.share(), schema, options(prefixes.second)),
           isConnected: async () => (await target.countConnections(database)) > 0,
         };
       },

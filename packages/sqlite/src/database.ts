@@ -1,4 +1,4 @@
-import { type Database, type Schema, Shared, type SharedUse } from "@waymark/core/kit";
+import { type Database, type DomainSchema, Shared, type SharedUse } from "@waymark/core/kit";
 import { connect } from "./connection.ts";
 import { classify } from "./errors.ts";
 import type { Handle } from "./handle.ts";
@@ -19,9 +19,9 @@ export function shareConnection(options: ResolvedOptions): Shared<Handle> {
 }
 
 /** The database of one domain: its schema, on a shared connection. */
-export function createDatabase(
+export function databaseOn(
   connection: SharedUse<Handle>,
-  schema: Schema,
+  schema: DomainSchema,
   { tablePrefix, migrate }: ResolvedOptions,
 ): Database {
   return {

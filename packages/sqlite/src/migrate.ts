@@ -1,11 +1,12 @@
 import {
   type AppliedMigration,
+  type DomainSchema,
   foreignTable,
   type Migration,
   migrationDigest,
   missingMigrations,
-  type Schema,
   schemaOutdated,
+  withPrefix,
 } from "@waymark/core/kit";
 import type { Handle } from "./handle.ts";
 
@@ -15,20 +16,20 @@ import type { Handle } from "./handle.ts";
  */
 export function migrateSchema(
   handle: Handle,
-  schema: Schema,
+  domain: DomainSchema,
   tablePrefix: string,
   mode: "apply" | "verify" | "sql",
 ): string[] {
-  const { migrations } = schema;
-  const history = `${tablePrefix}${schema.history}`;
+  const { migrations } = domain;
+  const history = `${tablePrefix}${domain.history}`;
   const missing = missingMigrations(migrations, readHistory(handle, history));
-  if (mode === "sql") return missing.length === 0 ? [] : script(schema, tablePrefix, missing);
+  if (mode === "sql") return missing.length === 0 ? [] : script(domain, tablePrefix, missing);
   if (missing.length === 0) return [];
-  if (mode === "verify") throw schemaOutdated(missing, script(schema, tablePrefix, missing));
+  if (mode === "verify") throw schemaOutdated(missing, script(domain, tablePrefix, missing));
   const apply = handle.transaction(() => {
     const stillMissing = missingMigrations(migrations, readHistory(handle, history));
-    if (stillMissing.length === migrations.length) checkNames(handle, schema, tablePrefix);
-    for (const statement of steps(schema, tablePrefix, stillMissing)) handle.exec(statement);
+    if (stillMissing.length === migrations.length) checkNames(handle, domain, tablePrefix);
+    for (const statement of steps(domain, tablePrefix, stillMissing)) handle.exec(statement);
     return stillMissing.map(({ name }) => name);
   });
   return apply.immediate();
@@ -41,8 +42,8 @@ function readHistory(handle: Handle, history: string): AppliedMigration[] {
 }
 
 /** Checks, in a database without any of the migrations, that no table has one of our names. */
-function checkNames(handle: Handle, schema: Schema, tablePrefix: string): void {
-  for (const { name } of schema.tables) {
+function checkNames(handle: Handle, domain: DomainSchema, tablePrefix: string): void {
+  for (const { name } of domain.tables) {
     const table = `${tablePrefix}${name}`;
     if (hasTable(handle, table)) throw foreignTable(table);
   }
@@ -52,16 +53,16 @@ function hasTable(handle: Handle, name: string): boolean {
   return handle.prepare("select 1 from sqlite_master where type = 'table' and name = ?").get(name) !== undefined;
 }
 
-function script(schema: Schema, tablePrefix: string, missing: readonly Migration[]): string[] {
-  return ["BEGIN IMMEDIATE", ...steps(schema, tablePrefix, missing), "COMMIT"];
+function script(domain: DomainSchema, tablePrefix: string, missing: readonly Migration[]): string[] {
+  return ["BEGIN IMMEDIATE", ...steps(domain, tablePrefix, missing), "COMMIT"];
 }
 
-function steps({ history, stem }: Schema, tablePrefix: string, missing: readonly Migration[]): string[] {
-  const table = `"${tablePrefix}${history}"`;
+function steps(domain: DomainSchema, tablePrefix: string, missing: readonly Migration[]): string[] {
+  const table = `"${tablePrefix}${domain.history}"`;
   return [
     `CREATE TABLE IF NOT EXISTS ${table} (name text PRIMARY KEY NOT NULL, digest text NOT NULL, minimum_reader integer NOT NULL, applied_at integer NOT NULL)`,
     ...missing.flatMap((migration) => [
-      ...migration.statements.map((statement) => statement.replaceAll(`\`${stem}`, `\`${tablePrefix}${stem}`)),
+      ...migration.statements.map((statement) => withPrefix(statement, domain, tablePrefix)),
       `INSERT INTO ${table} (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
     ]),
   ];

@@ -5,7 +5,7 @@ import { createSQLiteStorage, type SQLiteStorageOptions } from "@waymark/sqlite"
 import Database from "better-sqlite3";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
-import { createDatabase, shareConnection } from "../src/database.ts";
+import { databaseOn, shareConnection } from "../src/database.ts";
 import { resolveOptions } from "../src/options.ts";
 import { checkpoint, newFile } from "./fixtures.ts";
 
@@ -61,7 +61,7 @@ describeDomains({
         let handle: Database.Database | undefined;
         return {
           checkpoints: createCheckpointDialect(ofCheckpoints, options(prefixes.checkpoints)),
-          second: createDatabase(ofSecond, schema, options(prefixes.second)),
+          second: databaseOn(ofSecond, schema, options(prefixes.second)),
           isConnected: async () => {
             handle ??= (await ofCheckpoints.get(signal)).database;
             return handle.open;

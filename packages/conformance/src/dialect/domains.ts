@@ -1,5 +1,5 @@
 import { setImmediate as turn } from "node:timers/promises";
-import type { Database, Dialect, Schema } from "@waymark/core/kit";
+import type { Database, Dialect, DomainSchema } from "@waymark/core/kit";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { newRow, readBases, signal } from "./rows.ts";
 
@@ -15,7 +15,7 @@ export interface DomainTarget {
 
 export interface DomainDatabase {
   /** Makes one connection that checkpoints and a second domain share, each with a table prefix. Nothing is opened yet. */
-  share(second: Schema, prefixes: { readonly checkpoints: string; readonly second: string }): SharedDomains;
+  share(second: DomainSchema, prefixes: { readonly checkpoints: string; readonly second: string }): SharedDomains;
   /** Releases the database. Called last. */
   dispose(): Promise<void>;
 }
@@ -27,17 +27,20 @@ export interface SharedDomains {
   isConnected(): Promise<boolean>;
 }
 
-/** A domain that has nothing to do with checkpoints, though its migration has a name that theirs have too. */
-function notes(quote: string): Schema {
+/**
+ * A domain that has nothing to do with checkpoints, though its migration has a name that theirs have too. A column begins as its
+ * tables do: no prefix is put before that.
+ */
+function notes(quote: string): DomainSchema {
   const name = (text: string) => `${quote}${text}${quote}`;
   const statements = [
-    `CREATE TABLE ${name("notes")} (${name("id")} integer PRIMARY KEY NOT NULL, ${name("words")} integer NOT NULL)`,
-    `CREATE INDEX ${name("notes_by_words")} ON ${name("notes")} (${name("words")})`,
+    `CREATE TABLE ${name("notes")} (${name("id")} integer PRIMARY KEY NOT NULL, ${name("note_words")} integer NOT NULL)`,
+    `CREATE INDEX ${name("notes_by_words")} ON ${name("notes")} (${name("note_words")})`,
   ];
   return {
     history: "note_migrations",
     stem: "note",
-    tables: [{ name: "notes", columns: ["id", "words"] }],
+    tables: [{ name: "notes", columns: ["id", "note_words"] }],
     migrations: [{ name: "0000_initial", minimumReader: 1, statements }],
   };
 }
@@ -65,6 +68,7 @@ export function describeDomains(target: DomainTarget): void {
       const [ofCheckpoints, ofSecond] = [await sql(checkpoints), await sql(second)];
       expect(ofSecond).toContain(`${prefixes.second}notes`);
       expect(ofSecond).toContain(`${prefixes.second}note_migrations`);
+      expect(ofSecond).toContain(`${target.quote}note_words${target.quote}`);
       expect(ofSecond).not.toMatch(/agent_checkpoint|waymark_migrations/);
       expect(ofCheckpoints).toContain(`${prefixes.checkpoints}agent_checkpoints`);
       expect(ofCheckpoints).not.toMatch(/note/);

@@ -13,6 +13,7 @@ import { describeIfLatest } from "./specs/if-latest.ts";
 import { describeInjection } from "./specs/injection.ts";
 import { describeIntegrity } from "./specs/integrity.ts";
 import { describeIntegrityChains } from "./specs/integrity-chains.ts";
+import { describeInterruption } from "./specs/interruption.ts";
 import { describeIterate } from "./specs/iterate.ts";
 import { describeLifecycle } from "./specs/lifecycle.ts";
 import { describeList } from "./specs/list.ts";
@@ -45,7 +46,7 @@ type Topic = (bench: Bench) => void;
 
 /** The topics of each part, in the order in which they run. */
 const PARTS: Readonly<Record<ConformancePart, readonly Topic[]>> = {
-  engine: [
+  database: [
     describeStore,
     describeRetrieve,
     describeRetrieveLatest,
@@ -66,6 +67,7 @@ const PARTS: Readonly<Record<ConformancePart, readonly Topic[]>> = {
     describeMetadata,
     describeInjection,
     describeSize,
+    describeInterruption,
     describeModel,
   ],
   codec: [describeFidelity, describeWriteValues, describeFreeze, describeSameObject],

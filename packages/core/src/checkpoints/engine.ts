@@ -1,3 +1,4 @@
+import { CheckpointError } from "../contract/errors.ts";
 import type { StorageEvents } from "../contract/status.ts";
 import { Emitter } from "../database/events.ts";
 import type { ResolvedDatabaseOptions } from "../database/options.ts";
@@ -55,12 +56,14 @@ export function isReplicable(engine: Engine): engine is ReplicableEngine {
   return engine.dialect.outbox !== undefined;
 }
 
-/**
- * Commits a change. Parts that only an outbox applies are passed only where there is one, that is, by replication and for
- * the main of a pair.
- */
+/** Commits a change. @throws CheckpointError `INVALID_CONFIG` if it has parts of the outbox, and the dialect has none */
 export async function commit({ dialect }: Engine, change: OutboxChange, signal: AbortSignal): Promise<boolean> {
-  return await (dialect.outbox ?? dialect).commit(change satisfies Change, signal);
+  if (dialect.outbox !== undefined) return await dialect.outbox.commit(change, signal);
+  const { insertTombstones, acknowledge, lease, markPending, ...rest } = change;
+  if ([insertTombstones, acknowledge, lease, markPending].some((part) => part !== undefined && part.length > 0)) {
+    throw new CheckpointError("INVALID_CONFIG", `commit: the dialect ${dialect.name} has no outbox`);
+  }
+  return await dialect.commit(rest satisfies Change, signal);
 }
 
 /**

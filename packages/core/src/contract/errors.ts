@@ -4,7 +4,7 @@
  *
  * `retryable`: whether the same call may succeed later.
  *
- * `fault`: what is at fault.
+ * `blame`: the cause.
  * - `call`: the call itself, what it hands in or that it was cancelled. It fails the same way in any database.
  * - `setup`: the way the program configures, uses or closes the storage.
  * - `row`: one stored row.
@@ -20,54 +20,54 @@
  */
 const CODES = {
   /** An argument or option is not as documented; the message names it. */
-  INVALID_ARGUMENT: { retryable: false, fault: "setup", failover: "never", skipsRow: false },
+  INVALID_ARGUMENT: { retryable: false, blame: "call", failover: "never", skipsRow: false },
   /** A config file or environment variable is not as documented, or names a package that is missing. */
-  INVALID_CONFIG: { retryable: false, fault: "setup", failover: "never", skipsRow: false },
+  INVALID_CONFIG: { retryable: false, blame: "setup", failover: "never", skipsRow: false },
   /** The state holds a value that cannot come back as it is; the message names the path. */
-  UNSUPPORTED_VALUE: { retryable: false, fault: "call", failover: "never", skipsRow: false },
+  UNSUPPORTED_VALUE: { retryable: false, blame: "call", failover: "never", skipsRow: false },
   /** The state, as it would be sent, is over a limit of the server; nothing was sent. */
-  STATE_TOO_LARGE: { retryable: false, fault: "call", failover: "never", skipsRow: true },
+  STATE_TOO_LARGE: { retryable: false, blame: "call", failover: "never", skipsRow: true },
   /** Another checkpoint has this id, or it was deleted; or another writer has stored after `ifLatest`. */
-  CONFLICT: { retryable: false, fault: "call", failover: "never", skipsRow: false },
+  CONFLICT: { retryable: false, blame: "call", failover: "never", skipsRow: false },
   /** There is no checkpoint with this id, or it was deleted. */
-  NOT_FOUND: { retryable: false, fault: "row", failover: "never", skipsRow: false },
+  NOT_FOUND: { retryable: false, blame: "row", failover: "never", skipsRow: false },
   /** A stored row does not match its length or digest; the message names it. */
-  CORRUPT_CHECKPOINT: { retryable: false, fault: "row", failover: "never", skipsRow: true },
+  CORRUPT_CHECKPOINT: { retryable: false, blame: "row", failover: "never", skipsRow: true },
   /** A newer version of Waymark has written this checkpoint. */
-  UNSUPPORTED_FORMAT: { retryable: false, fault: "row", failover: "never", skipsRow: true },
+  UNSUPPORTED_FORMAT: { retryable: false, blame: "row", failover: "never", skipsRow: true },
   /** A checkpoint is encrypted and should not be, or the other way round, or with a key that is not here. */
-  ENCRYPTION_MISMATCH: { retryable: false, fault: "row", failover: "never", skipsRow: true },
+  ENCRYPTION_MISMATCH: { retryable: false, blame: "row", failover: "never", skipsRow: true },
   /** The schema is missing or old and may not be changed here; `sql` has the statements to run. */
-  SCHEMA_OUTDATED: { retryable: false, fault: "database", failover: "locked-out", skipsRow: false },
+  SCHEMA_OUTDATED: { retryable: false, blame: "database", failover: "locked-out", skipsRow: false },
   /** A newer version has changed the schema so that this one cannot use it. */
-  SCHEMA_TOO_NEW: { retryable: false, fault: "database", failover: "never", skipsRow: false },
+  SCHEMA_TOO_NEW: { retryable: false, blame: "database", failover: "never", skipsRow: false },
   /** The tables are not ours, or differ from their migration history. */
-  SCHEMA_MISMATCH: { retryable: false, fault: "database", failover: "never", skipsRow: false },
+  SCHEMA_MISMATCH: { retryable: false, blame: "database", failover: "never", skipsRow: false },
   /** No connection, or it was lost, or the server takes no more connections; with a backup also: neither provider did it. */
-  UNAVAILABLE: { retryable: true, fault: "database", failover: "unreachable", skipsRow: false },
+  UNAVAILABLE: { retryable: true, blame: "database", failover: "unreachable", skipsRow: false },
   /** Main is unreachable and the backup may lack the newest, or the other way round; `allowStale` takes what there is. */
-  STALE: { retryable: true, fault: "database", failover: "never", skipsRow: false },
+  STALE: { retryable: true, blame: "database", failover: "never", skipsRow: false },
   /** The deadline passed; a store may or may not have taken place (storing again is safe). */
-  TIMEOUT: { retryable: true, fault: "database", failover: "unreachable", skipsRow: false },
+  TIMEOUT: { retryable: true, blame: "database", failover: "unreachable", skipsRow: false },
   /** A lock, deadlock or serialization failure that retries did not cure. */
-  CONTENTION: { retryable: true, fault: "database", failover: "refused", skipsRow: false },
+  CONTENTION: { retryable: true, blame: "database", failover: "refused", skipsRow: false },
   /** The database takes no writes now. */
-  READ_ONLY: { retryable: true, fault: "database", failover: "refused", skipsRow: false },
+  READ_ONLY: { retryable: true, blame: "database", failover: "refused", skipsRow: false },
   /** The disk or quota is full. */
-  STORAGE_FULL: { retryable: true, fault: "database", failover: "refused", skipsRow: false },
+  STORAGE_FULL: { retryable: true, blame: "database", failover: "refused", skipsRow: false },
   /** Wrong password, unknown database, or a right is missing. */
-  ACCESS_DENIED: { retryable: false, fault: "database", failover: "locked-out", skipsRow: false },
+  ACCESS_DENIED: { retryable: false, blame: "database", failover: "locked-out", skipsRow: false },
   /** The caller's signal ended the call. */
-  ABORTED: { retryable: false, fault: "call", failover: "never", skipsRow: false },
+  ABORTED: { retryable: false, blame: "call", failover: "never", skipsRow: false },
   /** The storage was closed. */
-  CLOSED: { retryable: false, fault: "setup", failover: "never", skipsRow: false },
+  CLOSED: { retryable: false, blame: "setup", failover: "never", skipsRow: false },
   /** Any other error of the database; see `cause`. */
-  DATABASE_ERROR: { retryable: false, fault: "database", failover: "refused", skipsRow: true },
+  DATABASE_ERROR: { retryable: false, blame: "database", failover: "refused", skipsRow: true },
 } as const satisfies Readonly<Record<string, CodeFacts>>;
 
 interface CodeFacts {
   readonly retryable: boolean;
-  readonly fault: "call" | "setup" | "row" | "database";
+  readonly blame: "call" | "setup" | "row" | "database";
   readonly failover: "unreachable" | "refused" | "locked-out" | "never";
   readonly skipsRow: boolean;
 }
@@ -94,7 +94,7 @@ export class CheckpointError extends Error {
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.retryable = CODES[code].retryable;
+    this.retryable = factsOfCode(code)?.retryable ?? false;
     if (options.sql !== undefined) this.sql = options.sql;
     Object.defineProperty(this, BRAND, { value: true });
   }
@@ -111,7 +111,12 @@ export function codeOf(error: unknown): CheckpointErrorCode {
 
 /** Returns the row of the table for an error's code; `null` for an error that is not ours. */
 export function factsOf(error: unknown): CodeFacts | null {
-  return error instanceof CheckpointError ? CODES[error.code] : null;
+  return error instanceof CheckpointError ? factsOfCode(error.code) : null;
+}
+
+/** Returns `null` for a code that another copy of core has, of a newer version. */
+function factsOfCode(code: CheckpointErrorCode): CodeFacts | null {
+  return Object.hasOwn(CODES, code) ? CODES[code] : null;
 }
 
 /** A driver's error without the parts that may hold a state, SQL or a password. */

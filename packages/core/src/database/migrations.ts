@@ -7,10 +7,10 @@ import { CheckpointError } from "../contract/errors.ts";
  */
 
 /** The schema of one domain: its tables, its migrations, and a history of its own in the database. */
-export interface Schema {
+export interface DomainSchema {
   /** Name of the history table, before the prefix. */
   readonly history: string;
-  /** Beginning that the names of all its tables and indexes have; the prefix is put before it. */
+  /** Beginning that the names of all its tables, indexes and constraints have, see {@link withPrefix}. */
   readonly stem: string;
   /** Its tables, before the prefix, with the names of their columns. */
   readonly tables: readonly { readonly name: string; readonly columns: readonly string[] }[];
@@ -33,6 +33,17 @@ export interface AppliedMigration {
   readonly name: string;
   readonly digest: string;
   readonly minimumReader: number;
+}
+
+/**
+ * Puts a prefix before the names of a schema's tables, indexes and constraints in one of its statements. These are the quoted
+ * names that begin with its stem; names of columns stay as they are.
+ */
+export function withPrefix(statement: string, { stem, tables }: DomainSchema, prefix: string): string {
+  const columns = new Set(tables.flatMap((table) => table.columns));
+  return statement.replace(/(["`])([a-z0-9_]+)\1/g, (quoted, quote: string, name: string) =>
+    name.startsWith(stem) && !columns.has(name) ? `${quote}${prefix}${name}${quote}` : quoted,
+  );
 }
 
 /** Computes the digest of a migration's statements. */

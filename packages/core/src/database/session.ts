@@ -281,7 +281,7 @@ export class Session {
   /** Records what a failed call says about the database. */
   #recordFailure(error: unknown, failure: CheckpointError): void {
     if (this.#circuit.hasRejected(error)) return;
-    if (factsOf(failure)?.fault === "database") this.#lastError = { code: failure.code, at: Date.now() };
+    if (factsOf(failure)?.blame === "database") this.#lastError = { code: failure.code, at: Date.now() };
     if (this.#isUnreachable(error)) this.#circuit.recordFailure(failure);
   }
 

@@ -90,7 +90,7 @@ export function isMainUnreachable({ main }: Pair, error: unknown): boolean {
 
 /** Makes the error for a call that both databases failed. */
 export function bothFailed(operation: string, main: CheckpointError, backup: unknown): CheckpointError {
-  if (backup instanceof CheckpointError && factsOf(backup)?.fault === "call") return backup;
+  if (backup instanceof CheckpointError && factsOf(backup)?.blame === "call") return backup;
   const codes = `main ${main.code}, backup ${codeOf(backup)}`;
   const cause = new AggregateError([main, backup], `${operation}: ${codes}`);
   return new CheckpointError("UNAVAILABLE", `${operation}: both providers failed: ${codes}`, { cause });

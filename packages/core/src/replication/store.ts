@@ -72,7 +72,7 @@ async function requireBackup(
       throw new CheckpointError("ABORTED", `${operation}: cancelled by the caller's signal`);
     }
   } catch (error) {
-    if (factsOf(error)?.fault === "call") throw error;
+    if (factsOf(error)?.blame === "call") throw error;
     const message = `${operation}: main has ${id}, the required backup does not have it yet (${codeOf(error)})`;
     throw new CheckpointError("UNAVAILABLE", message, { cause: error });
   }

@@ -1,18 +1,18 @@
 import { CheckpointError } from "@waymark/core";
 import {
   type Dialect,
+  type DomainSchema,
   forwardThrough,
   OUTBOX_READS,
   type OutboxChange,
   READS,
   rowBytes,
-  type Schema,
   type SharedUse,
   writeBytes,
 } from "@waymark/core/kit";
 import type { PoolConnection } from "mysql2/promise";
 import { type Connection, drizzleOn } from "../connection.ts";
-import { createDatabase, readMaxStatementBytes } from "../database.ts";
+import { databaseOn, readMaxStatementBytes } from "../database.ts";
 import { classify } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { CheckpointCommit } from "./commit.ts";
@@ -21,7 +21,7 @@ import { CheckpointOutbox } from "./outbox.ts";
 import { CheckpointReads } from "./reads.ts";
 import { checkpointTables, SCHEMA } from "./schema.ts";
 
-const CHECKPOINTS: Schema = { ...SCHEMA, migrations };
+const CHECKPOINTS: DomainSchema = { ...SCHEMA, migrations };
 
 /** Servers in practice take 1 MiB at least. A smaller change is not the reason why a connection was lost. */
 const SUSPECT_BYTES = 256 * 1_024;
@@ -78,7 +78,7 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
   }
 
   return {
-    ...createDatabase(connection, CHECKPOINTS, options),
+    ...databaseOn(connection, CHECKPOINTS, options),
     commit,
     ...forwardThrough(onReads, READS),
     vacuum: async () => false, // InnoDB fills the room with new rows

@@ -1,16 +1,16 @@
 import {
   type Dialect,
+  type DomainSchema,
   forwardThrough,
   OUTBOX_READS,
   type OutboxChange,
   READS,
-  type Schema,
   type SharedUse,
 } from "@waymark/core/kit";
 import type { Sql } from "postgres";
 import { drizzleOn } from "../client.ts";
 import type { Connection } from "../connection.ts";
-import { createDatabase } from "../database.ts";
+import { databaseOn } from "../database.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { CheckpointCommit } from "./commit.ts";
 import { migrations } from "./migrations.ts";
@@ -18,7 +18,7 @@ import { CheckpointOutbox } from "./outbox.ts";
 import { CheckpointReads } from "./reads.ts";
 import { checkpointTables, SCHEMA } from "./schema.ts";
 
-const CHECKPOINTS: Schema = { ...SCHEMA, migrations };
+const CHECKPOINTS: DomainSchema = { ...SCHEMA, migrations };
 
 interface Statements {
   readonly reads: CheckpointReads;
@@ -55,7 +55,7 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
     use(signal, (statements) => statements.commit.commit(change));
 
   return {
-    ...createDatabase(connection, CHECKPOINTS, options),
+    ...databaseOn(connection, CHECKPOINTS, options),
     commit,
     ...forwardThrough(onReads, READS),
     vacuum: async () => false, // autovacuum makes room for new rows

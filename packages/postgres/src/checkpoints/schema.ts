@@ -1,4 +1,4 @@
-import type { Schema } from "@waymark/core/kit";
+import type { DomainSchema } from "@waymark/core/kit";
 import { getTableColumns, getTableName, sql } from "drizzle-orm";
 import {
   type AnyPgColumn,
@@ -119,7 +119,7 @@ const { checkpoints, writes } = checkpointTables("", null);
 export { checkpoints as agentCheckpoints, writes as agentCheckpointWrites };
 
 /** The schema of checkpoints, without its migrations, which are generated from it. */
-export const SCHEMA: Omit<Schema, "migrations"> = {
+export const SCHEMA: Omit<DomainSchema, "migrations"> = {
   history: "waymark_migrations",
   stem: "agent_checkpoint",
   tables: [checkpoints, writes].map((table) => ({

@@ -1,15 +1,15 @@
 import { CheckpointError } from "@waymark/core";
 import {
   type Dialect,
+  type DomainSchema,
   forwardThrough,
   Once,
   OUTBOX_READS,
   type OutboxChange,
   READS,
-  type Schema,
   type SharedUse,
 } from "@waymark/core/kit";
-import { createDatabase } from "../database.ts";
+import { databaseOn } from "../database.ts";
 import { drizzleOn, type Handle, vacuum } from "../handle.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { CheckpointCommit } from "./commit.ts";
@@ -18,7 +18,7 @@ import { CheckpointOutbox } from "./outbox.ts";
 import { CheckpointReads } from "./reads.ts";
 import { checkpointTables, SCHEMA } from "./schema.ts";
 
-const CHECKPOINTS: Schema = { ...SCHEMA, migrations };
+const CHECKPOINTS: DomainSchema = { ...SCHEMA, migrations };
 
 interface Statements {
   readonly reads: CheckpointReads;
@@ -28,7 +28,7 @@ interface Statements {
 
 /** The checkpoints on a connection, as a dialect. */
 export function createCheckpointDialect(connection: SharedUse<Handle>, options: ResolvedOptions): Dialect {
-  const database = createDatabase(connection, CHECKPOINTS, options);
+  const database = databaseOn(connection, CHECKPOINTS, options);
   const tables = checkpointTables(options.tablePrefix);
   const statements = new Once(async (signal) => createStatements(await connection.get(signal)));
 

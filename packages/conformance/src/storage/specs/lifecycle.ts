@@ -49,16 +49,6 @@ export function describeLifecycle(bench: Bench): void {
       await refusal(storage.listAgents(), "CLOSED");
     });
 
-    it("close waits for the stores that were accepted", async () => {
-      const storage = bench.open();
-      const agentId = newAgent();
-      const state = { text: "large enough to be compressed aside ".repeat(5_000) };
-      const stores = Array.from({ length: 20 }, () => storage.storeCheckpoint(checkpointOf(agentId, { state })));
-      await storage.close();
-      expect(await bench.storage.stats({ agentId })).toMatchObject({ checkpoints: 20 });
-      expect(new Set(await Promise.all(stores)).size).toBe(20);
-    });
-
     it("close rejects later calls with CLOSED before it resolves", async () => {
       const storage = bench.open();
       const agentId = newAgent();

@@ -4,9 +4,10 @@ import { type Bench, checkpointOf, collect, newAgent, storeMany } from "../bench
 import { refusal } from "../errors.ts";
 import { idAt } from "../ids.ts";
 
+/** Calls that take a signal, by name. */
 type Call = (storage: CheckpointStorage, agentId: string, signal: AbortSignal) => Promise<unknown>;
 
-const CALLS: Readonly<Record<string, Call>> = {
+export const CALLS: Readonly<Record<string, Call>> = {
   storeCheckpoint: (storage, agentId, signal) => storage.storeCheckpoint(checkpointOf(agentId), { signal }),
   retrieveCheckpoint: (storage, _, signal) => storage.retrieveCheckpoint(idAt(Date.now()), { signal }),
   retrieveLatestCheckpoint: (storage, agentId, signal) => storage.retrieveLatestCheckpoint(agentId, { signal }),
@@ -29,53 +30,12 @@ export function describeSignal(bench: Bench): void {
       expect(await bench.store.countRows()).toBe(before);
     });
 
-    it.each(Object.entries(CALLS))(
-      "that is aborted during the call ends %s, and the storage still works",
-      async (_, call) => {
-        const { agentId } = await storeMany(bench.storage, newAgent(), 2);
-        const controller = new AbortController();
-        const ended = call(bench.storage, agentId, controller.signal);
-        controller.abort();
-        const error = await refusal(ended, "ABORTED");
-        expect(error.retryable).toBe(false);
-        const id = await bench.storage.storeCheckpoint(checkpointOf(agentId));
-        expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ id });
-      },
-    );
-
     it("that is already aborted ends appendWrites and listWrites", async () => {
       const id = await bench.storage.storeCheckpoint(checkpointOf(newAgent()));
       const signal = AbortSignal.abort();
       const write = { taskId: "task", index: 0, channel: "channel", value: 1 };
       await refusal(bench.storage.appendWrites(id, [write], { signal }), "ABORTED");
       await refusal(bench.storage.listWrites(id, { signal }), "ABORTED");
-    });
-
-    it("that ends a store leaves the whole checkpoint or none, and the store can be repeated", async () => {
-      const checkpoints = Array.from({ length: 20 }, (_, turn) =>
-        checkpointOf(newAgent(), { id: idAt(Date.now()), state: { turn } }),
-      );
-      const controller = new AbortController();
-      const stores = checkpoints.map((checkpoint) =>
-        bench.storage.storeCheckpoint(checkpoint, { signal: controller.signal }),
-      );
-      controller.abort();
-      for (const store of stores) await refusal(store, "ABORTED");
-      for (const checkpoint of checkpoints) {
-        expect(await bench.storage.storeCheckpoint(checkpoint)).toBe(checkpoint.id);
-        expect(await bench.storage.retrieveCheckpoint(checkpoint.id as string)).toStrictEqual(checkpoint);
-      }
-    });
-
-    it("that ends the call which opens the store does not end the other calls", async () => {
-      const storage = bench.open();
-      const controller = new AbortController();
-      const first = storage.listAgents({ signal: controller.signal });
-      const second = storage.listAgents({ limit: 1 });
-      controller.abort();
-      await refusal(first, "ABORTED");
-      expect((await second).length).toBeLessThanOrEqual(1);
-      expect(await storage.health()).toMatchObject({ ok: true });
     });
 
     it("that is aborted after the call does nothing, and has no listener left", async () => {
