@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
@@ -11,6 +12,10 @@ import { untilDone } from "./until-done.ts";
 const CALLS = 1_000;
 const AT_ONCE = 100;
 const DEADLINE_MS = 250;
+/** A text that deflate makes little smaller: MySQL asks for another connection if a row of this size breaks one. */
+const LARGE_TEXT = randomBytes(300_000).toString("base64");
+/** One of so many calls stores the large text. */
+const LARGE_EVERY = 80;
 /** Time after `close` within which a driver has let go of its connections, its own timeouts included. */
 const RELEASE_MS = 30_000;
 /** Time for a whole test, on a busy machine. */
@@ -130,8 +135,9 @@ async function startSilentServer(): Promise<SilentServer & { readonly port: numb
 }
 
 function call(storage: CheckpointStorage, index: number): Promise<unknown> {
+  const text = index % LARGE_EVERY === 0 ? LARGE_TEXT : "";
   const calls = [
-    () => storage.storeCheckpoint({ agentId: "agent", name: "turn", state: { index }, createdAt: index }),
+    () => storage.storeCheckpoint({ agentId: "agent", name: "turn", state: { index, text }, createdAt: index }),
     () => storage.retrieveLatestCheckpoint("agent"),
     () => storage.listCheckpoints(),
     () => storage.deleteAgent("agent"),
