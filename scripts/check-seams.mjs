@@ -9,28 +9,29 @@ import { IMPORTS, WORDS } from "./seams.mjs";
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const root = fileURLToPath(new URL("..", import.meta.url));
-  const packages = join(root, "packages");
-  const files = new Map(typescript(packages).map((path) => [path, readFileSync(join(packages, path), "utf8")]));
-  const sources = new Map([...files].filter(([path]) => /^[^/]+\/src\//.test(path)));
-  const found = [...[...sources].flatMap(([path, code]) => violations(path, code)), ...circles(sources)];
-  for (const folder of ["packages", "examples", "test", "benchmarks"]) {
-    for (const path of typescript(join(root, folder))) {
-      found.push(...innerImports(`${folder}/${path}`, readFileSync(join(root, folder, path), "utf8")));
-    }
-  }
+  const files = new Map(
+    ["packages", "examples", "test", "benchmarks", "scripts"]
+      .flatMap((folder) => modules(join(root, folder)).map((path) => `${folder}/${path}`))
+      .map((path) => [path, readFileSync(join(root, path), "utf8")]),
+  );
+  const found = [...files].flatMap(([path, code]) => {
+    const source = /^packages\/([^/]+\/src\/.*)$/.exec(path)?.[1];
+    return [...(source === undefined ? [] : violations(source, code)), ...innerImports(path, code)];
+  });
+  found.push(...circles(files));
   for (const violation of found) console.error(violation);
   process.exitCode = found.length > 0 ? 1 : 0;
 }
 
-/** Lists the TypeScript files below a folder, except for builds and installed packages. */
-function typescript(folder) {
+/** Lists the modules below a folder, in TypeScript and JavaScript, except for builds and installed packages. */
+export function modules(folder) {
   return readdirSync(folder, { withFileTypes: true })
     .flatMap((entry) => {
       if (entry.isDirectory()) {
         if (entry.name === "node_modules" || entry.name === "dist") return [];
-        return typescript(join(folder, entry.name)).map((path) => `${entry.name}/${path}`);
+        return modules(join(folder, entry.name)).map((path) => `${entry.name}/${path}`);
       }
-      return entry.name.endsWith(".ts") ? [entry.name] : [];
+      return /\.(ts|mts|mjs)$/.test(entry.name) ? [entry.name] : [];
     })
     .sort();
 }
@@ -42,7 +43,7 @@ function typescript(folder) {
 export function innerImports(path, code) {
   const own = path
     .split("/")
-    .slice(0, path.startsWith("benchmarks/") ? 1 : 2)
+    .slice(0, /^(benchmarks|scripts)\//.test(path) ? 1 : 2)
     .join("/");
   const outside = relativeImports(path, code).filter(
     (to) => !to.startsWith(`${own}/`) && to !== "vitest.project.ts" && !to.startsWith("scripts/"),
@@ -52,7 +53,7 @@ export function innerImports(path, code) {
 
 /**
  * Lists the circles of files that import each other, types included: each as its files, in the order of the imports. `files`:
- * code by path, below packages/.
+ * code by path. Paths begin at the root.
  */
 export function circles(files) {
   const imports = new Map(
@@ -68,16 +69,15 @@ export function circles(files) {
     done.add(path);
   };
   for (const path of files.keys()) visit(path, []);
-  return found.map((circle) => `packages/${circle[0]}: a circle of imports: ${[...circle, circle[0]].join(" → ")}`);
+  return found.map((circle) => `${circle[0]}: a circle of imports: ${[...circle, circle[0]].join(" → ")}`);
 }
 
 function relativeImports(path, code) {
-  const found = [];
-  walk(parseSync(path, code).program, (node) => {
-    const from = importOf(node)?.from;
-    if (from?.startsWith(".")) found.push(posix.join(posix.dirname(path), from));
-  });
-  return found;
+  const { program, comments } = parseSync(path, code);
+  // JavaScript imports its types in comments.
+  const found = comments.flatMap(({ value }) => [...value.matchAll(/\bimport\("([^"]+)"\)/g)].map(([, from]) => from));
+  walk(program, (node) => found.push(importOf(node)?.from));
+  return found.filter((from) => from?.startsWith(".")).map((from) => posix.join(posix.dirname(path), from));
 }
 
 /** Lists the imports and words of a file that seams.mjs forbids, each with its line. `path` begins below packages/. */

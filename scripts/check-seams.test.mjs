@@ -1,5 +1,8 @@
-import { describe, expect, it } from "vitest";
-import { circles, innerImports, violations } from "./check-seams.mjs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { circles, innerImports, modules, violations } from "./check-seams.mjs";
 
 describe("a module", () => {
   it.each([
@@ -152,21 +155,31 @@ describe("the code of a package", () => {
 describe("a circle of files", () => {
   it("is found, also by imports of types, and reported in the order of its imports", () => {
     const files = new Map([
-      ["core/src/a/one.ts", 'import { two } from "./two.ts";'],
-      ["core/src/a/two.ts", 'import { three } from "../b/three.ts";'],
-      ["core/src/b/three.ts", 'import type { One } from "../a/one.ts";'],
-      ["core/src/b/four.ts", 'import { three } from "./three.ts"; import { zlib } from "node:zlib";'],
+      ["packages/core/src/a/one.ts", 'import { two } from "./two.ts";'],
+      ["packages/core/src/a/two.ts", 'import { three } from "../b/three.ts";'],
+      ["packages/core/src/b/three.ts", 'import type { One } from "../a/one.ts";'],
+      ["packages/core/src/b/four.ts", 'import { three } from "./three.ts"; import { zlib } from "node:zlib";'],
     ]);
     expect(circles(files)).toEqual([
-      "packages/core/src/a/one.ts: a circle of imports: core/src/a/one.ts → core/src/a/two.ts → core/src/b/three.ts → core/src/a/one.ts",
+      "packages/core/src/a/one.ts: a circle of imports: packages/core/src/a/one.ts → packages/core/src/a/two.ts → packages/core/src/b/three.ts → packages/core/src/a/one.ts",
+    ]);
+  });
+
+  it("is found in JavaScript too, also by types that a comment imports", () => {
+    const files = new Map([
+      ["examples/agent/agent.mjs", 'import { ask } from "./model.mjs";'],
+      ["examples/agent/model.mjs", '/** @typedef {import("./agent.mjs").Agent} Agent */'],
+    ]);
+    expect(circles(files)).toEqual([
+      "examples/agent/agent.mjs: a circle of imports: examples/agent/agent.mjs → examples/agent/model.mjs → examples/agent/agent.mjs",
     ]);
   });
 
   it("is not reported for two files that import a third one", () => {
     const files = new Map([
-      ["core/src/a/one.ts", 'import { two } from "./two.ts"; import { three } from "./three.ts";'],
-      ["core/src/a/two.ts", 'import { three } from "./three.ts";'],
-      ["core/src/a/three.ts", ""],
+      ["packages/core/src/a/one.ts", 'import { two } from "./two.ts"; import { three } from "./three.ts";'],
+      ["packages/core/src/a/two.ts", 'import { three } from "./three.ts";'],
+      ["packages/core/src/a/three.ts", ""],
     ]);
     expect(circles(files)).toEqual([]);
   });
@@ -179,6 +192,9 @@ describe("a file of a package", () => {
     ["examples/plain-agent/agent.ts", "../../packages/sqlite/src/index.ts", "packages/sqlite/src/index.ts"],
     ["test/faults/src/arena.ts", "../../servers/src/index.ts", "test/servers/src/index.ts"],
     ["benchmarks/src/run.ts", "../../packages/core/src/index.ts", "packages/core/src/index.ts"],
+    ["test/compatibility/src/contents.mjs", "../../../packages/core/dist/kit.js", "packages/core/dist/kit.js"],
+    ["packages/core/test/states.mts", "../../sqlite/src/index.ts", "packages/sqlite/src/index.ts"],
+    ["scripts/demo.mjs", "../packages/core/dist/index.js", "packages/core/dist/index.js"],
   ])("%s must not import %s", (path, from, to) => {
     expect(innerImports(path, `import { it } from "${from}";`)).toEqual([
       `${path}: must not import ${to}, an inner file of another package`,
@@ -190,8 +206,28 @@ describe("a file of a package", () => {
     ["packages/mysql/vitest.config.ts", "../../vitest.project.ts"],
     ["packages/sqlite/test/schema.test.ts", "../../../scripts/compile-migrations.mjs"],
     ["benchmarks/src/systems/waymark.ts", "../options.ts"],
+    ["test/faults/faults.mjs", "../../scripts/setup.mjs"],
+    ["packages/sqlite/test/child.mjs", "../dist/index.js"],
+    ["scripts/test.mjs", "./setup.mjs"],
     ["packages/mysql/test/dialect.test.ts", "@waymark/conformance"],
   ])("%s may import %s", (path, from) => {
     expect(innerImports(path, `import { it } from "${from}";`)).toEqual([]);
   });
+
+  it("must not import the types of such a file in a comment", () => {
+    const code = '/** @type {import("../../../packages/core/src/index.ts").CheckpointStorage} */ let storage;';
+    expect(innerImports("test/compatibility/src/contents.mjs", code)).toEqual([
+      "test/compatibility/src/contents.mjs: must not import packages/core/src/index.ts, an inner file of another package",
+    ]);
+  });
+});
+
+it("reads TypeScript and JavaScript, but no builds and no installed packages", () => {
+  const folder = mkdtempSync(join(tmpdir(), "waymark-seams-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  for (const path of ["src/a.ts", "src/b.mts", "c.mjs", "d.json", "dist/e.mjs", "node_modules/f/g.mjs"]) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    writeFileSync(join(folder, path), "");
+  }
+  expect(modules(folder)).toEqual(["c.mjs", "src/a.ts", "src/b.mts"]);
 });

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
-import { compare, comparison } from "../against.ts";
 import { drawChart } from "../chart.ts";
+import { compare, comparison } from "../compare.ts";
 import {
   CHANGING,
   type Conversation,

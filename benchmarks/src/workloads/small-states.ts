@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { compare, comparison } from "../against.ts";
+import { compare, comparison } from "../compare.ts";
 import type { DatabaseName, Place } from "../databases.ts";
 import { figure } from "../print.ts";
 import { HEX, randomOf } from "../random.ts";

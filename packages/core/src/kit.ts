@@ -1,7 +1,16 @@
 /** `@waymark/core/kit`: for authors of backends and of adapters, beside the contract. */
-export { checkAgentId, checkNamespace, checkText } from "./checkpoints/arguments.ts";
+export {
+  checkAgentId,
+  checkChannel,
+  checkNamespace,
+  checkTaskId,
+  checkTaskPath,
+  checkText,
+  MAX_WRITES,
+} from "./checkpoints/arguments.ts";
 export * from "./checkpoints/dialect.ts";
-export { slices } from "./checkpoints/paging.ts";
+export { PAGE, slices } from "./checkpoints/paging.ts";
+export { dropRepeated } from "./checkpoints/task-writes.ts";
 export { boolean, identifier, integer, objectWithKeys, oneOf, string } from "./contract/checks.ts";
 export { type CheckpointErrorCode, factsOf, invalidArgument, property, rootCause } from "./contract/errors.ts";
 export {

@@ -9,17 +9,13 @@ import {
   type ListQuery,
   type StoredAgentCheckpoint,
 } from "@waymark/core";
-import { slices } from "@waymark/core/kit";
+import { dropRepeated, MAX_WRITES, PAGE, slices } from "@waymark/core/kit";
 import { type CheckpointAddress, checkpointKey, type Timeline } from "./address.ts";
 import { type IdRange, MAX_REVISION, revisionOf, revisionRange, withRevision } from "./checkpoint-id.ts";
 import { checkpointIdOf, PARTIAL_ONLY } from "./labels.ts";
-import { byTask, dropRepeated } from "./pending-writes.ts";
+import { byTask } from "./pending-writes.ts";
 import type { Serialized } from "./serializer.ts";
 
-/** The most writes that a storage appends in one call. */
-const MAX_WRITES = 10_000;
-/** The most heads that one list reads. */
-const MAX_HEADS = 1_000;
 /** Heads that the first list reads when ancestors are looked for. */
 const FIRST_ANCESTORS = 100;
 /** Checkpoints whose newest revision is remembered. */
@@ -144,7 +140,7 @@ export class Checkpoints {
     const checkpointId = checkpointIdOf(row);
     if (checkpointId === undefined) {
       // Another program has stored this one for the same agent.
-      const newest = await first(this.list({ agentId, namespace }, MAX_HEADS));
+      const newest = await first(this.list({ agentId, namespace }, PAGE));
       return newest && (await this.read(newest));
     }
     const address = { ...timeline, checkpointId };
@@ -290,8 +286,8 @@ export class Checkpoints {
 
   async *#listRows(query: ListQuery, expected: number): AsyncGenerator<AgentCheckpointListItem> {
     // One more than expected shows where the revisions of the last checkpoint end.
-    let limit = Math.min(expected + 1, MAX_HEADS);
-    for (let { before } = query; ; limit = MAX_HEADS) {
+    let limit = Math.min(expected + 1, PAGE);
+    for (let { before } = query; ; limit = PAGE) {
       const rows = await this.#storage.listCheckpoints({
         ...query,
         ...(before === undefined ? {} : { before }),

@@ -1,7 +1,17 @@
 import type { RunnableConfig } from "@langchain/core/runnables";
 import type { PendingWrite, SerializerProtocol } from "@langchain/langgraph-checkpoint";
 import type { CheckpointStorage } from "@waymark/core";
-import { checkAgentId, checkNamespace, checkText, invalidArgument, objectWithKeys, property } from "@waymark/core/kit";
+import {
+  checkAgentId,
+  checkChannel,
+  checkNamespace,
+  checkTaskId,
+  checkTaskPath,
+  checkText,
+  invalidArgument,
+  objectWithKeys,
+  property,
+} from "@waymark/core/kit";
 import type { Timeline } from "./address.ts";
 
 /**
@@ -9,11 +19,10 @@ import type { Timeline } from "./address.ts";
  * is no string is refused, and never used as one.
  */
 
+/** Of an id of LangGraph's, which may be any text. */
 const MAX_CHECKPOINT_ID_BYTES = 1_024;
-const MAX_TASK_ID_BYTES = 255;
-const MAX_TASK_PATH_BYTES = 16 * 1_024;
-const MAX_CHANNEL_BYTES = 1_024;
 
+/** Checks a storage, and that it has task writes, which those of earlier versions of Waymark lack. */
 export function checkStorage(storage: unknown): CheckpointStorage {
   if (hasMethods(storage, ["storeCheckpoint", "appendWrites", "listWrites"])) return storage as CheckpointStorage;
   throw invalidArgument("storage", "a CheckpointStorage of this version of Waymark", storage);
@@ -65,7 +74,7 @@ export function checkCheckpointId(field: string, value: unknown): string {
 
 /** Checks the arguments of `putWrites` as the storage will: held writes reach it much later. */
 export function checkTaskWrites(writes: readonly PendingWrite[], taskId: unknown, taskPath: unknown): void {
-  checkText("taskId", taskId, 1, MAX_TASK_ID_BYTES);
-  if (taskPath !== undefined) checkText("taskPath", taskPath, 0, MAX_TASK_PATH_BYTES);
-  for (const [at, [channel]] of writes.entries()) checkText(`writes[${at}][0]`, channel, 1, MAX_CHANNEL_BYTES);
+  checkTaskId("taskId", taskId);
+  if (taskPath !== undefined) checkTaskPath("taskPath", taskPath);
+  for (const [at, [channel]] of writes.entries()) checkChannel(`writes[${at}][0]`, channel);
 }

@@ -1,19 +1,6 @@
 import type { CheckpointWrite } from "@waymark/core";
 
 /**
- * Drops repeated writes of one checkpoint; earlier writes come first. Of ordinary writes with the same task and index the
- * first stays, of special ones (index below 0: error, interrupt, …) the last.
- */
-export function dropRepeated(writes: Iterable<CheckpointWrite>): CheckpointWrite[] {
-  const kept = new Map<string, CheckpointWrite>();
-  for (const write of writes) {
-    const key = `${write.index} ${write.taskId}`;
-    if (write.index < 0 || !kept.has(key)) kept.set(key, write);
-  }
-  return [...kept.values()];
-}
-
-/**
  * Compares writes in the order in which LangGraph applies them. (LangGraph exports a comparator, but only in versions later
  * than the earliest one that is supported.)
  */

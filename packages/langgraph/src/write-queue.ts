@@ -1,7 +1,6 @@
 import type { CheckpointWrite } from "@waymark/core";
-import { factsOf, property } from "@waymark/core/kit";
+import { dropRepeated, factsOf, property } from "@waymark/core/kit";
 import { type CheckpointAddress, checkpointKey } from "./address.ts";
-import { dropRepeated } from "./pending-writes.ts";
 
 /** Bytes of writes held in memory for checkpoints that are not stored yet. */
 const MAX_HELD_BYTES = 64_000_000;

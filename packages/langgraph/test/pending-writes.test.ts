@@ -2,7 +2,7 @@ import { compareWritesSortKeys, writesSortKey } from "@langchain/langgraph-check
 import type { CheckpointWrite } from "@waymark/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { byTask, dropRepeated } from "../src/pending-writes.ts";
+import { byTask } from "../src/pending-writes.ts";
 
 // Few characters, so that texts share prefixes; surrogates too, alone and in pairs.
 const text = fc.string({
@@ -34,18 +34,5 @@ describe("the order of pending writes", () => {
       { taskId: "b", index: 0, channel: "c", value: 2 },
     ];
     expect(writes.toSorted(byTask).map(({ value }) => value)).toEqual([2, 1]);
-  });
-});
-
-describe("repeated writes of the same task and index", () => {
-  const some = (index: number, ...values: string[]): CheckpointWrite[] =>
-    values.map((value) => ({ taskId: "task", index, channel: "channel", value }));
-
-  it("are dropped after the first, for an index of 0 or more", () => {
-    expect(dropRepeated(some(0, "first", "second"))).toEqual(some(0, "first"));
-  });
-
-  it("are dropped before the last, for a negative index", () => {
-    expect(dropRepeated(some(-3, "first", "second"))).toEqual(some(-3, "second"));
   });
 });

@@ -49,9 +49,12 @@ export async function clientMaker(options: ResolvedOptions): Promise<() => Sql> 
 
 /** Makes a Drizzle database on a client. Drizzle never prepares statements: here the option decides. */
 export function drizzleOn(client: Sql, prepare: boolean): PostgresJsDatabase {
-  const queries = unansweredQueries.get(client) ?? new Set();
-  unansweredQueries.set(client, queries);
-  return drizzle({ client: shield(client, prepare, queries) });
+  return drizzle({ client: shield(client, prepare, queriesOf(client)) });
+}
+
+/** Sends a query that returns at once. */
+export async function ping(client: Sql, prepare: boolean): Promise<void> {
+  await track(queriesOf(client), client.unsafe("select 1", [], { prepare }));
 }
 
 /**
@@ -184,6 +187,12 @@ interface Query extends PromiseLike<unknown> {
 /** Queries without an answer, by client. */
 const unansweredQueries = new WeakMap<Sql, Set<Query>>();
 
+function queriesOf(client: Sql): Set<Query> {
+  const queries = unansweredQueries.get(client) ?? new Set();
+  unansweredQueries.set(client, queries);
+  return queries;
+}
+
 function track<Result extends Query>(queries: Set<Query>, query: Result): Result {
   const done = () => queries.delete(query);
   queries.add(query);
@@ -199,7 +208,7 @@ function track<Result extends Query>(queries: Set<Query>, query: Result): Result
  * session that a pooler gives to others, and `set local` takes a transaction for each statement.
  */
 export async function retireClient(client: Sql): Promise<void> {
-  const queries = unansweredQueries.get(client) ?? new Set();
+  const queries = queriesOf(client);
   // A call that waits for a connection would get a new one as others end, be sent after all, and be cut off: its query would
   // stay at the server.
   clientSockets.get(client)?.seal();

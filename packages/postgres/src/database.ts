@@ -1,4 +1,5 @@
 import { type Database, type DomainSchema, Shared, type SharedUse } from "@waymark/core/kit";
+import { ping } from "./client.ts";
 import { type Connection, connect } from "./connection.ts";
 import { classify } from "./errors.ts";
 import { migrateSchema } from "./migrate.ts";
@@ -28,9 +29,9 @@ export function databaseOn(
     return await use(signal, (client) => migrateSchema(client, schema, options, mode));
   }
 
-  async function ping(signal: AbortSignal): Promise<void> {
+  async function pingIn(signal: AbortSignal): Promise<void> {
     const { use } = await connection.get(signal);
-    await use(signal, (client) => client.unsafe("select 1", [], { prepare: options.prepare }));
+    await use(signal, (client) => ping(client, options.prepare));
   }
 
   return {
@@ -39,12 +40,12 @@ export function databaseOn(
     collection: `${tablePrefix}${schema.tables[0]?.name}`,
     apiVersion: 1,
     async open(signal) {
-      if (migrate === "off") await ping(signal);
+      if (migrate === "off") await pingIn(signal);
       else await migrateIn(migrate === "auto" ? "apply" : "verify", signal);
       return { maxStatementBytes: MAX_STATEMENT_BYTES };
     },
     migrate: migrateIn,
-    ping,
+    ping: pingIn,
     classify,
     close: () => connection.close(),
   };

@@ -67,7 +67,7 @@ function expectIndexed(database: Database.Database, query: string): void {
   const plan = database.prepare(`explain query plan ${query}`).all(...parameters) as { detail: string }[];
   const steps = plan.map(({ detail }) => detail);
   // Without any other condition the primary key is walked from its end.
-  const walk = query.includes(`where "agent_checkpoints"."agent_id" <> '' order by`)
+  const walk = query.includes(`where "agent_checkpoints"."agent_id" <> ? order by`)
     ? ["SCAN agent_checkpoints USING INDEX sqlite_autoindex_agent_checkpoints_1"]
     : [];
   const scans = steps.filter((step) => /^SCAN (?!(chain|agent|wanted|CONSTANT ROW)\b)/.test(step));

@@ -1,6 +1,7 @@
 import type {} from "vitest"; // needed for the augmentation below
 import type { TestProject } from "vitest/node";
-import { type Origin, type Server, type ServerKind, startServer } from "./server.ts";
+import type { Origin, Server, ServerKind } from "./server.ts";
+import { startServer } from "./start-server.ts";
 
 /** A server that was started for the whole run, as test files get it with `inject("waymarkServers")`. */
 export interface ProvidedServer {

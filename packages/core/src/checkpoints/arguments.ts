@@ -28,6 +28,8 @@ export const MAX_AGENT_ID_BYTES = 255;
 export const MAX_NAMESPACE_BYTES = 1_024;
 export const MAX_NAME_BYTES = 16 * 1_024;
 export const MAX_LIMIT = 10_000;
+/** The most writes that one call appends. */
+export const MAX_WRITES = 10_000;
 const MAX_TASK_ID_BYTES = 255;
 const MAX_CHANNEL_BYTES = 1_024;
 const DEFAULT_LIMIT = 1_000;
@@ -79,16 +81,16 @@ export type CheckedWrite = Required<Omit<CheckpointWrite, "value">>;
 
 export function checkWrites(value: readonly CheckpointWrite[]): CheckedWrite[] {
   if (!Array.isArray(value)) throw invalidArgument("writes", "an array", value);
-  if (value.length > MAX_LIMIT) throw invalidArgument("writes", `at most ${MAX_LIMIT}`, value.length);
+  if (value.length > MAX_WRITES) throw invalidArgument("writes", `at most ${MAX_WRITES}`, value.length);
   return Array.from(value, (write: CheckpointWrite, at) => {
     const field = `writes[${at}]`;
     const { taskId, index, channel, taskPath } = objectWithKeys(field, write, WRITE_KEYS);
     if (!("value" in write)) throw invalidArgument(`${field}.value`, "present (undefined is a value too)", undefined);
     return {
-      taskId: checkText(`${field}.taskId`, taskId, 1, MAX_TASK_ID_BYTES),
+      taskId: checkTaskId(`${field}.taskId`, taskId),
       index: integer(`${field}.index`, index, -(2 ** 31), 2 ** 31 - 1, "writes of a task"),
-      channel: checkText(`${field}.channel`, channel, 1, MAX_CHANNEL_BYTES),
-      taskPath: taskPath === undefined ? "" : checkText(`${field}.taskPath`, taskPath, 0, MAX_NAME_BYTES),
+      channel: checkChannel(`${field}.channel`, channel),
+      taskPath: taskPath === undefined ? "" : checkTaskPath(`${field}.taskPath`, taskPath),
     };
   });
 }
@@ -309,6 +311,18 @@ export function checkAgentId(field: string, value: unknown): string {
 
 export function checkNamespace(field: string, value: unknown): string {
   return checkText(field, value, 0, MAX_NAMESPACE_BYTES);
+}
+
+export function checkTaskId(field: string, value: unknown): string {
+  return checkText(field, value, 1, MAX_TASK_ID_BYTES);
+}
+
+export function checkChannel(field: string, value: unknown): string {
+  return checkText(field, value, 1, MAX_CHANNEL_BYTES);
+}
+
+export function checkTaskPath(field: string, value: unknown): string {
+  return checkText(field, value, 0, MAX_NAME_BYTES);
 }
 
 function name(field: string, value: unknown): string {

@@ -1,5 +1,6 @@
+import type { MigrateMode } from "../contract/checkpoints.ts";
 import { CheckpointError } from "../contract/errors.ts";
-import type { StorageEvents } from "../contract/status.ts";
+import type { StorageEvents, StorageHealth } from "../contract/status.ts";
 import { Emitter } from "../database/events.ts";
 import type { ResolvedDatabaseOptions } from "../database/options.ts";
 import { Session } from "../database/session.ts";
@@ -76,4 +77,18 @@ export async function commitPlan(engine: Engine, change: OutboxChange, signal: A
     if (engine.session.isForeignKey(error) || engine.session.isDuplicate(error)) return false;
     throw error;
   }
+}
+
+export async function checkHealth({ session }: Engine, signal: AbortSignal | undefined): Promise<StorageHealth> {
+  const start = performance.now();
+  try {
+    await session.ping(signal);
+    return { ok: true, latencyMs: performance.now() - start };
+  } catch (error) {
+    return { ok: false, latencyMs: performance.now() - start, error: error as CheckpointError };
+  }
+}
+
+export async function migrateEngine({ dialect, session }: Engine, mode: MigrateMode): Promise<string[]> {
+  return await session.runUnopened("migrate schema", undefined, (deadline) => dialect.migrate(mode, deadline));
 }

@@ -1,6 +1,5 @@
 import { DamagedState, EncryptionMismatch, UnknownEncoding } from "../codec/damage.ts";
-import type { Snapshot } from "../codec/snapshot.ts";
-import { takeSnapshot } from "../codec/snapshot.ts";
+import { type Snapshot, takeSnapshot } from "../codec/snapshot.ts";
 import { MalformedText, UnsupportedValue } from "../codec/values.ts";
 import { CheckpointError, property } from "../contract/errors.ts";
 import { UnreadableRow } from "./chain.ts";

@@ -1,6 +1,6 @@
 /** Lists that are too long for one statement. */
 
-/** Rows of one page. */
+/** Rows of one page, where a list is read to its end. */
 export const PAGE = 1_000;
 
 /** Splits a list into slices of this size; the last one may be smaller. */

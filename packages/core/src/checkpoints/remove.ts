@@ -53,7 +53,7 @@ export async function deleteAgent(
     const ids = rows.map((row) => row.id);
     removed += await removeRows(engine, "delete agent", ids, () => true, signal);
   }
-  await vacuum(engine, "delete agent", signal);
+  await vacuumAll(engine, "delete agent", signal);
   return removed;
 }
 
@@ -61,7 +61,7 @@ export async function pruneCheckpoints(engine: Engine, policy: CheckedPrunePolic
   const now = Date.now();
   const progress = { examined: 0, removed: 0 };
   for await (const agent of agentsOf(engine, policy)) await pruneAgent(engine, agent, policy, now, progress);
-  if (!policy.dryRun) await vacuum(engine, "prune checkpoints", policy.signal);
+  if (!policy.dryRun) await vacuumAll(engine, "prune checkpoints", policy.signal);
   return { ...progress };
 }
 
@@ -175,6 +175,11 @@ async function rebaseRows(
   }
 }
 
-async function vacuum({ dialect, session }: Engine, operation: string, signal: AbortSignal | undefined): Promise<void> {
+/** Vacuums step by step, until there is no more to return. */
+async function vacuumAll(
+  { dialect, session }: Engine,
+  operation: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   while (await session.run(operation, signal, (deadline) => dialect.vacuum(deadline))) await setImmediate();
 }

@@ -16,7 +16,7 @@ import type {
   StoredAgentCheckpoint,
   StoreOptions,
 } from "../contract/checkpoints.ts";
-import { type CheckpointError, property } from "../contract/errors.ts";
+import { property } from "../contract/errors.ts";
 import type { CloseReport, StorageEvents, StorageHealth, StorageStats, StorageStatus } from "../contract/status.ts";
 import {
   checkAgentId,
@@ -37,7 +37,7 @@ import {
   checkWrites,
 } from "./arguments.ts";
 import type { RowQuery } from "./dialect.ts";
-import type { Engine } from "./engine.ts";
+import { checkHealth, type Engine, migrateEngine } from "./engine.ts";
 import { iterateLineage, iteratePages } from "./paging.ts";
 import {
   countCheckpoints,
@@ -154,7 +154,7 @@ export class EngineStorage implements CheckpointStorage {
   }
 
   async migrate(mode: MigrateMode = "apply"): Promise<string[]> {
-    return await migrateSchema(this.#engine, checkMigrateMode(mode));
+    return await migrateEngine(this.#engine, checkMigrateMode(mode));
   }
 
   async status(options: CallOptions = {}): Promise<StorageStatus> {
@@ -176,18 +176,4 @@ export class EngineStorage implements CheckpointStorage {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-}
-
-export async function checkHealth({ session }: Engine, signal: AbortSignal | undefined): Promise<StorageHealth> {
-  const start = performance.now();
-  try {
-    await session.ping(signal);
-    return { ok: true, latencyMs: performance.now() - start };
-  } catch (error) {
-    return { ok: false, latencyMs: performance.now() - start, error: error as CheckpointError };
-  }
-}
-
-export async function migrateSchema({ dialect, session }: Engine, mode: MigrateMode): Promise<string[]> {
-  return await session.runUnopened("migrate schema", undefined, (deadline) => dialect.migrate(mode, deadline));
 }

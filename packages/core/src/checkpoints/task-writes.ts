@@ -103,7 +103,10 @@ export function bytesOfWrites(writes: readonly TaskWriteRow[]): number {
   return writes.reduce((sum, write) => sum + writeBytes(write), 0);
 }
 
-/** Drops writes of one call that lose to another one of it: for index ≥ 0 the first stays, below 0 the last. */
+/**
+ * Drops writes of one checkpoint that lose to another one of the list, which is in the order of their calls: of those with one
+ * task and index the first stays, or the last if the index is below 0.
+ */
 export function dropRepeated<Write extends Pick<TaskWriteKey, "taskId" | "index">>(writes: readonly Write[]): Write[] {
   const kept = new Map<string, Write>();
   for (const write of writes) {

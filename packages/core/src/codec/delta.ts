@@ -135,7 +135,7 @@ export class ChunkList {
   }
 
   static of(chunks: readonly Chunk[]): ChunkList {
-    return new ChunkList([{ chunks: chunks, from: 0, to: chunks.length }]);
+    return new ChunkList([{ chunks, from: 0, to: chunks.length }]);
   }
 
   /** Applies a delta. @throws RangeError if it copies chunks that are not there */

@@ -51,7 +51,7 @@ export async function packSnapshot(
   if (base === null && chunks.length === 1 && stateBytes < PLAIN_TEXT_BELOW_BYTES) {
     return { encoding: form, state: Buffer.from((only as Chunk).text, "utf8") };
   }
-  const steps = base === null ? [{ chunks: chunks }] : deltaSteps(chunks, base.chunks);
+  const steps = base === null ? [{ chunks }] : deltaSteps(chunks, base.chunks);
   const inserted = insertedBytes(steps);
   const dictionary =
     base === null || isSkip ? null : dictionarySource(steps, ChunkList.of(base.chunks), MAX_DICTIONARY_BYTES);

@@ -89,7 +89,7 @@ export function buildSnapshot(form: TextForm, chunks: readonly Chunk[], shared: 
   const stateBytes = blocks.reduce((sum, { bytes }) => sum + bytes, 0);
   if (stateBytes > constants.MAX_STRING_LENGTH) checkLength(chunks);
   const memoryBytes = blocks.reduce((sum, block) => sum + block.memoryBytes, 0);
-  return { form, chunks: chunks, blocks, stateBytes, digest: digestOf(form, chunks, blocks), memoryBytes };
+  return { form, chunks, blocks, stateBytes, digest: digestOf(form, chunks, blocks), memoryBytes };
 }
 
 /** Refuses a text that is longer than a string can be: it could be stored in chunks, but never read back as one. */

@@ -1,5 +1,4 @@
-import type { Engine, ReplicableEngine } from "../checkpoints/engine.ts";
-import { isReplicable } from "../checkpoints/engine.ts";
+import { type Engine, isReplicable, type ReplicableEngine } from "../checkpoints/engine.ts";
 import { engineOf } from "../checkpoints/storage.ts";
 import type { CheckpointStorage } from "../contract/checkpoints.ts";
 import { CheckpointError, codeOf, factsOf, invalidArgument } from "../contract/errors.ts";

@@ -18,6 +18,7 @@ import {
   checkWrites,
 } from "../checkpoints/arguments.ts";
 import type { RowQuery } from "../checkpoints/dialect.ts";
+import { checkHealth, migrateEngine } from "../checkpoints/engine.ts";
 import { iterateLineage, iteratePages } from "../checkpoints/paging.ts";
 import {
   countCheckpoints,
@@ -27,7 +28,6 @@ import {
   retrieveCheckpoint,
   retrieveLatestCheckpoint,
 } from "../checkpoints/read.ts";
-import { checkHealth, migrateSchema } from "../checkpoints/storage.ts";
 import { prepareCheckpoint } from "../checkpoints/store.ts";
 import { listRankedWrites, mergeRanked, prepareWrites } from "../checkpoints/task-writes.ts";
 import { isDeleted } from "../checkpoints/tombstones.ts";
@@ -327,8 +327,8 @@ class PairStorage implements ReplicatedStorage {
   /** Migrates both; `"sql"` returns the statements for main. */
   async migrate(mode: MigrateMode = "apply"): Promise<string[]> {
     const checked = checkMigrateMode(mode);
-    const missing = await migrateSchema(this.#pair.main, checked);
-    return checked === "sql" ? missing : [...missing, ...(await migrateSchema(this.#pair.backup, checked))];
+    const missing = await migrateEngine(this.#pair.main, checked);
+    return checked === "sql" ? missing : [...missing, ...(await migrateEngine(this.#pair.backup, checked))];
   }
 
   async close(options: CloseOptions = {}): Promise<CloseReport> {

@@ -1,6 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
-import type { Row, RowVersion } from "../../src/checkpoints/dialect.ts";
-import { rowBytes } from "../../src/checkpoints/dialect.ts";
+import { type Row, type RowVersion, rowBytes } from "../../src/checkpoints/dialect.ts";
 import { GroupCommit } from "../../src/checkpoints/group-commit.ts";
 import { idOf } from "../rows.ts";
 

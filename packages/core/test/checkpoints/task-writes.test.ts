@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { firstIdAt } from "../../src/checkpoints/ids.ts";
+import { dropRepeated } from "../../src/checkpoints/task-writes.ts";
+import type { CheckpointWrite } from "../../src/contract/checkpoints.ts";
 import { checkpoint, scriptedStorage } from "../scripted-storage.ts";
 
 describe("a write of a machine whose clock is ahead", () => {
@@ -38,5 +40,18 @@ describe("a write of a machine whose clock is ahead", () => {
     await storage.appendWrites(id, again);
     await storage.deleteCheckpoint(id);
     await expect(storage.appendWrites(id, again)).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+});
+
+describe("repeated writes of the same task and index", () => {
+  const some = (index: number, ...values: string[]): CheckpointWrite[] =>
+    values.map((value) => ({ taskId: "task", index, channel: "channel", value }));
+
+  test("are dropped after the first, for an index of 0 or more", () => {
+    expect(dropRepeated(some(0, "first", "second"))).toEqual(some(0, "first"));
+  });
+
+  test("are dropped before the last, for a negative index", () => {
+    expect(dropRepeated(some(-3, "first", "second"))).toEqual(some(-3, "second"));
   });
 });

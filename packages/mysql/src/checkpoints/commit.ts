@@ -86,7 +86,7 @@ export class CheckpointCommit {
     if (part === "inserts" ? expected.length > MAX_VALUES : count > MAX_VALUES) return null;
     if (part === "append") return this.#appendWrites(this.#db, append);
     if (part === "remove") return this.#removeRows(this.#db, remove).then(() => true);
-    if (part === "acknowledge") return this.#outbox.acknowledge(acknowledge).then(() => true);
+    if (part === "acknowledge") return this.#outbox.acknowledgeOn(this.#db, acknowledge).then(() => true);
     return insert.every((row) => row.afterId === null) ? this.#insertRows(insert, expected) : null;
   }
 

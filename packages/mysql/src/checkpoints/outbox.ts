@@ -72,11 +72,6 @@ export class CheckpointOutbox {
     return Number(first?.count);
   }
 
-  acknowledge(rows: readonly Acknowledgement[]): Promise<void> {
-    return this.acknowledgeOn(this.#db, rows);
-  }
-
-  /** Acknowledges within a transaction. */
   async acknowledgeOn(runner: Runner, rows: readonly Acknowledgement[]): Promise<void> {
     const { id, digest, pending } = this.#checkpoints;
     for (const slice of slices(rows, MAX_VALUES)) {

@@ -83,7 +83,7 @@ export class CheckpointCommit {
     if (append.length > 0) return part === undefined ? this.#appendWrites(this.#db, append, markPending) : null;
     if (markPending.length > 0) return null;
     if (part === "remove") return this.#removeRows(this.#db, remove).then(() => true);
-    if (part === "acknowledge") return this.#outbox.acknowledge(acknowledge).then(() => true);
+    if (part === "acknowledge") return this.#outbox.acknowledgeOn(this.#db, acknowledge).then(() => true);
     if (insert.length === 0) return this.#areThere(this.#db, expected);
     return insert.every((row) => row.afterId === null) ? this.#insertRows(insert, expected) : null;
   }
@@ -103,7 +103,7 @@ export class CheckpointCommit {
     if (append.length > 0) {
       if (!(await this.#appendWrites(runner, append, markPending))) throw new GuardMissed();
     } else if (markPending.length > 0) {
-      await runner.execute(this.#outbox.markPending(markPending));
+      await this.#outbox.markPendingOn(runner, markPending);
     }
   }
 
@@ -224,7 +224,7 @@ export class CheckpointCommit {
     // Within SET and WHERE the alias means the row that is there; the table's full name would not.
     const [counted] = await runner.execute<{ there: string }>(sql`with there as materialized (
         select 1 from ${checkpoints} where ${isOneOf(checkpoints.id, [...ids])} and ${ne(checkpoints.agentId, NO_AGENT)} for key share
-      ), marked as (${this.#outbox.markPending(marks, isComplete)}), appended as (
+      ), marked as (${this.#outbox.markPendingIf(isComplete, marks)}), appended as (
         insert into ${writes} as stored (${sql.join(Object.values(columns).map(nameOf), sql`, `)})
         ${selectFromJson(columns, rows, states)} where ${isComplete}
         on conflict (${target}) do update set ${sql.join(set, sql`, `)}

@@ -16,13 +16,13 @@ import type { CheckpointsTable, Tables } from "./schema.ts";
 export class CheckpointOutbox {
   readonly #db: PostgresJsDatabase;
   readonly #checkpoints: CheckpointsTable;
-  /** Built once: building its text takes longer than running it. */
+  /** The one outside of transactions. Built once: building its text takes longer than running it. */
   readonly #acknowledge;
 
   constructor(db: PostgresJsDatabase, { checkpoints }: Tables) {
     this.#db = db;
     this.#checkpoints = checkpoints;
-    this.#acknowledge = this.#acknowledgeOn(db).prepare("acknowledge");
+    this.#acknowledge = this.#prepareAcknowledge(db);
   }
 
   async pending(until: number, limit: number): Promise<PendingHead[]> {
@@ -57,22 +57,16 @@ export class CheckpointOutbox {
     return Number(result?.rows);
   }
 
-  async acknowledge(rows: readonly Acknowledgement[]): Promise<void> {
-    await this.#acknowledge.execute({ sent: acknowledgementsJson(rows) });
-  }
-
-  /** Acknowledges within a transaction. */
   async acknowledgeOn(runner: Runner, rows: readonly Acknowledgement[]): Promise<void> {
-    await this.#acknowledgeOn(runner)
-      .prepare("acknowledge")
-      .execute({ sent: acknowledgementsJson(rows) });
+    const statement = runner === this.#db ? this.#acknowledge : this.#prepareAcknowledge(runner);
+    await statement.execute({ sent: acknowledgementsJson(rows) });
   }
 
   /**
    * "is not distinct from" keeps PostgreSQL from the index of pending rows, here and in the lease: its statistics are always
    * late, and all rows that were leased together have one time in it.
    */
-  #acknowledgeOn(runner: Runner) {
+  #prepareAcknowledge(runner: Runner) {
     const { id, digest, pending } = this.#checkpoints;
     return runner
       .update(this.#checkpoints)
@@ -80,9 +74,8 @@ export class CheckpointOutbox {
       .from(
         sql`json_to_recordset(${sql.placeholder("sent")}::text::json) as sent (id uuid, digest bytea, pending bigint)`,
       )
-      .where(
-        and(sql`${id} = sent.id`, sql`${digest} = sent.digest`, sql`${pending} is not distinct from sent.pending`),
-      );
+      .where(and(sql`${id} = sent.id`, sql`${digest} = sent.digest`, sql`${pending} is not distinct from sent.pending`))
+      .prepare("acknowledge");
   }
 
   async leaseOn(runner: Runner, leases: readonly Lease[]): Promise<void> {
@@ -93,8 +86,12 @@ export class CheckpointOutbox {
     if (count !== leases.length) throw new GuardMissed();
   }
 
-  /** The statement that marks rows as pending, if a condition holds. */
-  markPending(marks: readonly PendingMark[], condition: SQL = sql`true`): SQL {
+  async markPendingOn(runner: Runner, marks: readonly PendingMark[]): Promise<void> {
+    await runner.execute(this.markPendingIf(sql`true`, marks));
+  }
+
+  /** Returns the statement that marks rows as pending if a condition holds, to be a part of another statement. */
+  markPendingIf(condition: SQL, marks: readonly PendingMark[]): SQL {
     const { id, pending } = this.#checkpoints;
     return sql`update ${this.#checkpoints} set pending = greatest(${pending} + 1, mark.pending)
       from json_to_recordset(${JSON.stringify(marks)}::text::json) as mark (id uuid, pending bigint)

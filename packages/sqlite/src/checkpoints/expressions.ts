@@ -1,5 +1,5 @@
-import { type IdRange, NIL_ID, type RowQuery } from "@waymark/core/kit";
-import { and, gt, lt, type Placeholder, type SQL, sql } from "drizzle-orm";
+import { type IdRange, NIL_ID, NO_AGENT, type RowQuery } from "@waymark/core/kit";
+import { and, gt, lt, ne, type Placeholder, type SQL, sql } from "drizzle-orm";
 import type { AnySQLiteColumn } from "drizzle-orm/sqlite-core";
 import type { CheckpointsTable } from "./schema.ts";
 
@@ -33,7 +33,7 @@ export function inRange(id: AnySQLiteColumn, { since = NIL_ID, before = LAST_ID 
 
 /** Not as a range of agents (`>`): SQLite would walk the index of agents, and sort. */
 export function isNoTombstone(checkpoints: CheckpointsTable): SQL {
-  return sql`${checkpoints.agentId} <> ''`;
+  return ne(checkpoints.agentId, NO_AGENT);
 }
 
 /** The stored size of a state. SQLite knows it by the row's header, without reading the state. */

@@ -12,7 +12,10 @@ import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
 import { equals, GuardMissed, inRange, storedBytesOf } from "./expressions.ts";
 import type { CheckpointsTable, Tables } from "./schema.ts";
 
-/** Statements of the outbox: what is pending, and the parts of a change that concern it. */
+/**
+ * Statements of the outbox: what is pending, and the parts of a change that concern it. None is told where to run: there is
+ * one connection, and its transactions are synchronous.
+ */
 export class CheckpointOutbox {
   readonly #db: BetterSQLite3Database;
   readonly #checkpoints: CheckpointsTable;
