@@ -7,7 +7,7 @@ export interface DialectTarget {
   /** Makes a new, empty database. Called by each test. */
   create(): Promise<DialectDatabase>;
   /**
-   * Whether the dialects have an outbox. `false`: the tests of the outbox are left out, and the suite expects that there is
+   * `true`: the dialects have an outbox. `false`: the tests of the outbox are left out, and the suite expects that there is
    * none. Default `true`.
    */
   readonly outbox?: boolean;
