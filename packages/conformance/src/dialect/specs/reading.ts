@@ -31,4 +31,19 @@ export function describeReading(bench: DialectBench): void {
       expect(await read([5_000, ...numbers(1, 2_600)])).toEqual(byId([...some, ...tombstones, ...many]));
     });
   });
+
+  describe("listing agents", () => {
+    it("is in the order of their ids' bytes, each once, after one of them and up to a limit", async () => {
+      const dialect = await bench.open();
+      const agents = ["a", "B", "Z", "a b", "ab", "\u{e9}", "\u{6f22}", "\u{fffd}", "\u{1f600}"];
+      const rows = [...agents, ...agents].map((agentId, index) => newRow(index + 1, { agentId }));
+      await commit(dialect, { insert: rows });
+      const sorted = agents.toSorted((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)));
+      expect(await dialect.agents(null, 100, signal)).toEqual(sorted);
+      expect(await dialect.agents(null, 3, signal)).toEqual(sorted.slice(0, 3));
+      expect(await dialect.agents("a b", 4, signal)).toEqual(sorted.slice(4, 8));
+      expect(await dialect.agents("aa", 100, signal)).toEqual(sorted.slice(4));
+      expect(await dialect.agents(sorted.at(-1) as string, 100, signal)).toEqual([]);
+    });
+  });
 }
