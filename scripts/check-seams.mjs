@@ -125,13 +125,21 @@ function importOf(node) {
         node.source && { from: node.source.value, typeOnly: isTypeOnly(node.exportKind, node.specifiers, "exportKind") }
       );
     case "ImportExpression":
-      // A name that is computed at run time is not checked here.
-      return node.source.type === "Literal" ? { from: node.source.value, typeOnly: false } : undefined;
+      return importedBy(node.source);
+    case "TSExternalModuleReference":
+      return importedBy(node.expression);
     case "TSImportType":
       return { from: node.source?.value ?? node.argument?.literal?.value, typeOnly: true };
     default:
       return undefined;
   }
+}
+
+/** Reads the module's name, a text or a template without expressions. One that is computed at run time is not checked. */
+function importedBy(node) {
+  const isTemplate = node.type === "TemplateLiteral" && node.expressions.length === 0;
+  if (isTemplate) return { from: node.quasis[0].value.cooked, typeOnly: false };
+  return node.type === "Literal" ? { from: node.value, typeOnly: false } : undefined;
 }
 
 function isTypeOnly(kind, specifiers, key) {

@@ -39,6 +39,12 @@ describe("a module", () => {
       "must not import ../replication/storage.ts",
     ],
     [
+      "core/src/checkpoints/chain.ts",
+      "await import(`../replication/storage.ts`);",
+      "must not import ../replication/storage.ts",
+    ],
+    ["core/src/checkpoints/chain.ts", 'import pg = require("pg");', "must not import pg"],
+    [
       "core/src/encryption/ciphertext.ts",
       'import { deliver } from "../replication/delivery.ts";',
       "must not import ../replication/delivery.ts",

@@ -38,6 +38,7 @@ export function resolveStorageOptions(
 /**
  * Makes a checkpoint storage of a dialect. For authors of backends; users call the factory of a dialect's package.
  * @param options made by {@link resolveStorageOptions}. Default: the defaults.
+ * @throws CheckpointError `INVALID_ARGUMENT` if the dialect is of another `apiVersion`
  */
 export function createStorage(
   dialect: Dialect,
@@ -46,6 +47,9 @@ export function createStorage(
   if (property(options, RESOLVED) !== true) {
     throw invalidArgument("options", "the result of resolveStorageOptions", options);
   }
+  // A dialect that was written for another interface would fail at some later call, half way.
+  if (property(dialect, "apiVersion") !== 1)
+    throw invalidArgument("dialect.apiVersion", "1", property(dialect, "apiVersion"));
   const parts =
     options.encryption === null ? { dialect, digests: PLAIN_DIGESTS } : encryptDialect(dialect, options.encryption);
   const check = (signal: AbortSignal) => checkNewest(dialect, encryptionOf(parts.dialect), signal);

@@ -17,6 +17,16 @@ describe("createStorage", () => {
     );
   });
 
+  test.each([0, 2, undefined])("refuses a dialect of the interface's version %j", (apiVersion) => {
+    const dialect = { ...scriptedDialect(), apiVersion } as never;
+    expect(() => createStorage(dialect)).toThrow(
+      expect.objectContaining({
+        code: "INVALID_ARGUMENT",
+        message: expect.stringMatching(/^expected dialect.apiVersion to be 1, got /),
+      }),
+    );
+  });
+
   test("accepts resolved options that were extended, as a dialect does with its own", async () => {
     const options = { ...resolveStorageOptions({ retry: { maxRetries: 0 } }), databasePath: "./x.db" };
     const dialect = scriptedDialect({ list: () => Promise.reject(new ScriptedError("connection")) });

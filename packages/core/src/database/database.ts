@@ -18,6 +18,7 @@ export interface Database {
   readonly system?: string;
   /** Main table of the domain, for OpenTelemetry (`db.collection.name`). */
   readonly collection?: string;
+  /** Version of this interface. `createStorage` refuses another one. */
   readonly apiVersion: 1;
   /** Connects, then applies or verifies the schema as the options say. Called again if it failed. */
   open(signal: AbortSignal): Promise<Opened>;

@@ -1,4 +1,5 @@
 import { CheckpointError } from "../contract/errors.ts";
+import { onAbort } from "./deadline.ts";
 
 /** Opens something at first use, once, however many callers arrive together. If opening fails, the next caller tries again. */
 export class Once<Result> {
@@ -39,11 +40,46 @@ export class Once<Result> {
 export class Shared<Resource> {
   readonly #once: Once<Resource>;
   readonly #close: (resource: Resource) => Promise<void>;
+  /** Aborts the opening under way; `null`: there is none. */
+  #opening: AbortController | null = null;
+  /** Signals of the callers that wait for it. */
+  readonly #waiting = new Set<AbortSignal>();
   #users = 0;
 
   constructor(open: (signal: AbortSignal) => Promise<Resource>, close: (resource: Resource) => Promise<void>) {
-    this.#once = new Once(open);
+    this.#once = new Once(async () => {
+      this.#opening = new AbortController();
+      try {
+        return await open(this.#opening.signal);
+      } finally {
+        this.#opening = null;
+      }
+    });
     this.#close = close;
+  }
+
+  #get(signal: AbortSignal): Promise<Resource> {
+    const resource = this.#once.get(signal);
+    return this.#opening === null ? resource : this.#wait(resource, this.#opening, signal);
+  }
+
+  /** Waits for an opening, which is aborted when all who wait for it have given up: users have deadlines of their own. */
+  #wait(resource: Promise<Resource>, opening: AbortController, signal: AbortSignal): Promise<Resource> {
+    return new Promise((resolve, reject) => {
+      const giveUp = () => {
+        this.#waiting.delete(signal);
+        if (this.#waiting.size === 0) opening.abort(signal.reason);
+        else reject(signal.reason);
+      };
+      this.#waiting.add(signal);
+      const stopListening = onAbort(signal, giveUp);
+      const settle = () => {
+        stopListening();
+        this.#waiting.delete(signal);
+      };
+      resource.finally(settle).then(resolve, reject);
+      if (signal.aborted) giveUp();
+    });
   }
 
   /** Adds a user. */
@@ -51,11 +87,8 @@ export class Shared<Resource> {
     this.#users += 1;
     let isUser = true;
     return {
-      get: async (signal) => {
-        // A statement that its caller has given up may still be under way, and come here again.
-        if (!isUser) throw new CheckpointError("CLOSED", "open the database: it is closed");
-        return await this.#once.get(signal);
-      },
+      // A statement that its caller has given up may still be under way after `close`, and come here again.
+      get: (signal) => (isUser ? this.#get(signal) : Promise.reject(closed())),
       close: async () => {
         if (!isUser) return;
         isUser = false;
@@ -70,8 +103,15 @@ export class Shared<Resource> {
   }
 }
 
+function closed(): CheckpointError {
+  return new CheckpointError("CLOSED", "open database: it is closed");
+}
+
 export interface SharedUse<Resource> {
-  /** Returns the resource, or opens it. @throws CheckpointError `CLOSED` after `close` */
+  /**
+   * Returns the resource, or opens it. Rejects with the signal's reason if that aborts while others go on waiting; the opening is
+   * aborted with the last of them. @throws CheckpointError `CLOSED` after `close`
+   */
   get(signal: AbortSignal): Promise<Resource>;
   /** Gives it up. The last user's call closes it, once an opening under way has ended. */
   close(): Promise<void>;

@@ -177,6 +177,48 @@ describe("Shared", () => {
     expect(closed).toEqual(["first", "second"]);
   });
 
+  test("goes on opening for a user who waits, though the one who came first gives up", async () => {
+    const signals: AbortSignal[] = [];
+    const { open, openings } = opener();
+    const resource = new Shared(
+      (given) => {
+        signals.push(given);
+        return open();
+      },
+      async () => {},
+    );
+    const impatient = new AbortController();
+    const first = resource.share().get(impatient.signal);
+    const second = resource.share().get(signal);
+    impatient.abort(new TypeError("too late"));
+    await expect(first).rejects.toThrow("too late");
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+    openings[0]?.succeed("first");
+    expect(await second).toBe("first");
+  });
+
+  test("gives the opening up when all who wait for it have, and opens again for the next one", async () => {
+    const signals: AbortSignal[] = [];
+    const { open, openings } = opener();
+    const resource = new Shared(
+      (given) => {
+        signals.push(given);
+        return open();
+      },
+      async () => {},
+    );
+    const user = resource.share();
+    const callers = [new AbortController(), new AbortController()];
+    const calls = callers.map((caller) => user.get(caller.signal));
+    for (const caller of callers) caller.abort(new TypeError("too late"));
+    expect(signals.map(({ aborted, reason }) => aborted && reason.message)).toEqual(["too late"]);
+    openings[0]?.fail(new TypeError("aborted"));
+    expect((await Promise.allSettled(calls)).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    const next = user.get(signal);
+    openings[1]?.succeed("second");
+    expect(await next).toBe("second");
+  });
+
   test("refuses to open for a user who has closed it", async () => {
     const { resource, openings, closed } = shared();
     const user = resource.share();
