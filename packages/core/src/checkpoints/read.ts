@@ -66,7 +66,9 @@ function fromCache(
   head: RowHead | undefined,
   cached: ChainState,
 ): StoredAgentCheckpoint | null {
-  if (head !== undefined && hasContent(digests, head, cached.snapshot.digest)) return toCheckpoint(head, cached);
+  if (head !== undefined && hasContent(digests, head, cached.snapshot.digest)) {
+    return toCheckpoint(head, cached, cache.textOf(cached));
+  }
   cache.forget(cached.id);
   return null;
 }
@@ -88,10 +90,10 @@ async function readCheckpoint(
   }
 }
 
-function toCheckpoint(row: RowHead, { snapshot }: ChainState): StoredAgentCheckpoint {
+function toCheckpoint(row: RowHead, { snapshot }: ChainState, text?: string): StoredAgentCheckpoint {
   idClock.observe(row.id);
   try {
-    return { ...toItem(row, metadataOf(row)), state: decodeSnapshot(snapshot) };
+    return { ...toItem(row, metadataOf(row)), state: decodeSnapshot(snapshot, text) };
   } catch (error) {
     throw unreadable("retrieve checkpoint", row.id, error);
   }

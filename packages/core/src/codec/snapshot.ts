@@ -109,9 +109,13 @@ function blockOf(chunks: readonly Chunk[], named: boolean): Block {
   return { bytes, memoryBytes, name: named ? hash("sha256", names, "base64") : "" };
 }
 
-/** @throws MalformedText */
-export function decodeSnapshot({ form, chunks }: Snapshot): unknown {
-  return decodeValue({ form, text: textOfChunks(chunks) });
+export function textOf({ chunks }: Snapshot): string {
+  return textOfChunks(chunks);
+}
+
+/** Decodes a state. `text`: its text, if that is at hand. @throws MalformedText */
+export function decodeSnapshot(snapshot: Snapshot, text = textOf(snapshot)): unknown {
+  return decodeValue({ form: snapshot.form, text });
 }
 
 /** Returns whether two snapshots are of the same state, however it was split into chunks. */

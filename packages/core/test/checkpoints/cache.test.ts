@@ -54,6 +54,33 @@ describe("the cache of states", () => {
     expect(kept(none)).toEqual([]);
   });
 
+  test("counts the text of the state that was read last, evicts superseded states for it, and no others", () => {
+    const cache = new StateCache(3 * size + 100);
+    cache.put("other", a, null);
+    cache.put("timeline", b, null);
+    cache.put("timeline", c, b.id);
+    expect(JSON.parse(cache.textOf(c))).toEqual(noise(2, 10_000));
+    expect(kept(cache)).toEqual([a.id, c.id]); // b made room
+    expect(cache.textOf(c)).toBe(cache.textOf(c));
+    cache.put("third", d, null); // the text makes room
+    expect(kept(cache)).toEqual([a.id, c.id, d.id]);
+    expect(JSON.parse(cache.textOf(d))).toEqual(noise(3, 10_000)); // there is no room for it
+    expect(kept(cache)).toEqual([a.id, c.id, d.id]);
+    cache.forget(a.id);
+    cache.textOf(d);
+    cache.put("other", a, null);
+    expect(kept(cache)).toEqual([a.id, c.id, d.id]);
+  });
+
+  test("forgets the text with its state: another one may come under the same id", async () => {
+    const cache = new StateCache(10 * size);
+    cache.put("timeline", a, null);
+    cache.textOf(a);
+    const another = (await packFull(a.id, takeSnapshot(noise(99, 1_000)))).next;
+    cache.put("timeline", another, null);
+    expect(JSON.parse(cache.textOf(another))).toEqual(noise(99, 1_000));
+  });
+
   test("keeps its states if one is added that is too large", async () => {
     const cache = new StateCache(2 * size);
     cache.put("timeline", a, null);
