@@ -40,19 +40,17 @@ export class Once<Result> {
 export class Shared<Resource> {
   readonly #once: Once<Resource>;
   readonly #close: (resource: Resource) => Promise<void>;
-  /** Aborts the opening under way; `null`: there is none. */
-  #opening: AbortController | null = null;
-  /** Signals of the callers that wait for it. */
-  readonly #waiting = new Set<AbortSignal>();
+  #opening: Opening | null = null;
   #users = 0;
 
   constructor(open: (signal: AbortSignal) => Promise<Resource>, close: (resource: Resource) => Promise<void>) {
     this.#once = new Once(async () => {
-      this.#opening = new AbortController();
+      const opening: Opening = { controller: new AbortController(), waiting: new Set() };
+      this.#opening = opening;
       try {
-        return await open(this.#opening.signal);
+        return await open(opening.controller.signal);
       } finally {
-        this.#opening = null;
+        if (this.#opening === opening) this.#opening = null; // not the next one, which a new user began
       }
     });
     this.#close = close;
@@ -60,26 +58,7 @@ export class Shared<Resource> {
 
   #get(signal: AbortSignal): Promise<Resource> {
     const resource = this.#once.get(signal);
-    return this.#opening === null ? resource : this.#wait(resource, this.#opening, signal);
-  }
-
-  /** Waits for an opening, which is aborted when all who wait for it have given up: users have deadlines of their own. */
-  #wait(resource: Promise<Resource>, opening: AbortController, signal: AbortSignal): Promise<Resource> {
-    return new Promise((resolve, reject) => {
-      const giveUp = () => {
-        this.#waiting.delete(signal);
-        if (this.#waiting.size === 0) opening.abort(signal.reason);
-        else reject(signal.reason);
-      };
-      this.#waiting.add(signal);
-      const stopListening = onAbort(signal, giveUp);
-      const settle = () => {
-        stopListening();
-        this.#waiting.delete(signal);
-      };
-      resource.finally(settle).then(resolve, reject);
-      if (signal.aborted) giveUp();
-    });
+    return this.#opening === null ? resource : waitFor(resource, this.#opening, signal);
   }
 
   /** Adds a user. */
@@ -101,6 +80,36 @@ export class Shared<Resource> {
       },
     };
   }
+}
+
+/** An opening under way. */
+interface Opening {
+  readonly controller: AbortController;
+  /** Signals of the callers that wait for it. */
+  readonly waiting: Set<AbortSignal>;
+}
+
+/** Waits for an opening, which is aborted when all who wait for it have given up: users have deadlines of their own. */
+function waitFor<Resource>(
+  resource: Promise<Resource>,
+  { controller, waiting }: Opening,
+  signal: AbortSignal,
+): Promise<Resource> {
+  return new Promise((resolve, reject) => {
+    const giveUp = () => {
+      waiting.delete(signal);
+      if (waiting.size === 0) controller.abort(signal.reason);
+      else reject(signal.reason);
+    };
+    waiting.add(signal);
+    const stopListening = onAbort(signal, giveUp);
+    const settle = () => {
+      stopListening();
+      waiting.delete(signal);
+    };
+    resource.finally(settle).then(resolve, reject);
+    if (signal.aborted) giveUp();
+  });
 }
 
 function closed(): CheckpointError {
