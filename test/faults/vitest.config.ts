@@ -2,8 +2,10 @@ import { configDefaults, defineConfig, mergeConfig } from "vitest/config";
 import { project } from "../../vitest.project.ts";
 import { full } from "./src/scale.ts";
 
-// PostgreSQL as main and SQLite as backup are in other pairs too, so this pair is for `test:all` and `faults`.
-const leftOut = full || process.env["WAYMARK_TEST_ALL"] ? [] : ["test/postgres-sqlite.test.ts"];
+// Two pairs remain, with the dialects of PostgreSQL and MySQL as main, and those of MySQL and SQLite as backup. These are for `test:all`
+// and `faults`. `packages/mysql` tests the faults of a MariaDB server by itself.
+const others = ["test/postgres-sqlite.test.ts", "test/mariadb-sqlite.test.ts"];
+const leftOut = full || process.env["WAYMARK_TEST_ALL"] ? [] : others;
 
 // Each file starts its own servers, since it kills them.
 export default mergeConfig(
