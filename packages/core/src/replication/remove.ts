@@ -45,8 +45,10 @@ export async function deleteAgentInPair(
 ): Promise<number> {
   const { main, backup, failover } = pair;
   await failover.catchUp("delete agent", withinDeadline(pair, signal));
+  // Another process may deliver them to main just after main has deleted the others.
+  const inBackup = await settled(idsOf(backup, query, signal));
   const removed = await deleteAgent(main, query, signal);
-  const onlyInBackup = await idsOnlyInBackup(pair, query, signal);
+  const onlyInBackup = await idsOnlyInBackup(pair, query, new Set(inBackup.ok ? inBackup.value : []), signal);
   await writeTombstones(main, onlyInBackup, Date.now(), signal);
   await replicateDeletions(pair, "delete agent", signal, async () => {
     return [...(await deletedAmong(main, await idsOf(backup, query, signal), signal))];
@@ -54,10 +56,11 @@ export async function deleteAgentInPair(
   return removed + onlyInBackup.length;
 }
 
-/** Lists the checkpoints of a deleted agent that only the backup has: they would come back. */
+/** Lists the checkpoints of a deleted agent that would come back: those that only the backup has, or that it `had` before. */
 async function idsOnlyInBackup(
   { main, backup }: Pair,
   query: AgentQuery,
+  had: ReadonlySet<string>,
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
   let ids: string[];
@@ -70,7 +73,7 @@ async function idsOnlyInBackup(
   }
   const storedMeanwhile = new Set(await idsOf(main, query, signal));
   const deleted = await deletedAmong(main, ids, signal);
-  return ids.filter((id) => !storedMeanwhile.has(id) && !deleted.has(id));
+  return ids.filter((id) => (had.has(id) || !storedMeanwhile.has(id)) && !deleted.has(id));
 }
 
 async function idsOf(engine: ReplicableEngine, query: AgentQuery, signal: AbortSignal | undefined): Promise<string[]> {
