@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Row } from "../../src/checkpoints/dialect.ts";
 import { idClock } from "../../src/checkpoints/ids.ts";
 import { codeOf } from "../scripted-storage.ts";
 import {
@@ -64,5 +65,26 @@ describe("removing with a backup", () => {
     await until(() => live(backup).length === 0 && pending(main) === 0);
     await storage.reconcile();
     expect([...values(main), ...values(backup)]).toEqual([]);
+  });
+
+  test("deletes with an agent what another process delivers from the backup to main at that moment", async () => {
+    const [main, backup] = [database(), database()];
+    const id = await openAlone(backup).storeCheckpoint(turn(1));
+    const row = backup.rows.get(id) as Row;
+    const storage = open(main, backup, { reconcile: false });
+    await storage.health();
+    const [vacuum, list] = [main.dialect.vacuum, backup.dialect.list];
+    let isDeletedInMain = false;
+    main.dialect.vacuum = async (signal) => {
+      isDeletedInMain = true; // it comes last
+      return await vacuum(signal);
+    };
+    backup.dialect.list = async (query, signal) => {
+      if (isDeletedInMain) main.rows.set(id, row);
+      isDeletedInMain = false;
+      return await list(query, signal);
+    };
+    expect(await storage.deleteAgent("agent")).toBe(1);
+    expect([live(main), tombstones(main)]).toEqual([[], [id]]);
   });
 });
