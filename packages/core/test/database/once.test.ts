@@ -96,8 +96,15 @@ describe("Shared", () => {
   function shared() {
     const { open, openings } = opener();
     const closed: string[] = [];
-    const resource = new Shared(open, async (one: string) => void closed.push(one));
-    return { resource, openings, closed };
+    const signals: AbortSignal[] = [];
+    const resource = new Shared(
+      (given) => {
+        signals.push(given);
+        return open();
+      },
+      async (one: string) => void closed.push(one),
+    );
+    return { resource, openings, closed, signals };
   }
 
   test("opens at the first use of any user, once for all", async () => {
@@ -178,15 +185,7 @@ describe("Shared", () => {
   });
 
   test("goes on opening for a user who waits, though the one who came first gives up", async () => {
-    const signals: AbortSignal[] = [];
-    const { open, openings } = opener();
-    const resource = new Shared(
-      (given) => {
-        signals.push(given);
-        return open();
-      },
-      async () => {},
-    );
+    const { resource, openings, signals } = shared();
     const impatient = new AbortController();
     const first = resource.share().get(impatient.signal);
     const second = resource.share().get(signal);
@@ -198,15 +197,7 @@ describe("Shared", () => {
   });
 
   test("gives the opening up when all who wait for it have, and opens again for the next one", async () => {
-    const signals: AbortSignal[] = [];
-    const { open, openings } = opener();
-    const resource = new Shared(
-      (given) => {
-        signals.push(given);
-        return open();
-      },
-      async () => {},
-    );
+    const { resource, openings, signals } = shared();
     const user = resource.share();
     const callers = [new AbortController(), new AbortController()];
     const calls = callers.map((caller) => user.get(caller.signal));
