@@ -27,6 +27,7 @@ export function createMapDialect(rows: Rows): Dialect {
   return {
     name: "map",
     apiVersion: 1,
+    isSynchronous: true, // its promises settle before the event loop turns
     open: async () => ({ maxStatementBytes: Number.MAX_SAFE_INTEGER }),
     migrate: async () => [], // a Map has no schema
     commit: async (change) => commit(rows, change),

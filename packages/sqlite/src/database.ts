@@ -27,6 +27,7 @@ export function databaseOn(
   return {
     name: "sqlite",
     collection: `${tablePrefix}${schema.tables[0]?.name}`,
+    isSynchronous: true,
     apiVersion: 1,
     async open(signal) {
       const handle = await connection.get(signal);

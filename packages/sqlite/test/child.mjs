@@ -1,7 +1,7 @@
 // A process with a storage, as an application is: `node child.mjs <task> <file>`.
-import { createSQLiteStorage } from "../dist/index.js";
+import { closeOnExit, createReplicatedStorage, createSQLiteStorage } from "../dist/index.js";
 
-const [task, databasePath] = process.argv.slice(2);
+const [task, databasePath, backupPath] = process.argv.slice(2);
 const storage = createSQLiteStorage({ databasePath });
 const checkpoint = (state) => ({ agentId: "agent", name: "turn", state, createdAt: 1 });
 
@@ -22,6 +22,17 @@ switch (task) {
       const id = await storage.storeCheckpoint(checkpoint({ turn, text: "x".repeat(5_000) }));
       process.send({ turn, id });
     }
+  case "store in a loop": // with a backup, and without a pause, until a timer of its own or a signal ends it
+  case "store in a loop for a second": {
+    const backup = createSQLiteStorage({ databasePath: backupPath });
+    const pair = createReplicatedStorage({ main: storage, backup, reconcile: false });
+    closeOnExit(pair);
+    if (task.endsWith("second")) setTimeout(() => process.kill(process.pid, "SIGKILL"), 1_000);
+    for (let turn = 1; ; turn++) {
+      await pair.storeCheckpoint(checkpoint({ turn })).catch(() => {});
+      if (turn === 500) process.send("storing");
+    }
+  }
   case "collect garbage": // while no JavaScript runs, as an idle process does
     for (let round = 0; round < 20; round++) {
       await storage.storeCheckpoint(checkpoint({ round }), {

@@ -28,6 +28,24 @@ describe("a storage in an SQLite file", () => {
     expect(latest?.state).toEqual({ turn: stored.length, text: "x".repeat(5_000) });
   });
 
+  it("gives its backup in time what it stores in a loop without a pause, and lets timers fire", async () => {
+    const { exit, stored } = storeInALoop("store in a loop for a second");
+    expect(await exit).toEqual([null, "SIGKILL"]); // by a timer of its own
+    const { main, backup } = stored();
+    expect(backup).toBeGreaterThan(0);
+    expect(main - backup).toBeLessThanOrEqual(128); // rows of one delivery
+  });
+
+  it("is closed by SIGTERM while it stores in a loop without a pause", async () => {
+    const { child, exit, stored } = storeInALoop("store in a loop");
+    await answerOf(child);
+    child.kill("SIGTERM");
+    expect(await exit).toEqual([null, "SIGTERM"]);
+    const { main, backup } = stored();
+    expect(main).toBeGreaterThanOrEqual(500);
+    expect(backup).toBe(main);
+  });
+
   it("lets one of 32 stores after the same checkpoint succeed, while another process stores", async () => {
     const databasePath = newFile();
     await using storage = createSQLiteStorage({ databasePath });
@@ -137,3 +155,18 @@ describe("a storage in an SQLite file", () => {
     }
   });
 });
+
+/** Starts a process that stores in a loop, with a backup. One that never ends by itself is ended, by a code of its own. */
+function storeInALoop(task: string) {
+  const paths = { main: newFile(), backup: newFile() };
+  const child = childProcess(task, paths.main, paths.backup);
+  const giveUp = setTimeout(() => child.kill("SIGABRT"), 15_000);
+  const exit = once(child, "exit").finally(() => clearTimeout(giveUp));
+  const rows = (path: string) => {
+    const database = new Database(path);
+    const count = database.prepare("select count(*) from agent_checkpoints").pluck().get();
+    database.close();
+    return count as number;
+  };
+  return { child, exit, stored: () => ({ main: rows(paths.main), backup: rows(paths.backup) }) };
+}

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { DialectBench } from "./bench.ts";
+import { signal } from "./rows.ts";
 import { describeAcknowledgements } from "./specs/acknowledgements.ts";
 import { describeBases } from "./specs/bases.ts";
 import { describeBlocking } from "./specs/blocking.ts";
@@ -27,6 +28,15 @@ export function describeDialect(target: DialectTarget): void {
     const bench = new DialectBench(target);
     it(bench.hasOutbox ? "has an outbox" : "has no outbox", async () => {
       expect((await bench.open()).outbox !== undefined).toBe(bench.hasOutbox);
+    });
+    it("says that it is synchronous if its calls settle before the event loop turns", async () => {
+      const dialect = await bench.open();
+      let hasTurned = false;
+      setImmediate(() => {
+        hasTurned = true;
+      });
+      for (let call = 0; call < 10; call++) await dialect.list({ limit: 1 }, signal);
+      expect(dialect.isSynchronous ?? false).toBe(!hasTurned);
     });
     for (const describeTopic of TOPICS) describeTopic(bench);
     if (bench.hasOutbox) for (const describeTopic of OUTBOX_TOPICS) describeTopic(bench);

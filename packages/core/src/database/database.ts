@@ -18,6 +18,12 @@ export interface Database {
   readonly system?: string;
   /** Main table of the domain, for OpenTelemetry (`db.collection.name`). */
   readonly collection?: string;
+  /**
+   * Set where the driver is synchronous, so that promises settle before the event loop has turned. Calls then wait for a turn
+   * every few milliseconds: a caller that makes one after the other would otherwise keep timers and signals from ever having
+   * theirs.
+   */
+  readonly isSynchronous?: boolean;
   /** Version of this interface. `createStorage` refuses another one. */
   readonly apiVersion: 1;
   /** Connects, then applies or verifies the schema as the options say. Called again if it failed. */

@@ -5,6 +5,7 @@ import type { CircuitState, ProviderStatus, StorageEvents } from "../contract/st
 import { Circuit } from "./circuit.ts";
 import type { Database, Opened } from "./database.ts";
 import { pause, withDeadline } from "./deadline.ts";
+import { isTurnDue } from "./event-loop.ts";
 import type { Emitter } from "./events.ts";
 import { type Fault, faultFacts } from "./faults.ts";
 import { Once } from "./once.ts";
@@ -191,6 +192,7 @@ export class Session {
   }
 
   async #whenOpen<Result>(deadline: AbortSignal, work: Work<Result>): Promise<Result> {
+    if (this.#database.isSynchronous && isTurnDue()) await turn();
     const opened = await this.#opening.get(deadline);
     deadline.throwIfAborted();
     return await work(deadline, opened);
@@ -199,7 +201,7 @@ export class Session {
   /** Runs one call within its deadline, and records its outcome. */
   async #call<Result>(call: Call, work: (deadline: AbortSignal) => Promise<Result>): Promise<Result> {
     const { operation } = call;
-    if (this.#closing !== null) throw new CheckpointError("CLOSED", `${operation}: the storage was closed`);
+    if (this.#closing !== null) await refuseClosed(operation);
     const span = this.#telemetry.start(operation, call.attributes);
     const start = performance.now();
     const running = runInSpan(span, () => withDeadline(operation, call, work));
@@ -308,6 +310,12 @@ export class Session {
     const { name, system = name, collection } = this.#database;
     return new Telemetry({ system, collection, provider: this.#provider });
   }
+}
+
+/** In a later turn of the event loop: a caller that repeats could otherwise not be ended by the signal that closed the storage. */
+export async function refuseClosed(operation: string): Promise<never> {
+  await turn();
+  throw new CheckpointError("CLOSED", `${operation}: the storage was closed`);
 }
 
 interface Call {

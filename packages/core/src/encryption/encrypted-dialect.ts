@@ -79,12 +79,13 @@ export function encryptDialect(
 ): { dialect: Dialect; digests: HeadDigests } {
   const keys = new KeySource(given);
   const encryption: Encryption = { dialect, keys, migrate };
-  const { name, apiVersion, system, collection, outbox } = dialect;
+  const { name, apiVersion, system, collection, isSynchronous, outbox } = dialect;
   const encrypted: Dialect = {
     name,
     apiVersion,
     ...(system === undefined ? {} : { system }),
     ...(collection === undefined ? {} : { collection }),
+    ...(isSynchronous === undefined ? {} : { isSynchronous }),
     ...forward(dialect, FORWARDED),
     async open(signal) {
       await keys.get(signal); // without keys nothing works: so the first call fails, whatever it is

@@ -36,6 +36,8 @@ const SWEEP_EVERY_MS = 10_000;
 /** Limits of one delivery. */
 const MAX_DELIVERY_ROWS = 128;
 const MAX_DELIVERY_BYTES = 4_000_000;
+/** Rows that are delivered without waiting for more. They and those that come meanwhile are not more than one delivery holds. */
+const GATHERED_ROWS = MAX_DELIVERY_ROWS / 2;
 /** Limits of the queue in memory, of rows that are in the database too. */
 const MAX_QUEUED_BYTES = 16_000_000;
 const MAX_QUEUED_ROWS = 2_048;
@@ -119,6 +121,7 @@ export class OutboxRelay {
     this.#queue.push(entry);
     this.#queuedBytes += entry.queued.row.state.byteLength;
     this.start();
+    if (this.#isGathered()) this.#wakeUp?.();
     return true;
   }
 
@@ -221,7 +224,7 @@ export class OutboxRelay {
   async #step(): Promise<"done" | "more" | "idle"> {
     const isDraining = this.#draining.length > 0;
     if (this.#queue.length > 0) {
-      if (!isDraining) await this.#wait(this.#options.lingerMs);
+      if (!isDraining && !this.#isGathered()) await this.#wait(this.#options.lingerMs);
       await this.#deliverQueue();
     } else if (this.#appended.size > 0) {
       if (!isDraining) await this.#wait(this.#options.lingerMs);
@@ -236,6 +239,11 @@ export class OutboxRelay {
       return "idle";
     }
     return "done";
+  }
+
+  /** Returns whether so much is queued that waiting for more would only put it off. */
+  #isGathered(): boolean {
+    return this.#queue.length >= GATHERED_ROWS || this.#queuedBytes >= MAX_DELIVERY_BYTES;
   }
 
   /** Waits, or until there is a reason to go on. Does not keep the process alive. */

@@ -51,7 +51,7 @@ import type {
   StoreOptions,
 } from "../contract/checkpoints.ts";
 import { objectWithKeys } from "../contract/checks.ts";
-import { CheckpointError, invalidArgument } from "../contract/errors.ts";
+import { invalidArgument } from "../contract/errors.ts";
 import type {
   Backlog,
   CloseReport,
@@ -63,6 +63,7 @@ import type {
   StorageStatus,
 } from "../contract/status.ts";
 import { MAX_TIMEOUT_MS } from "../database/options.ts";
+import { refuseClosed } from "../database/session.ts";
 import { recordBacklog } from "../database/telemetry.ts";
 import {
   REPLICATION_OPTIONS,
@@ -378,7 +379,7 @@ class PairStorage implements ReplicatedStorage {
 
   /** Runs a call, which `close` waits for. */
   async #call<Result>(operation: string, work: () => Promise<Result>): Promise<Result> {
-    if (this.#closing !== null) throw new CheckpointError("CLOSED", `${operation}: the storage was closed`);
+    if (this.#closing !== null) await refuseClosed(operation);
     this.#pair.failover.start();
     this.#wasUsed = true;
     const call = work();

@@ -114,6 +114,28 @@ describe("opening", () => {
   });
 });
 
+describe("a caller that makes one call after the other, on a driver that settles them all in microtasks", () => {
+  const isSynchronous = true;
+  const refusing = { isSynchronous, open: () => Promise.reject(new ScriptedError("access")) };
+  const closed = newSession();
+  void closed.close();
+
+  test.each<[string, () => Promise<unknown>]>([
+    ["that succeed", run.bind(null, newSession(scriptedDialect({ isSynchronous })))],
+    ["for which the database does not open", run.bind(null, newSession(scriptedDialect(refusing)))],
+    ["of health()", () => newSession(scriptedDialect({ isSynchronous })).ping(undefined)],
+    ["on a storage that was closed", run.bind(null, closed)],
+  ])("lets the event loop turn between calls %s", async (_, call) => {
+    let hasTurned = false;
+    setImmediate(() => {
+      hasTurned = true;
+    });
+    const giveUpAt = performance.now() + 3_000; // no timer would end it
+    while (!hasTurned && performance.now() < giveUpAt) await call().catch(() => {});
+    expect(hasTurned).toBe(true);
+  });
+});
+
 describe("closing", () => {
   test("waits for the calls under way, and refuses later ones", async () => {
     const dialect = scriptedDialect();

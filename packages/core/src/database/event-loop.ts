@@ -1,0 +1,17 @@
+import { setImmediate } from "node:timers";
+
+/** Longest work without a turn of the event loop, in milliseconds. */
+const MAX_BUSY_MS = 4;
+
+/** Time of the first call since the event loop has turned. */
+let busySince: number | null = null;
+
+/** Returns whether the event loop has not turned for a few milliseconds of calls: the next one then waits for a turn. */
+export function isTurnDue(): boolean {
+  if (busySince !== null) return performance.now() - busySince >= MAX_BUSY_MS;
+  busySince = performance.now();
+  setImmediate(() => {
+    busySince = null;
+  });
+  return false;
+}
