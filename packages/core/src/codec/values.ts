@@ -219,16 +219,12 @@ class Walk {
       case "bytes":
       case "buffer": {
         const bytes = value as Uint8Array;
-        const plain = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-        // Listing the members of a byte array would list its bytes; comparing it with a plain one does not.
-        if (
-          !isDeepStrictEqual(
-            bytes,
-            kind === "buffer" ? plain : new Uint8Array(plain.buffer, plain.byteOffset, plain.length),
-          )
-        ) {
-          throw this.#unsupported(depth, "is a byte array with members of its own");
-        }
+        const { buffer, byteOffset, byteLength } = bytes;
+        const plain = Buffer.from(buffer, byteOffset, byteLength);
+        // Listing the members of a byte array would list its bytes; comparing it with a plain one of its class does not.
+        const { constructor: maker } = Object.getPrototypeOf(bytes) as Uint8Array;
+        const like = kind === "buffer" ? plain : Reflect.construct(maker, [buffer, byteOffset, byteLength]);
+        if (!isDeepStrictEqual(bytes, like)) throw this.#unsupported(depth, "is a byte array with members of its own");
         return { $: [kind, plain.toString("base64")] };
       }
       case undefined:
@@ -313,7 +309,10 @@ class Walk {
   }
 
   #refuseOwn(value: object, depth: number, what: string): void {
-    if (Reflect.ownKeys(value).length > 0) throw this.#unsupported(depth, `is ${what} with members of its own`);
+    const isData = Reflect.ownKeys(value).some(
+      (key) => !REPLACED.has(key) || typeof Reflect.get(value, key) !== "function",
+    );
+    if (isData) throw this.#unsupported(depth, `is ${what} with members of its own`);
   }
 
   #unsupported(depth: number, problem: string): UnsupportedValue {
@@ -352,21 +351,51 @@ const KINDS = new Map<object, Kind>([
   [Buffer.prototype, "buffer"],
 ]);
 
+/** Kinds by the name of the built-in class, for values of other realms. (There is one Buffer for all.) */
+const KINDS_BY_NAME = new Map<string, Kind>([
+  ["Array", "array"],
+  ["Date", "date"],
+  ["Map", "map"],
+  ["Set", "set"],
+  ["Uint8Array", "bytes"],
+]);
+
+/**
+ * Methods that a library replaces on a value itself, which say nothing of its data: Immer and Mutative make a frozen Map or
+ * Set throw when it is changed, and fake timers let a Date name its class.
+ */
+const REPLACED: ReadonlySet<PropertyKey> = new Set(["add", "clear", "constructor", "delete", "set"]);
+
 /** Tells the kind of a value by its prototype, so that a class instance is never taken for data. */
 function kindOf(value: object): Kind | undefined {
   const prototype: object | null = Object.getPrototypeOf(value);
   if (prototype === Object.prototype || prototype === null) return "object";
-  const kind = KINDS.get(prototype);
-  if (kind === "array") return Array.isArray(value) ? "array" : undefined;
-  if (kind !== undefined) return hasSlots(value, kind) ? kind : undefined;
-  // Objects and arrays of another realm (vm contexts, test runners).
-  if (Array.isArray(value)) return className(value) === "an instance of Array" ? "array" : undefined;
-  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "isPrototypeOf") ? "object" : undefined;
+  const kind = KINDS.get(prototype) ?? foreignKindOf(value, prototype);
+  return kind !== undefined && hasSlots(value, kind) ? kind : undefined;
 }
+
+/**
+ * Tells the kind of a value of another realm (vm contexts, test runners, windows), whose built-in classes are not ours; and of
+ * a date that was made under fake timers, whose class replaces the built-in one and calls itself by its name.
+ */
+function foreignKindOf(value: object, prototype: object): Kind | undefined {
+  if (Object.getPrototypeOf(prototype) === null)
+    return Object.hasOwn(prototype, "isPrototypeOf") ? "object" : undefined;
+  const maker: unknown = Reflect.get(value, "constructor");
+  if (typeof maker !== "function") return undefined;
+  const isOfMaker = maker.prototype === prototype || Object.hasOwn(value, "constructor");
+  // The source of a function cannot be forged: no class of a program has that of a built-in one.
+  const [, name = ""] = BUILT_IN_SOURCE.exec(Function.prototype.toString.call(maker)) ?? [];
+  return isOfMaker ? KINDS_BY_NAME.get(name) : undefined;
+}
+
+const BUILT_IN_SOURCE = /^function (\w+)\(\) \{\s*\[native code\]\s*\}$/;
 
 /** Returns whether a value is what its prototype says: `Object.create(Date.prototype)` is not a Date. */
 function hasSlots(value: object, kind: Kind): boolean {
   switch (kind) {
+    case "array":
+      return Array.isArray(value);
     case "date":
       return isDate(value);
     case "map":

@@ -1,6 +1,7 @@
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { enableMapSet, produce } from "immer";
+import { describe, expect, test, vi } from "vitest";
 import {
   decodeValue,
   type EncodedText,
@@ -31,6 +32,13 @@ function refusal(value: unknown): string {
     return (error as Error).message;
   }
   return "(accepted)";
+}
+
+/** Returns an array with a hole before its only element. */
+function sparse(element: unknown): unknown[] {
+  const array: unknown[] = [];
+  array[1] = element;
+  return array;
 }
 
 function nested(levels: number): unknown {
@@ -117,9 +125,36 @@ describe("a state that is encoded and decoded", () => {
     expect(firstDifference(roundTrip({ in: [state] }), { in: [state] })).toBeNull();
   });
 
-  test("has objects and arrays of this realm if the original's are of another realm", () => {
-    const foreign = runInNewContext("({ a: [1, { b: [] }], c: undefined })") as object;
-    expect(firstDifference(roundTrip(foreign), { a: [1, { b: [] }], c: undefined })).toBeNull();
+  test.each<[string, string, unknown]>([
+    ["objects and arrays", "({ a: [1, { b: [] }], c: undefined })", { a: [1, { b: [] }], c: undefined }],
+    ["a Date", "new Date(1)", new Date(1)],
+    ["an invalid Date", "new Date(NaN)", new Date(Number.NaN)],
+    ["a Map", "new Map([[{ a: 1 }, new Set([2])]])", new Map([[{ a: 1 }, new Set([2])]])],
+    ["bytes", "new Uint8Array([0, 1, 2]).subarray(1)", new Uint8Array([1, 2])],
+    ["holes", "[, new Date(1)]", sparse(new Date(1))],
+  ])("is of this realm if the original is of another realm: %s", (_name, source, expected) => {
+    expect(firstDifference(roundTrip(runInNewContext(source)), expected)).toBeNull();
+    expect(firstDifference(roundTrip(runInNewContext(`({ in: [${source}] })`)), { in: [expected] })).toBeNull();
+  });
+
+  test("may be of Immer, which replaces methods of the Maps and Sets that it freezes", () => {
+    enableMapSet();
+    const before = { seen: new Set(["a"]), notes: new Map([["a", new Set([1])]]) };
+    const after = produce(before, ({ seen, notes }) => {
+      seen.add("b");
+      notes.get("a")?.add(2);
+    });
+    const expected = { seen: new Set(["a", "b"]), notes: new Map([["a", new Set([1, 2])]]) };
+    for (let time = 0; time < 3; time++) expect(firstDifference(roundTrip(after), expected)).toBeNull();
+  });
+
+  test("may hold dates that were made under fake timers", () => {
+    vi.useFakeTimers({ now: 1 });
+    const dates = [new Date(), new Date(2)];
+    vi.useRealTimers();
+    for (let time = 0; time < 3; time++) {
+      expect(firstDifference(roundTrip(dates), [new Date(1), new Date(2)])).toBeNull();
+    }
   });
 
   test(`may be nested ${MAX_DEPTH} levels deep, plain or tagged`, () => {
@@ -170,6 +205,8 @@ describe("an unsupported value", () => {
   class Tool {
     name = "search";
   }
+  function Impostor() {}
+  Impostor.prototype = Object.create(Map.prototype);
   class OwnMap extends Map {}
   class OwnDate extends Date {}
   class OwnArray extends Array {}
@@ -212,6 +249,29 @@ describe("an unsupported value", () => {
     ["an object with the prototype of an array", Object.create(Array.prototype), "is an instance of Array"],
     ["an object that inherits from data", Object.create({ a: 1 }), "is an instance of Object"],
     ["an array with members beside its elements", listed, "is an array with members beside its elements"],
+    [
+      "a class of another realm",
+      runInNewContext("const D = Date; new ({ Date: class Date extends D {} }).Date()"),
+      "is an instance of Date",
+    ],
+    ["a Map whose class says that it is a Map", Reflect.construct(Map, [], Impostor), "is an instance of Map"],
+    [
+      "an object of another realm with the prototype of a Date",
+      runInNewContext("Object.create(Date.prototype)"),
+      "is an instance of Date",
+    ],
+    ["an Error of another realm", runInNewContext("new Error('secret')"), "is an instance of Error"],
+    [
+      "a Map of another realm with a member",
+      runInNewContext("Object.assign(new Map(), { a: 1 })"),
+      "is a Map with members of its own",
+    ],
+    [
+      "bytes of another realm with a member",
+      runInNewContext("Object.assign(new Uint8Array(1), { a: 1 })"),
+      "is a byte array with members of its own",
+    ],
+    ["a Set with data in place of a method", Object.assign(new Set(), { add: 1 }), "is a Set with members of its own"],
     ["a Date with a member", Object.assign(new Date(), { zone: "secret" }), "is a Date with members of its own"],
     ["a Map with a member", Object.assign(new Map(), { a: 1 }), "is a Map with members of its own"],
     ["a Set with a member", Object.assign(new Set(), { a: 1 }), "is a Set with members of its own"],
