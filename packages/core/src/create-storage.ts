@@ -4,6 +4,7 @@ import { PLAIN_DIGESTS } from "./checkpoints/equality.ts";
 import { CHECKPOINT_OPTIONS, type ResolvedCheckpointOptions, resolveCheckpointOptions } from "./checkpoints/options.ts";
 import { EngineStorage } from "./checkpoints/storage.ts";
 import type { CheckpointStorage } from "./contract/checkpoints.ts";
+import { refuseUndefined } from "./contract/checks.ts";
 import { invalidArgument, property } from "./contract/errors.ts";
 import type { CommonStorageOptions } from "./contract/options.ts";
 import { DATABASE_OPTIONS, type ResolvedDatabaseOptions, resolveDatabaseOptions } from "./database/options.ts";
@@ -27,6 +28,7 @@ export interface ResolvedStorageOptions extends ResolvedDatabaseOptions, Resolve
 export function resolveStorageOptions(
   options: { readonly [name in keyof CommonStorageOptions]?: unknown } = {},
 ): ResolvedStorageOptions {
+  refuseUndefined("options", options, ["encryption"], "given, or null for none");
   const resolved = {
     ...resolveDatabaseOptions(options),
     ...resolveCheckpointOptions(options),

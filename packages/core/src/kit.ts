@@ -2,6 +2,7 @@
 export {
   checkAgentId,
   checkChannel,
+  checkIfLatestIsGiven,
   checkNamespace,
   checkTaskId,
   checkTaskPath,
@@ -11,7 +12,7 @@ export {
 export * from "./checkpoints/dialect.ts";
 export { PAGE, slices } from "./checkpoints/paging.ts";
 export { dropRepeated } from "./checkpoints/task-writes.ts";
-export { boolean, identifier, integer, objectWithKeys, oneOf, string } from "./contract/checks.ts";
+export { boolean, identifier, integer, objectWithKeys, oneOf, refuseUndefined, string } from "./contract/checks.ts";
 export { type CheckpointErrorCode, factsOf, invalidArgument, property, rootCause } from "./contract/errors.ts";
 export {
   createStorage,

@@ -6,6 +6,7 @@ import {
   objectWithKeys,
   oneOf,
   type ResolvedStorageOptions,
+  refuseUndefined,
   resolveStorageOptions,
   STORAGE_OPTIONS,
   string,
@@ -35,7 +36,7 @@ export interface MySQLStorageOptions extends CommonStorageOptions {
   readonly connectTimeoutMs?: number;
   /** Idle time after which a connection is closed, in milliseconds. Default 30,000. */
   readonly idleTimeoutMs?: number;
-  /** TLS, where the URL does not set it. Default: as the URL says. */
+  /** TLS, where the URL does not set it. Default: as the URL says. `undefined` is refused: the connection might be in plain text. */
   readonly ssl?: MySQLTls;
 }
 
@@ -68,6 +69,7 @@ export interface ResolvedOptions extends ResolvedStorageOptions {
 
 export function resolveOptions(value: MySQLStorageOptions): ResolvedOptions {
   const options = objectWithKeys("options", value, KEYS);
+  refuseUndefined("options", options, ["ssl"]);
   oneOf("options.type", options.type ?? "mysql", ["mysql"]);
   const {
     connectionString,

@@ -85,6 +85,7 @@ it("refuses wrong options at once, names what it expects, and does not show them
     [{ connectionString: "mysql://localhost/db", tablePrefix: "p".repeat(25) }, "options.tablePrefix"],
     [{ connectionString: "mysql://localhost/db", poolSize: 0 }, "options.poolSize"],
     [{ connectionString: "mysql://localhost/db", ssl: "perhaps" }, "options.ssl"],
+    [{ connectionString: "mysql://localhost/db", ssl: undefined }, "options.ssl"],
     [{ connectionString: "mysql://localhost/db", migrate: "maybe" }, "options.migrate"],
     [{ connectionString: "mysql://localhost/db", schema: "other" }, "schema"],
   ] as const;

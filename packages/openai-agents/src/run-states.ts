@@ -1,6 +1,14 @@
 import { Agent, type RunContext, RunState } from "@openai/agents-core";
 import { CheckpointError, type CheckpointStorage } from "@waymark/core";
-import { checkAgentId, checkNamespace, invalidArgument, objectWithKeys, property } from "@waymark/core/kit";
+import {
+  checkAgentId,
+  checkIfLatestIsGiven,
+  checkNamespace,
+  invalidArgument,
+  objectWithKeys,
+  property,
+  refuseUndefined,
+} from "@waymark/core/kit";
 import { checkStorage } from "./arguments.ts";
 
 export interface RunStatesOptions {
@@ -17,13 +25,13 @@ export interface SaveOptions {
   readonly name?: string;
   /**
    * Compare-and-save: save only if the latest state has this id (`null`: only if there is none). Of any number of processes
-   * that name the same latest exactly one wins; the others get `CONFLICT`. Default: save in any case.
+   * that name the same latest exactly one wins; the others get `CONFLICT`. Default: save in any case. `undefined` is refused.
    */
   readonly ifLatest?: string | null;
 }
 
 export interface LoadOptions<Context> {
-  /** Id of the state. Default: the latest. */
+  /** Id of the state. Default: the latest. `undefined` is refused. */
   readonly id?: string;
   /** Context of the run, with the members that JSON cannot hold. Default: the context as it was saved. */
   readonly context?: RunContext<Context>;
@@ -76,7 +84,7 @@ export class WaymarkRunStates {
     options: SaveOptions = {},
   ): Promise<string> {
     if (!(state instanceof RunState)) throw invalidArgument("state", `a RunState ${OF_THIS_SDK}`, state);
-    objectWithKeys("options", options, ["name", "ifLatest"]);
+    checkIfLatestIsGiven(objectWithKeys("options", options, ["name", "ifLatest"]));
     const { name = "run state", ifLatest } = options;
     const checkpoint = {
       agentId: this.#agentId,
@@ -102,7 +110,7 @@ export class WaymarkRunStates {
   ): Promise<StoredRunState<Context, TAgent> | null> {
     if (!(agent instanceof Agent)) throw invalidArgument("agent", `an Agent ${OF_THIS_SDK}`, agent);
     const { id, context, contextStrategy } = options;
-    objectWithKeys("options", options, ["id", "context", "contextStrategy"]);
+    refuseUndefined("options", objectWithKeys("options", options, ["id", "context", "contextStrategy"]), ["id"]);
     const checkpoint =
       id === undefined
         ? await this.#storage.retrieveLatestCheckpoint(this.#agentId, { namespace: this.#namespace })

@@ -149,13 +149,15 @@ describe("run states", () => {
     );
   });
 
-  it.each([{ name: 1 }, { ifLatest: 1 }, { ifLatest: "1" }, { names: "a" }])(
+  it.each([{ name: 1 }, { ifLatest: 1 }, { ifLatest: "1" }, { ifLatest: undefined }, { names: "a" }])(
     "are not saved with the options %o",
     async (options) => {
       const runs = new WaymarkRunStates({ storage, agentId: "options" });
       const state = await interrupted();
       await expect(runs.save(state, options as never)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
-      expect(await runs.load(supportAgent(new ScriptedModel([])))).toBe(null);
+      const agent = supportAgent(new ScriptedModel([]));
+      expect(await runs.load(agent)).toBe(null);
+      await expect(runs.load(agent, { id: undefined } as object)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     },
   );
 });

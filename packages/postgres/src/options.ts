@@ -8,6 +8,7 @@ import {
   objectWithKeys,
   oneOf,
   type ResolvedStorageOptions,
+  refuseUndefined,
   resolveStorageOptions,
   STORAGE_OPTIONS,
   string,
@@ -44,7 +45,7 @@ export interface PostgresStorageOptions extends CommonStorageOptions {
    * statements (pgbouncer does from 1.21). Default `false`.
    */
   readonly prepare?: boolean;
-  /** TLS, where the URL does not set it. Default: as the URL says. */
+  /** TLS, where the URL does not set it. Default: as the URL says. `undefined` is refused: the connection might be in plain text. */
   readonly ssl?: PostgresTls;
 }
 
@@ -81,6 +82,7 @@ export interface ResolvedOptions extends ResolvedStorageOptions {
 
 export function resolveOptions(value: PostgresStorageOptions): ResolvedOptions {
   const options = objectWithKeys("options", value, KEYS);
+  refuseUndefined("options", options, ["ssl"]);
   oneOf("options.type", options.type ?? "postgres", ["postgres"]);
   const { connectionString, client, schema = "public", poolSize = defaultPoolSize(20) } = options;
   const { connectTimeoutMs = 5_000, idleTimeoutMs = 30_000, prepare = false, ssl } = options;

@@ -98,6 +98,7 @@ it("refuses wrong options at once, names what it expects, and does not show them
     [{ connectionString: "postgres://localhost/db", poolSize: 0 }, "options.poolSize"],
     [{ connectionString: "postgres://localhost/db", prepare: "no" }, "options.prepare"],
     [{ connectionString: "postgres://localhost/db", ssl: "perhaps" }, "options.ssl"],
+    [{ connectionString: "postgres://localhost/db", ssl: undefined }, "options.ssl"],
     [{ connectionString: "postgres://localhost/db", migrate: "maybe" }, "options.migrate"],
     [{ connectionString: "postgres://localhost/db", poolsize: 3 }, "poolsize"],
   ] as const;

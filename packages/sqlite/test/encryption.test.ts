@@ -29,7 +29,7 @@ function filesOf(databasePath: string): Buffer {
 
 const canariesIn = (bytes: Buffer) => CANARIES.filter((canary) => bytes.includes(canary));
 
-async function storeTurns(databasePath: string, encryption: EncryptionOptions | undefined, turns: number) {
+async function storeTurns(databasePath: string, encryption: EncryptionOptions | null, turns: number) {
   await using storage = createSQLiteStorage({ databasePath, encryption });
   const ids: string[] = [];
   for (let turn = 1; turn <= turns; turn++) ids.push(await storage.storeCheckpoint(checkpoint(conversation(turn * 5))));
@@ -63,7 +63,7 @@ describe("an encrypted SQLite file", () => {
 
   it("has no part of a state in its files any more after it is encrypted and vacuumed", async () => {
     const databasePath = newFile();
-    const ids = await storeTurns(databasePath, undefined, 20);
+    const ids = await storeTurns(databasePath, null, 20);
     await using small = createSQLiteStorage({ databasePath });
     await small.storeCheckpoint(checkpoint({ text: CANARIES.join() }));
     await small.close();
@@ -139,12 +139,12 @@ describe("an encrypted SQLite file", () => {
     async (migrate) => {
       const [databasePath, plain] = [newFile(), newFile()];
       await storeTurns(databasePath, KEYS, 1);
-      await storeTurns(plain, undefined, 1);
-      const codeOf = async (path: string, encryption: EncryptionOptions | undefined) => {
+      await storeTurns(plain, null, 1);
+      const codeOf = async (path: string, encryption: EncryptionOptions | null) => {
         await using storage = createSQLiteStorage({ databasePath: path, encryption, migrate });
         return (await failure(storage.storeCheckpoint(checkpoint(CANARIES[0])))).code;
       };
-      expect(await codeOf(databasePath, undefined)).toBe("ENCRYPTION_MISMATCH");
+      expect(await codeOf(databasePath, null)).toBe("ENCRYPTION_MISMATCH");
       expect(await codeOf(databasePath, { keys: keyRing("two") })).toBe("ENCRYPTION_MISMATCH");
       expect(await codeOf(plain, KEYS)).toBe("ENCRYPTION_MISMATCH");
       expect(canariesIn(filesOf(databasePath))).toEqual([]);
@@ -158,7 +158,7 @@ describe("an encrypted SQLite file", () => {
         migrate,
       });
       await coming.storeCheckpoint(checkpoint(1));
-      expect(await codeOf(plain, undefined)).toBe("ENCRYPTION_MISMATCH"); // as a process of an older deploy would open it
+      expect(await codeOf(plain, null)).toBe("ENCRYPTION_MISMATCH"); // as a process of an older deploy would open it
     },
   );
 
@@ -182,10 +182,10 @@ describe("an encrypted SQLite file", () => {
 });
 
 describe("main and backup", () => {
-  const others: Readonly<Record<string, EncryptionOptions | undefined>> = {
+  const others: Readonly<Record<string, EncryptionOptions | null>> = {
     "the same keys": KEYS,
     "other keys": { keys: { ...keyRing("two"), digestKey: keyRing("two").keys["two"] as string } },
-    "no keys": undefined,
+    "no keys": null,
   };
   it.each(Object.entries(others))("have the same checkpoints where the backup has %s", async (_, encryption) => {
     const [databasePath, backupPath] = [newFile(), newFile()];
@@ -238,7 +238,7 @@ describe("keys of an SQLite file in use", () => {
         renameSync(`${keyFile}.new`, keyFile);
       };
       setKeys("one", ["one"]);
-      if (first === null) await storeTurns(databasePath, undefined, 30);
+      if (first === null) await storeTurns(databasePath, null, 30);
       const suffix = migrate ? " and migrate" : "";
       const agents = ["agent", "second", "third"];
       const workers = [

@@ -12,7 +12,7 @@ it("types the options of each provider by its type, where its package is importe
       providers: {
         main: { type: "postgres", connectionString, poolSize: 7, ssl: { rejectUnauthorized: false } },
         backup: { type: "sqlite", databasePath: "./backup.db", synchronous: "NORMAL" },
-        other: { type: "mysql", connectionString, encryption: undefined },
+        other: { type: "mysql", connectionString, encryption: null },
       },
     },
   });

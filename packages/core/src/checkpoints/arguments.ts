@@ -11,7 +11,15 @@ import type {
   ReadOptions,
   StoreOptions,
 } from "../contract/checkpoints.ts";
-import { boolean, integer, type ObjectWithKeys, objectWithKeys, oneOf, string } from "../contract/checks.ts";
+import {
+  boolean,
+  integer,
+  type ObjectWithKeys,
+  objectWithKeys,
+  oneOf,
+  refuseUndefined,
+  string,
+} from "../contract/checks.ts";
 import { CheckpointError, invalidArgument } from "../contract/errors.ts";
 import type { StorageEvents } from "../contract/status.ts";
 import { MAX_TIMEOUT_MS } from "../database/options.ts";
@@ -69,11 +77,22 @@ export type CheckedStoreOptions = { readonly ifLatest?: string | null; readonly 
 
 export function checkStoreOptions(value: StoreOptions): CheckedStoreOptions {
   const options = objectWithKeys("options", value, ["ifLatest", "signal"]);
+  checkIfLatestIsGiven(options);
   const { ifLatest } = options;
   return {
     ...signalOf("options", options.signal),
     ...(ifLatest === undefined ? {} : { ifLatest: ifLatest === null ? null : ownId("options.ifLatest", ifLatest) }),
   };
+}
+
+/** Refuses `ifLatest: latest?.id` where there is no latest yet: it would store without the guard. */
+export function checkIfLatestIsGiven(options: ObjectWithKeys<"ifLatest">): void {
+  refuseUndefined(
+    "options",
+    options,
+    ["ifLatest"],
+    "an id, or null if there is no checkpoint yet (latest?.id ?? null)",
+  );
 }
 
 /** A write without its value, checked. */
@@ -145,18 +164,9 @@ function readOptions(field: string, { signal, allowStale }: ObjectWithKeys<"sign
   };
 }
 
-const QUERY_KEYS = [
-  "agentId",
-  "namespace",
-  "name",
-  "parentId",
-  "metadata",
-  "before",
-  "since",
-  "limit",
-  "signal",
-  "allowStale",
-] as const;
+/** Members that narrow a query. All but `agentId` need it. */
+const FILTERS = ["agentId", "namespace", "name", "parentId", "metadata"] as const;
+const QUERY_KEYS = [...FILTERS, "before", "since", "limit", "signal", "allowStale"] as const;
 
 /** A checked query. `rowQuery`: `null` where no row can match. */
 export interface CheckedListQuery extends CheckedRead {
@@ -166,7 +176,8 @@ export interface CheckedListQuery extends CheckedRead {
 
 export function checkListQuery(value: ListQuery): CheckedListQuery {
   const query = objectWithKeys("query", value, QUERY_KEYS);
-  for (const field of ["namespace", "name", "parentId", "metadata"] as const) {
+  refuseUndefined("query", query, FILTERS);
+  for (const field of FILTERS) {
     if (query[field] !== undefined && query.agentId === undefined) {
       throw invalidArgument("query.agentId", `present beside query.${field}`, undefined);
     }
@@ -197,7 +208,9 @@ export function checkDeleteAgentQuery(value: DeleteAgentQuery): {
   readonly namespace: string | undefined;
   readonly signal?: AbortSignal;
 } {
-  const { namespace, signal } = objectWithKeys("query", value, ["namespace", "signal"]);
+  const query = objectWithKeys("query", value, ["namespace", "signal"]);
+  refuseUndefined("query", query, ["namespace"]);
+  const { namespace, signal } = query;
   return {
     namespace: namespace === undefined ? undefined : checkNamespace("query.namespace", namespace),
     ...signalOf("query", signal),
@@ -219,6 +232,7 @@ export function checkStatsQuery(
   value: { readonly agentId?: string } & ReadOptions,
 ): CheckedRead & { readonly agentId: string | null } {
   const query = objectWithKeys("query", value, ["agentId", "signal", "allowStale"]);
+  refuseUndefined("query", query, ["agentId"]);
   return {
     agentId: query.agentId === undefined ? null : checkAgentId("query.agentId", query.agentId),
     ...readOptions("query", query),
@@ -238,23 +252,17 @@ export interface CheckedPrunePolicy {
   readonly onProgress?: NonNullable<PrunePolicy["onProgress"]>;
 }
 
-const POLICY_KEYS = [
-  "agentId",
-  "namespace",
-  "keepLast",
-  "keepWithinMs",
-  "keepEvery",
-  "keepMetadata",
-  "dryRun",
-  "batchSize",
-  "signal",
-  "onProgress",
-] as const;
+/** Rules: each keeps checkpoints. */
+export const PRUNE_RULES = ["keepLast", "keepWithinMs", "keepEvery", "keepMetadata"] as const;
+/** Members without which more would be removed. */
+const NARROWING = ["agentId", "namespace", ...PRUNE_RULES, "dryRun"] as const;
+const POLICY_KEYS = [...NARROWING, "batchSize", "signal", "onProgress"] as const;
 
 export function checkPrunePolicy(value: PrunePolicy): CheckedPrunePolicy {
   const policy = objectWithKeys("policy", value, POLICY_KEYS);
+  refuseUndefined("policy", policy, NARROWING);
   const { keepLast, keepWithinMs, keepEvery, keepMetadata } = policy;
-  if ([keepLast, keepWithinMs, keepEvery, keepMetadata].every((rule) => rule === undefined)) {
+  if (PRUNE_RULES.every((rule) => policy[rule] === undefined)) {
     const rules = "at least one of keepLast, keepWithinMs, keepEvery and keepMetadata";
     throw new CheckpointError("INVALID_ARGUMENT", `expected policy to have ${rules}, got none`);
   }

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import type { CheckpointStorage, CloseOptions } from "../contract/checkpoints.ts";
-import { objectWithKeys, plainObject, string } from "../contract/checks.ts";
+import { objectWithKeys, plainObject, refuseUndefined, string } from "../contract/checks.ts";
 import { CheckpointError, invalidArgument, property } from "../contract/errors.ts";
 import type { CloseReport } from "../contract/status.ts";
 import { forward } from "../database/forward.ts";
@@ -16,7 +16,10 @@ import type { Registry } from "./registry.ts";
 /** Opening the storage that a config, a config file or the environment describes. */
 
 export interface OpenOptions {
-  /** Path of the config file, relative to `cwd`. Default: `waymark.config.{ts,mts,js,mjs,cjs,json}` in `cwd`, if it is there. */
+  /**
+   * Path of the config file, relative to `cwd`. Default: `waymark.config.{ts,mts,js,mjs,cjs,json}` in `cwd`, if it is there.
+   * `undefined` is refused, here and in `config`: another database would be opened.
+   */
   readonly configFile?: string;
   /** Folder of the config file and, second to that file's own folder, of packages. Default: `process.cwd()`. */
   readonly cwd?: string;
@@ -83,6 +86,7 @@ async function findConfig(
 
 function checkOptions(value: OpenOptions) {
   const options = objectWithKeys("options", value, ["configFile", "cwd", "config", "registry", "env"]);
+  refuseUndefined("options", options, ["configFile", "config"]);
   const { configFile, config, cwd = ".", env = process.env, registry } = options;
   if (configFile !== undefined && config !== undefined) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options to have configFile or config, got both");

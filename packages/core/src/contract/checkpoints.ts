@@ -93,12 +93,15 @@ export interface StoreOptions extends CallOptions {
   /**
    * Compare-and-store: store only if the latest checkpoint of this agent and namespace has this id (`null`: only if there
    * is none). Of any number of writers that name the same latest exactly one wins; the others get `CONFLICT`. Stores
-   * without `ifLatest` are not checked.
+   * without `ifLatest` are not checked. `undefined` is refused: write `latest?.id ?? null`.
    */
   readonly ifLatest?: string | null;
 }
 
-/** A filter. Absent members filter nothing; unknown members are refused. */
+/**
+ * A filter. Absent members filter nothing; unknown members are refused, and so is `undefined` as a filter, which would list
+ * what was not asked for. Cursors (`before`, `since`) may be `undefined`: the first page has none.
+ */
 export interface CheckpointQuery {
   readonly agentId?: string;
   /** Only this namespace of the agent (`""` is the default one). Absent: all of them. Needs `agentId`. */
@@ -126,7 +129,7 @@ export interface LatestQuery extends ReadOptions {
 }
 
 export interface DeleteAgentQuery extends CallOptions {
-  /** Only this namespace of the agent (`""` is the default one). Absent: all of them. */
+  /** Only this namespace of the agent (`""` is the default one). Absent: all of them. `undefined` is refused. */
   readonly namespace?: string;
 }
 
@@ -139,7 +142,8 @@ export interface AgentsQuery extends ReadOptions {
 
 /**
  * Retention policy: a checkpoint that any rule keeps stays, and the latest checkpoint of every agent and namespace always
- * does. Age is the age of the id, not of `createdAt`. A policy without a rule is refused.
+ * does. Age is the age of the id, not of `createdAt`. A policy without a rule is refused, and so is `undefined` as a rule or
+ * as `agentId`, `namespace` or `dryRun`: it would remove more.
  */
 export interface PrunePolicy extends CallOptions {
   /** Only this agent. Default: all agents. */

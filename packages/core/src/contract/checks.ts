@@ -25,6 +25,23 @@ export function objectWithKeys<const Name extends string>(
   return object as ObjectWithKeys<Name>;
 }
 
+/**
+ * Refuses members that are there and undefined, where that would drop a guard or a filter in silence: most likely the caller
+ * expected a value. Absent, they mean what their documentation says.
+ */
+export function refuseUndefined<const Name extends string>(
+  field: string,
+  object: ObjectWithKeys<Name>,
+  names: readonly Name[],
+  expected = "given, or left out",
+): void {
+  for (const name of names) {
+    if (object[name] === undefined && Object.hasOwn(object, name)) {
+      throw invalidArgument(`${field}.${name}`, expected, undefined);
+    }
+  }
+}
+
 export function plainObject(field: string, value: unknown): Record<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw invalidArgument(field, "an object", value);

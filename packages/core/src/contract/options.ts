@@ -69,9 +69,9 @@ export interface CommonStorageOptions {
   readonly circuit?: CircuitOptions;
   /**
    * Encrypt states with AES-256-GCM. Ids, agents, namespaces, names, labels and times stay in plain: lists filter by them.
-   * Default: no encryption.
+   * Default: `null`, no encryption. `undefined` is refused: it would store in plain what was meant to be encrypted.
    */
-  readonly encryption?: EncryptionOptions | undefined;
+  readonly encryption?: EncryptionOptions | null;
   /** Prefix of table names: up to 24 letters, digits and `_`, not starting with a digit. Default `""`. */
   readonly tablePrefix?: string;
 }

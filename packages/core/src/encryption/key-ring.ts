@@ -26,9 +26,9 @@ export const CRC_BYTES = 4;
 const FETCH_AGAIN_AFTER_MS = 5_000;
 const MAX_REMEMBERED = 1_000;
 
-/** Checks the option `encryption`. `null`: it is absent. @throws CheckpointError `INVALID_ARGUMENT` */
+/** Checks the option `encryption`. `null`: there is none. @throws CheckpointError `INVALID_ARGUMENT` */
 export function resolveEncryption(value: unknown): ResolvedEncryption | null {
-  if (value === undefined) return null;
+  if (value === undefined || value === null) return null;
   const { keys, migrate = false } = objectWithKeys("options.encryption", value, ["keys", "migrate"]);
   return {
     keys: typeof keys === "function" ? (keys as ResolvedEncryption["keys"]) : checkKeyRing(keys),

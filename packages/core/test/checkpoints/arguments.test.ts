@@ -4,6 +4,7 @@ import {
   checkAgentsQuery,
   checkCallOptions,
   checkCheckpoint,
+  checkDeleteAgentQuery,
   checkLatestQuery,
   checkListQuery,
   checkLookup,
@@ -198,6 +199,21 @@ describe("a query", () => {
     expect(checkStoreOptions({})).toEqual({});
   });
 
+  test("may have an undefined cursor, and is refused with an undefined filter", () => {
+    const cursors = { before: undefined, since: undefined, limit: undefined } as object;
+    expect(checkListQuery({ agentId: "a", ...cursors })).toEqual(checkListQuery({ agentId: "a" }));
+    for (const filter of ["agentId", "namespace", "name", "parentId", "metadata"]) {
+      expect(refusal(() => checkListQuery({ agentId: "a", [filter]: undefined }))).toBe(
+        `expected query.${filter} to be given, or left out, got undefined`,
+      );
+    }
+    expect(refusal(() => checkStatsQuery({ agentId: undefined } as object))).toContain("expected query.agentId");
+    expect(refusal(() => checkDeleteAgentQuery({ namespace: undefined } as object))).toContain("query.namespace");
+    expect(refusal(() => checkStoreOptions({ ifLatest: undefined } as object))).toBe(
+      "expected options.ifLatest to be an id, or null if there is no checkpoint yet (latest?.id ?? null), got undefined",
+    );
+  });
+
   test("looks up a text that is no id as a checkpoint that does not exist", () => {
     expect([checkLookup("id", "nonsense"), checkLookup("id", ID.toUpperCase())]).toEqual([null, ID]);
   });
@@ -220,6 +236,12 @@ describe("a prune policy", () => {
   test.each<[object, string]>([
     [{}, "expected policy to have at least one of keepLast, keepWithinMs, keepEvery and keepMetadata, got none"],
     [{ agentId: "a", dryRun: true }, "expected policy to have at least one of keepLast"],
+    [{ keepLast: 1, agentId: undefined }, "expected policy.agentId to be given, or left out, got undefined"],
+    [{ keepLast: 1, agentId: "a", namespace: undefined }, "expected policy.namespace to be given, or left out"],
+    [{ keepLast: 1, keepWithinMs: undefined }, "expected policy.keepWithinMs to be given, or left out"],
+    [{ keepLast: 1, keepEvery: undefined }, "expected policy.keepEvery to be given, or left out"],
+    [{ keepLast: 1, keepMetadata: undefined }, "expected policy.keepMetadata to be given, or left out"],
+    [{ keepLast: 1, dryRun: undefined }, "expected policy.dryRun to be given, or left out"],
     [{ keepLast: 0 }, "expected policy.keepLast to be a whole number from 1"],
     [{ keepLast: 1, keeplast: 1 }, 'got "keeplast"'],
     [{ keepWithinMs: -1 }, "expected policy.keepWithinMs to be a whole number from 1"],

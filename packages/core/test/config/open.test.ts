@@ -47,6 +47,8 @@ describe("a config object", () => {
   test.each<[OpenOptions, string]>([
     [{ configfile: "x" } as never, 'got "configfile"'],
     [{ configFile: 7 } as never, "expected options.configFile to be a string, got 7"],
+    [{ configFile: undefined } as never, "expected options.configFile to be given, or left out, got undefined"],
+    [{ config: undefined } as never, "expected options.config to be given, or left out, got undefined"],
     [{ cwd: 7 } as never, "expected options.cwd to be a string, got 7"],
     [{ env: CANARY } as never, "expected options.env to be an object, got a string of 14 characters"],
     [

@@ -45,7 +45,7 @@ export function useDatabase(): void {
 }
 
 /** Opens a storage with encryption, and without a cache. */
-export const open = (encryption: EncryptionOptions | undefined = { keys: ringOf() }, on = dialect): CheckpointStorage =>
+export const open = (encryption: EncryptionOptions | null = { keys: ringOf() }, on = dialect): CheckpointStorage =>
   createStorage(on, resolveStorageOptions({ encryption, cacheBytes: 0, operationTimeoutMs: 5_000 }));
 
 /** Opens a storage with encryption and a cache. */

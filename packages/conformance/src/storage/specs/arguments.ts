@@ -30,6 +30,7 @@ export function describeArguments(bench: Bench): void {
       { freeze: 1 },
       { freeze: null },
       { databasepath: "x" },
+      { encryption: undefined },
     ])("are refused if they are %o: the error names the wrong one", async (options) => {
       const error = await refusal(async () => bench.open(options as object).listAgents(), "INVALID_ARGUMENT");
       expect(error.message).toContain(Object.keys(options)[0]);
@@ -98,7 +99,7 @@ export function describeArguments(bench: Bench): void {
       await refusal(bench.storage.storeCheckpoint(checkpointOf(newAgent()), options), "INVALID_ARGUMENT");
     });
 
-    it.each(["", "no id", 7])("are refused with %j as ifLatest", async (ifLatest) => {
+    it.each(["", "no id", 7, undefined])("are refused with %j as ifLatest", async (ifLatest) => {
       const call = bench.storage.storeCheckpoint(checkpointOf(newAgent()), { ifLatest: ifLatest as string });
       await refusal(call, "INVALID_ARGUMENT");
     });
@@ -189,6 +190,8 @@ export function describeArguments(bench: Bench): void {
       { since: 7 },
       { agentId: "" },
       { agentId: null },
+      { agentId: undefined },
+      { agentId: "a", namespace: undefined },
       { agentId: "a", metadata: "a" },
       null,
       "a",
@@ -239,6 +242,17 @@ export function describeArguments(bench: Bench): void {
       await refusal(bench.storage.deleteAgent(undefined as never), "INVALID_ARGUMENT");
       await refusal(bench.storage.deleteAgent("a", { before: "x" } as object), "INVALID_ARGUMENT");
     });
+
+    it("are refused with undefined as the namespace, and nothing is deleted", async () => {
+      const agentId = newAgent();
+      await bench.storage.storeCheckpoint(checkpointOf(agentId));
+      const error = await refusal(
+        bench.storage.deleteAgent(agentId, { namespace: undefined } as object),
+        "INVALID_ARGUMENT",
+      );
+      expect(error.message).toContain("namespace");
+      expect(await bench.storage.listCheckpoints({ agentId })).toHaveLength(1);
+    });
   });
 
   describe("the policy of pruneCheckpoints", () => {
@@ -247,6 +261,10 @@ export function describeArguments(bench: Bench): void {
       "if it is empty": {},
       "with an unknown member": { keeplast: 1, keepLast: 1 },
       "with a namespace but no agentId": { namespace: "n", keepLast: 1 },
+      "with undefined as agentId": { agentId: undefined, keepLast: 1 },
+      "with undefined as namespace": { agentId: "a", namespace: undefined, keepLast: 1 },
+      "with undefined as a rule": { keepLast: 1, keepWithinMs: undefined },
+      "with undefined as dryRun": { keepLast: 1, dryRun: undefined },
       "with a keepLast of 0": { keepLast: 0 },
       "with a keepLast of 1.5": { keepLast: 1.5 },
       "with a keepWithinMs of 0": { keepWithinMs: 0 },
@@ -266,9 +284,12 @@ export function describeArguments(bench: Bench): void {
   });
 
   describe("the query of stats", () => {
-    it.each([{ agentId: "" }, { agentId: 7 }, { agent: "a" }])("is refused if it is %j", async (query) => {
-      await refusal(bench.storage.stats(query as object), "INVALID_ARGUMENT");
-    });
+    it.each([{ agentId: "" }, { agentId: 7 }, { agentId: undefined }, { agent: "a" }])(
+      "is refused if it is %j",
+      async (query) => {
+        await refusal(bench.storage.stats(query as object), "INVALID_ARGUMENT");
+      },
+    );
   });
 
   describe("the arguments of migrate", () => {
