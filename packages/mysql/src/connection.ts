@@ -16,6 +16,9 @@ interface Address {
   readonly socketPath?: string;
 }
 
+/** Age from which connections are given up for one that is read-only: a younger one reaches what a new one would. */
+const GIVE_UP_AGE_MS = 1_000;
+
 /** A pool, made of a URL or handed in by the user. */
 export interface Connection {
   /** Runs `work` on one connection, which is destroyed when the signal aborts: it may never answer. */
@@ -27,12 +30,30 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
   const sockets = new Set<Socket>();
   const own = options.pool === null;
   const pool = own ? await makePool(options, sockets) : promisePool(options.pool as Pool | CallbackPool);
+  const stopClosingIdle = own ? closeIdle(pool, options.idleTimeoutMs) : () => {};
+  const madeAt = new WeakMap<object, number>();
+  /** Connections that were made before this time are given up when they are met. */
+  let giveUpBefore = 0;
+
+  /**
+   * Takes a connection of the pool. One that may be read-only is given up: a session keeps the default that it began with, and a
+   * server that was the primary keeps its connections. Only a new one sees what an operator has changed, or reaches another.
+   */
+  async function take(): Promise<PoolConnection> {
+    for (;;) {
+      const connection = await pool.getConnection();
+      const session: object = connection.connection;
+      if (!madeAt.has(session)) madeAt.set(session, performance.now());
+      if ((madeAt.get(session) as number) >= giveUpBefore) return connection;
+      connection.destroy();
+    }
+  }
 
   async function use<Result>(
     signal: AbortSignal,
     work: (connection: PoolConnection) => Promise<Result>,
   ): Promise<Result> {
-    const connection = await pool.getConnection();
+    const connection = await take();
     let giveUp = () => {};
     // mysql2 never settles a query whose connection was destroyed.
     const givenUp = new Promise<never>((_, reject) => {
@@ -51,7 +72,11 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
     } catch (error) {
       // After such errors mysql2 would hand the connection to the next caller, who then fails with ECONNRESET.
       const fault = classify(error);
-      if (fault === "connection" || fault === "too-large") connection.destroy();
+      if (fault === "connection" || fault === "outage" || fault === "too-large") connection.destroy();
+      if (fault === "read-only") {
+        giveUpBefore = performance.now() - GIVE_UP_AGE_MS;
+        if ((madeAt.get(connection.connection) as number) < giveUpBefore) connection.destroy();
+      }
       throw error;
     } finally {
       signal.removeEventListener("abort", giveUp);
@@ -59,7 +84,39 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
     }
   }
 
-  return { use, close: () => (own ? endPool(pool, sockets) : Promise.resolve()) };
+  async function close(): Promise<void> {
+    stopClosingIdle();
+    if (own) await endPool(pool, sockets);
+  }
+
+  return { use, close };
+}
+
+/**
+ * Closes connections that are idle for too long, until the function that it returns is called. mysql2's own timer looks every
+ * second for as long as the pool is open, which keeps the process alive, and it spares the connection of a pool of one. Here the
+ * process ends with its last connection.
+ */
+function closeIdle(pool: Pool, afterMs: number): () => void {
+  const timers = new Map<object, NodeJS.Timeout>();
+  const stop = (connection: object) => {
+    clearTimeout(timers.get(connection));
+    timers.delete(connection);
+  };
+  pool.on("connection", (connection) =>
+    connection.on("end", () => stop(connection)).on("error", () => stop(connection)),
+  );
+  pool.on("acquire", stop);
+  pool.on("release", (connection) => {
+    const close = () => {
+      stop(connection);
+      connection.destroy();
+    };
+    timers.set(connection, setTimeout(close, afterMs));
+  });
+  return () => {
+    for (const connection of timers.keys()) stop(connection);
+  };
 }
 
 /**
@@ -106,9 +163,8 @@ async function makePool(options: ResolvedOptions, sockets: Set<Socket>): Promise
   const settings: PoolOptions = {
     uri: connectionString,
     connectionLimit: options.poolSize,
-    // One fewer than the limit: mysql2 closes idle connections only if fewer than all may be idle.
-    maxIdle: Math.max(1, options.poolSize - 1),
-    idleTimeout: options.idleTimeoutMs,
+    // All may be idle, so that mysql2 has no timer of its own: see `closeIdle`.
+    maxIdle: options.poolSize,
     connectTimeout: options.connectTimeoutMs,
     // The same as mysql2's own.
     stream: ({ config }: { config: Address }) => {

@@ -42,17 +42,17 @@ const provocations: readonly [code: number | string, Fault, Provocation][] = [
   ],
   [
     1045,
-    "access",
+    "login",
     async (database) => {
       const user = await plainUser(database);
       await run(user.url.replace("right", "wrong"), "select 1");
     },
   ],
-  [1044, "access", async (database) => await run((await plainUser(database)).url, "select 1")],
-  [1049, "access", async ({ url }) => await run(`${url}_not`, "select 1")],
+  [1044, "database", async (database) => await run((await plainUser(database)).url, "select 1")],
+  [1049, "database", async ({ url }) => await run(`${url}_not`, "select 1")],
   [
     1046,
-    "access",
+    "database",
     async ({ url }) => {
       const nowhere = new URL(url);
       nowhere.pathname = "";
@@ -61,7 +61,7 @@ const provocations: readonly [code: number | string, Fault, Provocation][] = [
   ],
   [
     1142,
-    "access",
+    "privilege",
     async (database) => {
       const user = await plainUser(database);
       await run(database.url, "create table t (n integer)");
@@ -72,7 +72,7 @@ const provocations: readonly [code: number | string, Fault, Provocation][] = [
   ],
   [
     1227,
-    "access",
+    "privilege",
     async (database) => {
       const user = await plainUser(database);
       await run(database.url, `grant all on ${database.name}.* to ${user.name}`);
@@ -209,17 +209,52 @@ async function deadlock({ url }: TestDatabase): Promise<void> {
   await Promise.all(crossing);
 }
 
-it("classifies errors that cannot be provoked here: by number, by code, and by message", () => {
+/** The servers' numbers from 1000 to 1299 and from 1800 to 1899 that mean something, MariaDB's and MySQL's own, and clients'. */
+const numbers: Readonly<Partial<Record<Fault, readonly number[]>>> = {
+  duplicate: [1022, 1062, 1586],
+  "foreign-key": [1216, 1217, 1451, 1452],
+  serialization: [1020, 1213, 1412, 1615, 3101],
+  busy: [1015, 1027, 1205, 1206, 1223, 1297, 3572],
+  timeout: [1317, 1969, 3024],
+  connection: [
+    1042, 1043, 1053, 1077, 1078, 1079, 1080, 1152, 1156, 1157, 1158, 1159, 1160, 1161, 1180, 1181, 1184, 1835, 1927,
+    2002, 2003, 2005, 2006, 2013, 2027, 2055, 3169, 4031,
+  ],
+  outage: [1047, 3032, 3100, 3168, 9001],
+  overload: [1037, 1040, 1041, 1129, 1135, 1203, 1226, 1637, 4082, 4083],
+  full: [1021, 1114, 1878],
+  "read-only": [1036, 1290, 1792, 1836, 1874, 1881],
+  login: [1045, 1130, 1251, 1524, 1698, 1820, 1862, 1873, 3118, 3955, 4151],
+  database: [1044, 1046, 1049],
+  privilege: [1142, 1143, 1227, 1370],
+  tls: [3159],
+  schema: [1054, 1146, 1176, 1932],
+  "too-large": [1153, 1197, 1406, 1713],
+};
+
+it("classifies every number of the servers", () => {
+  const known = new Map(Object.entries(numbers).flatMap(([fault, all]) => all.map((errno) => [errno, fault as Fault])));
+  const ranges = [
+    [1_000, 2_100],
+    [3_000, 4_200],
+    [9_000, 9_010],
+  ] as const;
+  for (const [from, to] of ranges) {
+    for (let errno = from; errno < to; errno++)
+      expect([errno, classify({ errno })]).toEqual([errno, known.get(errno) ?? "other"]);
+  }
+});
+
+it("classifies errors that cannot be provoked here: by code, and by message", () => {
   const faults: readonly [error: object, fault: Fault][] = [
-    [{ errno: 1047, message: "WSREP has not yet prepared node for application use" }, "connection"],
-    [{ errno: 1180, message: "Got error 6 'No such device or address' during COMMIT" }, "connection"],
-    [{ errno: 3101 }, "serialization"],
-    [{ errno: 1836 }, "read-only"],
-    [{ errno: 1021 }, "full"],
+    [{ errno: 1047, message: "WSREP has not yet prepared node for application use" }, "outage"],
+    [{ errno: 1017, message: "Can't find file: './t.ibd' (errno: 24 \"Too many open files\")" }, "overload"],
+    [{ errno: 1026, message: "Error writing file './t.ibd' (errno: 5 \"Input/output error\")" }, "outage"],
+    [{ errno: 1005, message: 'Can\'t create table `t` (errno: 30 "Read-only file system")' }, "read-only"],
     [{ errno: 1030, message: "Got error 28 'No space left on device' from storage engine InnoDB" }, "full"],
     [{ errno: 3, message: "Error writing file '/tmp/x' (OS errno 28 - No space left on device)" }, "full"],
     [{ errno: 1030, message: "Got error 168 from storage engine" }, "other"],
-    [{ code: "HANDSHAKE_SSL_ERROR", fatal: true, message: "self-signed certificate" }, "access"],
+    [{ code: "HANDSHAKE_SSL_ERROR", fatal: true, message: "self-signed certificate" }, "tls"],
     [{ code: "HANDSHAKE_SSL_ERROR", fatal: true, message: "socket hang up" }, "connection"],
     [{ code: "PROTOCOL_UNEXPECTED_PACKET", fatal: true }, "connection"],
     [{ code: "ERR_OUT_OF_RANGE", fatal: true }, "connection"],

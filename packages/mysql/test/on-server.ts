@@ -156,6 +156,8 @@ function newTarget(kind: ServerKind, name: string, url: string): TestServer["tar
     // Only Linux can kill and pause a server, see test/servers.
     ...(process.platform === "linux" && { startServer: () => startServer(kind, { from: killable }) }),
     endConnections: (serverUrl, database) => killConnections(serverUrl, database.name),
+    setReadOnly: (serverUrl, _, on) =>
+      run(serverUrl, `set global ${kind === "mariadb" ? "tx_read_only" : "transaction_read_only"} = ${on ? 1 : 0}`),
     readNames: async (databaseUrl) => {
       const text = "select lower(hex(id)) as id, cast(name as char) as name from agent_checkpoints";
       return (await run(databaseUrl, text)).map((row) => [withHyphens(String(row["id"])), String(row["name"])]);

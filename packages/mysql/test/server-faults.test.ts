@@ -54,7 +54,7 @@ describe.runIf(process.platform === "linux").each(servers)("a $title server", ({
     await run(server.url, `alter user ${name} account lock`);
     const locked = await rejection(connect(url));
     expect(locked).toMatchObject({ errno: { mysql: 3118, mariadb: 4151 }[kind as "mysql" | "mariadb"] });
-    expect(classify(locked)).toBe("access");
+    expect(classify(locked)).toBe("login");
   });
 
   it("has pools whose faults are known by their messages alone", async () => {
@@ -79,7 +79,7 @@ describe.runIf(process.platform === "linux").each(servers)("a $title server", ({
     const { url } = await databaseOfUser();
     const error = await rejection(connect(url, { ssl: {} }));
     expect(["HANDSHAKE_NO_SSL_SUPPORT", "HANDSHAKE_SSL_ERROR"]).toContain(error["code"]);
-    expect(classify(error)).toBe("access");
+    expect(classify(error)).toBe("tls");
   });
 
   it.runIf(process.getuid?.() === 0)(

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { invalidArgument } from "@waymark/core/kit";
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import type { Options, Sql, TransactionSql } from "postgres";
-import { classify } from "./errors.ts";
+import { endsConnection } from "./errors.ts";
 import type { ResolvedOptions } from "./options.ts";
 
 /** Time for the queries of a replaced client before they are cancelled: its replacement sends them again. */
@@ -84,7 +84,7 @@ export async function begin<Result>(
     try {
       return await work(transaction);
     } catch (error) {
-      if (classify(error) === "connection") await new Promise<never>(() => {});
+      if (endsConnection(error)) await new Promise<never>(() => {});
       throw error;
     }
   });

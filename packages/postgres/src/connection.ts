@@ -9,9 +9,12 @@ const CLOSE_TIMEOUT_SECONDS = 5;
 /** Time for a call whose caller has stopped waiting, before its client is replaced. */
 const ABORTED_TIMEOUT_MS = 1_000;
 
+/** Age from which a client is given up for a connection that is read-only: a younger one reaches what a new one would. */
+const GIVE_UP_AGE_MS = 1_000;
+
 /** A client, made of a URL or handed in by the user. One that is stuck is replaced. */
 export interface Connection {
-  /** Runs `work` on the client, which is replaced when the deadline passes or a connection is lost. */
+  /** Runs `work` on the client, which is replaced when the deadline passes, or a connection is lost or read-only. */
   use<Result>(signal: AbortSignal, work: (client: Sql) => Promise<Result>): Promise<Result>;
   close(): Promise<void>;
 }
@@ -20,6 +23,19 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
   const own = options.client as Sql | null;
   const makeClient = own === null ? await clientMaker(options) : () => own;
   let current = makeClient();
+  let madeAt = performance.now();
+  const callsUnderWay = new Map<Sql, number>();
+  /** Clients that were replaced, and end with their last call. */
+  const leaving = new Set<Sql>();
+
+  function renew(): void {
+    current = makeClient();
+    madeAt = performance.now();
+  }
+
+  function retire(client: Sql): void {
+    retireClient(client).catch(() => {}); // its queries reject by themselves
+  }
 
   /**
    * Replaces a client that is stuck. A query without an answer holds its connection for as long as the operating system
@@ -28,28 +44,51 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
    * is all connections or none.
    */
   function replace(stuck: Sql): void {
-    if (own !== null || current !== stuck) return;
-    current = makeClient();
-    retireClient(stuck).catch(() => {}); // its queries reject by themselves
+    if (own !== null) return;
+    if (current === stuck) renew();
+    else if (!leaving.delete(stuck)) return;
+    retire(stuck);
+  }
+
+  /**
+   * Replaces a client with a connection that is read-only. A session keeps the default that it began with, and a server that was
+   * the primary keeps its connections: only a new connection sees what an operator has changed, or reaches another server.
+   */
+  function giveUp(client: Sql): void {
+    if (own !== null || current !== client || performance.now() - madeAt < GIVE_UP_AGE_MS) return;
+    renew();
+    leaving.add(client); // nothing is wrong with its other calls
+  }
+
+  function countCall(client: Sql, change: 1 | -1): void {
+    const calls = (callsUnderWay.get(client) ?? 0) + change;
+    callsUnderWay.set(client, calls);
+    if (calls > 0) return;
+    callsUnderWay.delete(client);
+    if (leaving.delete(client)) retire(client);
   }
 
   async function use<Result>(signal: AbortSignal, work: (client: Sql) => Promise<Result>): Promise<Result> {
     signal.throwIfAborted();
     const client = current;
     let timer: NodeJS.Timeout | undefined;
-    const giveUp = () => {
+    const onAbort = () => {
       if (property(signal.reason, "code") === "TIMEOUT") replace(client);
       else timer = setTimeout(replace, ABORTED_TIMEOUT_MS, client).unref();
     };
-    signal.addEventListener("abort", giveUp, { once: true });
+    signal.addEventListener("abort", onAbort, { once: true });
+    countCall(client, 1);
     try {
       return await untilDestroyed(client, work);
     } catch (error) {
-      if (classify(error) === "connection") replace(client);
+      const fault = classify(error);
+      if (fault === "connection" || fault === "outage") replace(client);
+      else if (fault === "read-only") giveUp(client);
       throw error;
     } finally {
-      signal.removeEventListener("abort", giveUp);
+      signal.removeEventListener("abort", onAbort);
       clearTimeout(timer);
+      countCall(client, -1);
     }
   }
 

@@ -4,7 +4,7 @@ import type { PostgresStorageOptions } from "@waymark/postgres";
 import { expect, it } from "vitest";
 import { startProxy, type TestDatabase } from "waymark-test-servers";
 import { classify } from "../src/errors.ts";
-import { checkpoint, connect, emptyDatabase, open, plainRole } from "./on-server.ts";
+import { checkpoint, connect, emptyDatabase, open, plainRole, sharedServer } from "./on-server.ts";
 
 /** Ways to provoke each error of the server or the driver, and the fault that it is. */
 const provocations: readonly [code: string, Fault, (database: TestDatabase) => Promise<unknown>][] = [
@@ -70,15 +70,38 @@ const provocations: readonly [code: string, Fault, (database: TestDatabase) => P
       return client.unsafe("create table t (n integer)");
     },
   ],
-  ["28000", "access", async ({ url }) => connect(url, { username: "nobody_of_this_name" }).unsafe("select 1")],
-  ["3D000", "access", async ({ url }) => connect(url, { database: "nothing_of_this_name" }).unsafe("select 1")],
+  ["28000", "login", async ({ url }) => connect(url, { username: "nobody_of_this_name" }).unsafe("select 1")],
+  ["3D000", "database", async ({ url }) => connect(url, { database: "nothing_of_this_name" }).unsafe("select 1")],
   [
     "42501",
-    "access",
+    "privilege",
     async (database) => {
       await connect(database.url).unsafe("create table t (n integer)");
       return connect((await plainRole(database)).url).unsafe("select * from t");
     },
+  ],
+  [
+    "42501",
+    "database",
+    async (database) => {
+      await connect(database.url).unsafe(`revoke connect on database ${database.name} from public`);
+      return connect((await plainRole(database)).url).unsafe("select 1");
+    },
+  ],
+  [
+    "55000",
+    "outage",
+    async ({ url, name }) => {
+      await connect(sharedServer()).unsafe(`alter database ${name} allow_connections = false`);
+      return connect(url).unsafe("select 1");
+    },
+  ],
+  ["55000", "other", async ({ url }) => connect(url).unsafe("create sequence s; select currval('s')")],
+  [
+    "55006",
+    "busy",
+    async ({ url }) =>
+      connect(url).unsafe("create table t (n integer); begin; declare c cursor for table t; drop table t"),
   ],
   ["42P01", "schema", async ({ url }) => connect(url).unsafe("select * from nothing")],
   ["42703", "schema", async ({ url }) => connect(url).unsafe("select nothing from pg_class")],
@@ -172,21 +195,31 @@ it.each(provocations)("classifies %s as %s", async (code, fault, provoke) => {
   expect(classify(new Error("wrapped", { cause: error }))).toBe(fault);
 });
 
+/** All SQLSTATEs of the classes of connections, resources, object states, intervention and system errors, and some more. */
+const states: Readonly<Partial<Record<Fault, readonly string[]>>> = {
+  connection: ["08000", "08001", "08003", "08004", "08006", "08007", "08P01", "40003", "25P03"],
+  overload: ["53000", "53200", "53300"],
+  full: ["53100"],
+  busy: ["55006", "55P03"],
+  timeout: ["57014", "25P04"],
+  database: ["57P04", "3D000"],
+  outage: ["57P03", "58000", "58030"],
+  serialization: ["40000", "40001", "40002", "40P01"],
+  login: ["28000", "28P01"],
+  other: ["53400", "55000", "55P02", "55P04", "58P01", "58P02", "58P03", "XX000"],
+};
+
 it("classifies errors that cannot be provoked here", () => {
-  const faults: readonly [code: string, fault: Fault][] = [
-    ["57P02", "connection"],
-    ["57P04", "access"],
-    ["08P01", "connection"],
-    ["40003", "connection"],
-    ["40002", "serialization"],
-    ["53200", "overload"],
-    ["53400", "overload"],
-    ["25P04", "timeout"],
-    ["ERR_OUT_OF_RANGE", "connection"],
-    ["DEPTH_ZERO_SELF_SIGNED_CERT", "access"],
-    ["EMFILE", "overload"],
+  const faults: readonly [error: object, fault: Fault][] = [
+    ...Object.entries(states).flatMap(([fault, codes]) => codes.map((code) => [{ code }, fault as Fault] as const)),
+    ...["57000", "57P01", "57P02", "57P05"].map((code) => [{ code }, "connection"] as const),
+    [{ code: "XX000", severity: "FATAL" }, "outage"],
+    [{ code: "28000", message: 'no pg_hba.conf entry for host "::1", user "u", database "d", no encryption' }, "tls"],
+    [{ code: "DEPTH_ZERO_SELF_SIGNED_CERT" }, "tls"],
+    [{ code: "ERR_OUT_OF_RANGE" }, "connection"],
+    [{ code: "EMFILE" }, "overload"],
   ];
-  for (const [code, fault] of faults) expect([code, classify({ code })]).toEqual([code, fault]);
+  for (const [error, fault] of faults) expect([error, classify(error)]).toEqual([error, fault]);
 });
 
 it("classifies any other error as other", () => {

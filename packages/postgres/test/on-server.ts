@@ -151,6 +151,8 @@ export const target: FaultTarget & EncryptionTarget & MigrationTarget & PoolTarg
   run,
   ...(isLinux && { startServer: () => startServer("postgres", { from: killable }), createDatabaseWithPassword }),
   endConnections: (serverUrl, { name }) => killConnections(serverUrl, name),
+  setReadOnly: (serverUrl, { name }, on) =>
+    run(serverUrl, `alter database ${name} set default_transaction_read_only = ${on}`),
   readNames: async (url) =>
     (await run(url, "select id::text, name from agent_checkpoints")).map(({ id, name }) => [String(id), String(name)]),
   reencrypt: reencryptCheckpoints,

@@ -14,6 +14,8 @@ export interface FaultTarget extends ServerTarget {
   readonly startServer?: () => Promise<OwnServer>;
   /** Ends all connections to a database, whatever they are doing. */
   endConnections(serverUrl: string, database: ServerDatabase): Promise<unknown>;
+  /** Makes sessions of a database read-only that begin from now on, or no longer. Those that are open stay as they are. */
+  setReadOnly(serverUrl: string, database: ServerDatabase, on: boolean): Promise<unknown>;
   /** Reads id (in lower case, with hyphens) and name of every checkpoint of a database, without a storage. */
   readNames(url: string): Promise<readonly (readonly [id: string, name: string])[]>;
 }
@@ -192,6 +194,19 @@ export function describeServerFaults(target: FaultTarget): void {
       await expectRecovery(storage);
     });
 
+    it("stores again after its connections were read-only, though it is never idle", async () => {
+      const [storage, database] = await openDatabase(LONG_DEADLINE_MS);
+      await target.setReadOnly(server.url, database, true);
+      await target.endConnections(server.url, database);
+      const refused = await untilRefused(storage);
+      expect(refused).toMatchObject({ code: "READ_ONLY", retryable: true });
+      const reads = Array.from({ length: 10 }, () => storage.listCheckpoints({ limit: 1 })); // on connections of their own
+      await Promise.all(reads);
+      await target.setReadOnly(server.url, database, false);
+      await untilDone(() => storage.storeCheckpoint(newCheckpoint()));
+      await expectRecovery(storage);
+    });
+
     it.each(["nothing", "refused connections", "lost connections", "swallowed packets"])(
       "lets its process end by itself after close, and after %s",
       async (outage) => {
@@ -222,6 +237,17 @@ async function expectFailures(storage: CheckpointStorage): Promise<void> {
   const expected = Object.keys(CALLS).map((name) => ({ name, error: "CheckpointError", retryable: true, late: false }));
   expect(await Promise.all(outcomes)).toEqual(expected);
   expect(await storage.health()).toMatchObject({ ok: false, error: { retryable: true } });
+}
+
+/** Stores until a store is refused by the database: a connection of before is ended a moment after the call that ends it. */
+async function untilRefused(storage: CheckpointStorage): Promise<unknown> {
+  for (;;) {
+    const error = await storage.storeCheckpoint(newCheckpoint()).then(
+      () => ({ code: "UNAVAILABLE" }),
+      (reason: { code: string }) => reason,
+    );
+    if (error.code !== "UNAVAILABLE") return error;
+  }
 }
 
 /** Expects that a storage works again by itself, within a few calls, on all of its connections. */

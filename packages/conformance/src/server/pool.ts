@@ -9,6 +9,13 @@ export interface PoolTarget extends ServerTarget {
   countConnections(database: ServerDatabase): Promise<number>;
 }
 
+/** Program of a process that stores, and closes nothing. */
+const STORE = `
+  const storage = createCheckpointStorage({ connectionString: args[0], idleTimeoutMs: 50, poolSize: args[1] });
+  const store = (state) => storage.storeCheckpoint({ agentId: "agent", name: "turn", state, createdAt: 0 });
+  await Promise.all([store(1), store(2), storage.listCheckpoints()]);
+  console.log("stored");`;
+
 /** Calls every method of a storage on an empty database, as the life of an agent does, and expects what each returns. */
 export async function callEveryMethod(storage: CheckpointStorage): Promise<void> {
   const first = await storage.storeCheckpoint(newCheckpoint({ metadata: { step: 1 } }));
@@ -64,6 +71,13 @@ export function describePool(target: PoolTarget): void {
       await storeFifty(storage);
       while ((await target.countConnections(database)) > 0);
       expect(await storage.listCheckpoints()).toHaveLength(50);
+    });
+
+    it("let their process end when they were idle for idleTimeoutMs, though nothing closes the storage", async () => {
+      const database = await bench.createDatabase();
+      const children = [1, 3].map((poolSize) => bench.startNode(STORE, database.url, poolSize));
+      const exits = await Promise.all(children.map((child) => child.exit));
+      expect(exits).toEqual(children.map(() => ({ code: 0, signal: null, output: "stored\n" })));
     });
   });
 }

@@ -119,15 +119,24 @@ function factsOfCode(code: CheckpointErrorCode): CodeFacts | null {
   return Object.hasOwn(CODES, code) ? CODES[code] : null;
 }
 
+interface DriverFacts {
+  code?: string;
+  errno?: number;
+  sqlState?: string;
+  syscall?: string;
+}
+
 /** A driver's error without the parts that may hold a state, SQL or a password. */
 export class DriverError extends Error {
   override readonly name = "DriverError";
   /** The driver's own code: `23505`, `ER_DUP_ENTRY`, `SQLITE_BUSY`, `ECONNREFUSED`. */
   declare readonly code?: string;
   declare readonly errno?: number;
+  /** The SQLSTATE, where the driver has it beside a code of its own. */
+  declare readonly sqlState?: string;
   declare readonly syscall?: string;
 
-  constructor(message: string, facts: { code?: string; errno?: number; syscall?: string }) {
+  constructor(message: string, facts: DriverFacts) {
     super(message);
     Object.assign(this, facts);
   }
@@ -140,11 +149,13 @@ export class DriverError extends Error {
  */
 export function withoutValues(error: unknown): DriverError {
   const innermost = rootCause(error);
-  const facts: { code?: string; errno?: number; syscall?: string } = {};
+  const facts: DriverFacts = {};
   const code = property(innermost, "code");
   if (typeof code === "string" && /^[A-Za-z0-9_]{1,64}$/.test(code)) facts.code = code;
   const errno = property(innermost, "errno");
   if (typeof errno === "number") facts.errno = errno;
+  const sqlState = property(innermost, "sqlState");
+  if (typeof sqlState === "string" && /^[0-9A-Z]{5}$/.test(sqlState)) facts.sqlState = sqlState;
   const syscall = property(innermost, "syscall");
   if (typeof syscall === "string" && /^[a-z_]{1,32}$/.test(syscall)) facts.syscall = syscall;
   const words = Object.entries(facts).map(([name, value]) => `${name} ${value}`);

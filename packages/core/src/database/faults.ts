@@ -20,12 +20,42 @@ const FAULTS = {
   busy: { code: "CONTENTION", message: "could not acquire a lock in time", mayBeOneRow: false },
   /** No connection, or it was lost; whether the change took place is unknown. */
   connection: { code: "UNAVAILABLE", message: "could not connect, or the connection was lost", mayBeOneRow: false },
-  /** The server takes no more connections. */
-  overload: { code: "UNAVAILABLE", message: "the server takes no more connections", mayBeOneRow: false },
-  /** Wrong password, unknown database, or a missing right. */
+  /** The server takes no more connections, or has no memory left. */
+  overload: {
+    code: "UNAVAILABLE",
+    message: "the server takes no more connections, or lacks memory",
+    mayBeOneRow: false,
+  },
+  /** The server answers that it cannot work now: it starts, or has lost its disk or its cluster. */
+  outage: { code: "UNAVAILABLE", message: "the server answers that it cannot work now", mayBeOneRow: false },
+  /** A file, folder or socket that this process may not open. */
   access: {
     code: "ACCESS_DENIED",
-    message: "unknown database or file, missing right, or wrong user or password",
+    message: "this process may not open the file, folder or socket, or it is of another kind",
+    mayBeOneRow: false,
+  },
+  /** Wrong user or password, a locked account, or a host that may not log in. */
+  login: {
+    code: "ACCESS_DENIED",
+    message: "wrong user or password, or this user may not log in from this host",
+    mayBeOneRow: false,
+  },
+  /** No such database, or the user may not use it; some servers do not say which. */
+  database: {
+    code: "ACCESS_DENIED",
+    message: "there is no such database, or this user may not use it",
+    mayBeOneRow: false,
+  },
+  /** The user lacks a right: on a table, on a schema, or to create one. */
+  privilege: {
+    code: "ACCESS_DENIED",
+    message: "the login is right, but this user lacks a right on a table or schema",
+    mayBeOneRow: false,
+  },
+  /** TLS: one side requires it and the other has none, or the certificate is not accepted. */
+  tls: {
+    code: "ACCESS_DENIED",
+    message: "no TLS where one side requires it, or a certificate that is not accepted",
     mayBeOneRow: false,
   },
   /** The database takes no writes now. */
@@ -53,7 +83,7 @@ interface FaultFacts {
   readonly mayBeOneRow: boolean;
 }
 
-/** Meaning of a driver's error: `duplicate`, `foreign-key`, `serialization`, `busy`, `connection` and so on. */
+/** Meaning of a driver's error: `duplicate`, `foreign-key`, `serialization`, `busy`, `connection`, `login` and so on. */
 export type Fault = keyof typeof FAULTS;
 
 export function faultFacts(fault: Fault): FaultFacts {

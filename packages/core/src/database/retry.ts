@@ -30,13 +30,27 @@ export class RetryPlan {
     const contention = delays(CONTENTION, MAX_CONTENTION_RETRIES);
     const availability = delays(this.#backoff, this.#maxRetries);
     let wasLost = false;
+    let wasReadOnly = false;
     return {
       delayAfter(fault) {
-        if (fault === "serialization" || fault === "busy") return contention();
-        if (fault !== "connection" && fault !== "overload") return null;
-        if (fault === "overload" || wasLost) return availability();
-        wasLost = true;
-        return availability(QUICK_RETRY_MS);
+        switch (fault) {
+          case "serialization":
+          case "busy":
+            return contention();
+          case "read-only":
+            if (wasReadOnly) return null;
+            wasReadOnly = true;
+            return availability(QUICK_RETRY_MS);
+          case "connection":
+            if (wasLost) return availability();
+            wasLost = true;
+            return availability(QUICK_RETRY_MS);
+          case "overload":
+          case "outage":
+            return availability();
+          default:
+            return null;
+        }
       },
     };
   }
@@ -47,7 +61,10 @@ export interface Retries {
   delayAfter(fault: Fault | undefined): number | null;
 }
 
-/** Delay after the first lost connection: most often an idle one of the pool was closed, and the next one works. */
+/**
+ * Delay after the first lost connection: most often an idle one of the pool was closed, and the next one works. Also after a
+ * connection that was read-only, which the backend has given up: the next one may reach a server that takes writes.
+ */
 const QUICK_RETRY_MS = 20;
 
 /** Retries between writers that deadlock or wait for a lock: enough for dozens of them, within about four seconds. */

@@ -161,7 +161,7 @@ export class Session {
   /** Returns whether a commit failed so that nobody knows whether it took place. */
   isOutcomeUnknown(error: unknown): boolean {
     const fault = this.#faultOf(error);
-    return fault === "connection" || fault === "timeout";
+    return fault === "connection" || fault === "outage" || fault === "timeout";
   }
 
   /** Returns whether a commit failed because a row's base is gone, or a removed row is still a base. */
@@ -289,9 +289,9 @@ export class Session {
 
   #isUnreachable(error: unknown): boolean {
     if (error instanceof CheckpointError) return factsOf(error)?.failover === "unreachable";
-    const fault = this.#database.classify(error);
+    const { code } = faultFacts(this.#database.classify(error));
     // A password that was right once is wrong while a server comes up, or is replaced by another.
-    return fault === "connection" || fault === "overload" || (fault === "access" && this.#wasOpened);
+    return code === "UNAVAILABLE" || (code === "ACCESS_DENIED" && this.#wasOpened);
   }
 
   #faultOf(error: unknown): Fault | undefined {
@@ -302,7 +302,8 @@ export class Session {
     if (error instanceof CheckpointError) return error;
     const { code, message } = faultFacts(this.#database.classify(error));
     const cause = withoutValues(error);
-    const driver = cause.code === undefined ? "" : ` (${cause.code})`;
+    const number = cause.errno === undefined ? "" : ` (${cause.errno})`;
+    const driver = cause.code === undefined ? number : ` (${cause.code})`;
     return new CheckpointError(code, `${operation}: ${this.#database.name}: ${message}${driver}`, { cause });
   }
 

@@ -111,15 +111,16 @@ describe("a driver's error without values", () => {
 
   test("keeps the codes, and nothing that may hold a value", () => {
     const clean = withoutValues(
-      driverError({ code: "ER_DUP_ENTRY", errno: 1062, syscall: "connect", address: CANARY }),
+      driverError({ code: "ER_DUP_ENTRY", errno: 1062, sqlState: "23000", syscall: "connect", address: CANARY }),
     );
-    expect([clean.name, clean.code, clean.errno, clean.syscall]).toEqual([
+    expect([clean.name, clean.code, clean.errno, clean.sqlState, clean.syscall]).toEqual([
       "DriverError",
       "ER_DUP_ENTRY",
       1062,
+      "23000",
       "connect",
     ]);
-    expect(clean.message).toBe("code ER_DUP_ENTRY, errno 1062, syscall connect");
+    expect(clean.message).toBe("code ER_DUP_ENTRY, errno 1062, sqlState 23000, syscall connect");
     expect(shown(clean)).not.toContain(CANARY);
   });
 
@@ -127,6 +128,7 @@ describe("a driver's error without values", () => {
     ["a code with other characters", { code: `E ${CANARY}` }],
     ["a code that is an object", { code: { text: CANARY } }],
     ["an errno that is text", { errno: CANARY }],
+    ["a SQLSTATE with other characters", { sqlState: CANARY }],
     ["a syscall with other characters", { syscall: `connect ${CANARY}` }],
   ])("keeps no code of another form: %s", (_name, members) => {
     const clean = withoutValues(driverError(members));

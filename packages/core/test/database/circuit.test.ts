@@ -110,12 +110,12 @@ describe("the circuit of a database", () => {
   });
 
   test("opens for a refused password only if that was right before", async () => {
-    begin({ open: failing(5, "access", async () => ({ maxStatementBytes: 1 })) });
+    begin({ open: failing(5, "login", async () => ({ maxStatementBytes: 1 })) });
     for (let call = 0; call < 5; call++) expect(await outcomeOf(run(session))).toBe("ACCESS_DENIED");
     expect([session.circuit, session.wasOpened]).toEqual(["closed", false]);
     await run(session);
     expect(session.wasOpened).toBe(true);
-    expect(await fail("access", 5)).toEqual(Array.from({ length: 5 }, () => "ACCESS_DENIED"));
+    expect(await fail("login", 5)).toEqual(Array.from({ length: 5 }, () => "ACCESS_DENIED"));
     expect(session.circuit).toBe("open");
   });
 

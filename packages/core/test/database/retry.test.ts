@@ -8,7 +8,7 @@ import { errorOf, fakeTimers, newSession, type RawDatabaseOptions, run } from ".
 fakeTimers();
 
 describe("a call that fails", () => {
-  test.each<Fault>(["serialization", "connection", "overload", "busy"])(
+  test.each<Fault>(["serialization", "connection", "overload", "outage", "busy"])(
     "is retried until it succeeds: %s",
     async (fault) => {
       const work = vi.fn(failing(3, fault, async () => "done"));
@@ -63,13 +63,18 @@ describe("a call that fails", () => {
     expect(await delaysOf("connection", { retry: { maxRetries: 0 } })).toEqual([]);
   });
 
+  test("is retried once if the database is read-only, since the next connection may not be", async () => {
+    expect(await delaysOf("read-only", {})).toEqual([20]);
+    expect(await delaysOf("read-only", { retry: { maxRetries: 0 } })).toEqual([]);
+  });
+
   test("fails at once with its own error if the next retry would come after the deadline", async () => {
     const options = { operationTimeoutMs: 1_500, retry: { baseDelayMs: 2_000 } };
     expect(await delaysOf("connection", options)).toEqual([20]);
     expect(await delaysOf("overload", options)).toEqual([]);
   });
 
-  test.each<Fault>(["duplicate", "access", "full", "read-only", "too-large", "timeout", "other"])(
+  test.each<Fault>(["duplicate", "login", "full", "too-large", "timeout", "other"])(
     "is not retried if that cannot help: %s",
     async (fault) => {
       const work = vi.fn(failing(1, fault, async () => "done"));
