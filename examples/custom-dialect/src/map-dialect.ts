@@ -93,7 +93,7 @@ type Put = (id: string, row: StoredRow | undefined) => void;
 /** Applies a change. `false`: a guard missed. */
 function apply(
   rows: Rows,
-  { expected = [], insert = [], rewrite = [], remove = [], append = [] }: Change,
+  { expected = [], insert = [], rewrite = [], remove = [], emptiedAgent, append = [] }: Change,
   put: Put,
 ): boolean {
   for (const { id, digest } of expected) {
@@ -117,6 +117,7 @@ function apply(
     if (basesInUse.has(id) && [...rows.values()].some((row) => row.baseId === id)) throw new Refusal("foreign-key");
     put(id, undefined);
   }
+  if (emptiedAgent !== undefined && [...rows.values()].some((row) => row.agentId === emptiedAgent)) return false;
   for (const write of append) {
     const row = rows.get(write.checkpointId);
     if (row === undefined) return false;

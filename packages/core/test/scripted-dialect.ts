@@ -188,6 +188,7 @@ function apply(rows: Map<string, Row>, change: OutboxChange, put: (id: string, r
     put(id, { ...row, ...rewritten });
   }
   for (const id of change.remove ?? []) put(id, undefined);
+  if ([...rows.values()].some((row) => row.agentId === change.emptiedAgent)) return false;
   for (const tombstone of change.insertTombstones ?? []) insert(tombstone);
   for (const acknowledged of change.acknowledge ?? []) {
     const row = find(acknowledged);

@@ -33,7 +33,7 @@ export async function callEveryMethod(storage: CheckpointStorage): Promise<void>
   expect(await storage.listAgents()).toEqual(["agent"]);
   expect(await storage.stats()).toMatchObject({ checkpoints: 3 });
   expect(await storage.health()).toMatchObject({ ok: true });
-  expect(await storage.pruneCheckpoints({ keepLast: 1 })).toEqual({ examined: 3, removed: 1 });
+  expect(await storage.pruneCheckpoints({ keepLast: 1 })).toMatchObject({ examined: 3, removed: 1 });
   expect(await storage.deleteCheckpoint(third)).toBe(true);
   expect(await storage.deleteAgent("agent")).toBe(1);
   expect(await storage.migrate()).toEqual([]);

@@ -242,6 +242,9 @@ export function checkStatsQuery(
 export interface CheckedPrunePolicy {
   readonly agentId: string | null;
   readonly namespace: string | null;
+  readonly dropAgentsIdleForMs: number | null;
+  /** Whether there is a rule about the checkpoints of agents that stay. */
+  readonly hasKeepRule: boolean;
   readonly keepLast: number;
   readonly keepWithinMs: number;
   readonly keepEvery: readonly { readonly everyMs: number; readonly forMs: number }[];
@@ -256,18 +259,23 @@ export interface CheckedPrunePolicy {
 export const PRUNE_RULES = ["keepLast", "keepWithinMs", "keepEvery", "keepMetadata"] as const;
 /** Members without which more would be removed. */
 const NARROWING = ["agentId", "namespace", ...PRUNE_RULES, "dryRun"] as const;
-const POLICY_KEYS = [...NARROWING, "batchSize", "signal", "onProgress"] as const;
+const POLICY_KEYS = [...NARROWING, "dropAgentsIdleForMs", "batchSize", "signal", "onProgress"] as const;
 
 export function checkPrunePolicy(value: PrunePolicy): CheckedPrunePolicy {
   const policy = objectWithKeys("policy", value, POLICY_KEYS);
   refuseUndefined("policy", policy, NARROWING);
-  const { keepLast, keepWithinMs, keepEvery, keepMetadata } = policy;
-  if (PRUNE_RULES.every((rule) => policy[rule] === undefined)) {
-    const rules = "at least one of keepLast, keepWithinMs, keepEvery and keepMetadata";
+  const { dropAgentsIdleForMs, keepLast, keepWithinMs, keepEvery, keepMetadata } = policy;
+  const hasKeepRule = PRUNE_RULES.some((rule) => policy[rule] !== undefined);
+  if (!hasKeepRule && dropAgentsIdleForMs === undefined) {
+    const rules = "at least one of dropAgentsIdleForMs, keepLast, keepWithinMs, keepEvery and keepMetadata";
     throw new CheckpointError("INVALID_ARGUMENT", `expected policy to have ${rules}, got none`);
   }
   if (policy.namespace !== undefined && policy.agentId === undefined) {
     throw invalidArgument("policy.agentId", "present beside policy.namespace", undefined);
+  }
+  if (policy.namespace !== undefined && dropAgentsIdleForMs !== undefined) {
+    const expected = "absent beside policy.dropAgentsIdleForMs: an agent goes in all its namespaces";
+    throw invalidArgument("policy.namespace", expected, policy.namespace);
   }
   const { dryRun = false, onProgress } = policy;
   if (onProgress !== undefined && typeof onProgress !== "function") {
@@ -279,6 +287,9 @@ export function checkPrunePolicy(value: PrunePolicy): CheckedPrunePolicy {
   return {
     agentId: policy.agentId === undefined ? null : checkAgentId("policy.agentId", policy.agentId),
     namespace: policy.namespace === undefined ? null : checkNamespace("policy.namespace", policy.namespace),
+    dropAgentsIdleForMs:
+      dropAgentsIdleForMs === undefined ? null : duration("policy.dropAgentsIdleForMs", dropAgentsIdleForMs),
+    hasKeepRule,
     keepLast:
       keepLast === undefined ? 0 : integer("policy.keepLast", keepLast, 1, Number.MAX_SAFE_INTEGER, "checkpoints"),
     keepWithinMs: keepWithinMs === undefined ? 0 : duration("policy.keepWithinMs", keepWithinMs),

@@ -9,8 +9,8 @@ import type { Database } from "../database/database.ts";
  */
 export interface Dialect extends Database {
   /**
-   * Applies a change, all or nothing. `false`: a guard was not met (`expected`, `afterId`, `fromBaseId`, `fromPending`, the
-   * rows of `append`), and nothing changed. Where a unique index or the foreign key notices it first, the driver's own error
+   * Applies a change, all or nothing. `false`: a guard was not met (`expected`, `afterId`, `fromBaseId`, `emptiedAgent`,
+   * `fromPending`, the rows of `append`), and nothing changed. Where a unique index or the foreign key notices it first, the driver's own error
    * (`duplicate`, `foreign-key`) says the same.
    */
   commit(change: Change, signal: AbortSignal): Promise<boolean>;
@@ -100,7 +100,7 @@ export interface Row extends RowHead {
   readonly state: Uint8Array;
   /**
    * Guard. Not `null`: insert only if the latest row of this agent and namespace has this id ({@link NIL_ID}: only if there
-   * is none). Unique per agent and namespace, so that of several such inserts one succeeds.
+   * is none), and that row stays until it is done. Unique per agent and namespace, so that of several such inserts one succeeds.
    */
   readonly afterId: string | null;
 }
@@ -148,6 +148,8 @@ export interface Change {
   readonly rewrite?: readonly Rewrite[];
   /** Highest id first; ids that are not there are skipped. */
   readonly remove?: readonly string[];
+  /** Guard, checked when `remove` is done: this agent has no row left, also none that another client has stored meanwhile. */
+  readonly emptiedAgent?: string;
   /**
    * Writes, no two of them with the same row, task and index. Guard: each row that they belong to is there, and is no
    * tombstone. A write replaces one with the same key, unless that one's rank is higher. Applied last, after all of

@@ -1,17 +1,14 @@
 import { setImmediate } from "node:timers/promises";
-import type { PruneResult } from "../contract/checkpoints.ts";
 import { CheckpointError } from "../contract/errors.ts";
-import { type CheckedPrunePolicy, MAX_LIMIT } from "./arguments.ts";
-import type { RowHead, RowQuery } from "./dialect.ts";
+import { MAX_LIMIT } from "./arguments.ts";
+import type { RowQuery } from "./dialect.ts";
 import { commitPlan, type Engine } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
-import { PAGE, slices } from "./paging.ts";
-import { listAgents, listHeads } from "./read.ts";
+import { listHeads } from "./read.ts";
 import { MAX_PLANS, planRebasing, planRemoval, type Removal, type RemovalRequest } from "./rebase.ts";
-import { retentionFilter } from "./retention.ts";
 import { isTombstone, tombstoneOf } from "./tombstones.ts";
 
-/** Removing: one checkpoint, an agent, and what a policy does not keep. In bounded steps; rows that stay are made independent first. */
+/** Removing: one checkpoint, an agent, and rows in general. In bounded steps; rows that stay are made independent first. */
 
 /** Rows that stay and are rewritten by one commit. */
 const REBASED_AT_ONCE = 64;
@@ -57,64 +54,8 @@ export async function deleteAgent(
   return removed;
 }
 
-export async function pruneCheckpoints(engine: Engine, policy: CheckedPrunePolicy): Promise<PruneResult> {
-  const now = Date.now();
-  const progress = { examined: 0, removed: 0 };
-  for await (const agent of agentsOf(engine, policy)) await pruneAgent(engine, agent, policy, now, progress);
-  if (!policy.dryRun) await vacuumAll(engine, "prune checkpoints", policy.signal);
-  return { ...progress };
-}
-
-async function* agentsOf(engine: Engine, { agentId, signal }: CheckedPrunePolicy): AsyncIterableIterator<string> {
-  if (agentId !== null) {
-    yield agentId;
-    return;
-  }
-  for (let after: string | null = null; ; ) {
-    const page = await listAgents(engine, "prune checkpoints", { after, limit: PAGE }, signal);
-    yield* page;
-    if (page.length < PAGE) return;
-    after = page.at(-1) ?? null;
-  }
-}
-
-async function pruneAgent(
-  engine: Engine,
-  agentId: string,
-  policy: CheckedPrunePolicy,
-  nowMs: number,
-  progress: { examined: number; removed: number },
-): Promise<void> {
-  const { namespace, signal } = policy;
-  const query = namespace === null ? { agentId } : { agentId, namespace };
-  const filters = new Map<string, (row: RowHead) => boolean>();
-  // Both highest first.
-  const doomed = new Set<string>();
-  const kept: Pick<RowHead, "id" | "baseId">[] = [];
-  for await (const rows of listHeads(engine, "prune checkpoints", query, signal)) {
-    for (const row of rows) {
-      const isKept = filters.get(row.namespace) ?? retentionFilter(policy, nowMs);
-      filters.set(row.namespace, isKept);
-      progress.examined += 1;
-      if (isKept(row)) kept.push({ id: row.id, baseId: row.baseId });
-      else doomed.add(row.id);
-    }
-  }
-  const willBeRemoved = (id: string) => doomed.has(id);
-  if (!policy.dryRun) {
-    const dependent = kept.filter(({ baseId }) => baseId !== null && doomed.has(baseId)).map(({ id }) => id);
-    await rebaseRows(engine, "prune checkpoints", dependent.reverse(), willBeRemoved, signal);
-  }
-  for (const batch of slices([...doomed], policy.batchSize)) {
-    progress.removed += policy.dryRun
-      ? batch.length
-      : await removeRows(engine, "prune checkpoints", batch, willBeRemoved, signal);
-    policy.onProgress?.({ ...progress });
-  }
-}
-
 /** Removes rows, highest first, in bounded steps. Returns how many: a row that another one needs and cannot do without stays. */
-async function removeRows(
+export async function removeRows(
   engine: Engine,
   operation: string,
   ids: readonly string[],
@@ -156,7 +97,7 @@ async function removeSome(
  * Makes rows that stay independent of rows that will be removed, lowest first: so each builds on rows that are rewritten
  * already, and no chain gets long. A row that cannot be rewritten keeps its bases: the removal leaves them.
  */
-async function rebaseRows(
+export async function rebaseRows(
   engine: Engine,
   operation: string,
   ids: readonly string[],
@@ -176,7 +117,7 @@ async function rebaseRows(
 }
 
 /** Vacuums step by step, until there is no more to return. */
-async function vacuumAll(
+export async function vacuumAll(
   { dialect, session }: Engine,
   operation: string,
   signal: AbortSignal | undefined,

@@ -39,6 +39,7 @@ import {
 import type { RowQuery } from "./dialect.ts";
 import { checkHealth, type Engine, migrateEngine } from "./engine.ts";
 import { iterateLineage, iteratePages } from "./paging.ts";
+import { pruneCheckpoints } from "./prune.ts";
 import {
   countCheckpoints,
   listAgents,
@@ -47,7 +48,7 @@ import {
   retrieveCheckpoint,
   retrieveLatestCheckpoint,
 } from "./read.ts";
-import { deleteAgent, deleteCheckpoint, pruneCheckpoints } from "./remove.ts";
+import { deleteAgent, deleteCheckpoint } from "./remove.ts";
 import { prepareCheckpoint, storeCheckpoint } from "./store.ts";
 import { appendWrites, listRankedWrites, prepareWrites } from "./task-writes.ts";
 

@@ -141,15 +141,26 @@ export interface AgentsQuery extends ReadOptions {
 }
 
 /**
- * Retention policy: a checkpoint that any rule keeps stays, and the latest checkpoint of every agent and namespace always
- * does. Age is the age of the id, not of `createdAt`. A policy without a rule is refused, and so is `undefined` as a rule or
- * as `agentId`, `namespace` or `dryRun`: it would remove more.
+ * Retention policy. `dropAgentsIdleForMs` decides about whole agents. Of the other agents' checkpoints, one that any `keep…`
+ * rule keeps stays, and the latest of every agent and namespace always does; without a `keep…` rule all of them stay. Age is
+ * the age of the id, not of `createdAt`. A policy without a rule is refused, and so is `undefined` as a `keep…` rule or as
+ * `agentId`, `namespace` or `dryRun`: it would remove more.
  */
 export interface PrunePolicy extends CallOptions {
   /** Only this agent. Default: all agents. */
   readonly agentId?: string;
   /** Only this namespace of the agent. Needs `agentId`. */
   readonly namespace?: string;
+  /**
+   * Remove an agent whole, in all its namespaces, if its newest checkpoint is older than this, in milliseconds; the `keep…`
+   * rules do not hold it, but for `keepMetadata`: an agent with a checkpoint that it keeps is not idle. Cannot be combined with
+   * `namespace`.
+   *
+   * An agent of up to 10,000 checkpoints goes in one commit, whatever `batchSize` is: if it stores meanwhile, all stay, or
+   * all were removed before that store. Of a larger one the history goes first, in batches, then the latest checkpoint of each
+   * namespace in one commit: if it stores meanwhile, the rest stays, and with it the latest of each namespace.
+   */
+  readonly dropAgentsIdleForMs?: number;
   /** Keep this many of the newest of each agent and namespace; from 1. */
   readonly keepLast?: number;
   /** Keep checkpoints that are younger than this, in milliseconds. */
@@ -166,9 +177,31 @@ export interface PrunePolicy extends CallOptions {
   readonly onProgress?: (progress: PruneResult) => void;
 }
 
+/** Counts of checkpoints, unless a member says otherwise. With `dryRun`: what a real run would do now. */
 export interface PruneResult {
+  /** Checkpoints that were looked at. Those of agents that no rule concerns are not. */
   readonly examined: number;
   readonly removed: number;
+  /** Agents that went whole. */
+  readonly droppedAgents: number;
+  /** `removed` by reason. */
+  readonly removedBy: {
+    /** `dropAgentsIdleForMs`: the agent was idle. */
+    readonly idleAgent: number;
+    /** None of the `keep…` rules kept it. */
+    readonly noRule: number;
+  };
+  /** Those that stay, by the first of the rules that keeps it, in this order. */
+  readonly keptBy: KeptBy;
+}
+
+export interface KeptBy {
+  /** The latest of its agent and namespace. */
+  readonly latest: number;
+  readonly keepLast: number;
+  readonly keepWithinMs: number;
+  readonly keepEvery: number;
+  readonly keepMetadata: number;
 }
 
 export interface ReconcileOptions extends CallOptions {

@@ -1,8 +1,9 @@
 import type { CheckedPrunePolicy } from "../checkpoints/arguments.ts";
 import type { RowQuery } from "../checkpoints/dialect.ts";
 import type { ReplicableEngine } from "../checkpoints/engine.ts";
+import { pruneCheckpoints } from "../checkpoints/prune.ts";
 import { listHeads, retrieveCheckpoint } from "../checkpoints/read.ts";
-import { deleteAgent, deleteCheckpoint, pruneCheckpoints } from "../checkpoints/remove.ts";
+import { deleteAgent, deleteCheckpoint } from "../checkpoints/remove.ts";
 import { deletedAmong, isDeleted, writeTombstones } from "../checkpoints/tombstones.ts";
 import type { PruneResult } from "../contract/checkpoints.ts";
 import { CheckpointError } from "../contract/errors.ts";

@@ -224,6 +224,8 @@ describe("a prune policy", () => {
     expect(checkPrunePolicy({ keepLast: 3 })).toEqual({
       agentId: null,
       namespace: null,
+      dropAgentsIdleForMs: null,
+      hasKeepRule: true,
       keepLast: 3,
       keepWithinMs: 0,
       keepEvery: [],
@@ -234,8 +236,11 @@ describe("a prune policy", () => {
   });
 
   test.each<[object, string]>([
-    [{}, "expected policy to have at least one of keepLast, keepWithinMs, keepEvery and keepMetadata, got none"],
-    [{ agentId: "a", dryRun: true }, "expected policy to have at least one of keepLast"],
+    [
+      {},
+      "expected policy to have at least one of dropAgentsIdleForMs, keepLast, keepWithinMs, keepEvery and keepMetadata, got none",
+    ],
+    [{ agentId: "a", dryRun: true }, "expected policy to have at least one of dropAgentsIdleForMs, keepLast"],
     [{ keepLast: 1, agentId: undefined }, "expected policy.agentId to be given, or left out, got undefined"],
     [{ keepLast: 1, agentId: "a", namespace: undefined }, "expected policy.namespace to be given, or left out"],
     [{ keepLast: 1, keepWithinMs: undefined }, "expected policy.keepWithinMs to be given, or left out"],

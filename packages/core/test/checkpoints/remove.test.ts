@@ -43,20 +43,40 @@ describe("deleting", () => {
 });
 
 describe("pruning", () => {
+  test.each([
+    [{}, "at least one of dropAgentsIdleForMs, keepLast"],
+    [{ dropAgentsIdleForMs: 0 }, "policy.dropAgentsIdleForMs"],
+    [
+      { dropAgentsIdleForMs: 1, agentId: "a", namespace: "" },
+      "expected policy.namespace to be absent beside policy.dropAgentsIdleForMs",
+    ],
+  ])("refuses the policy %j", async (policy, message) => {
+    await expect(storage.pruneCheckpoints(policy)).rejects.toThrow(message);
+  });
+
   test("keeps the given number of newest checkpoints of each agent and namespace", async () => {
     await fill("a", ["", "n"], 10);
     await fill("b", [""], 2);
-    expect(await storage.pruneCheckpoints({ keepLast: 4, dryRun: true })).toEqual({ examined: 22, removed: 12 });
+    expect(await storage.pruneCheckpoints({ keepLast: 4, dryRun: true })).toMatchObject({ examined: 22, removed: 12 });
     expect(await count("a")).toBe(20);
-    expect(await storage.pruneCheckpoints({ keepLast: 4 })).toEqual({ examined: 22, removed: 12 });
+    expect(await storage.pruneCheckpoints({ keepLast: 4 })).toMatchObject({ examined: 22, removed: 12 });
     expect([await count("a"), await count("b")]).toEqual([8, 2]);
   });
 
   test("keeps all that any rule keeps, and always the latest", async () => {
     await fill("a", [""], 10);
-    expect(await storage.pruneCheckpoints({ keepMetadata: { even: true } })).toEqual({ examined: 10, removed: 4 });
-    expect(await storage.pruneCheckpoints({ keepMetadata: { even: "true" } })).toEqual({ examined: 6, removed: 5 });
-    expect(await storage.pruneCheckpoints({ keepWithinMs: 1, agentId: "nobody" })).toEqual({ examined: 0, removed: 0 });
+    expect(await storage.pruneCheckpoints({ keepMetadata: { even: true } })).toMatchObject({
+      examined: 10,
+      removed: 4,
+    });
+    expect(await storage.pruneCheckpoints({ keepMetadata: { even: "true" } })).toMatchObject({
+      examined: 6,
+      removed: 5,
+    });
+    expect(await storage.pruneCheckpoints({ keepWithinMs: 1, agentId: "nobody" })).toMatchObject({
+      examined: 0,
+      removed: 0,
+    });
   });
 
   test("removes in bounded batches, and reports each", async () => {

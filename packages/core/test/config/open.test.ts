@@ -95,7 +95,7 @@ describe("a storage with several providers", () => {
     expect((await storage.stats({ agentId: "a" })).checkpoints).toBe(1);
     expect((await storage.health()).ok).toBe(true);
     expect(await storage.migrate("verify")).toEqual([]);
-    expect(await storage.pruneCheckpoints({ keepLast: 1 })).toEqual({ examined: 1, removed: 0 });
+    expect(await storage.pruneCheckpoints({ keepLast: 1 })).toMatchObject({ examined: 1, removed: 0 });
     expect(await storage.deleteCheckpoint(id)).toBe(true);
     expect(await storage.deleteAgent("a")).toBe(0);
     expect(dialects["third"]?.calls).toEqual([]);

@@ -38,7 +38,7 @@ describe("main and backup", () => {
     await using storage = createStorage(dialect);
     const id = await storage.storeCheckpoint(turn(1));
     await storage.appendWrites(id, [{ taskId: "t", index: 0, channel: "c", value: 1 }]);
-    expect(await storage.pruneCheckpoints({ keepLast: 1 })).toEqual({ examined: 1, removed: 0 });
+    expect(await storage.pruneCheckpoints({ keepLast: 1 })).toMatchObject({ examined: 1, removed: 0 });
     expect(await storage.deleteCheckpoint(id)).toBe(true);
   });
 

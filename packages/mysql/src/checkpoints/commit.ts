@@ -91,13 +91,20 @@ export class CheckpointCommit {
   }
 
   async #commitAll(runner: Runner, change: OutboxChange): Promise<void> {
-    const { expected = [], insert = [], rewrite = [], remove = [], append = [] } = change;
+    const { expected = [], insert = [], rewrite = [], remove = [], emptiedAgent, append = [] } = change;
     const { insertTombstones = [], acknowledge = [], lease = [], markPending = [] } = change;
     // Rows that will be written are locked for that at once: two clients that share a lock, and then both want to write, are
     // a deadlock.
     await this.#insertAll(runner, insert, expected, rewrite.length > 0 ? FOR_UPDATE : IN_SHARE_MODE);
     for (const one of rewrite) await this.#rewrite(runner, one);
     for (const ids of slices(remove, MAX_VALUES)) await this.#removeRows(runner, ids);
+    // It waits for no insert under way: one that is not seen here comes after this change.
+    if (
+      emptiedAgent !== undefined &&
+      (await this.#reads.listOn(runner, { agentId: emptiedAgent, limit: 1 })).length > 0
+    ) {
+      throw new GuardMissed();
+    }
     for (const rows of slices(insertTombstones, MAX_VALUES)) {
       await this.#insertManyOn(runner).execute({ rows: this.#tuplesOf(rows) });
     }
@@ -118,7 +125,10 @@ export class CheckpointCommit {
     for (const row of insert) {
       if (row !== first || !withFirst) await runner.insert(this.#tables.checkpoints).values(row);
       else if (!(await this.#insertGuarded(this.#insertGuardedOn(runner), [row], expected))) throw new GuardMissed();
-      if (row.afterId !== null && (await this.#latestBeside(runner, row)) !== row.afterId) throw new GuardMissed();
+      if (row.afterId === null) continue;
+      const isLocked = row.afterId === NIL_ID || expected.some(({ id }) => id === row.afterId);
+      if (!isLocked && !(await this.#lockRow(runner, row.afterId))) throw new GuardMissed();
+      if ((await this.#latestBeside(runner, row)) !== row.afterId) throw new GuardMissed();
     }
   }
 
@@ -198,6 +208,14 @@ export class CheckpointCommit {
       if (Number(first?.there) !== slice.length) return false;
     }
     return true;
+  }
+
+  /** Keeps a row from being removed until the transaction ends. `false`: it is not there. */
+  async #lockRow(runner: Runner, id: string): Promise<boolean> {
+    const { checkpoints } = this.#tables;
+    const isRow = eq(checkpoints.id, id);
+    const [rows] = await runner.execute(sql`select 1 from ${checkpoints} where ${isRow} ${IN_SHARE_MODE}`);
+    return (rows as unknown as unknown[]).length === 1;
   }
 
   /**

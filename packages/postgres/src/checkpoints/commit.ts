@@ -89,11 +89,18 @@ export class CheckpointCommit {
   }
 
   async #commitAll(runner: Runner, change: OutboxChange): Promise<void> {
-    const { expected = [], insert = [], rewrite = [], remove = [], append = [] } = change;
+    const { expected = [], insert = [], rewrite = [], remove = [], emptiedAgent, append = [] } = change;
     const { insertTombstones = [], acknowledge = [], lease = [], markPending = [] } = change;
     await this.#insertAll(runner, insert, expected);
     for (const one of rewrite) await this.#rewrite(runner, one);
     if (remove.length > 0) await this.#removeRows(runner, remove);
+    // It waits for no insert under way: one that is not seen here comes after this change.
+    if (
+      emptiedAgent !== undefined &&
+      (await this.#reads.listOn(runner, { agentId: emptiedAgent, limit: 1 })).length > 0
+    ) {
+      throw new GuardMissed();
+    }
     if (insertTombstones.length > 0) {
       // A statement of its own: in one with the removal, the foreign key would take the tombstone for the row.
       await this.#insertManyOn(runner).prepare("insert_tombstones").execute(jsonParameters(insertTombstones));
@@ -115,7 +122,10 @@ export class CheckpointCommit {
     for (const row of insert) {
       if (row !== first || expected.length === 0) await runner.insert(this.#tables.checkpoints).values(row);
       else if (!(await this.#insertGuardedOn(runner, row, expected))) throw new GuardMissed();
-      if (row.afterId !== null && (await this.#latestBeside(runner, row)) !== row.afterId) throw new GuardMissed();
+      if (row.afterId === null) continue;
+      const isLocked = row.afterId === NIL_ID || expected.some(({ id }) => id === row.afterId);
+      if (!isLocked && !(await this.#lockRow(runner, row.afterId))) throw new GuardMissed();
+      if ((await this.#latestBeside(runner, row)) !== row.afterId) throw new GuardMissed();
     }
   }
 
@@ -176,6 +186,13 @@ export class CheckpointCommit {
   async #areThere(runner: Runner, expected: readonly RowVersion[]): Promise<boolean> {
     if (expected.length === 0) return true;
     return (await runner.execute(this.#selectExpected(versionsJson(expected)))).length === expected.length;
+  }
+
+  /** Keeps a row from being removed until the transaction ends. `false`: it is not there. */
+  async #lockRow(runner: Runner, id: string): Promise<boolean> {
+    const { checkpoints } = this.#tables;
+    const found = await runner.execute(sql`select 1 from ${checkpoints} where ${eq(checkpoints.id, id)} for key share`);
+    return found.length === 1;
   }
 
   /**

@@ -89,7 +89,7 @@ export class CheckpointCommit {
   }
 
   #commitAll(change: OutboxChange): void {
-    const { expected = [], insert = [], rewrite = [], remove = [], append = [] } = change;
+    const { expected = [], insert = [], rewrite = [], remove = [], emptiedAgent, append = [] } = change;
     const { insertTombstones = [], acknowledge = [], lease = [], markPending = [] } = change;
     for (const base of expected) if (this.#findBase.get(guardOf(base)) === undefined) throw new GuardMissed();
     for (const row of insert) {
@@ -99,6 +99,9 @@ export class CheckpointCommit {
     for (const one of rewrite) this.#rewrite(one);
     // One by one: a text with a list of ids would be another one for every length (see handle.ts).
     for (const id of remove) this.#remove.run({ id });
+    if (emptiedAgent !== undefined && this.#reads.list({ agentId: emptiedAgent, limit: 1 }).length > 0) {
+      throw new GuardMissed();
+    }
     for (const row of insertTombstones) this.#insert.run({ ...row });
     this.#outbox.acknowledge(acknowledge);
     this.#outbox.lease(lease);

@@ -68,6 +68,14 @@ export function describeBlocking(bench: DialectBench, literal: (id: string) => s
       expect(await readBases(both.dialect)).toEqual({});
     });
 
+    it("may not store after a row that was removed", async () => {
+      const both = await openBoth();
+      await both.dialect.commit({ insert: [newRow(1)] }, signal);
+      const change = { insert: [newRow(2, { afterId: idOf(1) })] };
+      expect(await changeDuring(both, [remove(1)], change)).toBe("guard missed");
+      expect(await readBases(both.dialect)).toEqual({});
+    });
+
     if (!bench.hasOutbox) return;
     const replaced = [
       remove(1),

@@ -5,6 +5,7 @@ import {
   baseOf,
   commit,
   idOf,
+  listNumbers,
   newRow,
   newTombstone,
   newWrite,
@@ -61,6 +62,25 @@ export function describeContention(bench: DialectBench): void {
       };
       await Promise.all([append(clients[0], "one"), append(clients[1], "other")]);
       expect(await clients[0].readTaskWrites([idOf(1)], signal)).toHaveLength(60);
+    });
+
+    it("empty an agent and store after its latest row: exactly one succeeds, and all of the agent is there, or nothing", async () => {
+      const [one, other] = await bench.openTwo();
+      for (const round of numbers(1, 40)) {
+        const [first, latest, next] = [round * 3, round * 3 + 1, round * 3 + 2];
+        const agentId = `agent ${round}`;
+        await one.commit(
+          { insert: [newRow(first, { agentId, namespace: "sub" }), newRow(latest, { agentId })] },
+          signal,
+        );
+        const row = newRow(next, { agentId, afterId: idOf(latest) });
+        const store = () => outcomeOf(one, { insert: [row] });
+        const empty = () => outcomeOf(other, { remove: [idOf(latest), idOf(first)], emptiedAgent: agentId });
+        const outcomes = await Promise.all(round % 2 === 0 ? [store(), empty()] : [empty(), store()]);
+        expect(outcomes.sort()).toEqual(["done", "guard missed"]);
+        const left = await listNumbers(one, { agentId });
+        expect(left).toEqual(left.length > 0 ? [next, latest, first] : []);
+      }
     });
 
     if (!bench.hasOutbox) return;

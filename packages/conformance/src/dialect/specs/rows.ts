@@ -1,7 +1,19 @@
 import { NIL_ID, type Row } from "@waymark/core/kit";
 import { describe, expect, it } from "vitest";
 import type { DialectBench } from "../bench.ts";
-import { ALL_BYTES, comparable, HOSTILE_TEXT, idOf, newRow, numbers, readBases, refusalOf, signal } from "../rows.ts";
+import {
+  ALL_BYTES,
+  commit,
+  comparable,
+  HOSTILE_TEXT,
+  idOf,
+  newRow,
+  newTombstone,
+  numbers,
+  readBases,
+  refusalOf,
+  signal,
+} from "../rows.ts";
 
 export function describeRows(bench: DialectBench): void {
   describe("inserting rows", () => {
@@ -90,6 +102,19 @@ export function describeRows(bench: DialectBench): void {
       expect(await refusalOf(dialect, { remove: [idOf(4), idOf(1)] })).toBe("foreign-key");
       expect(await readBases(dialect)).toEqual({ 1: null, 2: 1, 3: 2, 4: null });
       expect(await dialect.commit({ remove: [9, 3, 2, 1].map(idOf) }, signal)).toBe(true);
+      expect(await readBases(dialect)).toEqual({ 4: null });
+    });
+
+    it("with emptiedAgent removes nothing unless the agent has no other row, in any namespace", async () => {
+      const dialect = await bench.open();
+      const insert = [newRow(1), newRow(2, { namespace: "sub" }), newRow(3), newRow(4, { agentId: "agent 2" })];
+      await dialect.commit({ insert }, signal);
+      for (const some of [[3], [3, 1], [2, 1], [9]]) {
+        expect(await dialect.commit({ remove: some.map(idOf), emptiedAgent: "agent" }, signal)).toBe(false);
+      }
+      expect(await readBases(dialect)).toEqual({ 1: null, 2: null, 3: null, 4: null });
+      const tombstones = bench.hasOutbox ? { insertTombstones: [newTombstone(2)] } : {};
+      expect(await commit(dialect, { remove: [3, 2, 1].map(idOf), emptiedAgent: "agent", ...tombstones })).toBe(true);
       expect(await readBases(dialect)).toEqual({ 4: null });
     });
 

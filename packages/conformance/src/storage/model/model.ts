@@ -303,7 +303,7 @@ export class Model {
     const timelines = namespaces.map((namespace) => this.#of(agentId, namespace));
     const doomed = timelines.flatMap((timeline) => pruned(timeline, policy));
     const result = await this.#storages.at(storage).pruneCheckpoints(policyOf(agentId, policy));
-    expect(result).toStrictEqual({ examined: timelines.flat().length, removed: doomed.length });
+    expect(result).toMatchObject({ examined: timelines.flat().length, removed: doomed.length });
     if (!policy.dryRun) for (const { id } of doomed) this.#remove(id);
   }
 

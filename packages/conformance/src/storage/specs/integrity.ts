@@ -140,7 +140,7 @@ export function describeIntegrity(bench: Bench): void {
       for (const id of ids) await bench.store.damageRow(id, { state: Buffer.from("{") });
       const next = await bench.storage.storeCheckpoint(checkpointOf(agentId), { ifLatest: ids[2] as string });
       expect(await bench.storage.deleteCheckpoint(ids[0] as string)).toBe(true);
-      expect(await bench.storage.pruneCheckpoints({ agentId, keepLast: 1 })).toStrictEqual({ examined: 3, removed: 2 });
+      expect(await bench.storage.pruneCheckpoints({ agentId, keepLast: 1 })).toMatchObject({ examined: 3, removed: 2 });
       expect(await bench.storage.retrieveLatestCheckpoint(agentId)).toMatchObject({ id: next });
     });
   });

@@ -1,7 +1,8 @@
 import type { PrunePolicy } from "@waymark/core";
 import { beforeEach, describe, expect, it } from "vitest";
-import { type Bench, newAgent } from "../bench.ts";
+import { type Bench, checkpointOf, newAgent } from "../bench.ts";
 import { randomNumbers } from "../conversations.ts";
+import { idAt } from "../ids.ts";
 import { SCALE } from "../scale.ts";
 import { readTimelines, Timeline } from "../timeline.ts";
 import { closeWorkers, type Worker } from "../workers.ts";
@@ -9,6 +10,7 @@ import { closeWorkers, type Worker } from "../workers.ts";
 const HOUR_MS = 3_600_000;
 const PINNED = { pin: true };
 const TURNS = SCALE.turnsBesidePruning;
+const RACES = 2 * TURNS;
 
 /** Policies of the pruning process. All of them keep pinned checkpoints. */
 const POLICIES: Readonly<Record<string, Omit<PrunePolicy, "signal" | "onProgress">>> = {
@@ -105,6 +107,33 @@ export function describeProcessesPrune(bench: Bench): void {
       for (const rounds of await Promise.all(pruned)) expect(rounds).toBeGreaterThan(0);
       await expectIntact(timelines, pinned.flat());
       expect(await closeWorkers([...writers, ...pruners])).toStrictEqual([0, 0, 0, 0, 0]);
+    });
+
+    it("keeps all of an idle agent that stores again, or had removed all of it before that store", async () => {
+      const worker = await bench.startWorker();
+      const kept = { all: 0, none: 0 };
+      for (let round = 0; round < RACES; round++) {
+        const agentId = newAgent("idle");
+        const [older, latest] = [1_000, 2_000].map(idAt) as [string, string];
+        for (const id of [older, latest]) await bench.storage.storeCheckpoint(checkpointOf(agentId, { id }));
+        // Every other agent comes back with a guard: it has read its latest checkpoint before.
+        const isGuarded = round % 2 === 0;
+        const [stored, pruned] = await Promise.allSettled([
+          worker.storeCheckpoint(checkpointOf(agentId), isGuarded ? { ifLatest: latest } : {}),
+          bench.storage.pruneCheckpoints({ agentId, dropAgentsIdleForMs: HOUR_MS }),
+        ]);
+        if (pruned.status === "rejected") throw pruned.reason;
+        const isStored = stored.status === "fulfilled";
+        if (!isStored) expect(stored.reason).toMatchObject({ code: "CONFLICT" });
+        const left = (await bench.storage.listCheckpoints({ agentId })).map(({ id }) => id);
+        const own = isStored ? [stored.value] : [];
+        const isWhole = pruned.value.droppedAgents === 0;
+        expect(left).toStrictEqual(isWhole ? [...own, latest, older] : isGuarded ? [] : own);
+        if (!isGuarded) expect(isStored).toBe(true);
+        kept[isWhole ? "all" : "none"] += 1;
+      }
+      expect(kept.all + kept.none).toBe(RACES);
+      expect(await closeWorkers([worker])).toStrictEqual([0]);
     });
 
     it("breaks nothing while another deletes one by one", async () => {

@@ -24,7 +24,7 @@ export function describePrune(bench: Bench): void {
       const main = await storeMany(bench.storage, agentId, 5);
       const sub = await storeMany(bench.storage, agentId, 3, { namespace: "sub" });
       const before = await bench.store.countRows();
-      expect(await bench.storage.pruneCheckpoints({ agentId, keepLast: 2 })).toStrictEqual({ examined: 8, removed: 4 });
+      expect(await bench.storage.pruneCheckpoints({ agentId, keepLast: 2 })).toMatchObject({ examined: 8, removed: 4 });
       expect(await bench.store.countRows()).toBe(before - 4);
       expect(await remaining(agentId)).toStrictEqual([...main.ids.slice(-2), ...sub.ids.slice(-2)]);
     });
@@ -53,7 +53,7 @@ export function describePrune(bench: Bench): void {
       const old = await storeAt(agentId, [now - 3 * DAY_MS, now - 2 * DAY_MS], { createdAt: now });
       const young = await storeAt(agentId, [now - HOUR_MS, now - SECOND_MS], { createdAt: 0 });
       const result = await bench.storage.pruneCheckpoints({ agentId, keepWithinMs: DAY_MS });
-      expect(result).toStrictEqual({ examined: 4, removed: old.length });
+      expect(result).toMatchObject({ examined: 4, removed: old.length });
       expect(await remaining(agentId)).toStrictEqual(young);
     });
 
@@ -128,7 +128,7 @@ export function describePrune(bench: Bench): void {
       const { agentId, ids } = await storeMany(bench.storage, newAgent(), 7);
       const before = await bench.store.countRows();
       const counted = await bench.storage.pruneCheckpoints({ agentId, keepLast: 3, dryRun: true });
-      expect(counted).toStrictEqual({ examined: 7, removed: 4 });
+      expect(counted).toMatchObject({ examined: 7, removed: 4 });
       expect(await bench.store.countRows()).toBe(before);
       expect(await bench.storage.pruneCheckpoints({ agentId, keepLast: 3 })).toStrictEqual(counted);
       expect(await remaining(agentId)).toStrictEqual(ids.slice(-3));
@@ -153,7 +153,7 @@ export function describePrune(bench: Bench): void {
         reported.map(({ examined }) => examined).toSorted((a, b) => a - b),
       );
       expect((await Promise.all(rows))[0]).toBeLessThanOrEqual(before - 10);
-      expect(result).toStrictEqual({ examined: 26, removed: 25 });
+      expect(result).toMatchObject({ examined: 26, removed: 25 });
     });
 
     it("ends between batches when the signal is aborted, and continues when called again", async () => {
@@ -167,12 +167,71 @@ export function describePrune(bench: Bench): void {
       });
       await refusal(call, "ABORTED");
       expect(await remaining(agentId)).toStrictEqual([...ids.slice(0, 15), ids[25]]);
-      expect(await bench.storage.pruneCheckpoints(policy)).toStrictEqual({ examined: 16, removed: 15 });
+      expect(await bench.storage.pruneCheckpoints(policy)).toMatchObject({ examined: 16, removed: 15 });
+    });
+
+    describe("with dropAgentsIdleForMs", () => {
+      const idleFor = { dropAgentsIdleForMs: 30 * DAY_MS };
+      /** Stores an agent whose newest checkpoint, in the second namespace, is this old. */
+      const storeAgent = async (ageMs: number, members = {}) => {
+        const agentId = newAgent();
+        const newest = Date.now() - ageMs;
+        await storeAt(agentId, [newest - 40 * DAY_MS, newest - 3 * HOUR_MS], members);
+        await storeAt(agentId, [newest - HOUR_MS, newest], { namespace: "sub" });
+        return agentId;
+      };
+
+      it("removes an agent whole whose newest checkpoint of all namespaces is older, and nothing of others", async () => {
+        const [idle, active] = [await storeAgent(31 * DAY_MS), await storeAgent(29 * DAY_MS)];
+        const policy = { ...idleFor, keepWithinMs: 365 * DAY_MS };
+        const counted = await bench.storage.pruneCheckpoints({ agentId: idle, ...policy, dryRun: true });
+        expect(counted).toMatchObject({ examined: 4, removed: 4, droppedAgents: 1 });
+        expect(counted.removedBy).toStrictEqual({ idleAgent: 4, noRule: 0 });
+        expect(await remaining(idle)).toHaveLength(4);
+        expect(await bench.storage.pruneCheckpoints({ agentId: idle, ...policy })).toStrictEqual(counted);
+        expect(await bench.storage.pruneCheckpoints({ agentId: active, ...idleFor })).toMatchObject({ removed: 0 });
+        expect([await remaining(idle), (await remaining(active)).length]).toStrictEqual([[], 4]);
+        expect(await bench.storage.listAgents({ after: idle, limit: 1 })).not.toContain(idle);
+        // It may come back.
+        const id = await bench.storage.storeCheckpoint(checkpointOf(idle), { ifLatest: null });
+        expect(await remaining(idle)).toStrictEqual([id]);
+      });
+
+      it("counts what goes and what stays by its reason, for all agents", async () => {
+        const store = await bench.createStore();
+        const storage = bench.open({}, store);
+        const now = Date.now();
+        const put = (agentId: string, ageMs: number, metadata = {}) =>
+          storage.storeCheckpoint(checkpointOf(agentId, { id: idAt(Math.floor(now - ageMs)), metadata }));
+        for (const days of [45, 40]) await put("idle", days * DAY_MS);
+        for (const days of [47, 46]) await put("pinned", days * DAY_MS, { pin: days === 47 });
+        for (const days of [50, 20, 19.1, 2.1, 2, 1]) await put("active", days * DAY_MS);
+        const policy = {
+          ...idleFor,
+          keepLast: 2,
+          keepWithinMs: 2 * DAY_MS + HOUR_MS,
+          keepEvery: [{ everyMs: 5 * DAY_MS, forMs: 30 * DAY_MS }],
+          keepMetadata: { pin: true },
+        };
+        const counted = await storage.pruneCheckpoints({ ...policy, dryRun: true });
+        expect(await storage.pruneCheckpoints(policy)).toStrictEqual(counted);
+        const { examined, removed, droppedAgents, removedBy, keptBy } = counted;
+        expect({ examined, removed, droppedAgents }).toStrictEqual({
+          examined: 10,
+          removed: removedBy.noRule + 2,
+          droppedAgents: 1,
+        });
+        expect(removedBy.idleAgent).toBe(2);
+        expect(keptBy).toMatchObject({ latest: 2, keepLast: 2 });
+        expect(removed + Object.values(keptBy).reduce((sum, count) => sum + count, 0)).toBe(examined);
+        expect(await storage.listAgents()).toStrictEqual(["active", "pinned"]);
+        expect(await storage.listCheckpoints({ agentId: "pinned" })).toHaveLength(2);
+      });
     });
 
     it("prunes more than one page of checkpoints", async () => {
       const { agentId, ids } = await storeMany(bench.storage, newAgent(), 1_010);
-      expect(await bench.storage.pruneCheckpoints({ agentId, keepLast: 5 })).toStrictEqual({
+      expect(await bench.storage.pruneCheckpoints({ agentId, keepLast: 5 })).toMatchObject({
         examined: 1_010,
         removed: 1_005,
       });
