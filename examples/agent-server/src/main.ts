@@ -2,7 +2,6 @@
 //
 //   PORT=8787 node dist/main.js ./agents.db
 
-import { once } from "node:events";
 import { serve } from "@hono/node-server";
 import { closeOnExit, createSQLiteStorage } from "@waymark/sqlite";
 import { createApp } from "./app.ts";
@@ -13,20 +12,7 @@ const storage = createSQLiteStorage({ type: "sqlite", databasePath: process.argv
 await storage.migrate(); // problems of the database show before the first request
 const { fetch } = createApp({ storage, authenticate: userOf, model: scriptedModel });
 
-const options = {
-  fetch,
-  port: Number(process.env["PORT"] ?? 8787),
-  hostname: "127.0.0.1",
-  serverOptions: { keepAliveTimeout: 1_000 }, // in milliseconds: an idle connection delays the shutdown by this time at most
-};
+const options = { fetch, port: Number(process.env["PORT"] ?? 8787), hostname: "127.0.0.1" };
 const server = serve(options, ({ port }) => console.log(`listening on http://127.0.0.1:${port}`));
 
-// On SIGTERM: accepts no new requests, answers those under way, closes the storage, then exits.
-closeOnExit({
-  async close(options) {
-    const closed = once(server, "close");
-    server.close();
-    await closed;
-    return await storage.close(options);
-  },
-});
+closeOnExit([server, storage]); // at SIGTERM: answers the requests that have arrived, closes the storage, then exits

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { type IncomingMessage, request } from "node:http";
+import { Agent, type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setInterval } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import { type CheckpointStorage, createSQLiteStorage } from "@waymark/sqlite";
@@ -124,6 +125,40 @@ describe("the server", () => {
     expect(await server.exit).toEqual([null, "SIGTERM"]);
     server = await start(databasePath);
     expect(said(await call("ada", "GET", "/history"))).toEqual(["one", "two"]);
+  });
+
+  it("ends by SIGTERM under 50 requests a second without failing one; who is refused finds the next server", async () => {
+    const next = await start(databasePath);
+    const agent = new Agent({ keepAlive: true, maxSockets: 8 });
+    const servers = [server, next];
+    const turn = async (n: number): Promise<number | undefined> => {
+      const url = `${servers[0]?.url}/turns`;
+      const options = { method: "POST", headers: { "x-user": `user-${n}` }, ...(n % 4 === 0 ? {} : { agent }) };
+      const sent = request(url, options).end(JSON.stringify({ text: "one", after: null }));
+      try {
+        const [response] = (await once(sent, "response")) as [IncomingMessage];
+        await once(response.resume(), "end");
+        return response.statusCode;
+      } catch (error) {
+        // The server has not taken it. Whatever else happens to a connection is a failure.
+        if ((error as NodeJS.ErrnoException).code !== "ECONNREFUSED" || !url.startsWith(server.url)) throw error;
+        servers.splice(0, servers.length, next);
+        return await turn(n);
+      }
+    };
+    const turns: Promise<number | undefined>[] = [];
+    for await (const _ of setInterval(20)) {
+      const length = turns.push(turn(turns.length));
+      if (length === 50) server.process.kill("SIGTERM");
+      if (length >= 75 && servers[0] === next) break;
+    }
+    const statuses = await Promise.all(turns);
+    expect(statuses.filter((status) => status !== 200)).toEqual([]);
+    expect(await server.exit).toEqual([null, "SIGTERM"]);
+    agent.destroy();
+    server = next;
+    const history = await Promise.all(statuses.map((_, n) => call(`user-${n}`, "GET", "/history")));
+    expect(history.filter((one) => said(one)[0] !== "one")).toEqual([]);
   });
 
   it("shows and restores a user's own checkpoints only", async () => {

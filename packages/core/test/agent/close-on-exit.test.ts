@@ -88,6 +88,43 @@ describe.skipIf(process.platform === "win32")("a process", () => {
     expect(await exit).toEqual({ code: null, signal: "SIGINT", output: "ready\nclosing one {}\n" });
   });
 
+  test("closes a list in its order, each part within what is left of the time, and goes on after one that fails or hangs", async () => {
+    const { child, said, exit } = start(`
+      const left = [];
+      const last = { close({ timeoutMs }) { left.push(timeoutMs); say("last " + left.every((ms, i) => i === 0 || ms <= left[i - 1])); } };
+      closeOnExit([
+        async ({ timeoutMs }) => { left.push(timeoutMs); await delay(20); say("one"); },
+        { async [Symbol.asyncDispose]() { say("two"); throw new Error("no"); } },
+        ({ timeoutMs }) => { left.push(timeoutMs); say("three"); return new Promise(() => {}); },
+        { close: ({ timeoutMs }) => say("late " + timeoutMs) },
+        last,
+      ], { timeoutMs: 200 });
+      say("ready");`);
+    await said("ready");
+    child.kill("SIGTERM");
+    const output = "ready\none\ntwo\nthree\nlate 0\nlast true\n";
+    expect(await exit).toEqual({ code: null, signal: "SIGTERM", output });
+  });
+
+  test("waits for the last of a list as for a single storage", async () => {
+    const { child, said, exit } = start(`
+      closeOnExit([() => {}, storage("one", 60)], { timeoutMs: 0 });
+      say("ready");`);
+    await said("ready");
+    child.kill("SIGTERM");
+    expect((await exit).output).toBe('ready\nclosing one {"timeoutMs":0}\nclosed one\n');
+  });
+
+  test("ends also where its own signal does nothing, as in the first process of a container", async () => {
+    const { child, said, exit } = start(`
+      process.kill = () => true;
+      closeOnExit(storage("one"));
+      say("ready");`);
+    await said("ready");
+    child.kill("SIGTERM");
+    expect(await exit).toEqual({ code: 143, signal: null, output: "ready\nclosing one {}\nclosed one\n" });
+  });
+
   test("ends by the signal even if closing fails", async () => {
     const { child, said, exit } = start(`
       closeOnExit({ close: () => Promise.reject(new Error("no")) });
@@ -128,8 +165,11 @@ describe.skipIf(process.platform === "win32")("a process", () => {
   });
 });
 
-test("closeOnExit refuses wrong options at once", () => {
+test("closeOnExit refuses wrong arguments at once", () => {
   const storage = { close: async () => ({ unsent: null }) };
+  expect(() => closeOnExit([])).toThrow("targets");
+  expect(() => closeOnExit([storage, {} as never])).toThrow("targets[1]");
+  expect(() => closeOnExit(undefined as never)).toThrow(CheckpointError);
   expect(() => closeOnExit(storage, { timeout: 1 } as never)).toThrow(CheckpointError);
   expect(() => closeOnExit(storage, { timeoutMs: -1 })).toThrow("options.timeoutMs");
   expect(process.listenerCount("beforeExit")).toBe(0);

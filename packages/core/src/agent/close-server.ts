@@ -1,0 +1,137 @@
+import { Server } from "node:net";
+import { setImmediate as turn } from "node:timers/promises";
+import { property } from "../contract/errors.ts";
+
+/**
+ * A server of Node, as far as its type matters. Without `close`, whose argument is another than a storage's: so TypeScript
+ * knows the type of `options` in `closeOnExit({ close(options) {} })`.
+ */
+export interface NodeServer {
+  prependListener(event: string, listener: (...values: unknown[]) => void): unknown;
+  removeListener(event: string, listener: (...values: unknown[]) => void): unknown;
+  readonly listening: boolean;
+}
+
+/** The methods of a server; those that it may lack are optional. */
+interface ServerMethods {
+  close(callback: () => void): unknown;
+  /** Absent: not a server of HTTP/1. */
+  closeIdleConnections?(): void;
+}
+
+interface Connection {
+  readonly bytesRead: number;
+  once(event: "close", listener: () => void): unknown;
+  destroy(): unknown;
+}
+
+interface Request {
+  readonly httpVersionMajor: number;
+}
+
+interface Response {
+  readonly headersSent: boolean;
+  setHeader(name: string, value: string): unknown;
+  once(event: "close", listener: () => void): unknown;
+}
+
+/** A connection of HTTP/2. */
+interface Session {
+  close(): void;
+  once(event: "close", listener: () => void): unknown;
+}
+
+/** Time for requests that are on their way on idle connections: their clients cannot know yet that the server closes. */
+const IDLE_MS = 500;
+
+export function isServer(value: unknown): value is NodeServer {
+  return value instanceof Server || typeof property(value, "closeIdleConnections") === "function";
+}
+
+/**
+ * Closes a server so that no request is cut off. `close` of Node's own would not do: it closes idle connections at once, also
+ * one on which a request has just been sent, and leaves busy ones open for the next request.
+ */
+export class ServerCloser {
+  readonly #server: NodeServer & ServerMethods;
+  readonly #connections = new Set<Connection>();
+  /** The responses of HTTP/1 that have not ended yet. */
+  readonly #responses = new Set<Response>();
+  readonly #sessions = new Set<Session>();
+  #isClosing = false;
+  /** Set from the end of {@link IDLE_MS}. */
+  #closesIdle = false;
+
+  constructor(server: NodeServer) {
+    this.#server = server as NodeServer & ServerMethods;
+    for (const [event, listener] of this.#listeners) server.prependListener(event, listener);
+  }
+
+  /** Stops following the server. */
+  release(): void {
+    for (const [event, listener] of this.#listeners) this.#server.removeListener(event, listener);
+  }
+
+  /** Resolves when all requests are answered, or are cut off after `timeoutMs`. */
+  async close(timeoutMs: number): Promise<void> {
+    this.#isClosing = true;
+    for (const response of this.#responses) endConnectionAfter(response);
+    // A socket that stops listening drops the connections that wait to be accepted: first they get their turn.
+    await turn();
+    await turn();
+    const closed = new Promise<void>((resolve) => stopListening(this.#server, () => resolve()));
+    for (const session of this.#sessions) session.close();
+    const idle = setTimeout(() => {
+      this.#closesIdle = true;
+      setImmediate(() => this.#closeIdle()); // after a pause of the process, what has arrived meanwhile is read first
+    }, IDLE_MS);
+    const late = setTimeout(() => {
+      for (const connection of this.#connections) connection.destroy();
+    }, timeoutMs);
+    await closed;
+    clearTimeout(idle);
+    clearTimeout(late);
+    this.release();
+  }
+
+  readonly #listeners = new Map<string, (...values: unknown[]) => void>([
+    ["connection", (connection) => follow(this.#connections, connection as Connection)],
+    ["session", (session) => follow(this.#sessions, session as Session)],
+    ["request", (request, response) => this.#onRequest(request as Request, response as Response)],
+  ]);
+
+  #onRequest({ httpVersionMajor }: Request, response: Response): void {
+    if (httpVersionMajor !== 1) return;
+    follow(this.#responses, response);
+    if (this.#isClosing) endConnectionAfter(response);
+    response.once("close", () => {
+      if (this.#closesIdle) setImmediate(() => this.#closeIdle());
+    });
+  }
+
+  #closeIdle(): void {
+    this.#server.closeIdleConnections?.();
+    // Node does not count as idle what a browser opens in advance.
+    for (const connection of this.#connections) if (connection.bytesRead === 0) connection.destroy();
+  }
+}
+
+/** Adds an object to a set until it is closed. */
+function follow<Value extends { once(event: "close", listener: () => void): unknown }>(
+  all: Set<Value>,
+  value: Value,
+): void {
+  all.add(value);
+  value.once("close", () => all.delete(value));
+}
+
+/** Tells the client that the connection ends with this response. */
+function endConnectionAfter(response: Response): void {
+  if (!response.headersSent) response.setHeader("Connection", "close");
+}
+
+/** Stops listening, and leaves idle connections open. Calls back when all connections have ended, also if it did not listen. */
+function stopListening(server: ServerMethods, callback: () => void): void {
+  if (server instanceof Server) Server.prototype.close.call(server, callback);
+  else server.close(callback);
+}
