@@ -44,6 +44,9 @@ interface Session {
 /** Time for requests that are on their way on idle connections: their clients cannot know yet that the server closes. */
 const IDLE_MS = 500;
 
+/** Longest turn of the event loop in which hardly anything else can have happened. */
+const QUIET_TURN_MS = 2;
+
 export function isServer(value: unknown): value is NodeServer {
   return value instanceof Server || typeof property(value, "closeIdleConnections") === "function";
 }
@@ -55,6 +58,8 @@ export function isServer(value: unknown): value is NodeServer {
 export class ServerCloser {
   readonly #server: NodeServer & ServerMethods;
   readonly #connections = new Set<Connection>();
+  /** Number of connections so far. */
+  #accepted = 0;
   /** The responses of HTTP/1 that have not ended yet. */
   readonly #responses = new Set<Response>();
   readonly #sessions = new Set<Session>();
@@ -76,9 +81,7 @@ export class ServerCloser {
   async close(timeoutMs: number): Promise<void> {
     this.#isClosing = true;
     for (const response of this.#responses) endConnectionAfter(response);
-    // A socket that stops listening drops the connections that wait to be accepted: first they get their turn.
-    await turn();
-    await turn();
+    await this.#acceptWaiting(timeoutMs / 2);
     const closed = new Promise<void>((resolve) => stopListening(this.#server, () => resolve()));
     for (const session of this.#sessions) session.close();
     const idle = setTimeout(() => {
@@ -95,10 +98,15 @@ export class ServerCloser {
   }
 
   readonly #listeners = new Map<string, (...values: unknown[]) => void>([
-    ["connection", (connection) => follow(this.#connections, connection as Connection)],
+    ["connection", (connection) => this.#onConnection(connection as Connection)],
     ["session", (session) => follow(this.#sessions, session as Session)],
     ["request", (request, response) => this.#onRequest(request as Request, response as Response)],
   ]);
+
+  #onConnection(connection: Connection): void {
+    this.#accepted += 1;
+    follow(this.#connections, connection);
+  }
 
   #onRequest({ httpVersionMajor }: Request, response: Response): void {
     if (httpVersionMajor !== 1) return;
@@ -107,6 +115,23 @@ export class ServerCloser {
     response.once("close", () => {
       if (this.#closesIdle) setImmediate(() => this.#closeIdle());
     });
+  }
+
+  /**
+   * Waits until no connection waits to be accepted: a socket that stops listening drops them, and Node accepts one in a turn
+   * of its event loop. Does not wait for longer than `limitMs`: under too much load there is always another one.
+   */
+  async #acceptWaiting(limitMs: number): Promise<void> {
+    const until = performance.now() + limitMs;
+    // Two turns: the first may be the end of the one in which the signal arrived, and accepts nothing.
+    for (let [quietTurns, now] = [0, performance.now()]; quietTurns < 2 && now < until; ) {
+      const [accepted, began] = [this.#accepted, now];
+      await turn();
+      now = performance.now();
+      // During a long turn others have come.
+      const isQuiet = this.#accepted === accepted && now - began < QUIET_TURN_MS;
+      quietTurns = isQuiet ? quietTurns + 1 : 0;
+    }
   }
 
   #closeIdle(): void {

@@ -8,12 +8,14 @@ import { expect, onTestFinished, test } from "vitest";
 import { ServerCloser } from "../../src/agent/close-server.ts";
 
 const LONG_MS = 60_000;
+/** An address, not a name: so a connection is made before the call that connects returns. */
+const HOST = "127.0.0.1";
 
 async function listening<One extends Server>(
   server: One,
 ): Promise<{ server: One; port: number; closer: ServerCloser }> {
   const closer = new ServerCloser(server);
-  server.listen(0, "127.0.0.1");
+  server.listen(0, HOST);
   await once(server, "listening");
   return { server, port: (server.address() as AddressInfo).port, closer };
 }
@@ -24,7 +26,7 @@ async function start(listener: RequestListener) {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   onTestFinished(() => agent.destroy());
   const get = async (path: string) => {
-    const sent = request({ port: started.port, path, agent }).end();
+    const sent = request({ host: HOST, port: started.port, path, agent }).end();
     const [response] = (await once(sent, "response")) as [IncomingMessage];
     return response;
   };
@@ -50,7 +52,16 @@ test("a request under way is answered, and its connection ends with it", async (
   expect((await response).headers.connection).toBe("close");
   expect(await text(await response)).toBe("done");
   await closed;
-  await expect(once(connect(one.port, "127.0.0.1"), "connect")).rejects.toThrow("ECONNREFUSED");
+  await expect(once(connect(one.port, HOST), "connect")).rejects.toThrow("ECONNREFUSED");
+});
+
+test("requests whose connections wait to be accepted are answered", async () => {
+  const one = await start((_, response) => void response.end("done"));
+  const requests = Array.from({ length: 20 }, () => request({ host: HOST, port: one.port, agent: false }).end());
+  const responses = requests.map(async (sent) => await text((await once(sent, "response"))[0] as IncomingMessage));
+  const { closed } = await closing(one);
+  expect(await Promise.all(responses)).toEqual(Array(20).fill("done"));
+  await closed;
 });
 
 test("a request that arrives on an idle connection while the server closes is answered", async () => {
@@ -68,7 +79,7 @@ test("idle connections end: after their last request, after a stream that had be
     response.write("begun, ");
     end = () => void response.end("done");
   });
-  const silent = connect(one.port, "127.0.0.1");
+  const silent = connect(one.port, HOST);
   await once(one.server, "connection");
   const stream = await one.get("/");
   expect(stream.headers.connection).toBe("keep-alive");
@@ -105,7 +116,7 @@ test("a server that is no longer to be closed is left alone", async () => {
 
 test("HTTP/2: streams under way end, then their connection", async () => {
   const one = await listening(createHttp2Server());
-  const client = connectHttp2(`http://127.0.0.1:${one.port}`);
+  const client = connectHttp2(`http://${HOST}:${one.port}`);
   const request = client.request({ ":path": "/" });
   const [stream] = await once(one.server, "stream");
   const { closed } = await closing(one);
