@@ -13,7 +13,14 @@ export * from "./checkpoints/dialect.ts";
 export { PAGE, slices } from "./checkpoints/paging.ts";
 export { dropRepeated } from "./checkpoints/task-writes.ts";
 export { boolean, identifier, integer, objectWithKeys, oneOf, refuseUndefined, string } from "./contract/checks.ts";
-export { type CheckpointErrorCode, factsOf, invalidArgument, property, rootCause } from "./contract/errors.ts";
+export {
+  type CheckpointErrorCode,
+  factsOf,
+  invalidArgument,
+  invalidWord,
+  property,
+  rootCause,
+} from "./contract/errors.ts";
 export {
   createStorage,
   type ResolvedStorageOptions,

@@ -14,7 +14,7 @@ import {
   WRITES_IDX_MAP,
 } from "@langchain/langgraph-checkpoint";
 import type { CheckpointStorage, CheckpointWrite, ListQuery } from "@waymark/core";
-import { checkAgentId, invalidArgument } from "@waymark/core/kit";
+import { checkAgentId, invalidWord } from "@waymark/core/kit";
 import type { CheckpointAddress } from "./address.ts";
 import { rangeInAllTimelines, revisionRange } from "./checkpoint-id.ts";
 import { type CheckpointHead, Checkpoints, type NewCheckpoint, type ReadCheckpoint } from "./checkpoints.ts";
@@ -93,7 +93,7 @@ export class WaymarkSaver extends BaseCheckpointSaver {
   override async *list(config: RunnableConfig, options: CheckpointListOptions = {}): AsyncGenerator<CheckpointTuple> {
     const { limit = Number.POSITIVE_INFINITY } = options;
     const query = listQuery(config, options);
-    if (typeof limit !== "number" || Number.isNaN(limit)) throw invalidArgument("options.limit", "a number", limit);
+    if (typeof limit !== "number" || Number.isNaN(limit)) throw invalidWord("options.limit", "a number", limit);
     if (query === null || limit <= 0) return;
 
     const { agentId: threadId } = query.rows;
@@ -129,7 +129,7 @@ export class WaymarkSaver extends BaseCheckpointSaver {
     const parent = checkpointIdIn("config", config) ?? null;
     const address = { ...timeline, checkpointId: checkpoint.id };
     const range = revisionRange(address, checkCheckpointId("checkpoint.id", checkpoint.id));
-    if (range === null) throw invalidArgument("checkpoint.id", "a UUIDv6 of a time since 1970", checkpoint.id);
+    if (range === null) throw invalidWord("checkpoint.id", "a UUIDv6 of a time since 1970", checkpoint.id);
 
     await this.#queue.put(address, async () => {
       const serialized = await this.#serialize(address, parent, checkpoint, metadata, newVersions);
@@ -196,7 +196,7 @@ export class WaymarkSaver extends BaseCheckpointSaver {
     const timeline = timelineIn(config);
     const checkpointId = checkpointIdIn("config", config);
     if (checkpointId === undefined || revisionRange(timeline, checkpointId) === null) {
-      throw invalidArgument("config.configurable.checkpoint_id", "a UUIDv6 of a time since 1970", checkpointId);
+      throw invalidWord("config.configurable.checkpoint_id", "a UUIDv6 of a time since 1970", checkpointId);
     }
     checkTaskWrites(writes, taskId, taskPath);
     if (writes.length === 0) return;

@@ -3,6 +3,7 @@ import {
   defaultPoolSize,
   integer,
   invalidArgument,
+  invalidWord,
   objectWithKeys,
   oneOf,
   type ResolvedStorageOptions,
@@ -92,7 +93,7 @@ export function resolveOptions(value: MySQLStorageOptions): ResolvedOptions {
   if (pool !== undefined) {
     for (const name of ["poolSize", "connectTimeoutMs", "idleTimeoutMs", "ssl"] as const) {
       if (options[name] !== undefined)
-        throw invalidArgument(`options.${name}`, "absent beside options.pool", options[name]);
+        throw invalidWord(`options.${name}`, "absent beside options.pool", options[name]);
     }
   }
   return {

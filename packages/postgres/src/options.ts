@@ -5,6 +5,7 @@ import {
   identifier,
   integer,
   invalidArgument,
+  invalidWord,
   objectWithKeys,
   oneOf,
   type ResolvedStorageOptions,
@@ -99,7 +100,7 @@ export function resolveOptions(value: PostgresStorageOptions): ResolvedOptions {
   if (client !== undefined) {
     for (const name of ["poolSize", "connectTimeoutMs", "idleTimeoutMs", "ssl"] as const) {
       if (options[name] !== undefined)
-        throw invalidArgument(`options.${name}`, "absent beside options.client", options[name]);
+        throw invalidWord(`options.${name}`, "absent beside options.client", options[name]);
     }
   }
   return {

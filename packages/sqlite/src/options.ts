@@ -1,6 +1,7 @@
 import { CheckpointError, type CommonStorageOptions } from "@waymark/core";
 import {
   invalidArgument,
+  invalidWord,
   objectWithKeys,
   oneOf,
   type ResolvedStorageOptions,
@@ -74,7 +75,7 @@ export function resolveOptions(value: SQLiteStorageOptions): ResolvedOptions {
   if (database !== undefined) {
     for (const name of ["synchronous", "busyTimeoutMs", "nativeBinding"] as const) {
       if (options[name] !== undefined)
-        throw invalidArgument(`options.${name}`, "absent beside options.database", options[name]);
+        throw invalidWord(`options.${name}`, "absent beside options.database", options[name]);
     }
   }
   return {
@@ -91,7 +92,7 @@ function checkPath(field: string, value: unknown): string {
   const checked = string(field, value);
   // SQLite's driver trims it, and takes nothing for a temporary database.
   if (checked.trim() !== checked || checked === "" || checked.includes("\0")) {
-    throw invalidArgument(field, "a path without spaces around it", value);
+    throw invalidWord(field, "a path without spaces around it", value);
   }
   return checked;
 }

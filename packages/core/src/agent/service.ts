@@ -5,7 +5,7 @@ import type {
   ListQuery,
 } from "../contract/checkpoints.ts";
 import { objectWithKeys, string } from "../contract/checks.ts";
-import { CheckpointError, invalidArgument, property } from "../contract/errors.ts";
+import { CheckpointError, invalidArgument, property, quoted } from "../contract/errors.ts";
 import { AutoCheckpointer, type Branch, isPromise, resolveAutoCheckpoint } from "./auto-checkpoint.ts";
 import type { AgentCheckpoint, AutoCheckpoint, AutoCheckpointOptions, CheckpointedAgent } from "./contract.ts";
 
@@ -58,9 +58,7 @@ export class CheckpointService {
    */
   setActiveProviderName(name: string): void {
     if (!this.#providers.has(string("name", name))) {
-      throw refused(
-        `set active provider: ${JSON.stringify(name.slice(0, 64))} is not registered; ${this.#registered()}`,
-      );
+      throw refused(`set active provider: ${quoted(name)} is not registered; ${this.#registered()}`);
     }
     this.#active = name;
   }
@@ -97,10 +95,9 @@ export class CheckpointService {
       const provider = JSON.stringify(this.#active);
       const checkpoint = await this.getActiveProvider().retrieveCheckpoint(id);
       if (checkpoint === null) {
-        const shown = JSON.stringify(id.slice(0, 64));
         throw new CheckpointError(
           "NOT_FOUND",
-          `restore agent checkpoint: there is no ${shown} in provider ${provider}`,
+          `restore agent checkpoint: there is no ${quoted(id)} in provider ${provider}`,
         );
       }
       await agent.restoreCheckpoint(checkpoint);

@@ -20,7 +20,7 @@ import {
   refuseUndefined,
   string,
 } from "../contract/checks.ts";
-import { CheckpointError, invalidArgument } from "../contract/errors.ts";
+import { CheckpointError, invalidArgument, invalidWord } from "../contract/errors.ts";
 import type { StorageEvents } from "../contract/status.ts";
 import { MAX_TIMEOUT_MS } from "../database/options.ts";
 import type { RowQuery } from "./dialect.ts";
@@ -351,8 +351,8 @@ function name(field: string, value: unknown): string {
 /** Checks an id of ours: a checkpoint's, a parent's, a cursor. */
 function ownId(field: string, value: unknown): string {
   const id = parseId(string(field, value));
-  if (id === null) throw invalidArgument(field, "a UUIDv7", value);
-  if (!hasPlausibleTime(id)) throw invalidArgument(field, "a UUIDv7 of a time before the year 10000", value);
+  if (id === null) throw invalidWord(field, "a UUIDv7", value);
+  if (!hasPlausibleTime(id)) throw invalidWord(field, "a UUIDv7 of a time before the year 10000", value);
   return id;
 }
 

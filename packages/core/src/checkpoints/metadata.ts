@@ -1,6 +1,6 @@
 import type { CheckpointMetadata, MetadataValue } from "../contract/checkpoints.ts";
 import { plainObject } from "../contract/checks.ts";
-import { invalidArgument } from "../contract/errors.ts";
+import { invalidArgument, quoted } from "../contract/errors.ts";
 
 /**
  * Metadata as text: one line per label, `"key":value` in JSON, with a line break before the first and after each.
@@ -39,8 +39,7 @@ export function encodeLabels(field: string, value: unknown): string[] {
 function encodeValue(field: string, key: string, value: unknown): string {
   if (typeof value === "number" && Number.isFinite(value)) return Object.is(value, -0) ? "-0" : String(value);
   if (typeof value === "string" || typeof value === "boolean" || value === null) return JSON.stringify(value);
-  const shown = JSON.stringify(key.length <= 64 ? key : `${key.slice(0, 64)}…`);
-  throw invalidArgument(`${field}[${shown}]`, "a string, a finite number, a boolean or null", value);
+  throw invalidArgument(`${field}[${quoted(key)}]`, "a string, a finite number, a boolean or null", value);
 }
 
 /** @throws SyntaxError for a text that {@link encodeMetadata} has not made */

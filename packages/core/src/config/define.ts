@@ -1,6 +1,6 @@
 import type { CheckpointStorage } from "../contract/checkpoints.ts";
 import { objectWithKeys, plainObject } from "../contract/checks.ts";
-import { CheckpointError, describe, invalidArgument, withoutValues } from "../contract/errors.ts";
+import { CheckpointError, describe, invalidWord, quoted, withoutValues } from "../contract/errors.ts";
 import {
   REPLICATION_OPTIONS,
   type ReplicationOptions,
@@ -111,7 +111,7 @@ export function parseConfig(source: string, value: unknown): ParsedConfig {
 function required(field: string, value: unknown, member: string): Record<string, unknown> {
   const object = plainObject(field, value);
   if (object[member] !== undefined) return object;
-  const others = Object.keys(object).map((key) => JSON.stringify(key.slice(0, 64)));
+  const others = Object.keys(object).map((key) => quoted(key));
   const got = others.length === 0 ? "none" : others.slice(0, 8).join(", ");
   throw new CheckpointError("INVALID_ARGUMENT", `expected ${field} to have the member ${member}, got ${got}`);
 }
@@ -119,12 +119,12 @@ function required(field: string, value: unknown, member: string): Record<string,
 function parseProvider(name: string, value: unknown): Provider {
   if (!/^[A-Za-z][A-Za-z0-9_-]{0,63}$/.test(name)) {
     const names = "1 to 64 letters, digits, _ and -, starting with a letter";
-    throw invalidArgument("each name in checkpoint.providers", names, name);
+    throw invalidWord("each name in checkpoint.providers", names, name);
   }
   const field = `checkpoint.providers.${name}`;
   const { type, ...options } = required(field, value, "type");
   if (typeof type === "function") return { name, field, type: type as StorageFactory, options };
-  if (!isTypeName(type)) throw invalidArgument(`${field}.type`, `a factory function, or ${TYPE_NAME}`, type);
+  if (!isTypeName(type)) throw invalidWord(`${field}.type`, `a factory function, or ${TYPE_NAME}`, type);
   return { name, field, type, options: { type, ...options } };
 }
 

@@ -1,6 +1,6 @@
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { CheckpointError } from "../contract/errors.ts";
+import { CheckpointError, describe, quoted } from "../contract/errors.ts";
 import { FILE_TYPE, URL_SCHEMES, URL_VARIABLES } from "./database-urls.ts";
 import type { Provider } from "./define.ts";
 
@@ -25,17 +25,23 @@ export function providerOfEnvironment(env: Environment, cwd: string): Provider {
   const scheme = /^([a-z][a-z0-9+.-]{0,31}):/i.exec(url)?.[1]?.toLowerCase();
   const type = scheme === undefined ? undefined : URL_SCHEMES.get(scheme);
   if (scheme === undefined || type === undefined) {
-    // Without slashes, the text before the colon may be a user's name: it is not shown.
-    const got = scheme !== undefined && url.startsWith("//", scheme.length + 1) ? `${scheme}:` : "another string";
     const schemes = [...URL_SCHEMES.keys()].map((scheme) => `${scheme}:`).join(", ");
     throw new CheckpointError(
       "INVALID_CONFIG",
-      `read environment: expected ${variable} to be a URL of ${schemes}, got ${got}`,
+      `read environment: expected ${variable} to be a URL of ${schemes}, got ${shown(url, scheme)}`,
     );
   }
   const rest = url.slice(scheme.length);
   if (type === FILE_TYPE) return fileProvider(variable, databasePathOf(variable, rest, cwd));
   return { name: "main", field: variable, type, options: { type, connectionString: `${type}${rest}` } };
+}
+
+/** Shows as much of a text that is no URL of a database as can hold no password. */
+function shown(url: string, scheme: string | undefined): string {
+  // Without slashes, the text before the colon may be a user's name.
+  if (scheme !== undefined && url.startsWith("//", scheme.length + 1)) return `${scheme}:`;
+  if (/^[\s"']/.test(url)) return `a string that begins with ${quoted(url.slice(0, 1))}`;
+  return /^[.~]?\//.test(url) && !/[:@]/.test(url) ? `the path ${quoted(url)} without file:` : describe(url);
 }
 
 function fileProvider(field: string, databasePath: string): Provider {

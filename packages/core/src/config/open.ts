@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { CheckpointStorage, CloseOptions } from "../contract/checkpoints.ts";
 import { objectWithKeys, plainObject, refuseUndefined, string } from "../contract/checks.ts";
-import { CheckpointError, invalidArgument, property } from "../contract/errors.ts";
+import { CheckpointError, invalidArgument, invalidWord, property } from "../contract/errors.ts";
 import type { CloseReport } from "../contract/status.ts";
 import { forward } from "../database/forward.ts";
 import { type ResolvedReplicationOptions, resolveReplication } from "../replication/options.ts";
@@ -178,7 +178,7 @@ function configuredStorage(
       const found = storages.get(name);
       if (found !== undefined) return found;
       const names = [...storages.keys()].join(", ");
-      throw invalidArgument("name", `one of the providers ${names}`, name);
+      throw invalidWord("name", `one of the providers ${names}`, name);
     },
     ...forward(storage, FORWARDED),
     async reconcile(options) {

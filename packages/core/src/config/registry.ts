@@ -1,5 +1,5 @@
 import type { CheckpointStorage } from "../contract/checkpoints.ts";
-import { CheckpointError, describe, invalidArgument } from "../contract/errors.ts";
+import { CheckpointError, describe, invalidArgument, invalidWord } from "../contract/errors.ts";
 
 /**
  * Creates a storage of its options, synchronously: it connects at first use. Each factory checks its options itself; callers
@@ -24,7 +24,7 @@ export function createRegistry(): Registry {
   const factories = new Map<string, StorageFactory>();
   return {
     register(type, factory) {
-      if (!isTypeName(type)) throw invalidArgument("type", TYPE_NAME, type);
+      if (!isTypeName(type)) throw invalidWord("type", TYPE_NAME, type);
       if (typeof factory !== "function") throw invalidArgument("factory", "a function", factory);
       if (factories.has(type)) {
         throw new CheckpointError(

@@ -1,8 +1,8 @@
-import { CheckpointError, invalidArgument } from "./errors.ts";
+import { CheckpointError, invalidArgument, invalidWord, quoted } from "./errors.ts";
 
 /**
- * Checks of single values, for arguments and options. Each error names the field, what was expected and the type of the
- * value received, never its content.
+ * Checks of single values, for arguments and options. Each error names the field, what was expected and what was received: the
+ * value if it should be a number, a boolean, a word of a fixed set or a name, else its type, since it may be a secret.
  */
 
 export type ObjectWithKeys<Name extends string> = { readonly [member in Name]?: unknown };
@@ -16,7 +16,7 @@ export function objectWithKeys<const Name extends string>(
   const object = plainObject(field, value);
   for (const key of Reflect.ownKeys(object)) {
     if ((names as readonly PropertyKey[]).includes(key)) continue;
-    const shown = typeof key === "symbol" ? "a symbol" : JSON.stringify(key.slice(0, 64));
+    const shown = typeof key === "symbol" ? "a symbol" : quoted(key);
     throw new CheckpointError(
       "INVALID_ARGUMENT",
       `expected ${field} to have the members ${names.join(", ")}, got ${shown}`,
@@ -55,24 +55,24 @@ export function string(field: string, value: unknown): string {
 
 export function integer(field: string, value: unknown, min: number, max: number, unit: string): number {
   if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) {
-    throw invalidArgument(field, `a whole number from ${min} to ${max} (${unit})`, value);
+    throw invalidWord(field, `a whole number from ${min} to ${max} (${unit})`, value);
   }
   return value === 0 ? 0 : value; // -0 is no other time than 0
 }
 
 export function boolean(field: string, value: unknown): boolean {
-  if (typeof value !== "boolean") throw invalidArgument(field, "a boolean", value);
+  if (typeof value !== "boolean") throw invalidWord(field, "a boolean", value);
   return value;
 }
 
 export function oneOf<const Choice extends string>(field: string, value: unknown, choices: readonly Choice[]): Choice {
   if ((choices as readonly unknown[]).includes(value)) return value as Choice;
-  throw invalidArgument(field, choices.map((choice) => JSON.stringify(choice)).join(" or "), value);
+  throw invalidWord(field, choices.map((choice) => JSON.stringify(choice)).join(" or "), value);
 }
 
 /** Checks a name that becomes an SQL identifier: it needs no quoting, though it is quoted all the same. */
 export function identifier(field: string, value: unknown, maxLength: number): string {
   const name = string(field, value);
   if (name.length <= maxLength && /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return name;
-  throw invalidArgument(field, `1 to ${maxLength} letters, digits and _, not starting with a digit`, value);
+  throw invalidWord(field, `1 to ${maxLength} letters, digits and _, not starting with a digit`, value);
 }

@@ -193,16 +193,41 @@ function frames(error: unknown): string {
   return kept.map((line) => `\n${line}`).join("");
 }
 
-/** Makes an error for an argument that is not as documented. It shows no more of a value than its type, or a number. */
+/**
+ * Makes an error for an argument that is not as documented. It shows no more of a text than its length: it may be a URL, a key or a
+ * state. Where it can be no secret, see {@link invalidWord}.
+ */
 export function invalidArgument(field: string, expected: string, received: unknown): CheckpointError {
   return new CheckpointError("INVALID_ARGUMENT", `expected ${field} to be ${expected}, got ${describe(received)}`);
 }
 
-/** Names a value's type for a message; never its content. */
+/** Makes an error for an argument that is an id, a word of a fixed set or a name: it shows the text. */
+export function invalidWord(field: string, expected: string, received: unknown): CheckpointError {
+  return new CheckpointError("INVALID_ARGUMENT", `expected ${field} to be ${expected}, got ${show(received)}`);
+}
+
+/** Shows a value for a message as {@link describe} does, but a text as it is, unless it may be a URL or a user's name. */
+function show(value: unknown): string {
+  return typeof value === "string" && value !== "" && !/:\/\/|@/.test(value) ? quoted(value) : describe(value);
+}
+
+/** The longest text that a message shows. */
+const MAX_QUOTED = 64;
+
+/** Quotes a text for a message: cut if it is long, and characters that do not show, or that reorder others, escaped. */
+export function quoted(text: string): string {
+  const cut = text.length <= MAX_QUOTED ? text : `${text.slice(0, MAX_QUOTED)}…`;
+  const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(cut).replace(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, escaped);
+}
+
+/** Names a value's type for a message. Of its content it shows no more than a number or a boolean. */
 export function describe(value: unknown): string {
   if (value === null) return "null";
-  if (typeof value === "number") return String(value);
-  if (typeof value === "string") return value === "" ? "an empty string" : `a string of ${value.length} characters`;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  if (typeof value === "string") {
+    return value === "" ? "an empty string" : `a string of ${value.length} character${value.length === 1 ? "" : "s"}`;
+  }
   if (Array.isArray(value)) return "an array";
   if (typeof value === "object") {
     if (value instanceof Date) return "a Date";

@@ -86,17 +86,17 @@ describe("a checkpoint to store", () => {
     ["namespace", "x".repeat(1_025), "expected checkpoint.namespace to be 0 to 1024 bytes of UTF-8, got 1025"],
     ["name", undefined, "expected checkpoint.name to be a string, got undefined"],
     ["name", "x".repeat(16_385), "expected checkpoint.name to be 0 to 16384 bytes of UTF-8, got 16385"],
-    ["name", "\udc00", "expected checkpoint.name to be text without lone surrogates, got a string of 1 characters"],
+    ["name", "\udc00", "expected checkpoint.name to be text without lone surrogates, got a string of 1 character"],
     [
       "createdAt",
       "now",
-      "to be a whole number from -8640000000000000 to 8640000000000000 (in milliseconds), got a string",
+      'to be a whole number from -8640000000000000 to 8640000000000000 (in milliseconds), got "now"',
     ],
     ["createdAt", 1.5, "got 1.5"],
     ["createdAt", Number.NaN, "got NaN"],
     ["createdAt", 8.64e15 + 1, "got 8640000000000001"],
     ["createdAt", new Date(), "got a Date"],
-    ["id", CANARY, "expected checkpoint.id to be a UUIDv7, got a string of 14 characters"],
+    ["id", "turn-1", 'expected checkpoint.id to be a UUIDv7, got "turn-1"'],
     ["id", 7, "expected checkpoint.id to be a string, got 7"],
     ["parentId", null, "expected checkpoint.parentId to be a string, got null"],
     ["parentId", "9b2c8f0e-6d1f-4c0a-9a53-0d2f7f6f7a11", "expected checkpoint.parentId to be a UUIDv7"],
@@ -168,11 +168,11 @@ describe("a query", () => {
     [{ metadata: {} }, "expected query.agentId to be present beside query.metadata,"],
     [{ agentId: null }, "expected query.agentId to be a string, got null"],
     [{ agentId: "a", parentId: 7 }, "expected query.parentId to be a string, got 7"],
-    [{ before: CANARY }, "expected query.before to be a UUIDv7"],
+    [{ before: `u@${CANARY}` }, "expected query.before to be a UUIDv7, got a string of 16 characters"],
     [{ since: "" }, "expected query.since to be a UUIDv7, got an empty string"],
     [{ limit: 0 }, "expected query.limit to be a whole number from 1 to 10000 (checkpoints), got 0"],
     [{ limit: 10_001 }, "got 10001"],
-    [{ limit: "10" }, "got a string of 2 characters"],
+    [{ limit: "10" }, 'got "10"'],
     [{ limit: Number.POSITIVE_INFINITY }, "got Infinity"],
     [{ signal: {} }, "expected query.signal to be an AbortSignal, got an object"],
   ])("is refused with the name of a wrong member: %#", (query, message) => {
@@ -187,7 +187,7 @@ describe("a query", () => {
     expect(refusal(() => checkStatsQuery({ agent: "a" } as never))).toContain('got "agent"');
     expect(refusal(() => checkCallOptions({ timeout: 1 } as never))).toContain('got "timeout"');
     expect(refusal(() => checkStoreOptions({ ifLatest: "first" }))).toBe(
-      "expected options.ifLatest to be a UUIDv7, got a string of 5 characters",
+      'expected options.ifLatest to be a UUIDv7, got "first"',
     );
     expect(refusal(() => checkLookup("id", 7))).toBe("expected id to be a string, got 7");
     expect(refusal(() => checkAgentId("agentId", undefined))).toBe("expected agentId to be a string, got undefined");

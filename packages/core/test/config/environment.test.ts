@@ -67,11 +67,12 @@ describe("the environment", () => {
   test.each([
     [`mongodb+srv://u:${CANARY}@h/d`, "got mongodb+srv:"],
     [`https://u:${CANARY}@h/d`, "got https:"],
-    [`jdbc:mysql://u:${CANARY}@h/d`, "got another string"],
-    [`user:${CANARY}@h/d`, "got another string"],
-    [`${CANARY}`, "got another string"],
-    [`${CANARY}:x`, "got another string"],
-    [` postgres://u:${CANARY}@h/d`, "got another string"],
+    [`jdbc:mysql://u:${CANARY}@h/d`, "got a string of 33 characters"],
+    [`user:${CANARY}@h/d`, "got a string of 23 characters"],
+    [`${CANARY}`, "got a string of 14 characters"],
+    [`${CANARY}:x`, "got a string of 16 characters"],
+    [` postgres://u:${CANARY}@h/d`, 'got a string that begins with " "'],
+    ["./agent.db", 'got the path "./agent.db" without file:'],
   ])("is refused with the variable and the scheme only: %#", async (url, got) => {
     const schemes = "postgres:, postgresql:, mysql:, mariadb:, file:, sqlite:";
     expect(await refusal({ env: { DATABASE_URL: url } })).toBe(

@@ -166,7 +166,7 @@ describe("a config file", () => {
   );
 
   test("may hold passwords, which no message shows", async () => {
-    write("own.mjs", `export default { checkpoint: { providers: { main: { type: "${CANARY}/x" } } } };`);
+    write("own.mjs", `export default { checkpoint: { providers: { main: { type: "evil://${CANARY}/x" } } } };`);
     await refusal({ configFile: "own.mjs" });
     write("other.mjs", `export default { checkpoint: { providers: { main: "${CANARY}" } } };`);
     await refusal({ configFile: "other.mjs" });

@@ -8,6 +8,7 @@ import {
   DriverError,
   factsOf,
   invalidArgument,
+  invalidWord,
   describe as kindOf,
   rootCause,
   withoutValues,
@@ -161,6 +162,22 @@ describe("a driver's error without values", () => {
   });
 });
 
+describe("the error for a wrong word", () => {
+  test.each<[unknown, string]>([
+    ["sync", '"sync"'],
+    ["", "an empty string"],
+    [7, "7"],
+    [["sync"], "an array"],
+    ["a\tb\u007f\u202e\ufeff\ud800", '"a\\tb\\u007f\\u202e\\ufeff\\ud800"'],
+    ["x".repeat(65), `"${"x".repeat(64)}…"`],
+    [`postgres://u:${CANARY}@h/d`, "a string of 31 characters"],
+    [`u:${CANARY}@h/d`, "a string of 20 characters"],
+  ])("shows the word, but nothing that may be a URL: %#", (value, shown) => {
+    const error = invalidWord("options.migrate", "one", value);
+    expect(error.message).toBe(`expected options.migrate to be one, got ${shown}`);
+  });
+});
+
 describe("the error for a wrong argument", () => {
   test.each<[unknown, string]>([
     [CANARY, `a string of ${CANARY.length} characters`],
@@ -175,8 +192,9 @@ describe("the error for a wrong argument", () => {
     [() => CANARY, "a function"],
     [Symbol(CANARY), "a symbol"],
     [1n, "a bigint"],
-    [true, "a boolean"],
-  ])("shows the type of the value, never the value: %#", (value, kind) => {
+    [true, "true"],
+    ["x", "a string of 1 character"],
+  ])("shows no more of a value than a number or a boolean: %#", (value, kind) => {
     expect(kindOf(value)).toBe(kind);
     const error = invalidArgument("query.limit", "a whole number", value);
     expect([error.code, error.message]).toEqual([
