@@ -44,9 +44,6 @@ interface Session {
 /** Time for requests that are on their way on idle connections: their clients cannot know yet that the server closes. */
 const IDLE_MS = 500;
 
-/** Longest turn of the event loop in which hardly anything else can have happened. */
-const QUIET_TURN_MS = 2;
-
 export function isServer(value: unknown): value is NodeServer {
   return value instanceof Server || typeof property(value, "closeIdleConnections") === "function";
 }
@@ -58,8 +55,8 @@ export function isServer(value: unknown): value is NodeServer {
 export class ServerCloser {
   readonly #server: NodeServer & ServerMethods;
   readonly #connections = new Set<Connection>();
-  /** Number of connections so far. */
-  #accepted = 0;
+  /** Number of connections and requests so far. While a request is handled, others come. */
+  #arrived = 0;
   /** The responses of HTTP/1 that have not ended yet. */
   readonly #responses = new Set<Response>();
   readonly #sessions = new Set<Session>();
@@ -104,11 +101,12 @@ export class ServerCloser {
   ]);
 
   #onConnection(connection: Connection): void {
-    this.#accepted += 1;
+    this.#arrived += 1;
     follow(this.#connections, connection);
   }
 
   #onRequest({ httpVersionMajor }: Request, response: Response): void {
+    this.#arrived += 1;
     if (httpVersionMajor !== 1) return;
     follow(this.#responses, response);
     if (this.#isClosing) endConnectionAfter(response);
@@ -124,13 +122,10 @@ export class ServerCloser {
   async #acceptWaiting(limitMs: number): Promise<void> {
     const until = performance.now() + limitMs;
     // Two turns: the first may be the end of the one in which the signal arrived, and accepts nothing.
-    for (let [quietTurns, now] = [0, performance.now()]; quietTurns < 2 && now < until; ) {
-      const [accepted, began] = [this.#accepted, now];
+    for (let quietTurns = 0; quietTurns < 2 && performance.now() < until; ) {
+      const before = this.#arrived;
       await turn();
-      now = performance.now();
-      // During a long turn others have come.
-      const isQuiet = this.#accepted === accepted && now - began < QUIET_TURN_MS;
-      quietTurns = isQuiet ? quietTurns + 1 : 0;
+      quietTurns = this.#arrived === before ? quietTurns + 1 : 0;
     }
   }
 
