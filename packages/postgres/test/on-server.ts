@@ -99,7 +99,7 @@ async function createLimitedUser(database: Pick<TestDatabase, "url">): Promise<L
   const { name, url, drop } = await createRole(database);
   await run(database.url, "revoke create on schema public from public");
   const grants = [
-    `grant select, insert, update, delete on agent_checkpoints to ${name}`,
+    `grant select, insert, update, delete on agent_checkpoints, agent_checkpoint_settings to ${name}`,
     `grant select on waymark_migrations to ${name}`,
   ];
   return { url, grant: async () => void (await run(database.url, ...grants)), drop };

@@ -7,6 +7,7 @@ import { migrations } from "../src/checkpoints/migrations.ts";
 import { CheckpointOutbox } from "../src/checkpoints/outbox.ts";
 import { CheckpointReads } from "../src/checkpoints/reads.ts";
 import { checkpointTables, SCHEMA } from "../src/checkpoints/schema.ts";
+import { CheckpointSettings } from "../src/checkpoints/settings.ts";
 import { handleOn } from "../src/handle.ts";
 import { migrateSchema } from "../src/migrate.ts";
 
@@ -18,7 +19,7 @@ it("reaches the rows it needs among 100,000 by an index, with every statement", 
   const db = drizzle(database, { logger: { logQuery: (query) => run.push(query) } });
   const tables = checkpointTables("");
   const [reads, outbox] = [new CheckpointReads(db, tables), new CheckpointOutbox(db, tables)];
-  const commits = new CheckpointCommit(db, tables, reads, outbox);
+  const commits = new CheckpointCommit(db, tables, reads, new CheckpointSettings(db, tables), outbox);
 
   const agent = { agentId: "agent-1", limit: 20 };
   expect(reads.list(agent)).toHaveLength(20);

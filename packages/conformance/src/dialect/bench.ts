@@ -1,9 +1,10 @@
-import type { Dialect, Outbox } from "@waymark/core/kit";
+import type { Dialect, Outbox, Settings } from "@waymark/core/kit";
 import { expect, onTestFinished } from "vitest";
 import { signal } from "./rows.ts";
 import type { DialectDatabase, DialectTarget } from "./target.ts";
 
 export type DialectWithOutbox = Dialect & { readonly outbox: Outbox };
+export type DialectWithSettings = Dialect & { readonly settings: Settings };
 
 /** Makes databases and dialects for the tests of one target. All of them go when their test is over. */
 export class DialectBench {
@@ -15,6 +16,10 @@ export class DialectBench {
 
   get hasOutbox(): boolean {
     return this.target.outbox ?? true;
+  }
+
+  get hasSettings(): boolean {
+    return this.target.settings ?? this.hasOutbox;
   }
 
   async createDatabase(): Promise<DialectDatabase> {
@@ -36,6 +41,18 @@ export class DialectBench {
     const dialect = await this.open(database);
     expect(dialect.outbox, "the dialect's outbox").toBeDefined();
     return dialect as DialectWithOutbox;
+  }
+
+  /** Opens a dialect whose settings are tested. */
+  async openWithSettings(database?: DialectDatabase): Promise<DialectWithSettings> {
+    const dialect = await this.open(database);
+    expect(dialect.settings, "the dialect's settings").toBeDefined();
+    return dialect as DialectWithSettings;
+  }
+
+  async openTwoWithSettings(): Promise<[DialectWithSettings, DialectWithSettings]> {
+    const database = await this.createDatabase();
+    return [await this.openWithSettings(database), await this.openWithSettings(database)];
   }
 
   /** Opens two dialects on one database. */

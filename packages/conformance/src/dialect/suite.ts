@@ -11,6 +11,7 @@ import { describePending } from "./specs/pending.ts";
 import { describeReading } from "./specs/reading.ts";
 import { describeRewriting } from "./specs/rewriting.ts";
 import { describeRows } from "./specs/rows.ts";
+import { describeSettings } from "./specs/settings.ts";
 import { describeTombstones } from "./specs/tombstones.ts";
 import { describeVacuum } from "./specs/vacuum.ts";
 import { describeWrites } from "./specs/writes.ts";
@@ -29,6 +30,9 @@ export function describeDialect(target: DialectTarget): void {
     it(bench.hasOutbox ? "has an outbox" : "has no outbox", async () => {
       expect((await bench.open()).outbox !== undefined).toBe(bench.hasOutbox);
     });
+    it(bench.hasSettings ? "has settings" : "has no settings", async () => {
+      expect((await bench.open()).settings !== undefined).toBe(bench.hasSettings);
+    });
     it("says that it is synchronous if its calls settle before the event loop turns", async () => {
       const dialect = await bench.open();
       let hasTurned = false;
@@ -39,6 +43,7 @@ export function describeDialect(target: DialectTarget): void {
       expect(dialect.isSynchronous ?? false).toBe(!hasTurned);
     });
     for (const describeTopic of TOPICS) describeTopic(bench);
+    if (bench.hasSettings) describeSettings(bench);
     if (bench.hasOutbox) for (const describeTopic of OUTBOX_TOPICS) describeTopic(bench);
     if (target.literal !== undefined) describeBlocking(bench, target.literal);
   });

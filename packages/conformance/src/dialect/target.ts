@@ -11,6 +11,8 @@ export interface DialectTarget {
    * none. Default `true`.
    */
   readonly outbox?: boolean;
+  /** The same for the settings of the dialects. Default: as `outbox`, which needs them. */
+  readonly settings?: boolean;
   /**
    * Writes an id in the SQL of this engine. The tests that have a second transaction run only where it is given: they need
    * `begin` and `untilBlocked` of the database, and the table `agent_checkpoints` with the columns of Waymark's own packages.

@@ -9,9 +9,9 @@ import type { Database } from "../database/database.ts";
  */
 export interface Dialect extends Database {
   /**
-   * Applies a change, all or nothing. `false`: a guard was not met (`expected`, `afterId`, `fromBaseId`, `emptiedAgent`,
-   * `fromPending`, the rows of `append`), and nothing changed. Where a unique index or the foreign key notices it first, the driver's own error
-   * (`duplicate`, `foreign-key`) says the same.
+   * Applies a change, all or nothing. `false`: a guard was not met (`expectedSettings`, `expected`, `afterId`, `fromBaseId`,
+   * `emptiedAgent`, `fromPending`, the rows of `append`), and nothing changed. Where a unique index or the foreign key notices
+   * it first, the driver's own error (`duplicate`, `foreign-key`) says the same.
    */
   commit(change: Change, signal: AbortSignal): Promise<boolean>;
   /** Reads the row with this id, its base, and so on down to a full one; empty if there is none. One statement. */
@@ -35,8 +35,24 @@ export interface Dialect extends Database {
    * is more to return. Databases that do it themselves return `false`.
    */
   vacuum(signal: AbortSignal): Promise<boolean>;
-  /** Absent: this backend can be neither the main nor the backup of a storage with a backup. */
+  /** Absent: this backend keeps no settings, and no change that it gets has {@link Change.expectedSettings}. */
+  readonly settings?: Settings;
+  /** Absent, or without {@link settings}: this backend can be neither the main nor the backup of a storage with a backup. */
   readonly outbox?: Outbox;
+}
+
+/**
+ * Settings of the database: what all processes that use it have to know, as a value by its name. Names are at most 64 ASCII
+ * characters; values are text, at most 10,000 characters.
+ */
+export interface Settings {
+  /** Reads a setting, as it is committed now. `null`: it was never set. */
+  read(name: string, signal: AbortSignal): Promise<string | null>;
+  /**
+   * Sets a setting to `to` if its value is `from` (`null`: it was never set), and returns whether it was: of several processes
+   * that replace the same value, one does. Waits for changes under way that expect the old value.
+   */
+  replace(name: string, from: string | null, to: string, signal: AbortSignal): Promise<boolean>;
 }
 
 /**
@@ -68,6 +84,9 @@ export const READS = [
 
 /** Methods of an outbox that read. */
 export const OUTBOX_READS = ["pending", "backlog", "count"] as const satisfies readonly (keyof Outbox)[];
+
+/** Methods of settings. */
+export const SETTINGS = ["read", "replace"] as const satisfies readonly (keyof Settings)[];
 
 /** A row without its state. Ids are UUIDs in lower case, times are milliseconds since 1970-01-01 UTC. */
 export interface RowHead {
@@ -135,6 +154,11 @@ export interface TaskWriteRow extends TaskWriteKey, Pick<Row, "encoding" | "stat
 /** Rows to change together, in the order of these members. */
 export interface Change {
   /**
+   * Guard: each of these settings (all of different names) has this value before the change, and keeps it until the change
+   * has taken place.
+   */
+  readonly expectedSettings?: readonly Setting[];
+  /**
    * Guard: each of these rows (all of them different) is there with this digest before the change, and stays until it has
    * taken place: the bases of its deltas, and the rows that it rewrites. One may have been removed, and its id used again.
    */
@@ -171,6 +195,12 @@ export interface OutboxChange extends Change {
    * acknowledgement that names the old value does nothing. Rows that are not there are skipped.
    */
   readonly markPending?: readonly PendingMark[];
+}
+
+/** A setting with the value that it is expected to have. */
+export interface Setting {
+  readonly name: string;
+  readonly value: string;
 }
 
 /** A row with the content that it is expected to have. */

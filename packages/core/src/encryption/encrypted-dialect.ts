@@ -79,7 +79,7 @@ export function encryptDialect(
 ): { dialect: Dialect; digests: HeadDigests } {
   const keys = new KeySource(given);
   const encryption: Encryption = { dialect, keys, migrate };
-  const { name, apiVersion, system, collection, isSynchronous, outbox } = dialect;
+  const { name, apiVersion, system, collection, isSynchronous, settings, outbox } = dialect;
   const encrypted: Dialect = {
     name,
     apiVersion,
@@ -98,6 +98,7 @@ export function encryptDialect(
     readRows: async (ids, signal) => await decryptRows(encryption, await dialect.readRows(ids, signal), signal),
     readTaskWrites: async (ids, signal) =>
       await decryptWrites(encryption, await dialect.readTaskWrites(ids, signal), signal),
+    ...(settings === undefined ? {} : { settings }),
     ...(outbox === undefined
       ? {}
       : {

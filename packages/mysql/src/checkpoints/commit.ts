@@ -5,6 +5,7 @@ import {
   type Rewrite,
   type Row,
   type RowVersion,
+  type Setting,
   slices,
   type TaskWriteRow,
 } from "@waymark/core/kit";
@@ -25,6 +26,7 @@ import {
 import type { CheckpointOutbox } from "./outbox.ts";
 import type { CheckpointReads } from "./reads.ts";
 import type { Tables } from "./schema.ts";
+import type { CheckpointSettings } from "./settings.ts";
 
 interface GuardedInsert {
   execute(parameters: Record<string, unknown>): Promise<unknown>;
@@ -35,18 +37,26 @@ export class CheckpointCommit {
   readonly #db: MySql2Database;
   readonly #tables: Tables;
   readonly #reads: CheckpointReads;
+  readonly #settings: CheckpointSettings;
   readonly #outbox: CheckpointOutbox;
   // Built once: building their text takes longer than running them.
   readonly #insertMany;
   readonly #insertOneGuarded;
   readonly #insertManyGuarded;
 
-  constructor(db: MySql2Database, tables: Tables, reads: CheckpointReads, outbox: CheckpointOutbox) {
+  constructor(
+    db: MySql2Database,
+    tables: Tables,
+    reads: CheckpointReads,
+    settings: CheckpointSettings,
+    outbox: CheckpointOutbox,
+  ) {
     const { checkpoints } = tables;
     const { id, digest } = checkpoints;
     this.#db = db;
     this.#tables = tables;
     this.#reads = reads;
+    this.#settings = settings;
     this.#outbox = outbox;
     this.#insertMany = this.#insertManyOn(db);
     this.#insertOneGuarded = db
@@ -58,8 +68,8 @@ export class CheckpointCommit {
   }
 
   async commit(change: OutboxChange): Promise<boolean> {
-    const alone = this.#commitAlone(change);
-    if (alone !== null) return await alone;
+    const done = await this.#commitAlone(change);
+    if (done !== null) return done;
     try {
       await this.#db.transaction((transaction) => this.#commitAll(transaction, change));
       return true;
@@ -69,9 +79,20 @@ export class CheckpointCommit {
     }
   }
 
-  /** Commits a change of one statement, which is all or nothing by itself: it saves two round trips. `null`: it takes more. */
-  #commitAlone(change: OutboxChange): Promise<boolean> | null {
-    const { expected = [], insert = [], remove = [], acknowledge = [], append = [], ...others } = change;
+  /**
+   * Commits a change of one statement, which is all or nothing by itself: it saves two round trips. `null`: it takes more, or
+   * the statement did nothing, and does not say why.
+   */
+  #commitAlone(change: OutboxChange): Promise<boolean | null> | null {
+    const {
+      expectedSettings = [],
+      expected = [],
+      insert = [],
+      remove = [],
+      acknowledge = [],
+      append = [],
+      ...others
+    } = change;
     const given = {
       inserts: expected.length + insert.length,
       remove: remove.length,
@@ -82,17 +103,27 @@ export class CheckpointCommit {
     const isOther = Object.values(others).some((some) => some.length > 0);
     if (isOther || parts.length > 1) return null;
     const [[part, count] = ["inserts", 0]] = parts;
+    if (expectedSettings.length > 0 && part !== "remove") return null;
     if (part === "inserts" && insert.length === 0) return this.#areThere(this.#db, expected, IN_SHARE_MODE);
     if (part === "inserts" ? expected.length > MAX_VALUES : count > MAX_VALUES) return null;
     if (part === "append") return this.#appendWrites(this.#db, append);
-    if (part === "remove") return this.#removeRows(this.#db, remove).then(() => true);
+    if (part === "remove") return this.#removeAlone(remove, expectedSettings);
     if (part === "acknowledge") return this.#outbox.acknowledgeOn(this.#db, acknowledge).then(() => true);
     return insert.every((row) => row.afterId === null) ? this.#insertRows(insert, expected) : null;
   }
 
   async #commitAll(runner: Runner, change: OutboxChange): Promise<void> {
-    const { expected = [], insert = [], rewrite = [], remove = [], emptiedAgent, append = [] } = change;
+    const {
+      expectedSettings = [],
+      expected = [],
+      insert = [],
+      rewrite = [],
+      remove = [],
+      emptiedAgent,
+      append = [],
+    } = change;
     const { insertTombstones = [], acknowledge = [], lease = [], markPending = [] } = change;
+    if (!(await this.#settings.areAsExpected(runner, expectedSettings))) throw new GuardMissed();
     // Rows that will be written are locked for that at once: two clients that share a lock, and then both want to write, are
     // a deadlock.
     await this.#insertAll(runner, insert, expected, rewrite.length > 0 ? FOR_UPDATE : IN_SHARE_MODE);
@@ -238,13 +269,20 @@ export class CheckpointCommit {
     if (affectedRows !== 1) throw new GuardMissed();
   }
 
-  /** Foreign keys are checked row by row, so dependents go first. */
-  async #removeRows(runner: Runner, ids: readonly string[]): Promise<void> {
+  /** Removes rows in one statement, if these settings are as expected. `null`: no row was removed, for whatever reason. */
+  async #removeAlone(ids: readonly string[], expected: readonly Setting[]): Promise<boolean | null> {
+    const count = await this.#removeRows(this.#db, ids, this.#settings.allAsExpected(expected));
+    return expected.length === 0 || count > 0 || null;
+  }
+
+  /** Removes rows, and counts them. Foreign keys are checked row by row, so dependents go first. */
+  async #removeRows(runner: Runner, ids: readonly string[], condition?: SQL): Promise<number> {
     const { checkpoints } = this.#tables;
-    await runner
+    const [{ affectedRows }] = await runner
       .delete(checkpoints)
-      .where(inArray(checkpoints.id, [...ids]))
+      .where(and(inArray(checkpoints.id, [...ids]), condition))
       .orderBy(desc(checkpoints.id));
+    return affectedRows;
   }
 
   /**

@@ -7,6 +7,7 @@ import {
   type OutboxChange,
   READS,
   rowBytes,
+  SETTINGS,
   type SharedUse,
   writeBytes,
 } from "@waymark/core/kit";
@@ -20,6 +21,7 @@ import { migrations } from "./migrations.ts";
 import { CheckpointOutbox } from "./outbox.ts";
 import { CheckpointReads } from "./reads.ts";
 import { checkpointTables, SCHEMA } from "./schema.ts";
+import { CheckpointSettings } from "./settings.ts";
 
 const CHECKPOINTS: DomainSchema = { ...SCHEMA, migrations };
 
@@ -28,6 +30,7 @@ const SUSPECT_BYTES = 256 * 1_024;
 
 interface Statements {
   readonly reads: CheckpointReads;
+  readonly settings: CheckpointSettings;
   readonly outbox: CheckpointOutbox;
   readonly commit: CheckpointCommit;
 }
@@ -44,7 +47,9 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
     if (existing !== undefined) return existing;
     const db = drizzleOn(one);
     const [reads, outbox] = [new CheckpointReads(db, tables), new CheckpointOutbox(db, tables)];
-    const statements = { reads, outbox, commit: new CheckpointCommit(db, tables, reads, outbox) };
+    const settings = new CheckpointSettings(db, tables);
+    const commit = new CheckpointCommit(db, tables, reads, settings, outbox);
+    const statements = { reads, settings, outbox, commit };
     ofSession.set(session, statements);
     return statements;
   }
@@ -56,6 +61,8 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
 
   const onReads = (signal: AbortSignal, work: (reads: CheckpointReads) => Promise<unknown>) =>
     use(signal, ({ reads }) => work(reads));
+  const onSettings = (signal: AbortSignal, work: (settings: CheckpointSettings) => Promise<unknown>) =>
+    use(signal, ({ settings }) => work(settings));
   const onOutbox = (signal: AbortSignal, work: (outbox: CheckpointOutbox) => Promise<unknown>) =>
     use(signal, ({ outbox }) => work(outbox));
 
@@ -82,6 +89,7 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
     commit,
     ...forwardThrough(onReads, READS),
     vacuum: async () => false, // InnoDB fills the room with new rows
+    settings: forwardThrough(onSettings, SETTINGS),
     outbox: {
       commit,
       ...forwardThrough(onOutbox, OUTBOX_READS),

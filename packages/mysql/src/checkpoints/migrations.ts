@@ -51,4 +51,15 @@ export const migrations: readonly Migration[] = [
       "ALTER TABLE `agent_checkpoint_writes` ADD CONSTRAINT `agent_checkpoint_writes_fk` FOREIGN KEY (`checkpoint_id`) REFERENCES `agent_checkpoints`(`id`) ON DELETE cascade ON UPDATE no action",
     ],
   },
+  {
+    name: "0002_settings",
+    minimumReader: 1,
+    statements: [
+      `CREATE TABLE \`agent_checkpoint_settings\` (
+	\`name\` varbinary(255) NOT NULL,
+	\`value\` blob NOT NULL,
+	CONSTRAINT \`agent_checkpoint_settings_name\` PRIMARY KEY(\`name\`)
+)`,
+    ],
+  },
 ];

@@ -6,6 +6,7 @@ import {
   type Rewrite,
   type Row,
   type RowVersion,
+  type Setting,
   type TaskWriteRow,
 } from "@waymark/core/kit";
 import { and, eq, getTableColumns, isNull, ne, type Placeholder, type SQL, sql } from "drizzle-orm";
@@ -24,12 +25,14 @@ import {
 import type { CheckpointOutbox } from "./outbox.ts";
 import type { CheckpointReads } from "./reads.ts";
 import type { CheckpointsTable, Tables } from "./schema.ts";
+import type { CheckpointSettings } from "./settings.ts";
 
 /** The write primitive: applies a change, all or nothing. */
 export class CheckpointCommit {
   readonly #db: PostgresJsDatabase;
   readonly #tables: Tables;
   readonly #reads: CheckpointReads;
+  readonly #settings: CheckpointSettings;
   readonly #outbox: CheckpointOutbox;
   // Built once: building their text takes longer than running them.
   readonly #insertOne;
@@ -37,11 +40,18 @@ export class CheckpointCommit {
   readonly #insertOneGuarded;
   readonly #insertManyGuarded;
 
-  constructor(db: PostgresJsDatabase, tables: Tables, reads: CheckpointReads, outbox: CheckpointOutbox) {
+  constructor(
+    db: PostgresJsDatabase,
+    tables: Tables,
+    reads: CheckpointReads,
+    settings: CheckpointSettings,
+    outbox: CheckpointOutbox,
+  ) {
     const { checkpoints } = tables;
     this.#db = db;
     this.#tables = tables;
     this.#reads = reads;
+    this.#settings = settings;
     this.#outbox = outbox;
     this.#insertOne = db
       .insert(checkpoints)
@@ -67,6 +77,7 @@ export class CheckpointCommit {
   /** Commits a change of one statement, which is all or nothing by itself: it saves two round trips. `null`: it takes more. */
   #commitAlone(change: OutboxChange): Promise<boolean> | null {
     const {
+      expectedSettings = [],
       expected = [],
       insert = [],
       remove = [],
@@ -80,17 +91,30 @@ export class CheckpointCommit {
     const isOther = Object.values(others).some((some) => some.length > 0);
     if (isOther || parts.length > 1) return null;
     const [part] = parts.map(([name]) => name);
-    if (append.length > 0) return part === undefined ? this.#appendWrites(this.#db, append, markPending) : null;
+    if (append.length > 0)
+      return part === undefined && expectedSettings.length === 0
+        ? this.#appendWrites(this.#db, append, markPending)
+        : null;
     if (markPending.length > 0) return null;
-    if (part === "remove") return this.#removeRows(this.#db, remove).then(() => true);
+    if (part === "remove") return this.#removeAlone(remove, expectedSettings);
+    if (expectedSettings.length > 0) return null;
     if (part === "acknowledge") return this.#outbox.acknowledgeOn(this.#db, acknowledge).then(() => true);
     if (insert.length === 0) return this.#areThere(this.#db, expected);
     return insert.every((row) => row.afterId === null) ? this.#insertRows(insert, expected) : null;
   }
 
   async #commitAll(runner: Runner, change: OutboxChange): Promise<void> {
-    const { expected = [], insert = [], rewrite = [], remove = [], emptiedAgent, append = [] } = change;
+    const {
+      expectedSettings = [],
+      expected = [],
+      insert = [],
+      rewrite = [],
+      remove = [],
+      emptiedAgent,
+      append = [],
+    } = change;
     const { insertTombstones = [], acknowledge = [], lease = [], markPending = [] } = change;
+    if (!(await this.#settings.areAsExpected(runner, expectedSettings))) throw new GuardMissed();
     await this.#insertAll(runner, insert, expected);
     for (const one of rewrite) await this.#rewrite(runner, one);
     if (remove.length > 0) await this.#removeRows(runner, remove);
@@ -219,6 +243,22 @@ export class CheckpointCommit {
   async #removeRows(runner: Runner, ids: readonly string[]): Promise<void> {
     const { checkpoints } = this.#tables;
     await runner.delete(checkpoints).where(isOneOf(checkpoints.id, ids));
+  }
+
+  /** Removes rows in one statement, if these settings are as expected. */
+  async #removeAlone(ids: readonly string[], expected: readonly Setting[]): Promise<boolean> {
+    if (expected.length === 0) {
+      await this.#removeRows(this.#db, ids);
+      return true;
+    }
+    const { checkpoints } = this.#tables;
+    const [counted] = await this.#db.execute<{ met: string }>(sql`with guard as materialized (
+        ${this.#settings.selectExpected(expected)}
+      ), removed as (
+        delete from ${checkpoints}
+        where ${isOneOf(checkpoints.id, ids)} and (select count(*) from guard) = ${expected.length}
+      ) select count(*) as met from guard`);
+    return Number(counted?.met) === expected.length;
   }
 
   /**

@@ -5,6 +5,7 @@ import {
   OUTBOX_READS,
   type OutboxChange,
   READS,
+  SETTINGS,
   type SharedUse,
 } from "@waymark/core/kit";
 import type { Sql } from "postgres";
@@ -17,11 +18,13 @@ import { migrations } from "./migrations.ts";
 import { CheckpointOutbox } from "./outbox.ts";
 import { CheckpointReads } from "./reads.ts";
 import { checkpointTables, SCHEMA } from "./schema.ts";
+import { CheckpointSettings } from "./settings.ts";
 
 const CHECKPOINTS: DomainSchema = { ...SCHEMA, migrations };
 
 interface Statements {
   readonly reads: CheckpointReads;
+  readonly settings: CheckpointSettings;
   readonly outbox: CheckpointOutbox;
   readonly commit: CheckpointCommit;
 }
@@ -37,7 +40,9 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
     if (existing !== undefined) return existing;
     const db = drizzleOn(client, options.prepare);
     const [reads, outbox] = [new CheckpointReads(db, tables), new CheckpointOutbox(db, tables)];
-    const statements = { reads, outbox, commit: new CheckpointCommit(db, tables, reads, outbox) };
+    const settings = new CheckpointSettings(db, tables);
+    const commit = new CheckpointCommit(db, tables, reads, settings, outbox);
+    const statements = { reads, settings, outbox, commit };
     ofClient.set(client, statements);
     return statements;
   }
@@ -49,6 +54,8 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
 
   const onReads = (signal: AbortSignal, work: (reads: CheckpointReads) => Promise<unknown>) =>
     use(signal, ({ reads }) => work(reads));
+  const onSettings = (signal: AbortSignal, work: (settings: CheckpointSettings) => Promise<unknown>) =>
+    use(signal, ({ settings }) => work(settings));
   const onOutbox = (signal: AbortSignal, work: (outbox: CheckpointOutbox) => Promise<unknown>) =>
     use(signal, ({ outbox }) => work(outbox));
   const commit = (change: OutboxChange, signal: AbortSignal) =>
@@ -59,6 +66,7 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
     commit,
     ...forwardThrough(onReads, READS),
     vacuum: async () => false, // autovacuum makes room for new rows
+    settings: forwardThrough(onSettings, SETTINGS),
     outbox: {
       commit,
       ...forwardThrough(onOutbox, OUTBOX_READS),

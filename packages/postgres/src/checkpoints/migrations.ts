@@ -50,4 +50,14 @@ export const migrations: readonly Migration[] = [
       `ALTER TABLE "agent_checkpoint_writes" ADD CONSTRAINT "agent_checkpoint_writes_fk" FOREIGN KEY ("checkpoint_id") REFERENCES "public"."agent_checkpoints"("id") ON DELETE cascade ON UPDATE no action`,
     ],
   },
+  {
+    name: "0002_settings",
+    minimumReader: 1,
+    statements: [
+      `CREATE TABLE "agent_checkpoint_settings" (
+	"name" text COLLATE "C" PRIMARY KEY NOT NULL,
+	"value" text COLLATE "C" NOT NULL
+)`,
+    ],
+  },
 ];

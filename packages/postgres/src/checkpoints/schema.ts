@@ -101,28 +101,43 @@ function writeConstraints(name: string, table: WriteColumns, checkpoints: Checkp
 
 export type WritesTable = ReturnType<typeof writesTable>;
 
+/** Settings of the database: values by their names. */
+function settingsTable(tablePrefix: string, schema: string | null) {
+  return tablesIn(schema)(`${tablePrefix}agent_checkpoint_settings`, {
+    name: text("name").primaryKey(),
+    value: text("value").notNull(),
+  });
+}
+
+export type SettingsTable = ReturnType<typeof settingsTable>;
+
 /** The tables of checkpoints. */
 export interface Tables {
   readonly checkpoints: CheckpointsTable;
   readonly writes: WritesTable;
+  readonly settings: SettingsTable;
 }
 
 /** @param schema the PostgreSQL schema that they are in; `null`: whatever the search path says, for migrations */
 export function checkpointTables(tablePrefix: string, schema: string | null): Tables {
   const checkpoints = checkpointsTable(tablePrefix, schema);
-  return { checkpoints, writes: writesTable(checkpoints, tablePrefix, schema) };
+  return {
+    checkpoints,
+    writes: writesTable(checkpoints, tablePrefix, schema),
+    settings: settingsTable(tablePrefix, schema),
+  };
 }
 
-const { checkpoints, writes } = checkpointTables("", null);
+const { checkpoints, writes, settings } = checkpointTables("", null);
 
 /** For drizzle-kit, which generates the migrations from them. */
-export { checkpoints as agentCheckpoints, writes as agentCheckpointWrites };
+export { checkpoints as agentCheckpoints, settings as agentCheckpointSettings, writes as agentCheckpointWrites };
 
 /** The schema of checkpoints, without its migrations, which are generated from it. */
 export const SCHEMA: Omit<DomainSchema, "migrations"> = {
   history: "waymark_migrations",
   stem: "agent_checkpoint",
-  tables: [checkpoints, writes].map((table) => ({
+  tables: [checkpoints, writes, settings].map((table) => ({
     name: getTableName(table),
     columns: Object.values(getTableColumns(table)).map(({ name }) => name),
   })),

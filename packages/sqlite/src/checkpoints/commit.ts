@@ -13,12 +13,14 @@ import { equals, GuardMissed, isNoTombstone, placeholders } from "./expressions.
 import type { CheckpointOutbox } from "./outbox.ts";
 import type { CheckpointReads } from "./reads.ts";
 import type { CheckpointsTable, Tables, WritesTable } from "./schema.ts";
+import type { CheckpointSettings } from "./settings.ts";
 
 /** The write primitive: applies a change, all or nothing. */
 export class CheckpointCommit {
   readonly #db: BetterSQLite3Database;
   readonly #checkpoints: CheckpointsTable;
   readonly #reads: CheckpointReads;
+  readonly #settings: CheckpointSettings;
   readonly #outbox: CheckpointOutbox;
   // Built once: building their text takes longer than running them.
   readonly #insert;
@@ -32,6 +34,7 @@ export class CheckpointCommit {
     db: BetterSQLite3Database,
     { checkpoints, writes }: Tables,
     reads: CheckpointReads,
+    settings: CheckpointSettings,
     outbox: CheckpointOutbox,
   ) {
     const { id, digest } = checkpoints;
@@ -42,6 +45,7 @@ export class CheckpointCommit {
     this.#db = db;
     this.#checkpoints = checkpoints;
     this.#reads = reads;
+    this.#settings = settings;
     this.#outbox = outbox;
     this.#insert = db
       .insert(checkpoints)
@@ -89,8 +93,17 @@ export class CheckpointCommit {
   }
 
   #commitAll(change: OutboxChange): void {
-    const { expected = [], insert = [], rewrite = [], remove = [], emptiedAgent, append = [] } = change;
+    const {
+      expectedSettings = [],
+      expected = [],
+      insert = [],
+      rewrite = [],
+      remove = [],
+      emptiedAgent,
+      append = [],
+    } = change;
     const { insertTombstones = [], acknowledge = [], lease = [], markPending = [] } = change;
+    if (!this.#settings.areAsExpected(expectedSettings)) throw new GuardMissed();
     for (const base of expected) if (this.#findBase.get(guardOf(base)) === undefined) throw new GuardMissed();
     for (const row of insert) {
       if (row.afterId !== null && this.#latestId(row) !== row.afterId) throw new GuardMissed();

@@ -7,6 +7,7 @@ import {
   OUTBOX_READS,
   type OutboxChange,
   READS,
+  SETTINGS,
   type SharedUse,
 } from "@waymark/core/kit";
 import { databaseOn } from "../database.ts";
@@ -17,11 +18,13 @@ import { migrations } from "./migrations.ts";
 import { CheckpointOutbox } from "./outbox.ts";
 import { CheckpointReads } from "./reads.ts";
 import { checkpointTables, SCHEMA } from "./schema.ts";
+import { CheckpointSettings } from "./settings.ts";
 
 const CHECKPOINTS: DomainSchema = { ...SCHEMA, migrations };
 
 interface Statements {
   readonly reads: CheckpointReads;
+  readonly settings: CheckpointSettings;
   readonly outbox: CheckpointOutbox;
   readonly commit: CheckpointCommit;
 }
@@ -35,11 +38,14 @@ export function createCheckpointDialect(connection: SharedUse<Handle>, options: 
   function createStatements(handle: Handle): Statements {
     const db = drizzleOn(handle);
     const [reads, outbox] = [new CheckpointReads(db, tables), new CheckpointOutbox(db, tables)];
-    return { reads, outbox, commit: new CheckpointCommit(db, tables, reads, outbox) };
+    const settings = new CheckpointSettings(db, tables);
+    return { reads, settings, outbox, commit: new CheckpointCommit(db, tables, reads, settings, outbox) };
   }
 
   const onReads = async (signal: AbortSignal, work: (reads: CheckpointReads) => Promise<unknown>) =>
     await work((await statements.get(signal)).reads);
+  const onSettings = async (signal: AbortSignal, work: (settings: CheckpointSettings) => Promise<unknown>) =>
+    await work((await statements.get(signal)).settings);
   const onOutbox = async (signal: AbortSignal, work: (outbox: CheckpointOutbox) => Promise<unknown>) =>
     await work((await statements.get(signal)).outbox);
 
@@ -66,6 +72,7 @@ export function createCheckpointDialect(connection: SharedUse<Handle>, options: 
       await statements.get(signal);
       return vacuum(await connection.get(signal));
     },
+    settings: forwardThrough(onSettings, SETTINGS),
     outbox: {
       commit,
       ...forwardThrough(onOutbox, OUTBOX_READS),

@@ -50,4 +50,14 @@ export const migrations: readonly Migration[] = [
 )`,
     ],
   },
+  {
+    name: "0002_settings",
+    minimumReader: 1,
+    statements: [
+      `CREATE TABLE \`agent_checkpoint_settings\` (
+	\`name\` text PRIMARY KEY NOT NULL,
+	\`value\` text NOT NULL
+)`,
+    ],
+  },
 ];

@@ -107,27 +107,38 @@ function writeConstraints(name: string, table: WriteColumns, checkpoints: Checkp
 
 export type WritesTable = ReturnType<typeof writesTable>;
 
+/** Settings of the database: values by their names. */
+function settingsTable(tablePrefix: string) {
+  return sqliteTable(`${tablePrefix}agent_checkpoint_settings`, {
+    name: text("name").primaryKey(),
+    value: text("value").notNull(),
+  });
+}
+
+export type SettingsTable = ReturnType<typeof settingsTable>;
+
 /** The tables of checkpoints. */
 export interface Tables {
   readonly checkpoints: CheckpointsTable;
   readonly writes: WritesTable;
+  readonly settings: SettingsTable;
 }
 
 export function checkpointTables(tablePrefix: string): Tables {
   const checkpoints = checkpointsTable(tablePrefix);
-  return { checkpoints, writes: writesTable(checkpoints, tablePrefix) };
+  return { checkpoints, writes: writesTable(checkpoints, tablePrefix), settings: settingsTable(tablePrefix) };
 }
 
-const { checkpoints, writes } = checkpointTables("");
+const { checkpoints, writes, settings } = checkpointTables("");
 
 /** For drizzle-kit, which generates the migrations from them. */
-export { checkpoints as agentCheckpoints, writes as agentCheckpointWrites };
+export { checkpoints as agentCheckpoints, settings as agentCheckpointSettings, writes as agentCheckpointWrites };
 
 /** The schema of checkpoints, without its migrations, which are generated from it. */
 export const SCHEMA: Omit<DomainSchema, "migrations"> = {
   history: "waymark_migrations",
   stem: "agent_checkpoint",
-  tables: [checkpoints, writes].map((table) => ({
+  tables: [checkpoints, writes, settings].map((table) => ({
     name: getTableName(table),
     columns: Object.values(getTableColumns(table)).map(({ name }) => name),
   })),

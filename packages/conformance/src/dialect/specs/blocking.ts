@@ -76,6 +76,42 @@ export function describeBlocking(bench: DialectBench, literal: (id: string) => s
       expect(await readBases(both.dialect)).toEqual({});
     });
 
+    const guarded: readonly [title: string, change: Change][] = [
+      ["a removal", { remove: [idOf(1)] }],
+      ["a removal and an insertion", { remove: [idOf(1)], insert: [newRow(2)] }],
+    ];
+
+    if (bench.hasSettings) {
+      it.each(guarded)("misses its guard after a setting was replaced: %s", async (_, change) => {
+        const both = await openBoth();
+        await both.dialect.commit({ insert: [newRow(1)] }, signal);
+        await both.dialect.settings?.replace("name", null, "old", signal);
+        const replaced = ["update agent_checkpoint_settings set value = 'new' where name = 'name'"];
+        const expectedSettings = [{ name: "name", value: "old" }];
+        expect(await changeDuring(both, replaced, { ...change, expectedSettings })).toBe("guard missed");
+        expect(await readBases(both.dialect)).toEqual({ 1: null });
+      });
+
+      it.each(guarded)("keeps a setting as it is until it has taken place: %s", async (_, change) => {
+        const { database, dialect } = await openBoth();
+        await dialect.commit({ insert: [newRow(1)] }, signal);
+        await dialect.settings?.replace("name", null, "old", signal);
+        const { begin, untilBlocked } = database as Required<DialectDatabase>;
+        const transaction = await begin();
+        await transaction.run(`update agent_checkpoints set pending = 1 where id = ${sqlId(1)}`);
+        const outcome = outcomeOf(dialect, { ...change, expectedSettings: [{ name: "name", value: "old" }] });
+        await untilBlocked();
+        const other = await bench.openWithSettings(database);
+        const seen = other.settings.replace("name", "old", "new", signal).then(() => readBases(other));
+        for (let ping = 0; ping < 20; ping++) await dialect.ping(signal); // time to be replaced too early
+        await transaction.commit();
+        // The change has taken place when the setting is replaced, or it never does.
+        const isDone = (await outcome) === "done";
+        expect(1 in (await seen)).toBe(!isDone);
+        expect(await readBases(dialect)).toEqual(await seen);
+      });
+    }
+
     if (!bench.hasOutbox) return;
     const replaced = [
       remove(1),

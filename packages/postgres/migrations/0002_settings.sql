@@ -1,0 +1,4 @@
+CREATE TABLE "agent_checkpoint_settings" (
+	"name" text COLLATE "C" PRIMARY KEY NOT NULL,
+	"value" text COLLATE "C" NOT NULL
+);
