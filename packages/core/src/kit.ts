@@ -33,3 +33,26 @@ export { forward, forwardThrough } from "./database/forward.ts";
 export * from "./database/migrations.ts";
 export { Once, Shared, type SharedUse } from "./database/once.ts";
 export { defaultPoolSize, timeout } from "./database/options.ts";
+export {
+  checkTlsOptions,
+  newTlsSettings,
+  planTls,
+  type TlsMode,
+  type TlsPlan,
+  type TlsSettings,
+  tlsFileRule,
+  tlsModeRule,
+} from "./database/tls.ts";
+export {
+  applyUrlParameters,
+  type DatabaseUrl,
+  invalidParameter,
+  oneOfWords,
+  parseDatabaseUrl,
+  type ServerAddress,
+  type UrlParameter,
+  type UrlRule,
+  type UrlRules,
+  wholeNumber,
+} from "./database/url.ts";
+export { warnOnce } from "./database/warnings.ts";

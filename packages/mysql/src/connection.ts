@@ -1,11 +1,14 @@
 import { createConnection, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { invalidArgument } from "@waymark/core/kit";
+import { CheckpointError } from "@waymark/core";
 import { drizzle, type MySql2Database } from "drizzle-orm/mysql2";
 import type { Pool as CallbackPool } from "mysql2";
 import type { Pool, PoolConnection, PoolOptions } from "mysql2/promise";
 import { classify } from "./errors.ts";
 import type { ResolvedOptions } from "./options.ts";
+import type { ServerUrl } from "./url.ts";
+
+const DEFAULT_PORT = 3_306;
 
 /** Time for the server to close the connections of a closed pool. */
 const CLOSE_TIMEOUT_MS = 5_000;
@@ -156,12 +159,27 @@ function promisePool(pool: Pool | CallbackPool): Pool {
   return "promise" in pool && typeof pool.promise === "function" ? pool.promise() : (pool as Pool);
 }
 
+/** Makes a pool of mysql2. Its error would show an option's value. */
+function createPool(mysql: typeof import("mysql2/promise"), settings: PoolOptions, names: readonly string[]): Pool {
+  try {
+    return mysql.createPool(settings);
+  } catch {
+    const message = `expected options.connectionString to have values that mysql2 takes in ${names.join(", ")}`;
+    throw new CheckpointError("INVALID_CONFIG", message);
+  }
+}
+
 /** Makes a pool. `sockets` is filled with its open sockets: the pool has no list of its connections. */
 async function makePool(options: ResolvedOptions, sockets: Set<Socket>): Promise<Pool> {
   const { default: mysql } = await import("mysql2/promise");
-  const connectionString = options.connectionString as string;
+  const { address, user, password, database, tls, driverOptions } = options.server as ServerUrl;
+  const { host, port } = address;
   const settings: PoolOptions = {
-    uri: connectionString,
+    ...driverOptions,
+    ...(host.startsWith("/") ? { socketPath: host } : { host, port: port ?? DEFAULT_PORT }),
+    ...(user !== null && { user }),
+    ...(password !== null && { password }),
+    database,
     connectionLimit: options.poolSize,
     // All may be idle, so that mysql2 has no timer of its own: see `closeIdle`.
     maxIdle: options.poolSize,
@@ -176,18 +194,10 @@ async function makePool(options: ResolvedOptions, sockets: Set<Socket>): Promise
       return socket.once("close", () => sockets.delete(socket));
     },
   };
-  if (options.ssl !== null && options.ssl !== false) settings.ssl = options.ssl === true ? {} : { ...options.ssl };
-  let pool: Pool;
-  try {
-    pool = mysql.createPool(settings);
-  } catch {
-    // The error would show the URL.
-    throw invalidArgument(
-      "options.connectionString",
-      "a URL that can be parsed (is the password URL-encoded?)",
-      connectionString,
-    );
-  }
+  const ssl = options.ssl === true ? {} : (options.ssl ?? tls);
+  if (typeof ssl === "string") settings.ssl = ssl;
+  else if (ssl !== null && ssl !== false) settings.ssl = { ...ssl };
+  const pool = createPool(mysql, settings, Object.keys(driverOptions));
   // An idle connection that is lost emits an error, and an error event without a listener ends the process.
   pool.on("connection", (connection) => connection.on("error", () => {}));
   return pool;

@@ -22,7 +22,7 @@ export function databaseOn(
   schema: DomainSchema,
   options: ResolvedOptions,
 ): Database {
-  const { tablePrefix, migrate, connectionString } = options;
+  const { tablePrefix, migrate, server } = options;
 
   async function use<Result>(signal: AbortSignal, work: (one: PoolConnection) => Promise<Result>): Promise<Result> {
     const { use: useOne } = await connection.get(signal);
@@ -34,7 +34,7 @@ export function databaseOn(
 
   return {
     name: "mysql",
-    system: connectionString?.startsWith("mariadb:") ? "mariadb" : "mysql",
+    system: server?.isMariaDb === true ? "mariadb" : "mysql",
     collection: `${tablePrefix}${schema.tables[0]?.name}`,
     apiVersion: 1,
     async open(signal) {

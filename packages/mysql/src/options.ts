@@ -1,5 +1,6 @@
 import { CheckpointError, type CommonStorageOptions } from "@waymark/core";
 import {
+  checkTlsOptions,
   defaultPoolSize,
   integer,
   invalidArgument,
@@ -10,9 +11,9 @@ import {
   refuseUndefined,
   resolveStorageOptions,
   STORAGE_OPTIONS,
-  string,
   timeout,
 } from "@waymark/core/kit";
+import { parseUrl, type ServerUrl } from "./url.ts";
 
 /** A mysql2 pool, of `mysql2` or `mysql2/promise`. Structural: its version may differ from this package's. */
 export interface MySQLPool {
@@ -27,7 +28,10 @@ export type MySQLTls = boolean | Readonly<Record<string, unknown>>;
 export interface MySQLStorageOptions extends CommonStorageOptions {
   /** The name of this dialect, as config files have it. May be left out here. */
   readonly type?: "mysql";
-  /** `mysql://user:password@host:3306/database`, for MySQL and MariaDB alike. */
+  /**
+   * `mysql://user:password@host:3306/database?ssl-mode=REQUIRED`, for MySQL and MariaDB alike. Its parameters: see the README. An
+   * option wins over a parameter.
+   */
   readonly connectionString?: string | undefined;
   /** Instead of `connectionString`: a mysql2 pool of your own. It is never ended here. */
   readonly pool?: MySQLPool;
@@ -37,7 +41,7 @@ export interface MySQLStorageOptions extends CommonStorageOptions {
   readonly connectTimeoutMs?: number;
   /** Idle time after which a connection is closed, in milliseconds. Default 30,000. */
   readonly idleTimeoutMs?: number;
-  /** TLS, where the URL does not set it. Default: as the URL says. `undefined` is refused: the connection might be in plain text. */
+  /** TLS, whatever the URL says. Default: as the URL says, otherwise none. `undefined` is refused: the connection might be in plain text. */
   readonly ssl?: MySQLTls;
 }
 
@@ -60,7 +64,8 @@ const KEYS = [
 
 /** The options, checked and with their defaults: nothing is optional. */
 export interface ResolvedOptions extends ResolvedStorageOptions {
-  readonly connectionString: string | null;
+  /** Where to connect to; `null` beside `pool`. */
+  readonly server: ServerUrl | null;
   readonly pool: MySQLPool | null;
   readonly poolSize: number;
   readonly connectTimeoutMs: number;
@@ -72,14 +77,7 @@ export function resolveOptions(value: MySQLStorageOptions): ResolvedOptions {
   const options = objectWithKeys("options", value, KEYS);
   refuseUndefined("options", options, ["ssl"]);
   oneOf("options.type", options.type ?? "mysql", ["mysql"]);
-  const {
-    connectionString,
-    pool,
-    poolSize = defaultPoolSize(20),
-    connectTimeoutMs = 5_000,
-    idleTimeoutMs = 30_000,
-    ssl,
-  } = options;
+  const { connectionString, pool, ssl } = options;
   if (pool === undefined && connectionString === undefined && "connectionString" in options) {
     throw invalidArgument(
       "options.connectionString",
@@ -96,22 +94,21 @@ export function resolveOptions(value: MySQLStorageOptions): ResolvedOptions {
         throw invalidWord(`options.${name}`, "absent beside options.pool", options[name]);
     }
   }
+  const url = connectionString === undefined ? null : parseUrl("options.connectionString", connectionString);
+  const {
+    poolSize = url?.options.poolSize ?? defaultPoolSize(20),
+    connectTimeoutMs = url?.options.connectTimeoutMs ?? 5_000,
+    idleTimeoutMs = url?.options.idleTimeoutMs ?? 30_000,
+  } = options;
   return {
     ...resolveStorageOptions(options),
-    connectionString: connectionString === undefined ? null : checkUrl(connectionString),
+    server: url?.server ?? null,
     pool: pool === undefined ? null : checkPool(pool),
     poolSize: integer("options.poolSize", poolSize, 1, 10_000, "connections"),
     connectTimeoutMs: timeout("options.connectTimeoutMs", connectTimeoutMs),
     idleTimeoutMs: timeout("options.idleTimeoutMs", idleTimeoutMs),
     ssl: ssl === undefined ? null : checkTls(ssl),
   };
-}
-
-/** Checks a URL. It is never shown in a message: it holds a password. */
-function checkUrl(value: unknown): string {
-  const checked = string("options.connectionString", value);
-  if (/^(mysql|mariadb):\/\/./.test(checked)) return checked;
-  throw invalidArgument("options.connectionString", "a URL that starts with mysql:// or mariadb://", value);
 }
 
 function checkPool(value: unknown): MySQLPool {
@@ -121,6 +118,10 @@ function checkPool(value: unknown): MySQLPool {
 }
 
 function checkTls(value: unknown): MySQLTls {
-  if (typeof value === "boolean" || (typeof value === "object" && value !== null)) return value as MySQLTls;
-  throw invalidArgument("options.ssl", "a boolean or an object for mysql2", value);
+  if (typeof value === "boolean") return value;
+  if (typeof value !== "object" || value === null) {
+    throw invalidArgument("options.ssl", "a boolean or an object for mysql2", value);
+  }
+  checkTlsOptions("options.ssl", value);
+  return value as MySQLTls;
 }

@@ -1,10 +1,12 @@
-import { createConnection, Socket } from "node:net";
+import { createConnection, isIP, Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { invalidArgument } from "@waymark/core/kit";
+import { type ConnectionOptions, checkServerIdentity, type PeerCertificate } from "node:tls";
+import { property, rootCause, type ServerAddress } from "@waymark/core/kit";
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import type { Options, Sql, TransactionSql } from "postgres";
-import { endsConnection } from "./errors.ts";
-import type { ResolvedOptions } from "./options.ts";
+import { endsConnection, NO_TLS } from "./errors.ts";
+import type { PostgresTls, ResolvedOptions } from "./options.ts";
+import type { ServerUrl } from "./url.ts";
 
 /** Time for the queries of a replaced client before they are cancelled: its replacement sends them again. */
 const REPLACE_TIMEOUT_SECONDS = 1;
@@ -14,10 +16,23 @@ const CANCEL_AGAIN_MS = 50;
 /** Time for a call to settle once its last query was answered. */
 const END_CALLS_MS = 50;
 
-/** Returns a function that makes clients of a URL. */
+const DEFAULT_PORT = 5_432;
+
+/** Returns a function that makes clients. postgres.js gets each part of the address by itself, and no URL to read. */
 export async function clientMaker(options: ResolvedOptions): Promise<() => Sql> {
   const { default: postgres } = await import("postgres");
-  const settings: Options<never> = {
+  const server = options.server as ServerUrl;
+  const { user, password, database, targetSession } = server;
+  const tls = tlsOf(server, options.ssl);
+  const settings = {
+    ...server.driverOptions,
+    ...addressOf(server.addresses),
+    ...(user !== null && { user }),
+    ...(password !== null && { password }),
+    ...(database !== null && { database }),
+    ...(targetSession !== null && { target_session_attrs: targetSession }),
+    ssl: tls,
+    sslnegotiation: server.hasDirectTls ? "direct" : null,
     max: options.poolSize,
     connect_timeout: options.connectTimeoutMs / 1_000,
     idle_timeout: options.idleTimeoutMs / 1_000,
@@ -27,24 +42,68 @@ export async function clientMaker(options: ResolvedOptions): Promise<() => Sql> 
     prepare: options.prepare,
     fetch_types: false,
     onnotice: () => {}, // by default postgres.js prints notices
-    connection: { application_name: "waymark" },
+    connection: { application_name: "waymark", ...server.serverSettings },
   };
-  if (options.ssl !== null) settings.ssl = options.ssl as NonNullable<typeof settings.ssl>;
-  const connectionString = options.connectionString as string;
+  const asksForTls = tls !== false && tls !== "prefer" && !server.hasDirectTls;
   return () => {
-    try {
-      const client = postgres(connectionString, settings);
-      followSockets(client);
-      return client;
-    } catch {
-      // The error would show the URL.
-      throw invalidArgument(
-        "options.connectionString",
-        "a URL that can be parsed (is the password URL-encoded?)",
-        connectionString,
-      );
-    }
+    const client = postgres(settings as unknown as Options<never>);
+    followSockets(client, asksForTls);
+    return client;
   };
+}
+
+/** Lists the hosts and ports; or the path of a socket, for which a URL may name its folder, as with libpq. */
+function addressOf(addresses: readonly ServerAddress[]): { host: string[]; port: number[]; path?: string } {
+  const host = addresses.map((address) => address.host);
+  const port = addresses.map((address) => address.port ?? DEFAULT_PORT);
+  const [first = ""] = host;
+  if (!first.startsWith("/")) return { host, port };
+  return {
+    host,
+    port,
+    path: /\/\.s\.PGSQL\.\d+$/.test(first) ? first : `${first.replace(/\/$/, "")}/.s.PGSQL.${port[0]}`,
+  };
+}
+
+/** TLS in the words of postgres.js: none, if the server has it, or as these options of node:tls say. */
+function tlsOf({ addresses, tls }: ServerUrl, ssl: PostgresTls | null): false | "prefer" | ConnectionOptions {
+  if (addresses.some(({ host }) => host.startsWith("/"))) return false;
+  const verifyHost = { checkServerIdentity: hostChecker(addresses.map(({ host }) => host)) };
+  if (ssl === null) {
+    if (tls === null) return false;
+    if (tls.isOptional) return "prefer";
+    if (tls.verifies === "nothing") return { ...tls.options, rejectUnauthorized: false };
+    return { ...tls.options, ...(tls.verifies === "chain" ? { checkServerIdentity: () => undefined } : verifyHost) };
+  }
+  if (ssl === false || ssl === "disable") return false;
+  if (ssl === "prefer" || ssl === "allow") return "prefer";
+  if (ssl === "require") return { rejectUnauthorized: false };
+  if (ssl === "verify-ca") return { checkServerIdentity: () => undefined };
+  return ssl === true || ssl === "verify-full" ? verifyHost : { ...verifyHost, ...ssl };
+}
+
+/** Makes the check that a certificate is for a host. postgres.js names no host that is an IP address: Node would check `localhost`. */
+function hostChecker(hosts: readonly string[]) {
+  return (name: string, certificate: PeerCertificate): Error | undefined => {
+    const candidates = hosts.includes(name) ? [name] : hosts.filter((host) => isIP(host) !== 0);
+    const errors = (candidates.length > 0 ? candidates : [name]).map((host) => checkServerIdentity(host, certificate));
+    return errors.includes(undefined) ? undefined : errors[0];
+  };
+}
+
+/**
+ * Names the setting of the URL that a server, or a pooler, refused when a connection started; `null`: the error is another one.
+ */
+export function refusedSetting(error: unknown, { serverSettings }: ServerUrl): string | null {
+  const cause = rootCause(error);
+  const [code, message] = [property(cause, "code"), property(cause, "message")];
+  // Unknown, an invalid value, no right to set it, cannot be set now; pgbouncer's word for all of them.
+  if (!["42704", "22023", "42501", "55P02", "08P01"].includes(String(code)) || typeof message !== "string") return null;
+  const names = Object.keys(serverSettings);
+  const named = names.find((name) =>
+    new RegExp(`(?<![\\w.])${name.replaceAll(".", "\\.")}(?![\\w.])`, "i").test(message),
+  );
+  return named ?? (names.includes("options") && /parameter/.test(message) ? "options" : null);
 }
 
 /** Makes a Drizzle database on a client. Drizzle never prepares statements: here the option decides. */
@@ -121,7 +180,7 @@ const clientSockets = new WeakMap<Sql, ClientSockets>();
  * its timeout and what TLS needs: so the option is absent when postgres.js reads it again, once after each socket, a few
  * microtasks later. Other reads for new sockets may come before that, but not between these microtasks.
  */
-function followSockets(client: Sql): void {
+function followSockets(client: Sql, asksForTls: boolean): void {
   const sockets = new Set<Socket>();
   const calls = new Set<(error: Error) => void>();
   const ended = () => Object.assign(new TypeError("expected a client in use"), { code: "CONNECTION_ENDED" });
@@ -135,6 +194,7 @@ function followSockets(client: Sql): void {
     // Checked here and not by an event: postgres.js removes all listeners.
     for (const socket of sockets) if (socket.destroyed) sockets.delete(socket);
     const socket = new Socket();
+    if (asksForTls) endUnlessTls(socket);
     sockets.add(socket);
     queueMicrotask(() => {
       toConnect++;
@@ -160,6 +220,19 @@ function followSockets(client: Sql): void {
       }, END_CALLS_MS).unref();
     },
   });
+}
+
+/**
+ * Ends a socket whose server answers a request for TLS with no. postgres.js would begin the handshake all the same, and what
+ * comes then looks like an outage (3.4.9).
+ */
+function endUnlessTls(socket: Socket): void {
+  socket.push = (answer: Buffer | null) => {
+    Reflect.deleteProperty(socket, "push");
+    if (answer?.[0] !== "N".charCodeAt(0)) return socket.push(answer);
+    socket.destroy(Object.assign(new TypeError("expected a server with TLS"), { code: NO_TLS }));
+    return false;
+  };
 }
 
 /** Runs `work` until the client's sockets are destroyed: postgres.js tells nothing to queries that wait for a connection. */
@@ -238,7 +311,7 @@ function cancel(client: Sql, { state }: Query): void {
   const message = Buffer.alloc(16);
   for (const [at, part] of [16, 80_877_102, state.pid, state.secret].entries()) message.writeUInt32BE(part, at * 4);
   for (const [at, name] of host.entries()) {
-    const socket = path ? createConnection(path) : createConnection(port[at] ?? 5_432, name);
+    const socket = path ? createConnection(path) : createConnection(port[at] ?? DEFAULT_PORT, name);
     socket.setTimeout(CANCEL_TIMEOUT_SECONDS * 1_000, () => socket.destroy());
     socket.on("error", () => {}); // the server may be gone
     socket.unref().end(message);

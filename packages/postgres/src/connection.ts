@@ -1,6 +1,7 @@
-import { property } from "@waymark/core/kit";
+import { CheckpointError } from "@waymark/core";
+import { property, rootCause } from "@waymark/core/kit";
 import type { Sql } from "postgres";
-import { clientMaker, endClient, retireClient, untilDestroyed } from "./client.ts";
+import { clientMaker, endClient, refusedSetting, retireClient, untilDestroyed } from "./client.ts";
 import { classify } from "./errors.ts";
 import type { ResolvedOptions } from "./options.ts";
 
@@ -81,6 +82,11 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
     try {
       return await untilDestroyed(client, work);
     } catch (error) {
+      const refused = options.server === null ? null : refusedSetting(error, options.server);
+      if (refused !== null) {
+        const message = `connect: the server refuses the parameter ${refused} of options.connectionString`;
+        throw new CheckpointError("INVALID_CONFIG", `${message} (${property(rootCause(error), "code")})`);
+      }
       const fault = classify(error);
       if (fault === "connection" || fault === "outage") replace(client);
       else if (fault === "read-only") giveUp(client);

@@ -1,5 +1,8 @@
 import { type Fault, property, rootCause } from "@waymark/core/kit";
 
+/** Code of our own: TLS is asked for, and the server has none. The same as mysql2's. */
+export const NO_TLS = "HANDSHAKE_NO_SSL_SUPPORT";
+
 /** Codes of node:tls for a certificate that is not the server's, or cannot be verified. */
 const CERTIFICATE_FAULTS: Readonly<Record<string, Fault>> = {
   CERT_HAS_EXPIRED: "tls",
@@ -71,6 +74,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   "3D000": "database",
   "42501": "privilege",
   EACCES: "access", // a Unix socket
+  [NO_TLS]: "tls",
   ...CERTIFICATE_FAULTS,
   "42P01": "schema",
   "42703": "schema",

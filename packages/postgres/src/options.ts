@@ -1,6 +1,7 @@
 import { CheckpointError, type CommonStorageOptions } from "@waymark/core";
 import {
   boolean,
+  checkTlsOptions,
   defaultPoolSize,
   identifier,
   integer,
@@ -12,9 +13,9 @@ import {
   refuseUndefined,
   resolveStorageOptions,
   STORAGE_OPTIONS,
-  string,
   timeout,
 } from "@waymark/core/kit";
+import { parseUrl, type ServerUrl } from "./url.ts";
 
 /** A postgres.js client. Structural: its version may differ from this package's. */
 export interface PostgresClient {
@@ -23,13 +24,18 @@ export interface PostgresClient {
   end(options?: { timeout?: number }): Promise<void>;
 }
 
-/** TLS: options of node:tls, or a word of libpq's `sslmode`. */
-export type PostgresTls = boolean | "require" | "allow" | "prefer" | "verify-full" | Readonly<Record<string, unknown>>;
+const TLS_WORDS = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
+
+/** TLS: options of node:tls, or a word of libpq's `sslmode`. `true` is `"verify-full"`, and `"allow"` is `"prefer"`. */
+export type PostgresTls = boolean | (typeof TLS_WORDS)[number] | Readonly<Record<string, unknown>>;
 
 export interface PostgresStorageOptions extends CommonStorageOptions {
   /** The name of this dialect, as config files have it. May be left out here. */
   readonly type?: "postgres";
-  /** `postgres://user:password@host:5432/database?sslmode=require` */
+  /**
+   * `postgres://user:password@host:5432/database?sslmode=require`, as libpq reads it: lists of hosts, Unix sockets, and the
+   * variables `PGHOST`, `PGPASSWORD`, … for what it leaves out. Its parameters: see the README. An option wins over a parameter.
+   */
   readonly connectionString?: string | undefined;
   /** Instead of `connectionString`: a postgres.js client of your own. It is never ended here, and its parsers stay as they are. */
   readonly client?: PostgresClient;
@@ -46,7 +52,10 @@ export interface PostgresStorageOptions extends CommonStorageOptions {
    * statements (pgbouncer does from 1.21). Default `false`.
    */
   readonly prepare?: boolean;
-  /** TLS, where the URL does not set it. Default: as the URL says. `undefined` is refused: the connection might be in plain text. */
+  /**
+   * TLS, whatever the URL says. Default: as the URL says, otherwise none. Never over a Unix socket. `undefined` is refused: the
+   * connection might be in plain text.
+   */
   readonly ssl?: PostgresTls;
 }
 
@@ -71,7 +80,8 @@ const KEYS = [
 
 /** The options, checked and with their defaults: nothing is optional. */
 export interface ResolvedOptions extends ResolvedStorageOptions {
-  readonly connectionString: string | null;
+  /** Where to connect to; `null` beside `client`. */
+  readonly server: ServerUrl | null;
   readonly client: PostgresClient | null;
   readonly schema: string;
   readonly poolSize: number;
@@ -85,8 +95,7 @@ export function resolveOptions(value: PostgresStorageOptions): ResolvedOptions {
   const options = objectWithKeys("options", value, KEYS);
   refuseUndefined("options", options, ["ssl"]);
   oneOf("options.type", options.type ?? "postgres", ["postgres"]);
-  const { connectionString, client, schema = "public", poolSize = defaultPoolSize(20) } = options;
-  const { connectTimeoutMs = 5_000, idleTimeoutMs = 30_000, prepare = false, ssl } = options;
+  const { connectionString, client, ssl } = options;
   if (client === undefined && connectionString === undefined && "connectionString" in options) {
     throw invalidArgument(
       "options.connectionString",
@@ -103,9 +112,13 @@ export function resolveOptions(value: PostgresStorageOptions): ResolvedOptions {
         throw invalidWord(`options.${name}`, "absent beside options.client", options[name]);
     }
   }
+  const url = connectionString === undefined ? null : parseUrl("options.connectionString", connectionString);
+  const { schema = url?.options.schema ?? "public", poolSize = url?.options.poolSize ?? defaultPoolSize(20) } = options;
+  const { connectTimeoutMs = url?.options.connectTimeoutMs ?? 5_000 } = options;
+  const { idleTimeoutMs = url?.options.idleTimeoutMs ?? 30_000, prepare = url?.options.prepare ?? false } = options;
   return {
     ...resolveStorageOptions(options),
-    connectionString: connectionString === undefined ? null : checkUrl(connectionString),
+    server: url?.server ?? null,
     client: client === undefined ? null : checkClient(client),
     schema: identifier("options.schema", schema, 63),
     poolSize: integer("options.poolSize", poolSize, 1, 10_000, "connections"),
@@ -116,13 +129,6 @@ export function resolveOptions(value: PostgresStorageOptions): ResolvedOptions {
   };
 }
 
-/** Checks a URL. It is never shown in a message: it holds a password. */
-function checkUrl(value: unknown): string {
-  const checked = string("options.connectionString", value);
-  if (/^postgres(ql)?:\/\/./.test(checked)) return checked;
-  throw invalidArgument("options.connectionString", "a URL that starts with postgres:// or postgresql://", value);
-}
-
 function checkClient(value: unknown): PostgresClient {
   const client = value as PostgresClient;
   if (typeof value === "function" && typeof client.unsafe === "function" && typeof client.begin === "function")
@@ -131,6 +137,8 @@ function checkClient(value: unknown): PostgresClient {
 }
 
 function checkTls(value: unknown): PostgresTls {
-  if (typeof value === "boolean" || (typeof value === "object" && value !== null)) return value as PostgresTls;
-  return oneOf("options.ssl", value, ["require", "allow", "prefer", "verify-full"]);
+  if (typeof value === "boolean") return value;
+  if (typeof value !== "object" || value === null) return oneOf("options.ssl", value, TLS_WORDS);
+  checkTlsOptions("options.ssl", value);
+  return value as PostgresTls;
 }
