@@ -210,7 +210,7 @@ const states: Readonly<Partial<Record<Fault, readonly string[]>>> = {
 };
 
 it("classifies errors that cannot be provoked here", () => {
-  const faults: readonly [error: object, fault: Fault][] = [
+  const faults: readonly (readonly [error: object, fault: Fault])[] = [
     ...Object.entries(states).flatMap(([fault, codes]) => codes.map((code) => [{ code }, fault as Fault] as const)),
     ...["57000", "57P01", "57P02", "57P05"].map((code) => [{ code }, "connection"] as const),
     [{ code: "XX000", severity: "FATAL" }, "outage"],

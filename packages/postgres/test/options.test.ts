@@ -2,7 +2,7 @@ import { callEveryMethod, describePool, rejection, storeFifty } from "@waymark/c
 import postgres from "postgres";
 import { expect, it, onTestFinished } from "vitest";
 import { startPgbouncer } from "waymark-test-servers";
-import { connect, emptyDatabase, open, sharedServer, target } from "./on-server.ts";
+import { connect, emptyDatabase, open, run, sharedServer, target } from "./on-server.ts";
 
 describePool(target);
 
@@ -79,6 +79,41 @@ it.each([
   expect(newest).toMatchObject({ createdAt: 1_700_000_000_000, name: expect.stringMatching(/^turn \d+$/) });
   expect(Object.keys(newest ?? {}).sort()).toEqual(["agentId", "createdAt", "id", "name"]);
   expect(await storage.stats()).toMatchObject({ checkpoints: 50, stateBytes: 50 * '{"turn":1}'.length });
+});
+
+it("decodes the name of a database", async () => {
+  const { url, name } = await emptyDatabase();
+  const other = `a b/c%${name}`;
+  await run(sharedServer(), `create database "${other}"`);
+  onTestFinished(async () => void (await run(sharedServer(), `drop database "${other}" with (force)`)));
+  const named = open({ connectionString: url.replace(name, encodeURIComponent(other)) });
+  expect(await named.listCheckpoints()).toEqual([]);
+  await named.close();
+});
+
+it("sends settings of the server, and names the one that it refuses, of a pooler too", async () => {
+  const { url, name } = await emptyDatabase();
+  const working = open({
+    connectionString: `${url}?statement_timeout=5000&app.tenant=x&options=-c%20lock_timeout%3D5s`,
+  });
+  expect(await working.listCheckpoints()).toEqual([]);
+  const pooler = await startPgbouncer(sharedServer(), { poolSize: 1 });
+  onTestFinished(() => pooler.stop());
+  for (const [connectionString, parameter] of [
+    [`${url}?statement_timeout=hunter2`, "statement_timeout (22023)"],
+    [`${url}?role=hunter2`, "role (22023)"],
+    [`${url}?options=-c%20hunter2%3D1`, "options (42704)"],
+    [`${pooler.url(name)}?lock_timeout=5000`, "lock_timeout (08P01)"],
+  ]) {
+    const refused = await rejection(open({ connectionString }).listCheckpoints());
+    const words = {
+      code: "INVALID_CONFIG",
+      message: expect.stringContaining(`refuses the parameter ${parameter?.split(" ")[0]}`),
+    };
+    expect(refused).toMatchObject(words);
+    expect(refused.message).toContain(parameter?.split(" ")[1]);
+    expect(refused.message).not.toContain("hunter2");
+  }
 });
 
 it("refuses wrong options at once, names what it expects, and does not show them", async () => {

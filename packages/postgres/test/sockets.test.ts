@@ -1,15 +1,16 @@
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createConnection, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
-import { TLSSocket, type TLSSocketOptions } from "node:tls";
+import { TLSSocket } from "node:tls";
 import { rejection, startNode } from "@waymark/conformance";
 import type { PostgresStorageOptions } from "@waymark/postgres";
 import { expect, it, onTestFinished, vi } from "vitest";
 import { startProxy, type TcpProxy } from "waymark-test-servers";
+import { CERTIFICATE, KEY, ROOT } from "./certificates.ts";
 import { checkpoint, connect, emptyDatabase, open, sharedServer, target } from "./on-server.ts";
 
 /** Two seconds for the queries of a client that is replaced, and time for a process to end on a busy machine. Connecting may take 20. */
@@ -124,18 +125,18 @@ interface Front {
   readonly port: number;
   readonly connections: number;
   /** Names that clients have asked for in TLS. */
-  readonly names: (string | false | null)[];
+  readonly names: string[];
 }
 
-/** Keys instead of certificates: those would have to be made first. */
-const CIPHERS = { ciphers: "PSK", minVersion: "TLSv1.2", maxVersion: "TLSv1.2" } as const;
-const KEY = Buffer.alloc(32, 7);
-
 /** @param answer to a client that asks for TLS; after "S…" the handshake never ends */
-async function startFront(url: string, answer: "S" | "N" | "S…", listen: { path?: string } = {}): Promise<Front> {
+async function startFront(
+  url: string,
+  answer: "S" | "N" | "S…",
+  listen: { path?: string; host?: string } = {},
+): Promise<Front> {
   const { hostname, port } = new URL(url);
   const sockets = new Set<Socket>();
-  const names: (string | false | null)[] = [];
+  const names: string[] = [];
   const server = createServer(async (client) => {
     sockets.add(client.on("error", () => {}));
     client.on("close", () => sockets.delete(client));
@@ -155,11 +156,18 @@ async function startFront(url: string, answer: "S" | "N" | "S…", listen: { pat
     if (answer === "S…") client.resume();
     if (answer === "N") forward(client);
     if (answer !== "S") return;
-    const secure = new TLSSocket(client, { isServer: true, ...CIPHERS, pskCallback: () => KEY } as TLSSocketOptions);
-    secure.on("secure", () => names.push((secure as { servername?: string | false | null }).servername ?? null));
+    const secure = new TLSSocket(client, {
+      isServer: true,
+      cert: CERTIFICATE,
+      key: KEY,
+      SNICallback: (name, done) => {
+        names.push(name);
+        done(null);
+      },
+    });
     forward(secure);
   });
-  server.listen(listen.path === undefined ? { port: 0, host: "localhost" } : listen);
+  server.listen(listen.path === undefined ? { port: 0, host: "localhost", ...listen } : listen);
   await once(server, "listening");
   onTestFinished(() => {
     for (const socket of sockets) socket.destroy();
@@ -174,18 +182,15 @@ async function startFront(url: string, answer: "S" | "N" | "S…", listen: { pat
   };
 }
 
-const ssl = {
-  ...CIPHERS,
-  pskCallback: () => ({ psk: KEY, identity: "waymark" }),
-  checkServerIdentity: () => undefined,
-};
+const ssl = { ca: ROOT };
 
 /** Expects that calls succeed, and that all connections end with the storage. */
 async function expectUse(front: Front, options: PostgresStorageOptions): Promise<void> {
   const storage = open({ poolSize: 3, ...options });
   await storage.migrate();
-  await Promise.all(Array.from({ length: 20 }, () => storage.storeCheckpoint(checkpoint())));
-  expect(await storage.listCheckpoints()).toHaveLength(20);
+  const ids = await Promise.all(Array.from({ length: 20 }, () => storage.storeCheckpoint(checkpoint())));
+  const newest = await storage.listCheckpoints({ limit: 20 });
+  expect(newest.map(({ id }) => id).sort()).toEqual(ids.sort());
   expect(front.connections).toBeGreaterThan(0);
   await storage.close();
   while (front.connections > 0) await turn();
@@ -226,11 +231,50 @@ it("connects to a Unix socket", async () => {
   const folder = await mkdtemp(join(tmpdir(), "waymark-"));
   onTestFinished(() => rm(folder, { recursive: true }));
   const front = await startFront(url, "N", { path: join(folder, ".s.PGSQL.5432") });
-  vi.stubEnv("PGHOST", folder); // postgres.js takes a path from here alone
-  onTestFinished(() => void vi.unstubAllEnvs());
   const { username, pathname } = new URL(url);
+  const encoded = encodeURIComponent(folder);
+  for (const connectionString of [
+    `postgres://${username}@${encoded}${pathname}`,
+    `postgres://${username}@localhost${pathname}?host=${folder}&sslmode=require`, // there is no TLS on such sockets
+  ]) {
+    await expectUse(front, { connectionString });
+  }
+  vi.stubEnv("PGHOST", folder);
+  onTestFinished(() => void vi.unstubAllEnvs());
   vi.stubEnv("PGUSER", username);
   await expectUse(front, { connectionString: `postgres://${pathname}` });
+});
+
+it("verifies a certificate as far as the URL says", async () => {
+  const { url } = await emptyDatabase();
+  const front = await startFront(url, "S");
+  const folder = await mkdtemp(join(tmpdir(), "waymark-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const root = join(folder, "root.pem");
+  await writeFile(root, ROOT);
+  const use = (host: string, parameters: string) =>
+    open({ connectionString: `${at(url, `${host}:${front.port}`)}?${parameters}` }).listCheckpoints();
+  for (const [host, parameters] of [
+    ["127.0.0.1", "sslmode=require"],
+    ["127.0.0.1", `sslmode=verify-ca&sslrootcert=${root}`],
+    ["localhost", `sslmode=verify-full&sslrootcert=${root}`],
+  ] as const) {
+    expect(await use(host, parameters)).toEqual([]);
+  }
+  for (const [host, parameters, cause] of [
+    ["localhost", "sslmode=verify-ca", "UNABLE_TO_VERIFY_LEAF_SIGNATURE"],
+    ["localhost", "sslrootcert=system", "UNABLE_TO_VERIFY_LEAF_SIGNATURE"],
+    // Node would compare the name of the certificate with `localhost`, since postgres.js names no address.
+    ["127.0.0.1", `sslmode=verify-full&sslrootcert=${root}`, "ERR_TLS_CERT_ALTNAME_INVALID"],
+  ] as const) {
+    expect(await rejection(use(host, parameters))).toMatchObject({ code: "ACCESS_DENIED", cause: { code: cause } });
+  }
+});
+
+it("connects to an IPv6 address", async () => {
+  const { url } = await emptyDatabase();
+  const front = await startFront(url, "N", { host: "::1" });
+  await expectUse(front, { connectionString: at(url, `[::1]:${front.port}`) });
 });
 
 it("leaves the sockets of a user's own client alone", async () => {
