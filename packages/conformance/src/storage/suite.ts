@@ -26,6 +26,7 @@ import { describeProcesses } from "./specs/processes.ts";
 import { describeProcessesKilled } from "./specs/processes-killed.ts";
 import { describeProcessesPrune } from "./specs/processes-prune.ts";
 import { describePrune } from "./specs/prune.ts";
+import { describeRestore } from "./specs/restore.ts";
 import { describeRetention } from "./specs/retention.ts";
 import { describeRetrieve } from "./specs/retrieve.ts";
 import { describeRetrieveLatest } from "./specs/retrieve-latest.ts";
@@ -62,6 +63,7 @@ const PARTS: Readonly<Record<ConformancePart, readonly Topic[]>> = {
     describeWrites,
     describeMigrate,
     describeIfLatest,
+    describeRestore,
     describeOrder,
     describeIdentity,
     describeMetadata,

@@ -9,6 +9,7 @@ import type {
   NamedAgentCheckpoint,
   PrunePolicy,
   ReadOptions,
+  RestoreOptions,
   StoreOptions,
 } from "../contract/checkpoints.ts";
 import {
@@ -76,7 +77,18 @@ export function checkCheckpoint(value: NamedAgentCheckpoint): CheckedCheckpoint 
 export type CheckedStoreOptions = { readonly ifLatest?: string | null; readonly signal?: AbortSignal };
 
 export function checkStoreOptions(value: StoreOptions): CheckedStoreOptions {
-  const options = objectWithKeys("options", value, ["ifLatest", "signal"]);
+  return storeOptions(objectWithKeys("options", value, ["ifLatest", "signal"]));
+}
+
+/** `agentId`: `null` where any agent's checkpoint may be restored. */
+export function checkRestoreOptions(value: RestoreOptions): CheckedStoreOptions & { readonly agentId: string | null } {
+  const options = objectWithKeys("options", value, ["agentId", "ifLatest", "signal"]);
+  refuseUndefined("options", options, ["agentId"]);
+  const { agentId } = options;
+  return { agentId: agentId === undefined ? null : checkAgentId("options.agentId", agentId), ...storeOptions(options) };
+}
+
+function storeOptions(options: ObjectWithKeys<"ifLatest" | "signal">): CheckedStoreOptions {
   checkIfLatestIsGiven(options);
   const { ifLatest } = options;
   return {

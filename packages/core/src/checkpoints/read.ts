@@ -22,16 +22,35 @@ export async function retrieveCheckpoint(
   signal: AbortSignal | undefined,
 ): Promise<StoredAgentCheckpoint | null> {
   return await engine.session.run("retrieve checkpoint", signal, async (deadline) => {
-    if (id === null) return null;
-    const cached = engine.cache.find(id);
-    if (cached !== undefined) {
-      // Only the database knows whether it is still there, and its metadata.
-      const [head] = await engine.dialect.list({ id, limit: 1 }, deadline);
-      const found = fromCache(engine, head, cached);
-      if (found !== null) return found;
-    }
-    return await readCheckpoint(engine, id, deadline);
+    const found = await findCheckpoint(engine, "retrieve checkpoint", id, deadline);
+    return found === null ? null : toCheckpoint(engine, found);
   });
+}
+
+/** A checkpoint as it is stored, its state not yet decoded. */
+export interface FoundCheckpoint {
+  readonly head: RowHead;
+  readonly state: ChainState;
+  /** Set where the state was in the cache, which may have its text. */
+  readonly isCached: boolean;
+}
+
+/** Finds a checkpoint in the cache, or reads it. `null`: there is none. */
+export async function findCheckpoint(
+  engine: Engine,
+  operation: string,
+  id: string | null,
+  signal: AbortSignal,
+): Promise<FoundCheckpoint | null> {
+  if (id === null) return null;
+  const cached = engine.cache.find(id);
+  if (cached !== undefined) {
+    // Only the database knows whether it is still there, and its metadata.
+    const [head] = await engine.dialect.list({ id, limit: 1 }, signal);
+    const found = fromCache(engine, head, cached);
+    if (found !== null) return found;
+  }
+  return await readCheckpoint(engine, operation, id, signal);
 }
 
 /** Reads the latest checkpoint of a timeline: one statement if its state is cached, else two. */
@@ -49,8 +68,8 @@ export async function retrieveLatestCheckpoint(
       const cached = engine.cache.find(head.id);
       const found =
         (cached === undefined ? null : fromCache(engine, head, cached)) ??
-        (await readCheckpoint(engine, head.id, deadline));
-      if (found !== null) return found;
+        (await readCheckpoint(engine, operation, head.id, deadline));
+      if (found !== null) return toCheckpoint(engine, found);
       if (head.id === missing) {
         throw new CheckpointError("CORRUPT_CHECKPOINT", `${operation}: ${missing} is listed, but is not there`);
       }
@@ -61,13 +80,9 @@ export async function retrieveLatestCheckpoint(
 }
 
 /** Returns a cached checkpoint if it is what the database has; else drops it from the cache, and returns `null`. */
-function fromCache(
-  { cache, digests }: Engine,
-  head: RowHead | undefined,
-  cached: ChainState,
-): StoredAgentCheckpoint | null {
+function fromCache({ cache, digests }: Engine, head: RowHead | undefined, cached: ChainState): FoundCheckpoint | null {
   if (head !== undefined && hasContent(digests, head, cached.snapshot.digest)) {
-    return toCheckpoint(head, cached, cache.textOf(cached));
+    return { head, state: cached, isCached: true };
   }
   cache.forget(cached.id);
   return null;
@@ -75,27 +90,29 @@ function fromCache(
 
 async function readCheckpoint(
   { dialect, cache }: Engine,
+  operation: string,
   id: string,
   signal: AbortSignal,
-): Promise<StoredAgentCheckpoint | null> {
+): Promise<FoundCheckpoint | null> {
   const rows = await dialect.readChain(id, signal);
   const [row] = rows;
   if (row === undefined || isTombstone(row)) return null;
   try {
     const state = (await unpackChain(rows))[0] as ChainState;
     if (!isAlwaysFull(state.snapshot)) cache.put(timelineOf(row), state, null);
-    return toCheckpoint(row, state);
+    return { head: row, state, isCached: false };
   } catch (error) {
-    throw unreadable("retrieve checkpoint", id, error);
+    throw unreadable(operation, id, error);
   }
 }
 
-function toCheckpoint(row: RowHead, { snapshot }: ChainState, text?: string): StoredAgentCheckpoint {
-  idClock.observe(row.id);
+function toCheckpoint({ cache }: Engine, { head, state, isCached }: FoundCheckpoint): StoredAgentCheckpoint {
+  idClock.observe(head.id);
+  const text = isCached ? cache.textOf(state) : undefined;
   try {
-    return { ...toItem(row, metadataOf(row)), state: decodeSnapshot(snapshot, text) };
+    return { ...toItem(head, metadataOf(head)), state: decodeSnapshot(state.snapshot, text) };
   } catch (error) {
-    throw unreadable("retrieve checkpoint", row.id, error);
+    throw unreadable("retrieve checkpoint", head.id, error);
   }
 }
 

@@ -13,6 +13,7 @@ import type {
   PrunePolicy,
   PruneResult,
   ReadOptions,
+  RestoreOptions,
   StoredAgentCheckpoint,
   StoreOptions,
 } from "../contract/checkpoints.ts";
@@ -32,6 +33,7 @@ import {
   checkMigrateMode,
   checkPrunePolicy,
   checkReadOptions,
+  checkRestoreOptions,
   checkStatsQuery,
   checkStoreOptions,
   checkWrites,
@@ -49,6 +51,7 @@ import {
   retrieveLatestCheckpoint,
 } from "./read.ts";
 import { deleteAgent, deleteCheckpoint } from "./remove.ts";
+import { findToRestore, prepareRestored } from "./restore.ts";
 import { prepareCheckpoint, storeCheckpoint } from "./store.ts";
 import { appendWrites, listRankedWrites, prepareWrites } from "./task-writes.ts";
 
@@ -86,6 +89,14 @@ export class EngineStorage implements CheckpointStorage {
     checkAgentId("agentId", agentId);
     const { namespace, signal } = checkLatestQuery(query);
     return await retrieveLatestCheckpoint(this.#engine, { agentId, namespace }, signal);
+  }
+
+  async restoreCheckpoint(id: string, options: RestoreOptions = {}): Promise<string> {
+    const checkedId = checkLookup("id", id);
+    const checked = checkRestoreOptions(options);
+    const prepared = prepareRestored(await findToRestore(this.#engine, checkedId, checked.signal), checked);
+    await storeCheckpoint(this.#engine, prepared, null);
+    return prepared.head.id;
   }
 
   async listCheckpoints(query: ListQuery = {}): Promise<AgentCheckpointListItem[]> {

@@ -34,10 +34,20 @@ export function prepareCheckpoint(
   { cache, freeze }: Engine,
   head: CheckedCheckpoint,
   state: NamedAgentCheckpoint["state"],
-  { ifLatest, signal }: CheckedStoreOptions,
+  options: CheckedStoreOptions,
 ): PreparedCheckpoint {
   const previous = cachedState(cache, head);
   const snapshot = snapshotOf("state", state, previous?.snapshot, freeze);
+  return prepareSnapshot(head, snapshot, previous, options);
+}
+
+/** Prepares a checkpoint whose state is a snapshot already. `previous`: a state to go on from. */
+export function prepareSnapshot(
+  head: CheckedCheckpoint,
+  snapshot: Snapshot,
+  previous: ChainState | undefined,
+  { ifLatest, signal }: CheckedStoreOptions,
+): PreparedCheckpoint {
   for (const id of [head.id, head.parentId, ifLatest]) if (typeof id === "string") idClock.observe(id);
   const id = head.id ?? idClock.next();
   const afterId = ifLatest === undefined ? null : (ifLatest ?? NIL_ID);

@@ -142,6 +142,7 @@ const FORWARDED = [
   "storeCheckpoint",
   "retrieveCheckpoint",
   "retrieveLatestCheckpoint",
+  "restoreCheckpoint",
   "listCheckpoints",
   "iterateCheckpoints",
   "iterateAncestors",

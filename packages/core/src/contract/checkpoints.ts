@@ -98,6 +98,11 @@ export interface StoreOptions extends CallOptions {
   readonly ifLatest?: string | null;
 }
 
+export interface RestoreOptions extends StoreOptions {
+  /** Restore only a checkpoint of this agent: for an id that a user has sent. One of another agent is `NOT_FOUND`. */
+  readonly agentId?: string;
+}
+
 /**
  * A filter. Absent members filter nothing; unknown members are refused, and so is `undefined` as a filter, which would list
  * what was not asked for. Cursors (`before`, `since`) may be `undefined`: the first page has none.
@@ -248,6 +253,15 @@ export interface CheckpointStorage extends AgentCheckpointProvider, AsyncDisposa
   retrieveCheckpoint(id: string, options?: ReadOptions): Promise<StoredAgentCheckpoint | null>;
   /** Returns the newest checkpoint of an agent in one namespace, or `null`: where to go on after a crash. */
   retrieveLatestCheckpoint(agentId: string, query?: LatestQuery): Promise<StoredAgentCheckpoint | null>;
+  /**
+   * Goes back to an earlier state: stores it once more, as the latest checkpoint of its agent and namespace. The new one is
+   * a child of the restored one and has its name and labels, but none of its task writes; nothing else changes. Returns the
+   * new id. The state is copied as it is stored, mostly as a delta of some hundred bytes.
+   *
+   * Repeating it after an error may store a second one; with `ifLatest` it does not.
+   * @throws CheckpointError `NOT_FOUND` if there is no such checkpoint; `CORRUPT_CHECKPOINT`; what `storeCheckpoint` throws
+   */
+  restoreCheckpoint(id: string, options?: RestoreOptions): Promise<string>;
   /** Iterates over all that match, newest first, page by page. Checkpoints stored meanwhile are neither repeated nor skipped. */
   iterateCheckpoints(query?: ListQuery): AsyncIterableIterator<AgentCheckpointListItem>;
   /**

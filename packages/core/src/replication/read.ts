@@ -1,6 +1,6 @@
 import type { Engine } from "../checkpoints/engine.ts";
 import { deletedAmong, isDeleted } from "../checkpoints/tombstones.ts";
-import type { AgentCheckpointListItem, StoredAgentCheckpoint } from "../contract/checkpoints.ts";
+import type { AgentCheckpointListItem } from "../contract/checkpoints.ts";
 import { CheckpointError, codeOf } from "../contract/errors.ts";
 import type { Source } from "../contract/status.ts";
 import { bothFailed, isMainUnreachable, type Pair } from "./pair.ts";
@@ -78,12 +78,13 @@ function answerOfBackup<Result>(
 }
 
 /** Returns a checkpoint of the backup, unless main knows that it was deleted: the backup may not have received that yet. */
-export async function unlessDeleted(
+export async function unlessDeleted<Found>(
   { main }: Pair,
-  found: StoredAgentCheckpoint | null,
-): Promise<StoredAgentCheckpoint | null> {
-  if (found === null) return null;
-  return (await isDeleted(main, found.id)) ? null : found;
+  found: Found | null,
+  id: string | null,
+): Promise<Found | null> {
+  if (found === null || id === null) return null;
+  return (await isDeleted(main, id)) ? null : found;
 }
 
 /** Merges two lists, newest first. */

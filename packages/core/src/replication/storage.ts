@@ -13,6 +13,7 @@ import {
   checkProgressOptions,
   checkPrunePolicy,
   checkReadOptions,
+  checkRestoreOptions,
   checkStatsQuery,
   checkStoreOptions,
   checkWrites,
@@ -28,6 +29,7 @@ import {
   retrieveCheckpoint,
   retrieveLatestCheckpoint,
 } from "../checkpoints/read.ts";
+import { findToRestore, prepareRestored } from "../checkpoints/restore.ts";
 import { prepareCheckpoint } from "../checkpoints/store.ts";
 import { listRankedWrites, mergeRanked, prepareWrites } from "../checkpoints/task-writes.ts";
 import { isDeleted } from "../checkpoints/tombstones.ts";
@@ -47,6 +49,7 @@ import type {
   PruneResult,
   ReadOptions,
   ReconcileOptions,
+  RestoreOptions,
   StoredAgentCheckpoint,
   StoreOptions,
 } from "../contract/checkpoints.ts";
@@ -144,7 +147,7 @@ class PairStorage implements ReplicatedStorage {
     return await this.#call("retrieve checkpoint", () =>
       readFromPair(this.#pair, "retrieve checkpoint", allowStale, {
         ask: (engine) => retrieveCheckpoint(engine, checkedId, signal),
-        merge: async (inMain, inBackup) => inMain ?? (await unlessDeleted(this.#pair, inBackup)),
+        merge: async (inMain, inBackup) => inMain ?? (await unlessDeleted(this.#pair, inBackup, checkedId)),
         mayBeStale: (found) => found === null,
         mayGrow: false,
       }),
@@ -159,13 +162,27 @@ class PairStorage implements ReplicatedStorage {
         ask: (engine) => retrieveLatestCheckpoint(engine, { agentId, namespace }, signal),
         merge: async (inMain, inBackup) => {
           if (inMain !== null && inMain.id >= (inBackup?.id ?? "")) return inMain;
-          return (await unlessDeleted(this.#pair, inBackup)) ?? inMain;
+          return (await unlessDeleted(this.#pair, inBackup, inBackup?.id ?? null)) ?? inMain;
         },
         mayBeStale: () => true,
       }),
     );
     if (found?.source === "main") this.#pair.failover.recordMainHas(found.id);
     return found;
+  }
+
+  async restoreCheckpoint(id: string, options: RestoreOptions = {}): Promise<string> {
+    const checkedId = checkLookup("id", id);
+    const checked = checkRestoreOptions(options);
+    return await this.#call("restore checkpoint", async () => {
+      const found = await readFromPair(this.#pair, "restore checkpoint", undefined, {
+        ask: (engine) => findToRestore(engine, checkedId, checked.signal),
+        merge: async (inMain, inBackup) => inMain ?? (await unlessDeleted(this.#pair, inBackup, checkedId)),
+        mayBeStale: (answer) => answer === null,
+        mayGrow: false,
+      });
+      return await storeInPair(this.#pair, prepareRestored(found, checked));
+    });
   }
 
   async listCheckpoints(query: ListQuery = {}): Promise<AgentCheckpointListItem[]> {

@@ -78,6 +78,43 @@ describe("storing with a backup", () => {
   });
 });
 
+describe("restoring with a backup", () => {
+  test("stores in main and delivers to the backup; while main is down, in the backup", async () => {
+    const [main, backup] = [database(), database()];
+    const storage = open(main, backup, { replication: "required" });
+    const first = await storage.storeCheckpoint(turn(1));
+    await storage.storeCheckpoint(turn(20));
+    const second = await storage.restoreCheckpoint(first, { agentId: "agent" });
+    expect(ids(backup)).toContain(second);
+    main.isDown = true;
+    const third = await storage.restoreCheckpoint(first);
+    expect(await codeOf(storage.restoreCheckpoint(first, { ifLatest: third }))).toBe("UNAVAILABLE"); // main decides
+    main.isDown = false;
+    await until(() => ids(main).includes(third) && pending(backup) === 0);
+    expect((await storage.retrieveLatestCheckpoint("agent"))?.id).toBe(third);
+    expect((await storage.retrieveCheckpoint(third))?.state).toEqual(turn(1).state);
+  });
+
+  test("restores what only the backup has, and not what main has deleted and the backup not yet", async () => {
+    const [main, backup] = [database(), database()];
+    const storage = open(main, backup);
+    const deleted = await storage.storeCheckpoint(turn(1));
+    await until(() => ids(backup).includes(deleted) && pending(main) === 0);
+    backup.isReadOnly = true;
+    await storage.deleteCheckpoint(deleted);
+    expect(await codeOf(storage.restoreCheckpoint(deleted))).toBe("NOT_FOUND");
+    expect(ids(backup)).toEqual([deleted]);
+    backup.isReadOnly = false;
+    main.isDown = true;
+    const only = await storage.storeCheckpoint(turn(20));
+    main.isDown = false;
+    main.isReadOnly = true;
+    const id = await storage.restoreCheckpoint(only);
+    expect(ids(main)).toEqual([]);
+    expect((await storage.retrieveCheckpoint(id))?.state).toEqual(turn(20).state);
+  });
+});
+
 describe("appending writes with a backup", () => {
   test("delivers them with their checkpoint or after it, and leaves none pending", async () => {
     const [main, backup] = [database(), database()];

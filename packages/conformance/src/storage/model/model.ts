@@ -74,6 +74,8 @@ export class Model {
         return await this.#retrieveLatest(operation);
       case "list":
         return await this.#list(operation);
+      case "restore":
+        return await this.#restore(operation);
       case "follow ancestors":
         return await this.#followAncestors(operation);
       case "delete":
@@ -252,6 +254,17 @@ export class Model {
     expectSame(retrieved, expected);
     overwrite(retrieved?.state);
     await this.#retrieve(reader, expected);
+  }
+
+  async #restore({ storage, pick, guarded }: { storage: number; pick: number; guarded: boolean }): Promise<void> {
+    const expected = this.#pick(pick);
+    if (expected === undefined) return;
+    const { id: parentId, agentId, namespace } = expected;
+    const latest = this.#of(agentId, namespace)[0] as ExpectedCheckpoint;
+    const id = await this.#storages.at(storage).restoreCheckpoint(parentId, guarded ? { ifLatest: latest.id } : {});
+    expect(id > latest.id).toBe(true);
+    const restored = await this.#storages.cold.retrieveCheckpoint(id);
+    this.#put({ ...expected, id, parentId, createdAt: restored?.createdAt ?? Number.NaN });
   }
 
   async #retrieveLatest(operation: { storage: number; agent: number; namespace: number }): Promise<void> {

@@ -19,6 +19,8 @@ export type Operation =
   | { readonly do: "retrieve removed"; readonly storage: number; readonly pick: number }
   | { readonly do: "retrieve latest"; readonly storage: number; readonly agent: number; readonly namespace: number }
   | { readonly do: "list"; readonly storage: number; readonly agent: number; readonly limit: number }
+  /** Restores a checkpoint: with the right `ifLatest`, or without any. */
+  | { readonly do: "restore"; readonly storage: number; readonly pick: number; readonly guarded: boolean }
   | { readonly do: "follow ancestors"; readonly storage: number; readonly pick: number }
   | { readonly do: "delete"; readonly storage: number; readonly pick: number }
   | { readonly do: "delete agent"; readonly storage: number; readonly agent: number; readonly namespace: number | null }
@@ -150,6 +152,10 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("follow ancestors" as const), storage, pick }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant("restore" as const), storage, pick, guarded: fc.boolean() }),
+  },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("delete" as const), storage, pick }) },
   {
     weight: 1,
