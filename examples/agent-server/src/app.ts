@@ -55,27 +55,31 @@ export function createApp({ storage, authenticate, model }: AppOptions) {
   app.post("/restore", async (context) => {
     const { id, after } = await body(context, restoreRequest);
     const agentId = context.get("agentId");
-    const old = await storage.retrieveCheckpoint(id);
-    // The answer is the same for another user's checkpoint, so that ids cannot be probed.
-    if (old === null || old.agentId !== agentId)
-      throw new HTTPException(404, { message: "there is no such checkpoint" });
-    const state = parseState(old.state);
-    return context.json({ id: await store(agentId, { name: `restored: ${old.name}`, state, parentId: id }, after) });
+    // Another user's checkpoint is NOT_FOUND, as one that does not exist: so ids cannot be probed.
+    return context.json({
+      id: await guarded(agentId, () => storage.restoreCheckpoint(id, { agentId, ifLatest: after })),
+    });
   });
 
   app.delete("/agent", async (context) => {
     return context.json({ deleted: await storage.deleteAgent(context.get("agentId")) });
   });
 
-  /** Stores a turn. Of several requests after the same checkpoint exactly one is stored. */
+  /** Stores a turn. */
   async function store(
     agentId: string,
     { parentId, ...turn }: Pick<NamedAgentCheckpoint, "name"> & { state: State; parentId: string | null },
     ifLatest: string | null,
   ): Promise<string> {
     const parent = parentId === null ? {} : { parentId };
+    const checkpoint = { agentId, ...turn, ...parent, createdAt: Date.now() };
+    return await guarded(agentId, () => storage.storeCheckpoint(checkpoint, { ifLatest }));
+  }
+
+  /** Runs a store with `ifLatest`. Of several requests after the same checkpoint exactly one is stored. */
+  async function guarded(agentId: string, store: () => Promise<string>): Promise<string> {
     try {
-      return await storage.storeCheckpoint({ agentId, ...turn, ...parent, createdAt: Date.now() }, { ifLatest });
+      return await store();
     } catch (error) {
       if (!(error instanceof CheckpointError && error.code === "CONFLICT")) throw error;
       throw new Outdated((await storage.retrieveLatestCheckpoint(agentId))?.id ?? null);
@@ -114,6 +118,9 @@ function checked<Schema extends z.ZodType>(schema: Schema, value: unknown): z.in
 function toResponse(error: Error, context: Context): Response {
   if (error instanceof Outdated) return context.json({ error: error.message, latest: error.latest }, 409);
   if (error instanceof HTTPException) return context.json({ error: error.message }, error.status);
+  if (error instanceof CheckpointError && error.code === "NOT_FOUND") {
+    return context.json({ error: "there is no such checkpoint" }, 404);
+  }
   if (error instanceof CheckpointError && error.retryable) {
     return context.json({ error: "the storage is unreachable, try again" }, 503, { "retry-after": "1" });
   }

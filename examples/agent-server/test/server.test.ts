@@ -188,7 +188,7 @@ describe("the server", () => {
     expect(said(history)).toEqual(["one", "another two"]);
     expect(history.body.checkpoints.map(({ name }) => name)).toEqual([
       "turn 2",
-      "restored: turn 1",
+      "turn 1",
       "turn 3",
       "turn 2",
       "turn 1",
