@@ -29,6 +29,7 @@ export function resolveStorageOptions(
   options: { readonly [name in keyof CommonStorageOptions]?: unknown } = {},
 ): ResolvedStorageOptions {
   refuseUndefined("options", options, ["encryption"], "given, or null for none");
+  refuseUndefined("options", options, ["parse"]);
   const resolved = {
     ...resolveDatabaseOptions(options),
     ...resolveCheckpointOptions(options),
@@ -42,10 +43,10 @@ export function resolveStorageOptions(
  * @param options made by {@link resolveStorageOptions}. Default: the defaults.
  * @throws CheckpointError `INVALID_ARGUMENT` if the dialect is of another `apiVersion`
  */
-export function createStorage(
+export function createStorage<State = unknown>(
   dialect: Dialect,
   options: ResolvedStorageOptions = resolveStorageOptions(),
-): CheckpointStorage {
+): CheckpointStorage<State> {
   if (property(options, RESOLVED) !== true) {
     throw invalidArgument("options", "the result of resolveStorageOptions", options);
   }
@@ -55,5 +56,5 @@ export function createStorage(
   const parts =
     options.encryption === null ? { dialect, digests: PLAIN_DIGESTS } : encryptDialect(dialect, options.encryption);
   const check = (signal: AbortSignal) => checkNewest(dialect, encryptionOf(parts.dialect), signal);
-  return new EngineStorage(createEngine({ ...parts, check }, options));
+  return new EngineStorage(createEngine({ ...parts, check }, options)) as CheckpointStorage<State>;
 }

@@ -17,6 +17,7 @@ export { createRegistry, type Registry, type StorageFactory } from "./config/reg
 export * from "./contract/checkpoints.ts";
 export { CheckpointError, type CheckpointErrorCode } from "./contract/errors.ts";
 export * from "./contract/options.ts";
+export type { StandardSchema, StateParser } from "./contract/state-parser.ts";
 export * from "./contract/status.ts";
 export { type ReencryptOptions, type ReencryptResult, reencryptCheckpoints } from "./encryption/reencrypt.ts";
 export type { ReplicationOptions } from "./replication/options.ts";

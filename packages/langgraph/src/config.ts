@@ -29,7 +29,7 @@ export function checkStorage(storage: unknown): CheckpointStorage {
 }
 
 /** Returns the serializer in the saver's options; undefined if there is none. */
-export function serdeIn(options: { readonly serde?: SerializerProtocol }): SerializerProtocol | undefined {
+export function serdeIn(options: { readonly serde?: SerializerProtocol | undefined }): SerializerProtocol | undefined {
   // Other savers take a serializer in place of the options. Here it would be ignored.
   if (property(options, "dumpsTyped") !== undefined) {
     throw invalidArgument("options", "an object such as { serde }", options);

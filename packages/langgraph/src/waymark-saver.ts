@@ -40,7 +40,7 @@ const MAX_CONCURRENT_ANCESTORS = 64;
 
 export interface WaymarkSaverOptions {
   /** Serializer of values. Default: LangGraph's `JsonPlusSerializer`. */
-  readonly serde?: SerializerProtocol;
+  readonly serde?: SerializerProtocol | undefined;
 }
 
 type DeltaChannelHistories = Awaited<ReturnType<BaseCheckpointSaver["getDeltaChannelHistory"]>>;

@@ -14,7 +14,7 @@ export { createMySQLStorage as createCheckpointStorage };
  * first use.
  * @throws CheckpointError `INVALID_ARGUMENT`, which names the option
  */
-export function createMySQLStorage(options: MySQLStorageOptions): CheckpointStorage {
+export function createMySQLStorage<State = unknown>(options: MySQLStorageOptions<State>): CheckpointStorage<State> {
   const resolved = resolveOptions(options);
   return createStorage(createCheckpointDialect(shareConnection(resolved).share(), resolved), resolved);
 }

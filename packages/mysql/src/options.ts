@@ -25,22 +25,22 @@ export interface MySQLPool {
 /** TLS: mysql2's options; `true` asks for TLS with a certificate that can be verified. */
 export type MySQLTls = boolean | Readonly<Record<string, unknown>>;
 
-export interface MySQLStorageOptions extends CommonStorageOptions {
+export interface MySQLStorageOptions<State = unknown> extends CommonStorageOptions<State> {
   /** The name of this dialect, as config files have it. May be left out here. */
-  readonly type?: "mysql";
+  readonly type?: "mysql" | undefined;
   /**
    * `mysql://user:password@host:3306/database?ssl-mode=REQUIRED`, for MySQL and MariaDB alike. Its parameters: see the README. An
    * option wins over a parameter.
    */
   readonly connectionString?: string | undefined;
   /** Instead of `connectionString`: a mysql2 pool of your own. It is never ended here. */
-  readonly pool?: MySQLPool;
+  readonly pool?: MySQLPool | undefined;
   /** Maximum number of connections. Default 20; where tests run (`NODE_ENV=test`, Vitest) 2. */
-  readonly poolSize?: number;
+  readonly poolSize?: number | undefined;
   /** Longest time to make a connection, in milliseconds. Default 5,000. */
-  readonly connectTimeoutMs?: number;
+  readonly connectTimeoutMs?: number | undefined;
   /** Idle time after which a connection is closed, in milliseconds. Default 30,000. */
-  readonly idleTimeoutMs?: number;
+  readonly idleTimeoutMs?: number | undefined;
   /** TLS, whatever the URL says. Default: as the URL says, otherwise none. `undefined` is refused: the connection might be in plain text. */
   readonly ssl?: MySQLTls;
 }

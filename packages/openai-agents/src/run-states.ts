@@ -17,12 +17,12 @@ export interface RunStatesOptions {
   /** Owner of the runs: 1 to 255 bytes of UTF-8. For example the id of a session or a task. */
   readonly agentId: string;
   /** Namespace of that agent: up to 1,024 bytes of UTF-8. Nothing else may be stored there. Default `"run"`. */
-  readonly namespace?: string;
+  readonly namespace?: string | undefined;
 }
 
 export interface SaveOptions {
   /** Name of the state, for people. Default `"run state"`. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /**
    * Compare-and-save: save only if the latest state has this id (`null`: only if there is none). Of any number of processes
    * that name the same latest exactly one wins; the others get `CONFLICT`. Default: save in any case. `undefined` is refused.
@@ -34,9 +34,9 @@ export interface LoadOptions<Context> {
   /** Id of the state. Default: the latest. `undefined` is refused. */
   readonly id?: string;
   /** Context of the run, with the members that JSON cannot hold. Default: the context as it was saved. */
-  readonly context?: RunContext<Context>;
+  readonly context?: RunContext<Context> | undefined;
   /** With `context`: use of the saved approvals, see the SDK. Default `"merge"`. */
-  readonly contextStrategy?: "merge" | "replace";
+  readonly contextStrategy?: "merge" | "replace" | undefined;
 }
 
 export interface StoredRunState<Context, TAgent extends AnyAgent> {

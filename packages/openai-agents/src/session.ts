@@ -26,14 +26,14 @@ export interface WaymarkSessionOptions {
   /** Storage of the session. The caller closes it. */
   readonly storage: CheckpointStorage;
   /** Agent of the session's checkpoints: 1 to 255 bytes of UTF-8. Default: a new UUID. */
-  readonly sessionId?: string;
+  readonly sessionId?: string | undefined;
   /** Namespace of that agent: up to 1,024 bytes of UTF-8. Nothing else may be stored there. Default `"session"`. */
-  readonly namespace?: string;
+  readonly namespace?: string | undefined;
   /**
    * Number of changes to keep, from 1. Older ones are removed after every `keepLast` changes, so at most twice as many are
    * stored. Default: all of them, until the session is cleared.
    */
-  readonly keepLast?: number;
+  readonly keepLast?: number | undefined;
 }
 
 /** State of a checkpoint: the whole session. Storages write only the changes, so this is cheap. */

@@ -14,7 +14,9 @@ export { createPostgresStorage as createCheckpointStorage };
  * first use.
  * @throws CheckpointError `INVALID_ARGUMENT`, which names the option
  */
-export function createPostgresStorage(options: PostgresStorageOptions): CheckpointStorage {
+export function createPostgresStorage<State = unknown>(
+  options: PostgresStorageOptions<State>,
+): CheckpointStorage<State> {
   const resolved = resolveOptions(options);
   return createStorage(createCheckpointDialect(shareConnection(resolved).share(), resolved), resolved);
 }

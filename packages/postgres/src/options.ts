@@ -29,29 +29,29 @@ const TLS_WORDS = ["disable", "allow", "prefer", "require", "verify-ca", "verify
 /** TLS: options of node:tls, or a word of libpq's `sslmode`. `true` is `"verify-full"`, and `"allow"` is `"prefer"`. */
 export type PostgresTls = boolean | (typeof TLS_WORDS)[number] | Readonly<Record<string, unknown>>;
 
-export interface PostgresStorageOptions extends CommonStorageOptions {
+export interface PostgresStorageOptions<State = unknown> extends CommonStorageOptions<State> {
   /** The name of this dialect, as config files have it. May be left out here. */
-  readonly type?: "postgres";
+  readonly type?: "postgres" | undefined;
   /**
    * `postgres://user:password@host:5432/database?sslmode=require`, as libpq reads it: lists of hosts, Unix sockets, and the
    * variables `PGHOST`, `PGPASSWORD`, … for what it leaves out. Its parameters: see the README. An option wins over a parameter.
    */
   readonly connectionString?: string | undefined;
   /** Instead of `connectionString`: a postgres.js client of your own. It is never ended here, and its parsers stay as they are. */
-  readonly client?: PostgresClient;
+  readonly client?: PostgresClient | undefined;
   /** PostgreSQL schema of the tables, created by migrations if it is missing. Default `"public"`, whatever the search path is. */
-  readonly schema?: string;
+  readonly schema?: string | undefined;
   /** Maximum number of connections. Default 20; where tests run (`NODE_ENV=test`, Vitest) 2. */
-  readonly poolSize?: number;
+  readonly poolSize?: number | undefined;
   /** Longest time to make a connection, in milliseconds. Default 5,000. */
-  readonly connectTimeoutMs?: number;
+  readonly connectTimeoutMs?: number | undefined;
   /** Idle time after which a connection is closed, in milliseconds. Default 30,000. */
-  readonly idleTimeoutMs?: number;
+  readonly idleTimeoutMs?: number | undefined;
   /**
    * Prepare statements once per connection. It saves a round trip, but needs a pooler in transaction mode to track prepared
    * statements (pgbouncer does from 1.21). Default `false`.
    */
-  readonly prepare?: boolean;
+  readonly prepare?: boolean | undefined;
   /**
    * TLS, whatever the URL says. Default: as the URL says, otherwise none. Never over a Unix socket. `undefined` is refused: the
    * connection might be in plain text.

@@ -14,7 +14,7 @@ export { createSQLiteStorage as createCheckpointStorage };
  * first use.
  * @throws CheckpointError `INVALID_ARGUMENT`, which names the option
  */
-export function createSQLiteStorage(options: SQLiteStorageOptions): CheckpointStorage {
+export function createSQLiteStorage<State = unknown>(options: SQLiteStorageOptions<State>): CheckpointStorage<State> {
   const resolved = resolveOptions(options);
   return createStorage(createCheckpointDialect(shareConnection(resolved).share(), resolved), resolved);
 }

@@ -19,22 +19,22 @@ export interface SQLiteDatabase {
   pragma(pragma: string): unknown;
 }
 
-export interface SQLiteStorageOptions extends CommonStorageOptions {
+export interface SQLiteStorageOptions<State = unknown> extends CommonStorageOptions<State> {
   /** The name of this dialect, as config files have it. May be left out here. */
-  readonly type?: "sqlite";
+  readonly type?: "sqlite" | undefined;
   /** Path of the database file, created with its folders if it is missing; `:memory:` keeps everything in this process. */
   readonly databasePath?: string | undefined;
   /** Instead of `databasePath`: a better-sqlite3 handle of your own, with foreign keys on. It is never closed here. */
-  readonly database?: SQLiteDatabase;
+  readonly database?: SQLiteDatabase | undefined;
   /**
    * When a commit counts as done: `"FULL"` survives a power cut, `"NORMAL"` may lose the last commits to one (not to
    * a crash of the process), `"EXTRA"` is FULL and also syncs the folder. Default `"FULL"`. Not for `database`.
    */
-  readonly synchronous?: "FULL" | "NORMAL" | "EXTRA";
+  readonly synchronous?: "FULL" | "NORMAL" | "EXTRA" | undefined;
   /** Longest wait for another process's lock, in milliseconds. It blocks this thread. Default 5,000. */
-  readonly busyTimeoutMs?: number;
+  readonly busyTimeoutMs?: number | undefined;
   /** Path of better-sqlite3's `.node` file, for bundles that run without node_modules. */
-  readonly nativeBinding?: string;
+  readonly nativeBinding?: string | undefined;
 }
 
 declare module "@waymark/core" {

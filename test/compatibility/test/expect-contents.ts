@@ -45,7 +45,7 @@ function expectEqual(found: unknown, expected: unknown, what: string): void {
 }
 
 export function itemOf({ state: _, ...item }: Checkpoint): AgentCheckpointListItem {
-  return item;
+  return item as AgentCheckpointListItem;
 }
 
 export function newestFirst(one: Checkpoint, other: Checkpoint): number {

@@ -27,16 +27,16 @@ export interface ConformanceTarget {
    * processes can open its store; the others test core itself. With `WAYMARK_TEST_ALL` in the environment all parts run,
    * whichever are listed here. Default: all.
    */
-  readonly parts?: readonly ConformancePart[];
+  readonly parts?: readonly ConformancePart[] | undefined;
   /**
    * `true`: the id of a deleted checkpoint stays taken, so storing it again is a `CONFLICT`. So it is with a backup, which may
    * deliver a late copy of the deleted checkpoint. Default `false`.
    */
-  readonly keepsTombstones?: boolean;
+  readonly keepsTombstones?: boolean | undefined;
   /** `true`: the storages that `open` makes have the option `encryption`, so rows hold encrypted states. Default `false`. */
-  readonly encrypted?: boolean;
+  readonly encrypted?: boolean | undefined;
   /** Settings of the test with random sequences of operations. Default: the defaults of each. */
-  readonly model?: ModelOptions;
+  readonly model?: ModelOptions | undefined;
 }
 
 /** Settings of the test that compares random sequences of operations with the same ones on a `Map`. */
@@ -70,7 +70,7 @@ export interface ConformanceStore {
   /** Counts the writes of all checkpoints. */
   countWrites(): Promise<number>;
   /** Access for other processes. Absent: only this process can open the store, and the tests of `processes` are skipped. */
-  readonly remote?: Remote;
+  readonly remote?: Remote | undefined;
   /** Releases the store and removes its files or database. Called last, when all storages are closed. */
   dispose(): Promise<void>;
 }

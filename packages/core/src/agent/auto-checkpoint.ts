@@ -1,6 +1,6 @@
 import { checkPrunePolicy } from "../checkpoints/arguments.ts";
 import type { PrunePolicy } from "../contract/checkpoints.ts";
-import { integer, objectWithKeys } from "../contract/checks.ts";
+import { type Given, integer, objectWithKeys } from "../contract/checks.ts";
 import { invalidArgument, property } from "../contract/errors.ts";
 import { MAX_TIMEOUT_MS } from "../database/options.ts";
 import type { AgentCheckpoint, AutoCheckpoint, AutoCheckpointOptions, CheckpointedAgent } from "./contract.ts";
@@ -198,7 +198,7 @@ export class AutoCheckpointer implements AutoCheckpoint {
   }
 }
 
-interface ResolvedOptions extends Required<Pick<AutoCheckpointOptions, "after" | "debounceMs">> {
+interface ResolvedOptions extends Given<Pick<AutoCheckpointOptions, "after" | "debounceMs">> {
   readonly name: () => string;
   readonly keep: AutoCheckpointOptions["keep"] | undefined;
   readonly onError: AutoCheckpointOptions["onError"] | undefined;

@@ -18,8 +18,8 @@ import type { AgentCheckpoint, AutoCheckpoint, AutoCheckpointOptions, Checkpoint
  * last: a save after a restore begins a branch. A turn that ended before a restore belongs to the branch before it, even if
  * it is stored later. The service opens nothing and closes nothing.
  */
-export class CheckpointService {
-  readonly #providers = new Map<string, AgentCheckpointProvider>();
+export class CheckpointService<State = unknown> {
+  readonly #providers = new Map<string, AgentCheckpointProvider<State>>();
   #active: string | undefined;
   /** The branch that the next save of each agent continues. */
   readonly #branches = new WeakMap<CheckpointedAgent, Branch>();
@@ -30,7 +30,7 @@ export class CheckpointService {
    * Registers a provider. The first one is active. The same provider under the same name again changes nothing.
    * @throws CheckpointError `INVALID_ARGUMENT` if the name is empty or taken, or if it is no provider
    */
-  registerProvider(name: string, provider: AgentCheckpointProvider): void {
+  registerProvider(name: string, provider: AgentCheckpointProvider<State>): void {
     if (string("name", name) === "") throw invalidArgument("name", "a name", name);
     for (const method of ["storeCheckpoint", "retrieveCheckpoint", "listCheckpoints"]) {
       if (typeof property(provider, method) !== "function") {
@@ -46,7 +46,7 @@ export class CheckpointService {
   }
 
   /** Returns the active provider. @throws CheckpointError `INVALID_ARGUMENT` if none is registered */
-  getActiveProvider(): AgentCheckpointProvider {
+  getActiveProvider(): AgentCheckpointProvider<State> {
     const provider = this.#active === undefined ? undefined : this.#providers.get(this.#active);
     if (provider === undefined) throw refused(`get active provider: ${this.#registered()}`);
     return provider;
@@ -74,7 +74,7 @@ export class CheckpointService {
    * @throws CheckpointError `INVALID_ARGUMENT` for a checkpoint with other members, and what `storeCheckpoint` throws;
    *   an error of the agent is rethrown as it is
    */
-  async saveAgentCheckpoint(name: string, agent: CheckpointedAgent): Promise<string> {
+  async saveAgentCheckpoint(name: string, agent: CheckpointedAgent<State>): Promise<string> {
     checkAgent(agent);
     return await this.#inTurn(agent, () => {
       const generated = agent.generateCheckpoint();
@@ -89,7 +89,7 @@ export class CheckpointService {
    * read. From then on the agent's saves continue this checkpoint.
    * @throws CheckpointError `NOT_FOUND`, and what `retrieveCheckpoint` throws; an error of the agent is rethrown as it is
    */
-  async restoreAgentCheckpoint(id: string, agent: CheckpointedAgent): Promise<void> {
+  async restoreAgentCheckpoint(id: string, agent: CheckpointedAgent<State>): Promise<void> {
     checkAgent(agent);
     await this.#inTurn(agent, async () => {
       const provider = JSON.stringify(this.#active);
@@ -124,7 +124,7 @@ export class CheckpointService {
    * @throws CheckpointError `INVALID_ARGUMENT` if there is no provider, if `keep` is given and the active one cannot
    *   prune, or if an option is not as documented. An error of `after` is rethrown as it is.
    */
-  autoCheckpoint(agent: CheckpointedAgent, options: AutoCheckpointOptions = {}): AutoCheckpoint {
+  autoCheckpoint(agent: CheckpointedAgent<State>, options: AutoCheckpointOptions = {}): AutoCheckpoint {
     checkAgent(agent);
     const resolved = resolveAutoCheckpoint(options);
     const provider = this.getActiveProvider();
@@ -132,26 +132,26 @@ export class CheckpointService {
     return new AutoCheckpointer(agent, resolved, {
       inTurn: (work) => this.#inTurn(agent, work),
       branch: () => this.#branchOf(agent),
-      store: (name, checkpoint, branch) => this.#store(name, checkpoint, branch),
+      store: (name, checkpoint, branch) => this.#store(name, checkpoint as AgentCheckpoint<State>, branch),
       prune: async (policy) => void (await pruner(this.getActiveProvider()).pruneCheckpoints(policy)),
     });
   }
 
-  async #store(name: string, checkpoint: AgentCheckpoint, branch: Branch): Promise<string> {
+  async #store(name: string, checkpoint: AgentCheckpoint<State>, branch: Branch): Promise<string> {
     const { createdAt = Date.now(), parentId = branch.last, ...rest } = checkGenerated(checkpoint);
     const parent = parentId === undefined ? {} : { parentId };
     branch.last = await this.getActiveProvider().storeCheckpoint({ ...rest, ...parent, name, createdAt });
     return branch.last;
   }
 
-  #branchOf(agent: CheckpointedAgent): Branch {
+  #branchOf(agent: CheckpointedAgent<State>): Branch {
     const branch = this.#branches.get(agent) ?? { last: undefined };
     this.#branches.set(agent, branch);
     return branch;
   }
 
   /** Runs `work` now, before this returns, if no call is under way for this agent; else after it. */
-  #inTurn<Result>(agent: CheckpointedAgent, work: () => Promise<Result>): Promise<Result> {
+  #inTurn<Result>(agent: CheckpointedAgent<State>, work: () => Promise<Result>): Promise<Result> {
     const before = this.#calls.get(agent);
     const call = before === undefined ? (async () => await work())() : before.then(work);
     const over: Promise<void> = call.then(
@@ -162,7 +162,7 @@ export class CheckpointService {
     return call;
   }
 
-  #leave(agent: CheckpointedAgent, over: Promise<void>): void {
+  #leave(agent: CheckpointedAgent<State>, over: Promise<void>): void {
     if (this.#calls.get(agent) === over) this.#calls.delete(agent);
   }
 
@@ -181,7 +181,7 @@ function checkAgent(agent: CheckpointedAgent): void {
 }
 
 /** Checks a generated checkpoint: names are the caller's, and an id of the agent's would make each later save a conflict. */
-function checkGenerated(checkpoint: AgentCheckpoint): AgentCheckpoint {
+function checkGenerated<State>(checkpoint: AgentCheckpoint<State>): AgentCheckpoint<State> {
   const keys = ["agentId", "namespace", "state", "createdAt", "parentId", "metadata"] as const;
   objectWithKeys("the result of agent.generateCheckpoint", checkpoint, keys);
   return checkpoint;

@@ -1,5 +1,6 @@
 import type {
   AgentsQuery,
+  CallOptions,
   CheckpointWrite,
   CloseOptions,
   DeleteAgentQuery,
@@ -14,6 +15,7 @@ import type {
 } from "../contract/checkpoints.ts";
 import {
   boolean,
+  type Given,
   integer,
   type ObjectWithKeys,
   objectWithKeys,
@@ -108,7 +110,7 @@ export function checkIfLatestIsGiven(options: ObjectWithKeys<"ifLatest">): void 
 }
 
 /** A write without its value, checked. */
-export type CheckedWrite = Required<Omit<CheckpointWrite, "value">>;
+export type CheckedWrite = Given<Omit<CheckpointWrite, "value">>;
 
 export function checkWrites(value: readonly CheckpointWrite[]): CheckedWrite[] {
   if (!Array.isArray(value)) throw invalidArgument("writes", "an array", value);
@@ -145,7 +147,7 @@ export interface CheckedProgressOptions<Progress> {
 }
 
 export function checkProgressOptions<Progress>(
-  value: CheckedProgressOptions<Progress>,
+  value: CallOptions & { readonly onProgress?: ((progress: Progress) => void) | undefined },
 ): CheckedProgressOptions<Progress> {
   const { signal, onProgress } = objectWithKeys("options", value, ["signal", "onProgress"]);
   if (onProgress !== undefined && typeof onProgress !== "function") {
@@ -155,7 +157,7 @@ export function checkProgressOptions<Progress>(
   return { ...signalOf("options", signal), ...(listener === undefined ? {} : { onProgress: listener }) };
 }
 
-export function checkCallOptions(value: { signal?: AbortSignal }): { signal?: AbortSignal } {
+export function checkCallOptions(value: CallOptions): { signal?: AbortSignal } {
   return signalOf("options", objectWithKeys("options", value, ["signal"]).signal);
 }
 

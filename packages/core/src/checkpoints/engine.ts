@@ -1,5 +1,6 @@
 import type { MigrateMode } from "../contract/checkpoints.ts";
 import { CheckpointError } from "../contract/errors.ts";
+import type { StateParser } from "../contract/state-parser.ts";
 import type { StorageEvents, StorageHealth } from "../contract/status.ts";
 import { Emitter } from "../database/events.ts";
 import type { ResolvedDatabaseOptions } from "../database/options.ts";
@@ -23,6 +24,8 @@ export interface Engine {
   readonly groupCommit: GroupCommit;
   /** Set where states are deep-frozen. */
   readonly freeze: boolean;
+  /** Parses states for the public face; `null`: none. */
+  readonly parse: StateParser<unknown> | null;
   /** Set where a removed row leaves a tombstone, to be delivered to the backup. Set for the main of a storage with a backup. */
   leavesTombstones: boolean;
 }
@@ -45,7 +48,17 @@ export function createEngine(
     (error) => session.mayBeOneRow(error),
   );
   const cache = new StateCache(options.cacheBytes);
-  return { dialect, digests, session, events, cache, groupCommit, freeze: options.freeze, leavesTombstones: false };
+  return {
+    dialect,
+    digests,
+    session,
+    events,
+    cache,
+    groupCommit,
+    freeze: options.freeze,
+    parse: options.parse,
+    leavesTombstones: false,
+  };
 }
 
 /** An engine whose dialect has an outbox. */

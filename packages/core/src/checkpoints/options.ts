@@ -1,10 +1,13 @@
-import { boolean, integer } from "../contract/checks.ts";
+import { boolean, type Given, integer } from "../contract/checks.ts";
 import type { CommonStorageOptions } from "../contract/options.ts";
+import { resolveParser, type StateParser } from "../contract/state-parser.ts";
 
-export const CHECKPOINT_OPTIONS = ["cacheBytes", "freeze"] as const;
+export const CHECKPOINT_OPTIONS = ["cacheBytes", "freeze", "parse"] as const;
 
 /** The options of the checkpoint engine, checked and with their defaults. */
-export type ResolvedCheckpointOptions = Required<Pick<CommonStorageOptions, "cacheBytes" | "freeze">>;
+export interface ResolvedCheckpointOptions extends Given<Pick<CommonStorageOptions, "cacheBytes" | "freeze">> {
+  readonly parse: StateParser<unknown> | null;
+}
 
 /** @throws CheckpointError `INVALID_ARGUMENT`, which names the option */
 export function resolveCheckpointOptions(
@@ -16,5 +19,6 @@ export function resolveCheckpointOptions(
   return {
     cacheBytes: integer("options.cacheBytes", cacheBytes, 0, Number.MAX_SAFE_INTEGER, "bytes"),
     freeze: boolean("options.freeze", freeze),
+    parse: resolveParser(options.parse),
   };
 }

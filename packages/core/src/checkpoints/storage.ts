@@ -18,6 +18,7 @@ import type {
   StoreOptions,
 } from "../contract/checkpoints.ts";
 import { property } from "../contract/errors.ts";
+import { parseState } from "../contract/state-parser.ts";
 import type { CloseReport, StorageEvents, StorageHealth, StorageStats, StorageStatus } from "../contract/status.ts";
 import {
   checkAgentId,
@@ -82,13 +83,14 @@ export class EngineStorage implements CheckpointStorage {
   async retrieveCheckpoint(id: string, options: ReadOptions = {}): Promise<StoredAgentCheckpoint | null> {
     const checkedId = checkLookup("id", id);
     const { signal } = checkReadOptions(options);
-    return await retrieveCheckpoint(this.#engine, checkedId, signal);
+    return await parseState(this.#engine.parse, await retrieveCheckpoint(this.#engine, checkedId, signal));
   }
 
   async retrieveLatestCheckpoint(agentId: string, query: LatestQuery = {}): Promise<StoredAgentCheckpoint | null> {
     checkAgentId("agentId", agentId);
     const { namespace, signal } = checkLatestQuery(query);
-    return await retrieveLatestCheckpoint(this.#engine, { agentId, namespace }, signal);
+    const found = await retrieveLatestCheckpoint(this.#engine, { agentId, namespace }, signal);
+    return await parseState(this.#engine.parse, found);
   }
 
   async restoreCheckpoint(id: string, options: RestoreOptions = {}): Promise<string> {

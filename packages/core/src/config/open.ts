@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import type { CheckpointStorage, CloseOptions } from "../contract/checkpoints.ts";
 import { objectWithKeys, plainObject, refuseUndefined, string } from "../contract/checks.ts";
 import { CheckpointError, invalidArgument, invalidWord, property } from "../contract/errors.ts";
+import { parseState, resolveParser, type StateParser } from "../contract/state-parser.ts";
 import type { CloseReport } from "../contract/status.ts";
 import { forward } from "../database/forward.ts";
 import { type ResolvedReplicationOptions, resolveReplication } from "../replication/options.ts";
@@ -15,24 +16,29 @@ import type { Registry } from "./registry.ts";
 
 /** Opening the storage that a config, a config file or the environment describes. */
 
-export interface OpenOptions {
+export interface OpenOptions<State = unknown> {
   /**
    * Path of the config file, relative to `cwd`. Default: `waymark.config.{ts,mts,js,mjs,cjs,json}` in `cwd`, if it is there.
    * `undefined` is refused, here and in `config`: another database would be opened.
    */
   readonly configFile?: string;
   /** Folder of the config file and, second to that file's own folder, of packages. Default: `process.cwd()`. */
-  readonly cwd?: string;
+  readonly cwd?: string | undefined;
   /** A config object: no file and no variable is read then. Its relative paths are relative to `cwd`. */
   readonly config?: WaymarkConfig;
   /** Storage types of your own, which take precedence over those of packages. */
-  readonly registry?: Registry;
+  readonly registry?: Registry | undefined;
+  /**
+   * Parses every state that `retrieveCheckpoint` and `retrieveLatestCheckpoint` return, see `CommonStorageOptions`. Not for the
+   * storages that `provider` returns. Default: none.
+   */
+  readonly parse?: StateParser<State> | undefined;
   /** Environment variables. Default: `process.env`. */
-  readonly env?: Environment;
+  readonly env?: Environment | undefined;
 }
 
 /** The provider `main`, with the provider `backup` behind it if there is one; and access to each provider. */
-export interface ConfiguredStorage extends ReplicatedStorage {
+export interface ConfiguredStorage<State = unknown> extends ReplicatedStorage<State> {
   /** Names of all providers, in the order of the config. */
   readonly providers: readonly string[];
   /** Returns a provider. @throws CheckpointError `INVALID_ARGUMENT` if there is none of this name */
@@ -47,8 +53,10 @@ export interface ConfiguredStorage extends ReplicatedStorage {
  * `production`). Does not connect: the first call does.
  * @throws CheckpointError `INVALID_CONFIG`; `INVALID_ARGUMENT` for its own options
  */
-export async function openCheckpointStorage(options: OpenOptions = {}): Promise<ConfiguredStorage> {
-  const { config, configFile, cwd, env, registry } = checkOptions(options);
+export async function openCheckpointStorage<State = unknown>(
+  options: OpenOptions<State> = {},
+): Promise<ConfiguredStorage<State>> {
+  const { config, configFile, cwd, env, registry, parse } = checkOptions(options);
   const plan = await findConfig(config, configFile, cwd, env);
   const storages = new Map<string, CheckpointStorage>();
   const providers = plan.providers.map((provider) => withPathsFrom(plan.folder, provider));
@@ -60,7 +68,7 @@ export async function openCheckpointStorage(options: OpenOptions = {}): Promise<
       nameProvider(storage, provider.name);
       storages.set(provider.name, storage);
     }
-    return configuredStorage(plan.source, storages, plan.policy);
+    return configuredStorage(plan.source, storages, plan.policy, parse) as ConfiguredStorage<State>;
   } catch (error) {
     await closeProviders(null, storages).catch(() => {}); // unused so far; the error at hand is the one to report
     throw error;
@@ -84,9 +92,9 @@ async function findConfig(
   };
 }
 
-function checkOptions(value: OpenOptions) {
-  const options = objectWithKeys("options", value, ["configFile", "cwd", "config", "registry", "env"]);
-  refuseUndefined("options", options, ["configFile", "config"]);
+function checkOptions(value: OpenOptions<unknown>) {
+  const options = objectWithKeys("options", value, ["configFile", "cwd", "config", "registry", "parse", "env"]);
+  refuseUndefined("options", options, ["configFile", "config", "parse"]);
   const { configFile, config, cwd = ".", env = process.env, registry } = options;
   if (configFile !== undefined && config !== undefined) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options to have configFile or config, got both");
@@ -100,6 +108,7 @@ function checkOptions(value: OpenOptions) {
     cwd: resolve(string("options.cwd", cwd)),
     env: plainObject("options.env", env) as Environment,
     registry: registry as Registry | undefined,
+    parse: resolveParser(options.parse),
   };
 }
 
@@ -140,8 +149,6 @@ function withPathsFrom(folder: string, provider: Provider): Provider {
 
 const FORWARDED = [
   "storeCheckpoint",
-  "retrieveCheckpoint",
-  "retrieveLatestCheckpoint",
   "restoreCheckpoint",
   "listCheckpoints",
   "iterateCheckpoints",
@@ -163,6 +170,7 @@ function configuredStorage(
   source: string,
   storages: ReadonlyMap<string, CheckpointStorage>,
   policy: ResolvedReplicationOptions,
+  parse: StateParser<unknown> | null,
 ): ConfiguredStorage {
   const main = storages.get("main") as CheckpointStorage;
   const backup = policy.replication === "off" ? undefined : storages.get("backup");
@@ -182,6 +190,10 @@ function configuredStorage(
       throw invalidWord("name", `one of the providers ${names}`, name);
     },
     ...forward(storage, FORWARDED),
+    retrieveCheckpoint: async (id, options) => await parseState(parse, await storage.retrieveCheckpoint(id, options)),
+    async retrieveLatestCheckpoint(agentId, query) {
+      return await parseState(parse, await storage.retrieveLatestCheckpoint(agentId, query));
+    },
     async reconcile(options) {
       if (both !== null) return await both.reconcile(options);
       throw new CheckpointError("INVALID_CONFIG", `${source}: there is no backup to reconcile main with`);

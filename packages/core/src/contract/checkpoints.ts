@@ -23,23 +23,23 @@ import type {
  * Functions, symbols, class instances, cycles and nesting deeper than 1,000 levels are refused with an error
  * that names the path.
  */
-export interface NamedAgentCheckpoint {
+export interface NamedAgentCheckpoint<State = unknown> {
   /** The agent that owns the checkpoint: 1 to 255 bytes of UTF-8, compared byte for byte. */
   readonly agentId: string;
   /** A name for people, maybe a whole user message: up to 16 KiB of UTF-8. */
   readonly name: string;
   /** The agent's state. Encoded before the first `await`: later changes are not stored. */
-  readonly state: unknown;
+  readonly state: State;
   /** A label of the caller's, in milliseconds since 1970-01-01 UTC. Never an order: checkpoints are ordered by `id`. */
   readonly createdAt: number;
   /** A separate history within the agent (a sub-agent, a tenant, a graph): up to 1,024 bytes. Default `""`. */
-  readonly namespace?: string;
+  readonly namespace?: string | undefined;
   /** `id` of the checkpoint that this one continues. It need not be stored here, and may be pruned later. */
-  readonly parentId?: string;
+  readonly parentId?: string | undefined;
   /** Flat labels to filter lists by: up to 16 KiB when encoded as JSON lines. */
-  readonly metadata?: CheckpointMetadata;
+  readonly metadata?: CheckpointMetadata | undefined;
   /** A UUIDv7 of the caller's, for stores that somebody else may repeat. Default: a new one. */
-  readonly id?: string;
+  readonly id?: string | undefined;
 }
 
 /**
@@ -59,7 +59,7 @@ export interface CheckpointWrite {
   /** Any value that a checkpoint's `state` may have, encoded as early. */
   readonly value: unknown;
   /** Position of the task in its step: up to 16 KiB of UTF-8. Default `""`; absent if it is `""`. */
-  readonly taskPath?: string;
+  readonly taskPath?: string | undefined;
 }
 
 /** Labels of a checkpoint. Numbers must be finite. */
@@ -67,8 +67,11 @@ export type CheckpointMetadata = Readonly<Record<string, MetadataValue>>;
 export type MetadataValue = string | number | boolean | null;
 
 /** A checkpoint as it comes back. Members that were not given are absent; `namespace` is absent if it is `""`. */
-export interface StoredAgentCheckpoint extends NamedAgentCheckpoint {
+export interface StoredAgentCheckpoint<State = unknown> extends NamedAgentCheckpoint<State> {
   readonly id: string;
+  readonly namespace?: string;
+  readonly parentId?: string;
+  readonly metadata?: CheckpointMetadata;
   /** With a backup: the provider that it was read from. Not enumerable: copies and JSON do not have it. */
   readonly source?: Source;
 }
@@ -78,7 +81,7 @@ export type AgentCheckpointListItem = Omit<StoredAgentCheckpoint, "state">;
 
 /** Cancellation. A cancelled call rejects with `ABORTED`; a store may or may not have taken place. */
 export interface CallOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface ReadOptions extends CallOptions {
@@ -86,7 +89,7 @@ export interface ReadOptions extends CallOptions {
    * With a backup, while main is unreachable: whether the answer may be stale, since the backup may lack what main has.
    * `false`: such a call rejects with `STALE`. Default: as the config says, `false` there.
    */
-  readonly allowStale?: boolean;
+  readonly allowStale?: boolean | undefined;
 }
 
 export interface StoreOptions extends CallOptions {
@@ -118,19 +121,19 @@ export interface CheckpointQuery {
   /** Only checkpoints that have all of these labels with exactly these values. Needs `agentId`. */
   readonly metadata?: CheckpointMetadata;
   /** Only checkpoints older than this id: the cursor of the next page. It need not exist. */
-  readonly before?: string;
+  readonly before?: string | undefined;
   /** Only checkpoints newer than this id. It need not exist. */
-  readonly since?: string;
+  readonly since?: string | undefined;
 }
 
 export interface ListQuery extends CheckpointQuery, ReadOptions {
   /** Maximum number of items: 1 to 10,000. Default 1,000. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
 }
 
 export interface LatestQuery extends ReadOptions {
   /** Default: `""`. */
-  readonly namespace?: string;
+  readonly namespace?: string | undefined;
 }
 
 export interface DeleteAgentQuery extends CallOptions {
@@ -140,9 +143,9 @@ export interface DeleteAgentQuery extends CallOptions {
 
 export interface AgentsQuery extends ReadOptions {
   /** Only agents after this one, in the order of their ids' bytes: the cursor of the next page. */
-  readonly after?: string;
+  readonly after?: string | undefined;
   /** Maximum number of ids: 1 to 10,000. Default 1,000. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
 }
 
 /**
@@ -165,7 +168,7 @@ export interface PrunePolicy extends CallOptions {
    * all were removed before that store. Of a larger one the history goes first, in batches, then the latest checkpoint of each
    * namespace in one commit: if it stores meanwhile, the rest stays, and with it the latest of each namespace.
    */
-  readonly dropAgentsIdleForMs?: number;
+  readonly dropAgentsIdleForMs?: number | undefined;
   /** Keep this many of the newest of each agent and namespace; from 1. */
   readonly keepLast?: number;
   /** Keep checkpoints that are younger than this, in milliseconds. */
@@ -177,9 +180,9 @@ export interface PrunePolicy extends CallOptions {
   /** Only count. Default `false`. */
   readonly dryRun?: boolean;
   /** Maximum number of checkpoints that one commit removes: 1 to 10,000. Default 500. */
-  readonly batchSize?: number;
+  readonly batchSize?: number | undefined;
   /** Called after each batch with the counts so far. An error that it throws ends the pruning, and is rethrown as it is. */
-  readonly onProgress?: (progress: PruneResult) => void;
+  readonly onProgress?: ((progress: PruneResult) => void) | undefined;
 }
 
 /** Counts of checkpoints, unless a member says otherwise. With `dryRun`: what a real run would do now. */
@@ -211,19 +214,19 @@ export interface KeptBy {
 
 export interface ReconcileOptions extends CallOptions {
   /** Called after each range of ids with the counts so far. */
-  readonly onProgress?: (progress: ReconcileResult) => void;
+  readonly onProgress?: ((progress: ReconcileResult) => void) | undefined;
 }
 
 export interface CloseOptions {
   /** Time to send what the other provider lacks, in milliseconds. Default 10,000. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 /** `apply` the missing migrations, `verify` that none is missing, or return their `sql`. */
 export type MigrateMode = "apply" | "verify" | "sql";
 
 /** The three methods that every agent framework needs. */
-export interface AgentCheckpointProvider {
+export interface AgentCheckpointProvider<State = unknown> {
   /**
    * Stores a checkpoint and returns its id, once it is durable in the database.
    *
@@ -231,28 +234,28 @@ export interface AgentCheckpointProvider {
    * @throws CheckpointError `INVALID_ARGUMENT`, `UNSUPPORTED_VALUE` and `STATE_TOO_LARGE` before anything is sent;
    *   `CONFLICT`; and the codes of a database, see `CheckpointErrorCode`.
    */
-  storeCheckpoint(checkpoint: NamedAgentCheckpoint): Promise<string>;
+  storeCheckpoint(checkpoint: NamedAgentCheckpoint<State>): Promise<string>;
   /**
    * Returns the checkpoint with this id, exactly as it was stored, or `null` if there is none.
    * @throws CheckpointError `CORRUPT_CHECKPOINT` if it does not match its digest, `UNSUPPORTED_FORMAT` if a newer version
    *   has written it.
    */
-  retrieveCheckpoint(id: string): Promise<StoredAgentCheckpoint | null>;
+  retrieveCheckpoint(id: string): Promise<StoredAgentCheckpoint<State> | null>;
   /** Lists checkpoints, newest first; the newest 1,000 if no `limit` is given. Never reads a state. */
   listCheckpoints(query?: ListQuery): Promise<AgentCheckpointListItem[]>;
 }
 
 /**
- * A store of checkpoints on one database. Methods may be called concurrently. The database is opened at first use, once,
+ * A store of checkpoints on one database, whose states are of the type `State`. Methods may be called concurrently. The database is opened at first use, once,
  * however many calls arrive together; if opening fails, the next call tries again.
  *
  * Every call ends within its deadline. Every error is a `CheckpointError`.
  */
-export interface CheckpointStorage extends AgentCheckpointProvider, AsyncDisposable {
-  storeCheckpoint(checkpoint: NamedAgentCheckpoint, options?: StoreOptions): Promise<string>;
-  retrieveCheckpoint(id: string, options?: ReadOptions): Promise<StoredAgentCheckpoint | null>;
+export interface CheckpointStorage<State = unknown> extends AgentCheckpointProvider<State>, AsyncDisposable {
+  storeCheckpoint(checkpoint: NamedAgentCheckpoint<State>, options?: StoreOptions): Promise<string>;
+  retrieveCheckpoint(id: string, options?: ReadOptions): Promise<StoredAgentCheckpoint<State> | null>;
   /** Returns the newest checkpoint of an agent in one namespace, or `null`: where to go on after a crash. */
-  retrieveLatestCheckpoint(agentId: string, query?: LatestQuery): Promise<StoredAgentCheckpoint | null>;
+  retrieveLatestCheckpoint(agentId: string, query?: LatestQuery): Promise<StoredAgentCheckpoint<State> | null>;
   /**
    * Goes back to an earlier state: stores it once more, as the latest checkpoint of its agent and namespace. The new one is
    * a child of the restored one and has its name and labels, but none of its task writes; nothing else changes. Returns the

@@ -5,6 +5,9 @@ import { CheckpointError, invalidArgument, invalidWord, quoted } from "./errors.
  * value if it should be a number, a boolean, a word of a fixed set or a name, else its type, since it may be a secret.
  */
 
+/** Options with their defaults: all are given. */
+export type Given<Options> = { readonly [Name in keyof Options]-?: Exclude<Options[Name], undefined> };
+
 export type ObjectWithKeys<Name extends string> = { readonly [member in Name]?: unknown };
 
 /** Checks that an argument is an object without unknown keys: an unknown key is most likely a typing error. */

@@ -37,6 +37,8 @@ const CODES = {
   UNSUPPORTED_FORMAT: { retryable: false, blame: "row", failover: "never", skipsRow: true },
   /** A checkpoint is encrypted and should not be, or the other way round, or with a key that is not here. */
   ENCRYPTION_MISMATCH: { retryable: false, blame: "row", failover: "never", skipsRow: true },
+  /** A state that was read does not match the storage's `parse`; the message names the members. */
+  STATE_MISMATCH: { retryable: false, blame: "row", failover: "never", skipsRow: false },
   /** The schema is missing or old and may not be changed here; `sql` has the statements to run. */
   SCHEMA_OUTDATED: { retryable: false, blame: "database", failover: "locked-out", skipsRow: false },
   /** A newer version has changed the schema so that this one cannot use it. */

@@ -1,4 +1,5 @@
 import { ConsecutiveBreaker } from "cockatiel";
+import type { Given } from "../contract/checks.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import type { CircuitOptions } from "../contract/options.ts";
 import type { CircuitState } from "../contract/status.ts";
@@ -25,7 +26,7 @@ export interface CircuitTarget {
  */
 export class Circuit {
   #state: CircuitState = "closed";
-  readonly #options: Required<CircuitOptions>;
+  readonly #options: Given<CircuitOptions>;
   readonly #breaker: ConsecutiveBreaker;
   readonly #target: CircuitTarget;
   #last: CheckpointError | null = null;
@@ -34,7 +35,7 @@ export class Circuit {
   readonly #stopped = new AbortController();
   readonly #rejections = new WeakSet<object>();
 
-  constructor(options: Required<CircuitOptions>, target: CircuitTarget) {
+  constructor(options: Given<CircuitOptions>, target: CircuitTarget) {
     this.#options = options;
     this.#breaker = new ConsecutiveBreaker(options.failureThreshold);
     this.#target = target;

@@ -1,4 +1,4 @@
-import { identifier, integer, objectWithKeys, oneOf } from "../contract/checks.ts";
+import { type Given, identifier, integer, objectWithKeys, oneOf } from "../contract/checks.ts";
 import type { CircuitOptions, CommonStorageOptions, RetryOptions } from "../contract/options.ts";
 
 /** Options of every database, whatever is stored in it: deadlines, retries, circuit breaker, schema, pool size. */
@@ -16,9 +16,9 @@ const POOL_SIZE_IN_TESTS = 2;
 
 /** The options, checked and with their defaults. */
 export interface ResolvedDatabaseOptions
-  extends Required<Pick<CommonStorageOptions, "operationTimeoutMs" | "migrate" | "tablePrefix">> {
-  readonly retry: Required<RetryOptions>;
-  readonly circuit: Required<CircuitOptions>;
+  extends Given<Pick<CommonStorageOptions, "operationTimeoutMs" | "migrate" | "tablePrefix">> {
+  readonly retry: Given<RetryOptions>;
+  readonly circuit: Given<CircuitOptions>;
 }
 
 type Unchecked = { readonly [name in (typeof DATABASE_OPTIONS)[number]]?: unknown };
@@ -35,7 +35,7 @@ export function resolveDatabaseOptions(options: Unchecked): ResolvedDatabaseOpti
   };
 }
 
-function resolveRetry(value: unknown): Required<RetryOptions> {
+function resolveRetry(value: unknown): Given<RetryOptions> {
   const keys = ["maxRetries", "baseDelayMs", "maxDelayMs", "jitterMaxMs"] as const;
   const {
     maxRetries = 3,
@@ -51,7 +51,7 @@ function resolveRetry(value: unknown): Required<RetryOptions> {
   };
 }
 
-function resolveCircuit(value: unknown): Required<CircuitOptions> {
+function resolveCircuit(value: unknown): Given<CircuitOptions> {
   const keys = ["failureThreshold", "resetTimeoutMs", "halfOpenMaxAttempts"] as const;
   const {
     failureThreshold = 5,

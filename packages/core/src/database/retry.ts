@@ -1,4 +1,5 @@
 import { ExponentialBackoff, type IBackoff, noJitterGenerator } from "cockatiel";
+import type { Given } from "../contract/checks.ts";
 import type { RetryOptions } from "../contract/options.ts";
 import type { Fault } from "./faults.ts";
 
@@ -13,7 +14,7 @@ export class RetryPlan {
   readonly #maxRetries: number;
   readonly #backoff: ExponentialBackoff<number>;
 
-  constructor({ maxRetries, baseDelayMs, maxDelayMs, jitterMaxMs }: Required<RetryOptions>) {
+  constructor({ maxRetries, baseDelayMs, maxDelayMs, jitterMaxMs }: Given<RetryOptions>) {
     this.#maxRetries = maxRetries;
     this.#backoff = new ExponentialBackoff<number>({
       initialDelay: baseDelayMs,

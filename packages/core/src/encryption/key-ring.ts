@@ -1,6 +1,6 @@
 import { createHmac, createSecretKey, hkdfSync, type KeyObject, webcrypto } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { boolean, objectWithKeys, plainObject } from "../contract/checks.ts";
+import { boolean, type Given, objectWithKeys, plainObject } from "../contract/checks.ts";
 import { CheckpointError, describe, invalidArgument, withoutValues } from "../contract/errors.ts";
 import type { EncryptionOptions, KeyRing } from "../contract/options.ts";
 
@@ -10,7 +10,7 @@ import type { EncryptionOptions, KeyRing } from "../contract/options.ts";
  */
 
 /** The option, checked; the result of a function is checked when it comes. */
-export type ResolvedEncryption = Required<EncryptionOptions>;
+export type ResolvedEncryption = Given<EncryptionOptions>;
 
 const KEY_BYTES = 32;
 /** Names of keys, which are stored in each row. */

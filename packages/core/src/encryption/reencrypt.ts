@@ -13,7 +13,7 @@ import type { DerivedKeys } from "./key-ring.ts";
 
 export interface ReencryptOptions extends CallOptions {
   /** Called after each batch with the counts so far. An error that it throws ends the work, and is rethrown as it is. */
-  readonly onProgress?: (progress: ReencryptResult) => void;
+  readonly onProgress?: ((progress: ReencryptResult) => void) | undefined;
 }
 
 export interface ReencryptResult {

@@ -1,4 +1,4 @@
-import { boolean, integer, objectWithKeys, oneOf } from "../contract/checks.ts";
+import { boolean, type Given, integer, objectWithKeys, oneOf } from "../contract/checks.ts";
 
 /** Options of a storage with a main and a backup. In a config file they stand beside `providers`. */
 export interface ReplicationOptions {
@@ -7,25 +7,25 @@ export interface ReplicationOptions {
    * acknowledged when both have it; only while main is unreachable is the backup alone enough. `"off"`: the backup is not
    * used. Default `"async"`.
    */
-  readonly replication?: "async" | "required" | "off";
+  readonly replication?: "async" | "required" | "off" | undefined;
   /**
    * While main is unreachable: with `"automatic"` the backup takes stores and answers reads; with `"read-only"` it only
    * answers reads; with `"off"` calls fail. Default `"automatic"`.
    */
-  readonly failover?: "automatic" | "read-only" | "off";
+  readonly failover?: "automatic" | "read-only" | "off" | undefined;
   /**
    * While main is unreachable: whether the backup may answer questions whose answer a newer checkpoint in main would change
    * (the latest, lists, "there is none"). `"refuse"`: such calls reject with `STALE`, unless they set `allowStale`. Default
    * `"refuse"`.
    */
-  readonly staleReads?: "refuse" | "allow";
+  readonly staleReads?: "refuse" | "allow" | undefined;
   /** Compare main and backup automatically: at the start, after an outage of one of them, and every hour. Default `true`. */
-  readonly reconcile?: boolean;
+  readonly reconcile?: boolean | undefined;
   /** Time that deleted ids are remembered for, in milliseconds. Default 30 days. */
-  readonly tombstoneRetentionMs?: number;
+  readonly tombstoneRetentionMs?: number | undefined;
 }
 
-export type ResolvedReplicationOptions = Required<ReplicationOptions>;
+export type ResolvedReplicationOptions = Given<ReplicationOptions>;
 
 export const REPLICATION_OPTIONS = [
   "replication",

@@ -55,6 +55,7 @@ import type {
 } from "../contract/checkpoints.ts";
 import { objectWithKeys } from "../contract/checks.ts";
 import { invalidArgument } from "../contract/errors.ts";
+import { parseState } from "../contract/state-parser.ts";
 import type {
   Backlog,
   CloseReport,
@@ -82,7 +83,7 @@ import { appendInPair, storeInPair } from "./store.ts";
 import { settled, settlesBefore } from "./wait.ts";
 
 /** A storage with a main and a backup. */
-export interface ReplicatedStorage extends CheckpointStorage {
+export interface ReplicatedStorage<State = unknown> extends CheckpointStorage<State> {
   /**
    * Compares all that main and backup have, copies what one lacks, verified, and deletes in one what was deleted in the
    * other. Can be ended and repeated, also by several processes.
@@ -96,20 +97,23 @@ const GRACE_MS = 1_000;
 /** Time for a provider to count its backlog, for `status`. */
 const STATUS_MS = 1_000;
 
-export interface ReplicatedStorageOptions extends ReplicationOptions {
-  readonly main: CheckpointStorage;
-  readonly backup: CheckpointStorage;
+export interface ReplicatedStorageOptions<State = unknown> extends ReplicationOptions {
+  readonly main: CheckpointStorage<State>;
+  readonly backup: CheckpointStorage<State>;
 }
 
 /**
- * Makes one storage of a main and a backup, as a config with both does. Closing it closes both.
+ * Makes one storage of a main and a backup, as a config with both does. Closing it closes both. States are parsed as main parses
+ * them.
  * @throws CheckpointError `INVALID_ARGUMENT`, also if a dialect has no outbox
  */
-export function createReplicatedStorage(value: ReplicatedStorageOptions): ReplicatedStorage {
+export function createReplicatedStorage<State = unknown>(
+  value: ReplicatedStorageOptions<State>,
+): ReplicatedStorage<State> {
   const { main, backup, ...options } = objectWithKeys("options", value, ["main", "backup", ...REPLICATION_OPTIONS]);
   const resolved = resolveReplication("options", options);
   if (resolved.replication === "off") throw invalidArgument("options.replication", '"async" or "required"', "off");
-  return replicate(main as CheckpointStorage, backup as CheckpointStorage, resolved);
+  return replicate(main as CheckpointStorage, backup as CheckpointStorage, resolved) as ReplicatedStorage<State>;
 }
 
 /** @throws CheckpointError `INVALID_ARGUMENT` if the storages cannot be main and backup of each other */
@@ -144,7 +148,7 @@ class PairStorage implements ReplicatedStorage {
   async retrieveCheckpoint(id: string, options: ReadOptions = {}): Promise<StoredAgentCheckpoint | null> {
     const checkedId = checkLookup("id", id);
     const { allowStale, signal } = checkReadOptions(options);
-    return await this.#call("retrieve checkpoint", () =>
+    const found = await this.#call("retrieve checkpoint", () =>
       readFromPair(this.#pair, "retrieve checkpoint", allowStale, {
         ask: (engine) => retrieveCheckpoint(engine, checkedId, signal),
         merge: async (inMain, inBackup) => inMain ?? (await unlessDeleted(this.#pair, inBackup, checkedId)),
@@ -152,6 +156,7 @@ class PairStorage implements ReplicatedStorage {
         mayGrow: false,
       }),
     );
+    return await parseState(this.#pair.main.parse, found);
   }
 
   async retrieveLatestCheckpoint(agentId: string, query: LatestQuery = {}): Promise<StoredAgentCheckpoint | null> {
@@ -168,7 +173,7 @@ class PairStorage implements ReplicatedStorage {
       }),
     );
     if (found?.source === "main") this.#pair.failover.recordMainHas(found.id);
-    return found;
+    return await parseState(this.#pair.main.parse, found);
   }
 
   async restoreCheckpoint(id: string, options: RestoreOptions = {}): Promise<string> {

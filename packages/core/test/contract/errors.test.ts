@@ -37,6 +37,7 @@ const CODES = Object.keys({
   READ_ONLY: true,
   STORAGE_FULL: true,
   ACCESS_DENIED: true,
+  STATE_MISMATCH: true,
   ABORTED: true,
   CLOSED: true,
   DATABASE_ERROR: true,

@@ -400,7 +400,7 @@ function pruned(timeline: readonly ExpectedCheckpoint[], policy: Policy): Expect
 }
 
 function itemOf({ state: _, namespace, ...item }: ExpectedCheckpoint): AgentCheckpointListItem {
-  return namespace === "" ? item : { ...item, namespace };
+  return (namespace === "" ? item : { ...item, namespace }) as AgentCheckpointListItem;
 }
 
 function expectSame(
