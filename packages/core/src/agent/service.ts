@@ -52,6 +52,11 @@ export class CheckpointService<State = unknown> {
     return provider;
   }
 
+  /** Returns the name of the active provider; `null`: none is registered. */
+  getActiveProviderName(): string | null {
+    return this.#active ?? null;
+  }
+
   /**
    * Makes a provider the active one, for all calls that begin from now on, also of automatic checkpoints.
    * @throws CheckpointError `INVALID_ARGUMENT` if none of this name is registered

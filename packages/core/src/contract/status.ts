@@ -55,10 +55,21 @@ export interface StorageEvents {
   };
   readonly circuit: { readonly provider: string; readonly state: CircuitState };
   readonly mode: { readonly mode: StorageStatus["mode"] };
-  /** A call that main did not take went to the backup. */
-  readonly failover: { readonly operation: string; readonly code: string };
+  /**
+   * A failover begins: a call that main did not take, for the reason `code`, went to the backup. It ends when the mode is
+   * `main` again, after this number of such calls. Not emitted for the calls in between.
+   */
+  readonly failover:
+    | { readonly phase: "begin"; readonly operation: string; readonly code: string }
+    | { readonly phase: "end"; readonly calls: number };
   readonly replicated: { readonly from: Source; readonly to: Source; readonly rows: number; readonly bytes: number };
-  readonly replicationFailed: { readonly from: Source; readonly to: Source; readonly code: string };
+  /** `provider`: the one that failed. */
+  readonly replicationFailed: {
+    readonly from: Source;
+    readonly to: Source;
+    readonly provider: Source;
+    readonly code: string;
+  };
   /** Main and backup have different content under one id. Both keep theirs. */
   readonly conflict: { readonly id: string };
   readonly reconciled: ReconcileResult;

@@ -40,6 +40,8 @@ export class Session {
   #telemetry: Telemetry;
   #wasOpened = false;
   #lastError: ProviderStatus["lastError"] = null;
+  /** Errors that calls of this session have thrown. */
+  readonly #failures = new WeakSet<object>();
   #latencyMs: number | null = null;
   #closing: Promise<void> | null = null;
 
@@ -153,6 +155,11 @@ export class Session {
     return this.#circuit.probe();
   }
 
+  /** Returns whether a call of this session threw this error: of two databases in one piece of work, this one failed. */
+  hasFailedWith(error: unknown): boolean {
+    return typeof error === "object" && error !== null && this.#failures.has(error);
+  }
+
   /** Returns whether a commit failed because a row with this id, or after the same row, is there. */
   isDuplicate(error: unknown): boolean {
     return this.#faultOf(error) === "duplicate";
@@ -215,6 +222,7 @@ export class Session {
       return result;
     } catch (error) {
       failure = this.#translate(operation, error);
+      this.#failures.add(failure);
       this.#recordFailure(error, failure);
       throw failure;
     } finally {

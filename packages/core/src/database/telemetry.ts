@@ -1,11 +1,13 @@
 import {
   type Attributes,
+  type BatchObservableResult,
   type Counter,
   context,
   type Gauge,
   type Histogram,
   INVALID_SPAN_CONTEXT,
   INVALID_TRACEID,
+  type Meter,
   type MeterProvider,
   metrics,
   type Span,
@@ -17,7 +19,7 @@ import {
   trace,
 } from "@opentelemetry/api";
 import { type CheckpointError, property } from "../contract/errors.ts";
-import type { Backlog, CircuitState, Source } from "../contract/status.ts";
+import type { Backlog, CircuitState, Source, StorageStatus } from "../contract/status.ts";
 
 /**
  * Spans and metrics, by OpenTelemetry's semantic conventions for database clients; `docs/observability.md` lists them.
@@ -139,21 +141,27 @@ export function recordReplicated(from: Source, to: Source, rows: number, bytes: 
   });
 }
 
-/** Records the backlog of a provider, as `status()` has just read it. */
-export function recordBacklog(provider: string, backlog: Backlog | null): void {
-  if (backlog === null) return; // the provider does not answer: the last value stands
-  guarded(() => {
-    const all = instruments();
-    const attributes = { "waymark.provider": provider };
-    all.backlogRows.record(backlog.rows, attributes);
-    all.backlogBytes.record(backlog.bytes, attributes);
-    all.backlogAge.record(backlog.ageMs / 1_000, attributes);
-  });
+/** A storage with a backup, as metrics see it whenever they are collected. */
+export interface ObservedPair {
+  mode(): StorageStatus["mode"];
+  /** Reads the backlogs; `null`: the provider does not answer. Does not reject. */
+  backlogs(): Promise<Readonly<Record<Source, Backlog | null>>>;
+}
+
+const observedPairs = new Set<ObservedPair>();
+
+/** Reports the mode and the backlogs of a storage from now on. Returns a function that ends it. */
+export function observePair(pair: ObservedPair): () => void {
+  observedPairs.add(pair);
+  guarded(instruments); // of an SDK that was there before
+  return () => void observedPairs.delete(pair);
 }
 
 const SCOPE = "@waymark/core";
 const NO_SPAN = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
 const CIRCUIT_NUMBER: Readonly<Record<CircuitState, number>> = { closed: 0, "half-open": 1, open: 2 };
+
+const MODE_NUMBER: Readonly<Record<StorageStatus["mode"], number>> = { main: 0, draining: 1, failover: 2 };
 
 /** Histogram boundaries in seconds, as the conventions define them. */
 const DURATION_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10];
@@ -165,9 +173,6 @@ interface Instruments {
   readonly circuit: Gauge;
   readonly replicatedRows: Counter;
   readonly replicatedBytes: Counter;
-  readonly backlogRows: Gauge;
-  readonly backlogBytes: Gauge;
-  readonly backlogAge: Gauge;
 }
 
 let current: { readonly provider: MeterProvider; readonly instruments: Instruments } | null = null;
@@ -189,6 +194,7 @@ function tracer(): Tracer {
 
 function createInstruments(provider: MeterProvider): Instruments {
   const meter = provider.getMeter(SCOPE);
+  observePairs(meter);
   return {
     duration: meter.createHistogram("db.client.operation.duration", {
       description: "Duration of database client operations.",
@@ -215,19 +221,42 @@ function createInstruments(provider: MeterProvider): Instruments {
       description: "Bytes of their states as stored.",
       unit: "By",
     }),
-    backlogRows: meter.createGauge("waymark.replication.backlog.rows", {
-      description: "Rows that the other provider lacks.",
-      unit: "{row}",
-    }),
-    backlogBytes: meter.createGauge("waymark.replication.backlog.bytes", {
-      description: "Bytes of their states as stored.",
-      unit: "By",
-    }),
-    backlogAge: meter.createGauge("waymark.replication.backlog.age", {
-      description: "Age of the oldest of them.",
-      unit: "s",
-    }),
   };
+}
+
+/** Observes the storages with a backup at each collection: nobody has to call `status()`. */
+function observePairs(meter: Meter): void {
+  const mode = meter.createObservableGauge("waymark.mode", {
+    description: "0: main, 1: draining, 2: failover.",
+    unit: "1",
+  });
+  const rows = meter.createObservableGauge("waymark.replication.backlog.rows", {
+    description: "Rows that the other provider lacks.",
+    unit: "{row}",
+  });
+  const bytes = meter.createObservableGauge("waymark.replication.backlog.bytes", {
+    description: "Bytes of their states as stored.",
+    unit: "By",
+  });
+  const age = meter.createObservableGauge("waymark.replication.backlog.age", {
+    description: "Age of the oldest of them.",
+    unit: "s",
+  });
+  const observe = async (pair: ObservedPair, result: BatchObservableResult) => {
+    const backlogs = await pair.backlogs();
+    result.observe(mode, MODE_NUMBER[pair.mode()]);
+    for (const [provider, backlog] of Object.entries(backlogs)) {
+      if (backlog === null) continue;
+      const attributes = { "waymark.provider": provider };
+      result.observe(rows, backlog.rows, attributes);
+      result.observe(bytes, backlog.bytes, attributes);
+      result.observe(age, backlog.ageMs / 1_000, attributes);
+    }
+  };
+  meter.addBatchObservableCallback(
+    async (result) => void (await Promise.all([...observedPairs].map((pair) => observe(pair, result)))),
+    [mode, rows, bytes, age],
+  );
 }
 
 function failureAttributes(error: CheckpointError): Attributes {

@@ -55,6 +55,8 @@ export class FailoverState {
   /** Set while main does not answer: by the last call to it. */
   #mainUnreachable = false;
   #mode: StorageStatus["mode"] = "main";
+  /** Calls that the backup took in place of main since the mode was `main`. */
+  #callsToBackup = 0;
 
   constructor(options: FailoverStateOptions) {
     this.#options = options;
@@ -156,6 +158,20 @@ export class FailoverState {
   markMainUnreachable(): void {
     this.#mainUnreachable = true;
     this.#updateMode();
+  }
+
+  /** Records that a call went to the backup in place of main. An outage is reported once, not at each call. */
+  recordFailover(operation: string, code: string): void {
+    this.#callsToBackup += 1;
+    if (this.#callsToBackup === 1) this.#options.events.emit("failover", { phase: "begin", operation, code });
+    if (this.#mode === "main") this.#endFailover(); // main has it already
+  }
+
+  #endFailover(): void {
+    const calls = this.#callsToBackup;
+    if (calls === 0) return;
+    this.#callsToBackup = 0;
+    this.#options.events.emit("failover", { phase: "end", calls });
   }
 
   /** Records that the backup is about to take what main could not take, or has taken it. */
@@ -316,6 +332,7 @@ export class FailoverState {
     if (mode === this.#mode) return;
     this.#mode = mode;
     this.#options.events.emit("mode", { mode });
+    if (mode === "main") this.#endFailover();
   }
 
   /** Stops comparing. */

@@ -56,7 +56,8 @@ export interface OutboxRelayOptions {
 /** Events of a relay. */
 export interface RelayEvents {
   readonly delivered: { readonly rows: number; readonly bytes: number };
-  readonly failed: { readonly code: string };
+  /** `side`: the database that failed. */
+  readonly failed: { readonly side: "from" | "to"; readonly code: string };
   readonly conflict: { readonly id: string };
   /** A sweep has found nothing that could be delivered now. */
   readonly swept: null;
@@ -211,7 +212,7 @@ export class OutboxRelay {
         this.#sweep = true;
         for (const settle of this.#draining.splice(0)) settle(false);
         const code = codeOf(error);
-        if (!signal.aborted && this.#failing !== code) this.events.emit("failed", { code });
+        if (!signal.aborted && this.#failing !== code) this.#reportFailure(error);
         this.#failing = code;
         this.#pauseMs = Math.min(MAX_PAUSE_MS, Math.max(FIRST_PAUSE_MS, this.#pauseMs * 2));
         this.#dropQueue(error);
@@ -330,13 +331,18 @@ export class OutboxRelay {
     });
   }
 
+  #reportFailure(error: unknown): void {
+    const side = this.#options.to.session.hasFailedWith(error) ? "to" : "from";
+    this.events.emit("failed", { side, code: codeOf(error) });
+  }
+
   async #acknowledgeAll(): Promise<void> {
     const { from } = this.#options;
     while (this.#toAcknowledge.length > 0) {
       try {
         await acknowledge(from, this.#toAcknowledge.splice(0, MAX_DELIVERY_ROWS), this.#stopping.signal);
       } catch (error) {
-        this.events.emit("failed", { code: codeOf(error) });
+        this.#reportFailure(error);
       }
     }
   }
@@ -378,7 +384,8 @@ export class OutboxRelay {
         acknowledgedAt = Date.now();
       });
       await acknowledgeDelivered();
-      for (const code of new Set(read.damaged.map((one) => one.code))) this.events.emit("failed", { code });
+      for (const code of new Set(read.damaged.map((one) => one.code)))
+        this.events.emit("failed", { side: "from", code });
       const undeliverable = new Set([...refused, ...read.damaged].map(({ id }) => id));
       const putAside = held.filter(({ id }) => undeliverable.has(id));
       if (putAside.length > 0) await this.#lease(putAside, Date.now() + REFUSED_LEASE_MS);
@@ -414,7 +421,7 @@ export class OutboxRelay {
     try {
       for await (const part of deliverInParts(from, to, rows, this.#stopping.signal)) {
         for (const id of part.conflicts) this.events.emit("conflict", { id });
-        for (const { code } of part.refused) this.events.emit("failed", { code });
+        for (const { code } of part.refused) this.events.emit("failed", { side: "to", code });
         refused.push(...part.refused);
         count += part.done.length;
         for (const { id } of part.done) bytes += sizes.get(id) ?? 0;

@@ -77,7 +77,9 @@ function reportRelay(
     recordReplicated(way.from, way.to, rows, bytes);
     events.emit("replicated", { ...way, rows, bytes });
   });
-  relay.events.on("failed", ({ code }) => events.emit("replicationFailed", { ...way, code }));
+  relay.events.on("failed", ({ side, code }) => {
+    events.emit("replicationFailed", { ...way, provider: way[side], code });
+  });
   relay.events.on("conflict", ({ id }) => events.emit("conflict", { id }));
 }
 

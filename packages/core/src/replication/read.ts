@@ -59,7 +59,7 @@ export async function readFromPair<Result>(
 
 /** Returns the backup's answer while main is unreachable, unless it may be stale. */
 function answerOfBackup<Result>(
-  { failover, events }: Pair,
+  { failover }: Pair,
   operation: string,
   reason: CheckpointError,
   second: Settled<Result>,
@@ -73,7 +73,7 @@ function answerOfBackup<Result>(
     const message = `${operation}: main is unreachable, and the backup may lack the newest checkpoints: ${advice}`;
     throw new CheckpointError("STALE", message, { cause: reason });
   }
-  events.emit("failover", { operation, code: reason.code });
+  failover.recordFailover(operation, reason.code);
   return markSource("backup", second.value);
 }
 

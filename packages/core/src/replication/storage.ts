@@ -68,7 +68,7 @@ import type {
 } from "../contract/status.ts";
 import { MAX_TIMEOUT_MS } from "../database/options.ts";
 import { refuseClosed } from "../database/session.ts";
-import { recordBacklog } from "../database/telemetry.ts";
+import { observePair } from "../database/telemetry.ts";
 import {
   REPLICATION_OPTIONS,
   type ReplicationOptions,
@@ -130,6 +130,7 @@ class PairStorage implements ReplicatedStorage {
   readonly #pair: Pair;
   readonly #underWay = new Set<Promise<unknown>>();
   #wasUsed = false;
+  #endObservation = () => {};
   #closing: Promise<CloseReport> | null = null;
 
   constructor(pair: Pair) {
@@ -320,26 +321,31 @@ class PairStorage implements ReplicatedStorage {
 
   async status(options: CallOptions = {}): Promise<StorageStatus> {
     const { signal } = checkCallOptions(options);
+    const { main, backup, failover } = this.#pair;
+    const backlogs = await this.#backlogs(signal);
+    return {
+      providers: {
+        main: { ...main.session.status(), backlog: backlogs.main },
+        backup: { ...backup.session.status(), backlog: backlogs.backup },
+      },
+      mode: failover.mode,
+    };
+  }
+
+  async #backlogs(signal?: AbortSignal): Promise<Record<Source, Backlog | null>> {
     const { main, backup, toBackup, toMain, failover } = this.#pair;
     const backlogOf = async (name: Source, relay: OutboxRelay, circuit: string): Promise<Backlog | null> => {
       if (circuit !== "closed") return null;
       const found = await settled(relay.backlog(withinDeadline(this.#pair, signal, STATUS_MS)));
       const backlog = found.ok ? found.value : null;
       if (found.ok && name === "main") failover.markMainReachable(); // perhaps no other call has asked main since its outage
-      recordBacklog(name, backlog);
       return backlog;
     };
     const [ofMain, ofBackup] = await Promise.all([
       backlogOf("main", toBackup, main.session.circuit),
       backlogOf("backup", toMain, backup.session.circuit),
     ]);
-    return {
-      providers: {
-        main: { ...main.session.status(), backlog: ofMain },
-        backup: { ...backup.session.status(), backlog: ofBackup },
-      },
-      mode: failover.mode,
-    };
+    return { main: ofMain, backup: ofBackup };
   }
 
   on<Name extends keyof StorageEvents>(event: Name, listener: (event: StorageEvents[Name]) => void): () => void {
@@ -361,6 +367,7 @@ class PairStorage implements ReplicatedStorage {
   }
 
   async #close(timeoutMs: number): Promise<CloseReport> {
+    this.#endObservation();
     await Promise.allSettled(this.#underWay); // calls under way have their own deadlines
     const signal = AbortSignal.timeout(timeoutMs);
     // Keeps the process alive: else one that has nothing else to do would end before the backlog is sent.
@@ -403,7 +410,11 @@ class PairStorage implements ReplicatedStorage {
   async #call<Result>(operation: string, work: () => Promise<Result>): Promise<Result> {
     if (this.#closing !== null) await refuseClosed(operation);
     this.#pair.failover.start();
-    this.#wasUsed = true;
+    if (!this.#wasUsed) {
+      this.#wasUsed = true;
+      const { failover } = this.#pair;
+      this.#endObservation = observePair({ mode: () => failover.mode, backlogs: () => this.#backlogs() });
+    }
     const call = work();
     this.#underWay.add(call);
     try {

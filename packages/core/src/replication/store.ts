@@ -99,7 +99,7 @@ async function doInBackup(
   reason: CheckpointError,
   work: () => Promise<unknown>,
 ): Promise<void> {
-  const { failover, events, toMain } = pair;
+  const { failover, toMain } = pair;
   const isNotFound = reason.code === "NOT_FOUND";
   try {
     failover.markBackupAhead();
@@ -115,7 +115,7 @@ async function doInBackup(
     return;
   }
   if (isMainUnreachable(pair, reason)) failover.markMainUnreachable();
-  events.emit("failover", { operation, code: reason.code });
+  failover.recordFailover(operation, reason.code);
   toMain.start();
 }
 

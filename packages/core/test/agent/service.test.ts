@@ -21,6 +21,7 @@ describe("the providers of a service", () => {
     const backup = createStorage(scriptedDialect());
     service.registerProvider("archive", backup);
     expect([service.getAvailableProviders(), service.getActiveProvider()]).toEqual([["main", "archive"], storage]);
+    expect([service.getActiveProviderName(), new CheckpointService().getActiveProviderName()]).toEqual(["main", null]);
     service.setActiveProviderName("archive");
     expect(service.getActiveProvider()).toBe(backup);
   });

@@ -15,8 +15,9 @@ import {
 } from "@opentelemetry/sdk-trace-base";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createStorage, resolveStorageOptions } from "../../src/create-storage.ts";
-import { recordBacklog, recordReplicated } from "../../src/database/telemetry.ts";
-import { failing, type Script, ScriptedError, scriptedDialect } from "../scripted-dialect.ts";
+import { recordReplicated } from "../../src/database/telemetry.ts";
+import { createReplicatedStorage } from "../../src/replication/storage.ts";
+import { failing, never, type Script, ScriptedError, scriptedDialect } from "../scripted-dialect.ts";
 import { checkpoint } from "../scripted-storage.ts";
 
 let spans: InMemorySpanExporter;
@@ -191,18 +192,34 @@ describe("a metric", () => {
     ]);
   });
 
-  test("has the replicated rows, and the backlog", async () => {
+  test("has the replicated rows", async () => {
     recordReplicated("main", "backup", 3, 100);
     recordReplicated("main", "backup", 2, 50);
-    recordBacklog("main", { rows: 7, bytes: 900, ageMs: 1_500 });
-    recordBacklog("backup", null);
     const all = await exported();
     const attributes = { "waymark.replication.from": "main", "waymark.replication.to": "backup" };
     expect(points(all.get("waymark.replication.rows"))).toEqual([{ attributes, value: 5 }]);
     expect(points(all.get("waymark.replication.bytes"))).toEqual([{ attributes, value: 150 }]);
-    const backlog = ["rows", "bytes", "age"].map((name) => points(all.get(`waymark.replication.backlog.${name}`)));
-    const main = { "waymark.provider": "main" };
-    expect(backlog).toEqual([7, 900, 1.5].map((value) => [{ attributes: main, value }]));
+  });
+
+  test("has the mode and the backlogs of a storage with a backup, though nobody asks for its status", async () => {
+    const [main, backup] = [scriptedDialect(), scriptedDialect()];
+    const storage = createReplicatedStorage({ main: createStorage(main), backup: createStorage(backup) });
+    const gauges = async () => {
+      const all = await exported();
+      const values = (name: string) =>
+        (points(all.get(`waymark.${name}`)) as { value: number }[]).map(({ value }) => value);
+      return [values("mode"), values("replication.backlog.rows")];
+    };
+    await storage.storeCheckpoint(checkpoint());
+    while (JSON.stringify(await gauges()) !== "[[0],[0,0]]");
+    backup.commit = never;
+    await storage.storeCheckpoint(checkpoint());
+    await storage.storeCheckpoint(checkpoint());
+    expect(await gauges()).toEqual([[0], [2, 0]]);
+    await storage.close({ timeoutMs: 0 });
+    const asked = vi.spyOn(main.outbox, "backlog");
+    await gauges();
+    expect(asked).not.toHaveBeenCalled();
   });
 });
 

@@ -21,7 +21,8 @@ describe("while main is unreachable", () => {
     const stored: string[] = [];
     for (let number = 6; number <= 12; number++) stored.push(await storage.storeCheckpoint(turn(number)));
     expect(live(backup)).toHaveLength(12);
-    expect(seen.failover).toHaveLength(7);
+    const begin = { phase: "begin", operation: "store checkpoint", code: "UNAVAILABLE" };
+    expect(seen.failover).toEqual([begin]);
 
     const found = await storage.retrieveCheckpoint(stored[0] as string);
     expect([found?.source, found?.state]).toEqual(["backup", turn(6).state]);
@@ -38,6 +39,7 @@ describe("while main is unreachable", () => {
     main.isDown = false;
     await until(async () => live(main).length === 12 && (await storage.status()).mode === "main");
     expect(seen.mode.map(({ mode }) => mode).at(-1)).toBe("main");
+    expect(seen.failover).toEqual([begin, { phase: "end", calls: 9 }]); // seven stores, and two reads
     expect(pending(backup)).toBe(0);
     const back = await storage.retrieveLatestCheckpoint("agent");
     expect([back?.id, back?.source, back?.state]).toEqual([stored.at(-1), "main", turn(12).state]);

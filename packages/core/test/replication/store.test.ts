@@ -153,6 +153,7 @@ describe("appending writes with a backup", () => {
     backup.isDown = true;
     for (let index = 0; index < 5; index++) await storage.appendWrites(id, [write(index, index)]);
     await until(() => replicationFailed.length > 0);
+    expect(replicationFailed).toEqual([{ from: "main", to: "backup", provider: "backup", code: "UNAVAILABLE" }]);
     backup.isDown = false;
     await until(() => values(backup).length === 5 && pending(main) === 0);
   });
