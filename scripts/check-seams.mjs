@@ -154,13 +154,14 @@ function mayImport({ may }, path, { from, typeOnly }) {
   });
 }
 
-function uses(node, { mentions, member, node: type, constructed }) {
+function uses(node, { mentions, member, method, node: type, constructed }) {
   if (mentions) return textOf(node).some((text) => mentions.test(text));
   if (type) return node.type === type;
   if (constructed) {
     const calls = node.type === "NewExpression" || node.type === "CallExpression";
     return calls && node.callee.type === "Identifier" && node.callee.name === constructed;
   }
+  if (method) return node.type === "MemberExpression" && node.property.name === method;
   if (node.type !== "MemberExpression" || node.object.type !== "Identifier") return false;
   const [object, property] = member.split(".");
   if (node.object.name !== object) return false;

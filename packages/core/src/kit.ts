@@ -28,6 +28,7 @@ export {
   STORAGE_OPTIONS,
 } from "./create-storage.ts";
 export type { Database, Opened } from "./database/database.ts";
+export { unref } from "./database/deadline.ts";
 export type { Fault } from "./database/faults.ts";
 export { forward, forwardThrough } from "./database/forward.ts";
 export * from "./database/migrations.ts";

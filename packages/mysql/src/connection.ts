@@ -10,7 +10,7 @@ import type { ServerUrl } from "./url.ts";
 
 const DEFAULT_PORT = 3_306;
 
-/** Time for the server to close the connections of a closed pool. */
+/** Time for the server to close the connections of a closed pool; with shorter deadlines half of one. */
 const CLOSE_TIMEOUT_MS = 5_000;
 
 interface Address {
@@ -71,7 +71,10 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
     }
     signal.addEventListener("abort", giveUp, { once: true });
     try {
-      return await Promise.race([prepareSession(connection).then(() => work(connection)), givenUp]);
+      return await Promise.race([
+        prepareSession(connection, own ? OWN_SETTINGS : [COMMITS]).then(() => work(connection)),
+        givenUp,
+      ]);
     } catch (error) {
       // After such errors mysql2 would hand the connection to the next caller, who then fails with ECONNRESET.
       const fault = classify(error);
@@ -89,7 +92,7 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
 
   async function close(): Promise<void> {
     stopClosingIdle();
-    if (own) await endPool(pool, sockets);
+    if (own) await endPool(pool, sockets, Math.min(CLOSE_TIMEOUT_MS, options.operationTimeoutMs / 2));
   }
 
   return { use, close };
@@ -126,9 +129,9 @@ function closeIdle(pool: Pool, afterMs: number): () => void {
  * Ends a pool: the server is told, and closes the connections. One that does not answer gets some time, and does not keep the
  * process alive.
  */
-async function endPool(pool: Pool, sockets: ReadonlySet<Socket>): Promise<void> {
+async function endPool(pool: Pool, sockets: ReadonlySet<Socket>, timeoutMs: number): Promise<void> {
   const waiting = new AbortController();
-  const late = delay(CLOSE_TIMEOUT_MS, undefined, { signal: waiting.signal }).catch(() => {});
+  const late = delay(timeoutMs, undefined, { signal: waiting.signal }).catch(() => {});
   try {
     await Promise.race([pool.end(), late]);
   } catch (error) {
@@ -136,17 +139,31 @@ async function endPool(pool: Pool, sockets: ReadonlySet<Socket>): Promise<void> 
     if (classify(error) !== "connection") throw error;
   } finally {
     waiting.abort();
-    for (const socket of sockets) socket.unref().setTimeout(CLOSE_TIMEOUT_MS, () => socket.destroy());
+    for (const socket of sockets) socket.unref().setTimeout(timeoutMs, () => socket.destroy());
   }
 }
 
 const prepared = new WeakSet<object>();
 
-/** Sets up a connection, once: with other settings of the server or the pool, an acknowledged change might not be committed. */
-async function prepareSession(connection: PoolConnection): Promise<void> {
+/** Settings of every connection: with others of the server or the pool, an acknowledged change might not be committed. */
+const COMMITS = "SET autocommit = 1, completion_type = 0";
+
+/**
+ * Settings of the connections of our own pools. With others of the server, values are cut off instead of refused, rows are left
+ * out of results, foreign keys are not checked, statements are refused, or mean something else. The statements on a user's pool
+ * are not all ours, so that its settings stay.
+ */
+const OWN_SETTINGS = [
+  `${COMMITS}, sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', foreign_key_checks = 1, unique_checks = 1, ` +
+    "sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0",
+  "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+];
+
+/** Sets up a connection, once. */
+async function prepareSession(connection: PoolConnection, settings: readonly string[]): Promise<void> {
   const session: object = connection.connection;
   if (prepared.has(session)) return;
-  await connection.query("SET autocommit = 1, completion_type = 0");
+  for (const statement of settings) await connection.query(statement);
   prepared.add(session);
 }
 

@@ -53,5 +53,5 @@ export async function readMaxStatementBytes(connection: PoolConnection): Promise
   const text = "SELECT CAST(@@global.max_allowed_packet AS CHAR)";
   const [rows] = await connection.query<RowDataPacket[][]>({ sql: text, rowsAsArray: true });
   // Bytes are sent as hex, two characters each.
-  return Math.floor((Number(rows[0]?.[0]) - STATEMENT_ALLOWANCE_BYTES) / 2);
+  return Math.max(0, Math.floor((Number(rows[0]?.[0]) - STATEMENT_ALLOWANCE_BYTES) / 2));
 }

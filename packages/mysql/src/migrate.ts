@@ -2,9 +2,11 @@ import { createHash } from "node:crypto";
 import { CheckpointError } from "@waymark/core";
 import {
   type AppliedMigration,
+  createdTables,
   type DomainSchema,
-  foreignTable,
+  foreignObject,
   type Migration,
+  mayNotMigrate,
   migrationDigest,
   missingMigrations,
   property,
@@ -39,11 +41,14 @@ export async function migrateSchema(
     await lock(connection, place);
     const stillMissing = missingMigrations(migrations, await readHistory(connection, domain, place));
     if (stillMissing.length === 0) return [];
-    await checkTables(connection, domain, place);
+    await checkTables(connection, place, stillMissing);
+    await checkForeignKeys(connection, domain, place, stillMissing);
     for (const statement of steps(domain, place, stillMissing)) await runOnce(connection, statement);
     return stillMissing.map(({ name }) => name);
+  } catch (error) {
+    throw classify(error) === "privilege" ? mayNotMigrate(missing, error) : error;
   } finally {
-    connection.destroy(); // and with it the lock, and the engine that was set
+    connection.destroy(); // and with it the lock
   }
 }
 
@@ -53,7 +58,9 @@ async function readHistory(
   { tablePrefix }: Place,
 ): Promise<AppliedMigration[]> {
   const table = `${tablePrefix}${history}`;
-  if ((await columnsOf(connection, table)).size === 0) return [];
+  const found = await columnsOf(connection, table);
+  if (found.size === 0) return [];
+  if (!["name", "digest", "minimum_reader"].every((column) => found.has(column))) throw foreignObject(table);
   const rows = await query(connection, `SELECT name, digest, minimum_reader FROM \`${table}\``);
   return rows.map(([name, digest, minimumReader]) => ({
     name: String(name),
@@ -62,16 +69,33 @@ async function readHistory(
   }));
 }
 
-/** Checks a database that lacks some of the migrations: a table may be there half-made, but not made by somebody else. */
+/** Checks the tables that will be created: one may be there half-made, but not made by somebody else. */
 async function checkTables(
   connection: PoolConnection,
-  { tables }: DomainSchema,
   { tablePrefix }: Place,
+  missing: readonly Migration[],
 ): Promise<void> {
-  for (const { name, columns } of tables) {
+  for (const { name, columns } of createdTables(missing)) {
     const table = `${tablePrefix}${name}`;
     const found = await columnsOf(connection, table);
-    if (found.size > 0 && !columns.every((column) => found.has(column))) throw foreignTable(table);
+    if (found.size > 0 && !columns.every((column) => found.has(column))) throw foreignObject(table);
+  }
+}
+
+/** Checks that no other table has a foreign key with a name of ours: they are unique in a database, and one that is there counts as made. */
+async function checkForeignKeys(
+  connection: PoolConnection,
+  domain: DomainSchema,
+  { tablePrefix }: Place,
+  missing: readonly Migration[],
+): Promise<void> {
+  const text =
+    "SELECT 1 FROM information_schema.table_constraints WHERE constraint_schema = database() AND constraint_name = ? AND table_name <> ?";
+  for (const statement of missing.flatMap(({ statements }) => statements)) {
+    const ours = withPrefix(statement, domain, tablePrefix);
+    const [, table, name] = /^ALTER TABLE `(\w+)` ADD CONSTRAINT `(\w+)` FOREIGN KEY/.exec(ours) ?? [];
+    if (table === undefined || name === undefined) continue;
+    if ((await query(connection, text, name, table)).length > 0) throw foreignObject(name);
   }
 }
 
@@ -126,14 +150,19 @@ async function query(connection: PoolConnection, text: string, ...values: (strin
   return rows;
 }
 
+/** Other engines accept foreign keys and ignore them, and other row formats have shorter keys: no default of a server counts. */
+function withTableOptions(statement: string): string {
+  return statement.startsWith("CREATE TABLE") ? `${statement} ENGINE=InnoDB ROW_FORMAT=DYNAMIC` : statement;
+}
+
 function steps(domain: DomainSchema, { tablePrefix }: Place, missing: readonly Migration[]): string[] {
   const table = `\`${tablePrefix}${domain.history}\``;
   return [
-    // Other engines accept foreign keys and ignore them.
-    "SET SESSION default_storage_engine = InnoDB",
-    `CREATE TABLE IF NOT EXISTS ${table} (name varchar(190) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, digest char(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, minimum_reader int NOT NULL, applied_at bigint NOT NULL)`,
+    withTableOptions(
+      `CREATE TABLE IF NOT EXISTS ${table} (name varchar(190) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, digest char(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, minimum_reader int NOT NULL, applied_at bigint NOT NULL)`,
+    ),
     ...missing.flatMap((migration) => [
-      ...migration.statements.map((statement) => withPrefix(statement, domain, tablePrefix)),
+      ...migration.statements.map((statement) => withTableOptions(withPrefix(statement, domain, tablePrefix))),
       `INSERT INTO ${table} (name, digest, minimum_reader, applied_at) VALUES ('${migration.name}', '${migrationDigest(migration)}', ${migration.minimumReader}, ${Date.now()})`,
     ]),
   ];

@@ -168,6 +168,15 @@ function newTarget(kind: ServerKind, name: string, url: string): TestServer["tar
     listTables: async (databaseUrl) =>
       (await run(databaseUrl, "show tables")).map((row) => String(Object.values(row)[0])),
     createLimitedUser,
+    foreignObjects: [
+      ["create table agent_checkpoint_writes (n integer)", "agent_checkpoint_writes"],
+      ["create view agent_checkpoints as select 1 as n", "agent_checkpoints"],
+      [
+        "create table t (n integer primary key, m integer, constraint agent_checkpoints_base_fk foreign key (m) references t (n))",
+        "agent_checkpoints_base_fk",
+      ],
+      ["create table waymark_migrations (id integer)", "waymark_migrations"],
+    ],
     countConnections: async (database) =>
       (await run(url, `select id from information_schema.processlist where db = '${database.name}'`)).length,
     withPassword,

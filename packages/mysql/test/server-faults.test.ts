@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
-import { rejection, untilDone } from "@waymark/conformance";
+import { callEveryMethod, rejection, storeFifty, untilDone } from "@waymark/conformance";
 import { createPool } from "mysql2/promise";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { createDatabase, killable, type Server, startServer } from "waymark-test-servers";
@@ -39,6 +39,38 @@ describe.runIf(process.platform === "linux").each(servers)("a $title server", ({
     expect(await storage.listCheckpoints()).toEqual([]);
     await run(server.url, "set global read_only = 0");
     await storage.storeCheckpoint(checkpoint());
+  });
+
+  it("that has other settings than most is used as any", async () => {
+    const isolation = { mysql: "transaction_isolation", mariadb: "tx_isolation" }[kind as "mysql" | "mariadb"];
+    const modes = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PAD_CHAR_TO_FULL_LENGTH", "NO_UNSIGNED_SUBTRACTION"];
+    if (kind === "mariadb") modes.push("ORACLE");
+    const settings = [
+      ["innodb_default_row_format", "'compact'"],
+      ["innodb_strict_mode", "0"],
+      ["default_storage_engine", "MyISAM"],
+      ["character_set_server", "latin1"],
+      ["sql_mode", `'${modes.join()}'`], // not strict: too long a value is cut off
+      ["autocommit", "0"],
+      ["completion_type", "2"],
+      [isolation, "'READ-UNCOMMITTED'"],
+      ["foreign_key_checks", "0"],
+      ["sql_select_limit", "1"],
+      ["max_join_size", "1"],
+      ["sql_big_selects", "0"],
+      ["sql_safe_updates", "1"],
+      ["max_allowed_packet", "65536"],
+    ];
+    const { url } = await createDatabase(server.url);
+    const admin = await connect(server.url);
+    for (const [name, value] of settings) await admin.query(`set global ${name} = ${value}`);
+    const storage = open({ connectionString: url });
+    await callEveryMethod(storage);
+    await storeFifty(storage);
+    expect(await storage.listCheckpoints()).toHaveLength(50);
+    const state = Array.from({ length: 20_000 }, () => Math.random());
+    expect(await rejection(storage.storeCheckpoint(checkpoint({ state })))).toMatchObject({ code: "STATE_TOO_LARGE" });
+    for (const [name] of settings) await admin.query(`set global ${name} = default`);
   });
 
   it("that takes no more connections of a user, or none, is overloaded or denies access", async () => {

@@ -1,7 +1,7 @@
 import { createConnection, isIP, Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { type ConnectionOptions, checkServerIdentity, type PeerCertificate } from "node:tls";
-import { property, rootCause, type ServerAddress } from "@waymark/core/kit";
+import { invalidArgument, property, rootCause, type ServerAddress, unref } from "@waymark/core/kit";
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import type { Options, Sql, TransactionSql } from "postgres";
 import { endsConnection, NO_TLS } from "./errors.ts";
@@ -17,6 +17,20 @@ const CANCEL_AGAIN_MS = 50;
 const END_CALLS_MS = 50;
 
 const DEFAULT_PORT = 5_432;
+
+/** The type bytea. The parser of postgres.js reads one of the two forms that servers write, by their setting `bytea_output`. */
+const BYTEA = {
+  to: 17,
+  from: [17],
+  serialize: (bytes: Uint8Array) => `\\x${Buffer.from(bytes).toString("hex")}`,
+  parse(text: string): Buffer {
+    if (text.startsWith("\\x")) return Buffer.from(text.slice(2), "hex");
+    const bytes = text.replace(/\\(\\|[0-7]{3})/g, (_, code: string) =>
+      code === "\\" ? code : String.fromCharCode(Number.parseInt(code, 8)),
+    );
+    return Buffer.from(bytes, "latin1");
+  },
+};
 
 /** Returns a function that makes clients. postgres.js gets each part of the address by itself, and no URL to read. */
 export async function clientMaker(options: ResolvedOptions): Promise<() => Sql> {
@@ -43,6 +57,7 @@ export async function clientMaker(options: ResolvedOptions): Promise<() => Sql> 
     fetch_types: false,
     onnotice: () => {}, // by default postgres.js prints notices
     connection: { application_name: "waymark", ...server.serverSettings },
+    types: { bytea: BYTEA },
   };
   const asksForTls = tls !== false && tls !== "prefer" && !server.hasDirectTls;
   return () => {
@@ -116,6 +131,16 @@ export async function ping(client: Sql, prepare: boolean): Promise<void> {
   await track(queriesOf(client), client.unsafe("select 1", [], { prepare }));
 }
 
+/** Checks that a user's client returns bytes as they are. @throws CheckpointError `INVALID_ARGUMENT` */
+export async function checkBytes(client: Sql, prepare: boolean): Promise<void> {
+  const query = client.unsafe("select decode('5cff', 'hex')", [], { prepare }).values();
+  const [[bytes] = []] = await track(queriesOf(client), query);
+  if (bytes instanceof Uint8Array && Buffer.compare(bytes, Buffer.from([0x5c, 0xff])) === 0) return;
+  const expected =
+    "a client that returns bytea as its bytes (without a transform, on a server with bytea_output = hex)";
+  throw invalidArgument("options.client", expected, bytes);
+}
+
 /**
  * Wraps a client for Drizzle, which overwrites the parsers and serializers of the client that it is given: a client that a user
  * handed in would read dates as strings from then on. So Drizzle gets lists of its own to write to.
@@ -139,7 +164,8 @@ export async function begin<Result>(
   client: Sql,
   work: (transaction: TransactionSql) => Promise<Result>,
 ): Promise<Result> {
-  const result = await client.begin(async (transaction) => {
+  // A database's default may be stricter: then a transaction sees the rows as they were before it waited for a lock.
+  const result = await client.begin("isolation level read committed", async (transaction) => {
     try {
       return await work(transaction);
     } catch (error) {
@@ -215,9 +241,10 @@ function followSockets(client: Sql, asksForTls: boolean): void {
       seal();
       for (const socket of sockets) socket.destroy();
       // Later: the last answer of some calls may just have come.
-      setTimeout(() => {
+      const endCalls = () => {
         for (const endCall of calls) endCall(ended());
-      }, END_CALLS_MS).unref();
+      };
+      unref(setTimeout(endCalls, END_CALLS_MS));
     },
   });
 }

@@ -1,12 +1,12 @@
 import { CheckpointError } from "@waymark/core";
-import { property, rootCause } from "@waymark/core/kit";
+import { property, rootCause, unref } from "@waymark/core/kit";
 import type { Sql } from "postgres";
 import { clientMaker, endClient, refusedSetting, retireClient, untilDestroyed } from "./client.ts";
 import { classify } from "./errors.ts";
 import type { ResolvedOptions } from "./options.ts";
 
-/** Time for the queries of a client that is closed, in seconds. */
-const CLOSE_TIMEOUT_SECONDS = 5;
+/** Time for the queries of a client that is closed; with shorter deadlines half of one. */
+const CLOSE_TIMEOUT_MS = 5_000;
 /** Time for a call whose caller has stopped waiting, before its client is replaced. */
 const ABORTED_TIMEOUT_MS = 1_000;
 
@@ -75,7 +75,7 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
     let timer: NodeJS.Timeout | undefined;
     const onAbort = () => {
       if (property(signal.reason, "code") === "TIMEOUT") replace(client);
-      else timer = setTimeout(replace, ABORTED_TIMEOUT_MS, client).unref();
+      else timer = unref(setTimeout(replace, ABORTED_TIMEOUT_MS, client));
     };
     signal.addEventListener("abort", onAbort, { once: true });
     countCall(client, 1);
@@ -98,5 +98,9 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
     }
   }
 
-  return { use, close: () => (own === null ? endClient(current, CLOSE_TIMEOUT_SECONDS) : Promise.resolve()) };
+  async function close(): Promise<void> {
+    if (own === null) await endClient(current, Math.min(CLOSE_TIMEOUT_MS, options.operationTimeoutMs / 2) / 1_000);
+  }
+
+  return { use, close };
 }

@@ -1,5 +1,5 @@
 import { type Database, type DomainSchema, Shared, type SharedUse } from "@waymark/core/kit";
-import { ping } from "./client.ts";
+import { checkBytes, ping } from "./client.ts";
 import { type Connection, connect } from "./connection.ts";
 import { classify } from "./errors.ts";
 import { migrateSchema } from "./migrate.ts";
@@ -34,12 +34,18 @@ export function databaseOn(
     await use(signal, (client) => ping(client, options.prepare));
   }
 
+  async function checkClient(signal: AbortSignal): Promise<void> {
+    const { use } = await connection.get(signal);
+    await use(signal, (client) => checkBytes(client, options.prepare));
+  }
+
   return {
     name: "postgres",
     system: "postgresql",
     collection: `${tablePrefix}${schema.tables[0]?.name}`,
     apiVersion: 1,
     async open(signal) {
+      if (options.client !== null) await checkClient(signal);
       if (migrate === "off") await pingIn(signal);
       else await migrateIn(migrate === "auto" ? "apply" : "verify", signal);
       return { maxStatementBytes: MAX_STATEMENT_BYTES };

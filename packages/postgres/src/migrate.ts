@@ -3,15 +3,19 @@ import { CheckpointError } from "@waymark/core";
 import {
   type AppliedMigration,
   type DomainSchema,
-  foreignTable,
+  foreignObject,
   type Migration,
+  mayNotMigrate,
   migrationDigest,
   missingMigrations,
+  property,
   schemaOutdated,
+  takenName,
   withPrefix,
 } from "@waymark/core/kit";
 import type { Sql, TransactionSql } from "postgres";
 import { begin } from "./client.ts";
+import { classify } from "./errors.ts";
 import type { ResolvedOptions } from "./options.ts";
 
 /** Where a schema is migrated: a PostgreSQL schema ("namespace" in its catalog) and a prefix. */
@@ -34,13 +38,17 @@ export async function migrateSchema(
   if (missing.length === 0) return [];
   if (mode === "verify") throw schemaOutdated(missing, script(domain, place, missing));
   return await begin(client, async (transaction) => {
-    // A database's default may be stricter, and would show the history as it was before the wait.
-    await transaction.unsafe("SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
     await transaction.unsafe(`SET LOCAL lock_timeout = ${place.operationTimeoutMs}`);
     await transaction.unsafe(`SELECT pg_advisory_xact_lock(${lockKey(place)})`);
     const stillMissing = missingMigrations(migrations, await readHistory(transaction, domain, place));
-    if (stillMissing.length === migrations.length) await checkPlace(transaction, domain, place);
-    for (const statement of steps(domain, place, stillMissing)) await transaction.unsafe(statement);
+    if (stillMissing.length === migrations.length) await checkEncoding(transaction);
+    for (const statement of steps(domain, place, stillMissing)) {
+      await transaction.unsafe(statement).catch((error: unknown) => {
+        if (TAKEN.has(property(error, "code")))
+          throw foreignObject(`"${place.schema}"."${takenName(statement, error)}"`);
+        throw classify(error) === "privilege" ? mayNotMigrate(stillMissing, error) : error;
+      });
+    }
     return stillMissing.map(({ name }) => name);
   });
 }
@@ -51,7 +59,12 @@ async function readHistory(
   place: Place,
 ): Promise<AppliedMigration[]> {
   if (!(await hasTable(client, place.schema, `${place.tablePrefix}${history}`))) return [];
-  const rows = await client.unsafe(`SELECT name, digest, minimum_reader FROM ${inPlace(place, history)}`).values();
+  const table = inPlace(place, history);
+  const reading = client.unsafe(`SELECT name, digest, minimum_reader FROM ${table}`).values();
+  const rows = await reading.catch((error: unknown) => {
+    const isForeign = classify(error) === "schema" || property(error, "code") === "42809"; // of other columns, or an index
+    throw isForeign ? foreignObject(table) : error;
+  });
   return rows.map(([name, digest, minimumReader]) => ({
     name: name as string,
     digest: digest as string,
@@ -59,11 +72,11 @@ async function readHistory(
   }));
 }
 
-/** Checks a database without any of the migrations: no table has one of our names, and all text can be stored. */
-async function checkPlace(client: TransactionSql, { tables }: DomainSchema, place: Place): Promise<void> {
-  for (const { name } of tables) {
-    if (await hasTable(client, place.schema, `${place.tablePrefix}${name}`)) throw foreignTable(inPlace(place, name));
-  }
+/** SQLSTATEs of a name that another relation, type, constraint or column has. */
+const TAKEN: ReadonlySet<unknown> = new Set(["42P07", "42710", "42701"]);
+
+/** Checks that a database can store all text. */
+async function checkEncoding(client: TransactionSql): Promise<void> {
   const [encoding] = await client.unsafe("SELECT current_setting('server_encoding')").values();
   if (encoding?.[0] !== "UTF8") {
     const message = `open database: expected its encoding to be UTF8, got ${String(encoding?.[0])}`;

@@ -163,6 +163,13 @@ export const target: FaultTarget & EncryptionTarget & MigrationTarget & PoolTarg
       String(tablename),
     ),
   createLimitedUser,
+  foreignObjects: [
+    ["create table agent_checkpoint_writes (n integer)", "agent_checkpoint_writes"],
+    ["create view agent_checkpoints as select 1 as n", "agent_checkpoints"],
+    ["create table t (n integer); create index agent_checkpoints_by_agent on t (n)", "agent_checkpoints_by_agent"],
+    ["create type agent_checkpoints as (n integer)", "agent_checkpoints"],
+    ["create table waymark_migrations (id integer)", "waymark_migrations"],
+  ],
   countConnections: async ({ url, name }) => {
     const [row] = await run(
       url,

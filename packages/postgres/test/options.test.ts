@@ -2,7 +2,7 @@ import { callEveryMethod, describePool, rejection, storeFifty } from "@waymark/c
 import postgres from "postgres";
 import { expect, it, onTestFinished } from "vitest";
 import { startPgbouncer } from "waymark-test-servers";
-import { connect, emptyDatabase, open, run, sharedServer, target } from "./on-server.ts";
+import { checkpoint, connect, emptyDatabase, open, run, sharedServer, target } from "./on-server.ts";
 
 describePool(target);
 
@@ -114,6 +114,42 @@ it("sends settings of the server, and names the one that it refuses, of a pooler
     expect(refused.message).toContain(parameter?.split(" ")[1]);
     expect(refused.message).not.toContain("hunter2");
   }
+});
+
+/** Settings of a database that sessions begin with, each of which some statement might depend on. */
+const SETTINGS = [
+  "bytea_output = 'escape'",
+  "standard_conforming_strings = off",
+  "default_transaction_isolation = 'serializable'",
+  "default_transaction_deferrable = on",
+  "row_security = off",
+  "search_path = 'nothing'",
+  "client_encoding = 'LATIN1'",
+  "datestyle = 'German'",
+  "intervalstyle = 'sql_standard'",
+  "timezone = 'Asia/Tokyo'",
+  "transform_null_equals = on",
+  "array_nulls = off",
+  "quote_all_identifiers = on",
+  "extra_float_digits = 0",
+  "plan_cache_mode = 'force_generic_plan'",
+  "statement_timeout = 10000",
+  "idle_in_transaction_session_timeout = 10000",
+];
+
+it("works whatever the database's settings are, and refuses a user's own client where bytes do not come as they are", async () => {
+  const { name, url } = await emptyDatabase();
+  await run(sharedServer(), ...SETTINGS.map((setting) => `alter database ${name} set ${setting}`));
+  for (const prepare of [false, true]) {
+    const storage = open({ connectionString: url, prepare });
+    await callEveryMethod(storage);
+    const state = { text: "\\ ' \u0001 é 🚀", random: Array.from({ length: 1_000 }, () => Math.random()) };
+    const id = await storage.storeCheckpoint(checkpoint({ state })); // compressed: bytes of every kind
+    expect(await open({ connectionString: url }).retrieveCheckpoint(id)).toMatchObject({ state });
+    await storage.deleteAgent("agent");
+  }
+  const refused = await rejection(open({ client: connect(url) as never }).listCheckpoints());
+  expect(refused).toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringContaining("bytea_output") });
 });
 
 it("refuses wrong options at once, names what it expects, and does not show them", async () => {

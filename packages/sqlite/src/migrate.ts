@@ -1,11 +1,13 @@
 import {
   type AppliedMigration,
   type DomainSchema,
-  foreignTable,
+  foreignObject,
   type Migration,
   migrationDigest,
   missingMigrations,
+  property,
   schemaOutdated,
+  takenName,
   withPrefix,
 } from "@waymark/core/kit";
 import type { Handle } from "./handle.ts";
@@ -28,8 +30,7 @@ export function migrateSchema(
   if (mode === "verify") throw schemaOutdated(missing, script(domain, tablePrefix, missing));
   const apply = handle.transaction(() => {
     const stillMissing = missingMigrations(migrations, readHistory(handle, history));
-    if (stillMissing.length === migrations.length) checkNames(handle, domain, tablePrefix);
-    for (const statement of steps(domain, tablePrefix, stillMissing)) handle.exec(statement);
+    for (const statement of steps(domain, tablePrefix, stillMissing)) run(handle, statement);
     return stillMissing.map(({ name }) => name);
   });
   return apply.immediate();
@@ -37,15 +38,27 @@ export function migrateSchema(
 
 function readHistory(handle: Handle, history: string): AppliedMigration[] {
   if (!hasTable(handle, history)) return [];
+  if (
+    Number(
+      handle.value(
+        `select count(*) from pragma_table_info('${history}') where name in ('name', 'digest', 'minimum_reader')`,
+      ),
+    ) < 3
+  )
+    throw foreignObject(history);
   const rows = handle.prepare(`select name, digest, minimum_reader as minimumReader from "${history}"`).all();
   return (rows as AppliedMigration[]).map((row) => ({ ...row, minimumReader: Number(row.minimumReader) }));
 }
 
-/** Checks, in a database without any of the migrations, that no table has one of our names. */
-function checkNames(handle: Handle, domain: DomainSchema, tablePrefix: string): void {
-  for (const { name } of domain.tables) {
-    const table = `${tablePrefix}${name}`;
-    if (hasTable(handle, table)) throw foreignTable(table);
+function run(handle: Handle, statement: string): void {
+  try {
+    handle.exec(statement);
+  } catch (error) {
+    // SQLite says in words only that a table, view or index has this name.
+    const isTaken = /already (?:exists|another table or index)|duplicate column name/.test(
+      String(property(error, "message")),
+    );
+    throw isTaken ? foreignObject(takenName(statement, error)) : error;
   }
 }
 

@@ -104,6 +104,20 @@ describe("the migrations of checkpoints in SQLite", () => {
     expect(names(databasePath).filter((name) => !name.startsWith("waymark_"))).toEqual(["agent_checkpoints"]);
   });
 
+  it.each([
+    ["create table agent_checkpoint_writes (n)", "agent_checkpoint_writes"],
+    ["create view agent_checkpoints as select 1", "agent_checkpoints"],
+    ["create table t (n); create index agent_checkpoints_by_agent on t (n)", "agent_checkpoints_by_agent"],
+    ["create table waymark_migrations (id integer)", "waymark_migrations"],
+  ])("are refused by its name where something else has a name of ours: %s", async (statement, name) => {
+    const databasePath = newFile();
+    execute(databasePath, statement);
+    const before = names(databasePath);
+    const message = expect.stringContaining(` ${name} that`);
+    await expect(storeOne(databasePath)).rejects.toMatchObject({ code: "SCHEMA_MISMATCH", message });
+    expect(names(databasePath)).toEqual(before);
+  });
+
   it("put the prefix before every name", async () => {
     const databasePath = newFile();
     await storeOne(databasePath, { tablePrefix: "a_" });

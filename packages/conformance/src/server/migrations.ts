@@ -12,6 +12,8 @@ export interface MigrationTarget extends ServerTarget {
   listTables(url: string): Promise<readonly string[]>;
   /** Makes a user who may use the tables of a database as soon as they are granted, and may never create one. */
   createLimitedUser(database: ServerDatabase): Promise<LimitedUser>;
+  /** Statements that make something of somebody else's under one of our names, each with this name. */
+  readonly foreignObjects: readonly (readonly [statement: string, name: string])[];
 }
 
 export interface LimitedUser {
@@ -81,7 +83,10 @@ export function describeServerMigrations(target: MigrationTarget): void {
       expect(script.length).toBeGreaterThan(0);
       expect(withoutTimes(script)).toEqual(withoutTimes(await storage.migrate("sql")));
       await expect(storage.migrate("verify")).rejects.toMatchObject({ code: "SCHEMA_OUTDATED" });
-      await expect(storage.migrate("apply")).rejects.toMatchObject({ code: "ACCESS_DENIED" });
+      await expect(storage.migrate("apply")).rejects.toMatchObject({
+        code: "ACCESS_DENIED",
+        message: expect.stringContaining('migrate: "verify"'),
+      });
 
       await run(database.url, ...script);
       await user.grant();
@@ -140,6 +145,18 @@ export function describeServerMigrations(target: MigrationTarget): void {
       expect(await run(url, "select * from agent_checkpoints")).toEqual([{ id: 1, words: "somebody else's" }]);
       expect(await target.listTables(url)).toEqual(["agent_checkpoints"]);
       expect(await bench.open({ connectionString: url, tablePrefix: "other_" }).listCheckpoints()).toEqual([]);
+    });
+
+    it("names what has a name of ours, and leaves nothing behind", async () => {
+      for (const [statement, name] of target.foreignObjects) {
+        const database = await bench.createDatabase();
+        for (const one of statement.split("; ")) await run(database.url, one);
+        const before = await target.listTables(database.url);
+        const refused = await rejection(bench.open({ connectionString: database.url }).listCheckpoints());
+        expect(refused).toMatchObject({ code: "SCHEMA_MISMATCH", retryable: false });
+        expect(refused.message).toMatch(new RegExp(`[ "]${name}"? that`));
+        expect(await target.listTables(database.url)).toEqual(before);
+      }
     });
 
     it("is refused where its history was edited", async () => {

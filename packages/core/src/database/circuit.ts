@@ -3,7 +3,7 @@ import type { Given } from "../contract/checks.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import type { CircuitOptions } from "../contract/options.ts";
 import type { CircuitState } from "../contract/status.ts";
-import { pause } from "./deadline.ts";
+import { pause, unref } from "./deadline.ts";
 
 /** Delay between two probes; it doubles with each. */
 const PROBE_DELAY_MS = 100;
@@ -127,8 +127,7 @@ export class Circuit {
     if (this.#stopped.signal.aborted) return;
     clearTimeout(this.#timer);
     this.#become("open");
-    this.#timer = setTimeout(() => void this.probe(), this.#options.resetTimeoutMs);
-    this.#timer.unref();
+    this.#timer = unref(setTimeout(() => void this.probe(), this.#options.resetTimeoutMs));
   }
 
   #become(state: CircuitState): void {

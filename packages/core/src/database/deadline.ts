@@ -1,4 +1,11 @@
+import { setImmediate } from "node:timers"; // jsdom and Electron's renderer have no global one
 import { CheckpointError } from "../contract/errors.ts";
+
+/** Lets the process end before a timer fires. Where timers are numbers (jsdom, Electron's renderer) nothing can say so. */
+export function unref(timer: NodeJS.Timeout): NodeJS.Timeout {
+  if (typeof timer === "object") timer.unref();
+  return timer;
+}
 
 export interface DeadlineOptions {
   readonly timeoutMs: number;
@@ -40,7 +47,7 @@ export function withDeadline<Result>(
       // is read: the answer may be there, and gets its turn first.
       setImmediate(() => giveUp(new CheckpointError("TIMEOUT", `${operation}: not done within ${timeoutMs} ms`)));
     }, timeoutMs);
-    if (!keepsAlive) timer.unref();
+    if (!keepsAlive) unref(timer);
     const stopListening = signal === undefined ? () => {} : onAbort(signal, () => giveUp(aborted(operation)));
     // A late answer after the deadline has a listener all the same: else its rejection would be unhandled. `work` that
     // throws synchronously becomes a rejection: else the timer would keep running.
@@ -65,7 +72,7 @@ export function pause(ms: number, signal: AbortSignal, keepsAlive = true): Promi
       signal.removeEventListener("abort", end);
       resolve();
     }, ms);
-    if (!keepsAlive) timer.unref();
+    if (!keepsAlive) unref(timer);
     const end = () => {
       clearTimeout(timer);
       reject(signal.reason);

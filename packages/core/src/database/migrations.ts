@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { CheckpointError } from "../contract/errors.ts";
+import { CheckpointError, property, rootCause, withoutValues } from "../contract/errors.ts";
 
 /**
  * Migrations of one schema. Sets are compared, by name and by digest, never a high-water mark: so none is skipped silently.
@@ -89,10 +89,41 @@ export function schemaOutdated(missing: readonly Migration[], sql: readonly stri
   );
 }
 
-/** Makes the error for a table of somebody else's under one of our names. */
-export function foreignTable(table: string): CheckpointError {
+/** Makes the error for a table, view, index or constraint of somebody else's under one of our names. */
+export function foreignObject(name: string): CheckpointError {
   return new CheckpointError(
     "SCHEMA_MISMATCH",
-    `open database: there is a table ${table} that Waymark has not created: choose another tablePrefix`,
+    `open database: there is a table, view, index or constraint ${name} that Waymark has not created: choose another tablePrefix`,
   );
+}
+
+/** Returns the name that a statement could not give because it is taken: the one of its names that the database's words have. */
+export function takenName(statement: string, error: unknown): string {
+  const words = String(property(rootCause(error), "message"));
+  const names = [...statement.matchAll(/(["`])([A-Za-z0-9_]+)\1/g)].map(([, , name]) => name as string);
+  const mentioned = names.filter((name) => words.includes(name)).sort((one, other) => other.length - one.length);
+  return mentioned[0] ?? names[0] ?? "with one of our names";
+}
+
+/** Makes the error for a user who may not run migrations. */
+export function mayNotMigrate(missing: readonly Migration[], error: unknown): CheckpointError {
+  const names = missing.map(({ name }) => name).join(", ");
+  const cause = withoutValues(error);
+  return new CheckpointError(
+    "ACCESS_DENIED",
+    `open database: its schema lacks ${names}, or this user may not see it, and the user may not create tables: run the ` +
+      'statements of storage.migrate("sql") with one who may, and open with migrate: "verify"',
+    { cause },
+  );
+}
+
+/** Returns the tables that migrations create, before the prefix, with the names of their columns. */
+export function createdTables(migrations: readonly Migration[]): { name: string; columns: string[] }[] {
+  return migrations
+    .flatMap(({ statements }) => statements)
+    .flatMap((statement) => {
+      const name = /^CREATE TABLE ["`](\w+)["`]/.exec(statement)?.[1];
+      if (name === undefined) return [];
+      return [{ name, columns: [...statement.matchAll(/^\t["`](\w+)["`] /gm)].map(([, column]) => column as string) }];
+    });
 }

@@ -1,6 +1,7 @@
 import type { ReplicableEngine } from "../checkpoints/engine.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import type { ReconcileResult, StorageEvents, StorageStatus } from "../contract/status.ts";
+import { unref } from "../database/deadline.ts";
 import type { Emitter } from "../database/events.ts";
 import type { ResolvedReplicationOptions } from "./options.ts";
 import type { OutboxRelay } from "./outbox-relay.ts";
@@ -281,8 +282,7 @@ export class FailoverState {
   #compareAfter(delayMs: number): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#stopping.signal.aborted) return;
-    this.#timer = setTimeout(() => void this.reconcileNow(), delayMs);
-    this.#timer.unref();
+    this.#timer = unref(setTimeout(() => void this.reconcileNow(), delayMs));
   }
 
   #sides() {

@@ -2,7 +2,7 @@ import type { Lease, PendingHead, Row, RowWithBase } from "../checkpoints/dialec
 import type { ReplicableEngine } from "../checkpoints/engine.ts";
 import { CheckpointError, codeOf } from "../contract/errors.ts";
 import type { Backlog, Source } from "../contract/status.ts";
-import { onAbort } from "../database/deadline.ts";
+import { onAbort, unref } from "../database/deadline.ts";
 import { Emitter } from "../database/events.ts";
 import {
   acknowledge,
@@ -192,11 +192,11 @@ export class OutboxRelay {
   }
 
   #sweepLater(): void {
-    this.#timer = setTimeout(() => {
+    const sweep = () => {
       this.#sweep = true;
       this.start();
-    }, SWEEP_EVERY_MS);
-    this.#timer.unref();
+    };
+    this.#timer = unref(setTimeout(sweep, SWEEP_EVERY_MS));
   }
 
   async #run(): Promise<void> {
@@ -251,8 +251,7 @@ export class OutboxRelay {
   async #wait(ms: number): Promise<void> {
     if (ms === 0 || this.#stopping.signal.aborted) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      timer.unref();
+      const timer = unref(setTimeout(resolve, ms));
       this.#wakeUp = () => {
         clearTimeout(timer);
         resolve();

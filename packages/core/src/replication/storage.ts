@@ -76,7 +76,7 @@ import {
   resolveReplication,
 } from "./options.ts";
 import type { OutboxRelay } from "./outbox-relay.ts";
-import { createPair, type Pair, withinDeadline } from "./pair.ts";
+import { createPair, isMainUnreachable, type Pair, withinDeadline } from "./pair.ts";
 import { mergeLists, readFromPair, unlessDeleted } from "./read.ts";
 import { deleteAgentInPair, deleteInPair, pruneInPair } from "./remove.ts";
 import { appendInPair, storeInPair } from "./store.ts";
@@ -308,14 +308,14 @@ class PairStorage implements ReplicatedStorage {
     return await this.#call("reconcile", () => this.#pair.failover.reconcile({ signal, ...progress }));
   }
 
-  /** `ok` if calls are answered, by main or by the backup. */
+  /** `ok` if calls are answered: by main, or by the backup if main has failed so that it may take over. */
   async health(options: CallOptions = {}): Promise<StorageHealth> {
     const { signal } = checkCallOptions(options);
     const [main, backup] = await Promise.all([
       checkHealth(this.#pair.main, signal),
       checkHealth(this.#pair.backup, signal),
     ]);
-    if (main.ok || this.#pair.options.failover === "off") return main;
+    if (main.ok || this.#pair.options.failover === "off" || !isMainUnreachable(this.#pair, main.error)) return main;
     return backup.ok ? backup : { ...main, latencyMs: Math.max(main.latencyMs, backup.latencyMs) };
   }
 

@@ -9,6 +9,21 @@ const CANARY = "hunter2-canary";
 
 fakeTimers();
 
+test("works where timers are numbers, as in jsdom and in Electron's renderer", async () => {
+  const setTimer = setTimeout;
+  vi.stubGlobal("setTimeout", (callback: () => void, ms: number) => Number(setTimer(callback, ms)));
+  try {
+    const session = newSession(scriptedDialect(), { operationTimeoutMs: 10, circuit: { failureThreshold: 1 } });
+    const call = expect(run(session, never)).rejects.toMatchObject({ code: "TIMEOUT" });
+    await vi.advanceTimersByTimeAsync(10);
+    await call;
+    expect(session.circuit).toBe("open");
+    await session.close();
+  } finally {
+    vi.unstubAllGlobals();
+  }
+});
+
 describe("the deadline of a call", () => {
   test("ends the call with a retryable error, and aborts the signal of the dialect", async () => {
     let reason: unknown;

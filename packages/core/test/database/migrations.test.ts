@@ -2,11 +2,14 @@ import { describe, expect, test } from "vitest";
 import type { CheckpointError } from "../../src/contract/errors.ts";
 import {
   type AppliedMigration,
-  foreignTable,
+  createdTables,
+  foreignObject,
   type Migration,
+  mayNotMigrate,
   migrationDigest,
   missingMigrations,
   schemaOutdated,
+  takenName,
 } from "../../src/database/migrations.ts";
 
 const migration = (name: string, minimumReader = 1): Migration => ({
@@ -75,9 +78,25 @@ describe("the error for a schema", () => {
   });
 
   test("that is not ours names the table and says what to do", () => {
-    expect(foreignTable("agent_checkpoints")).toMatchObject({
+    expect(foreignObject("agent_checkpoints")).toMatchObject({
       code: "SCHEMA_MISMATCH",
       message: expect.stringMatching(/agent_checkpoints .*tablePrefix$/),
     });
+  });
+
+  test("that has a name of ours taken says which: the database's words have it, and longer names count first", () => {
+    const statement = "CREATE TABLE `t` (\n\t`id` int,\n\tCONSTRAINT `t_pk` PRIMARY KEY(`id`)\n)";
+    expect(takenName(statement, new Error('relation "t_pk" already exists'))).toBe("t_pk");
+    expect(takenName(statement, new Error("Relation »t« existiert bereits"))).toBe("t");
+    expect(takenName(statement, new Error("ein Name ist vergeben"))).toBe("t");
+    expect(createdTables([{ ...first, statements: [statement, "CREATE INDEX `i` ON `t` (`id`)"] }])).toEqual([
+      { name: "t", columns: ["id"] },
+    ]);
+  });
+
+  test("that the user may not create says how to go on", () => {
+    const error = mayNotMigrate([first], Object.assign(new Error("secret"), { code: "42501" }));
+    expect(error).toMatchObject({ code: "ACCESS_DENIED", retryable: false, cause: { code: "42501" } });
+    expect(error.message).toMatch(/0000_first.*migrate: "verify"$/);
   });
 });

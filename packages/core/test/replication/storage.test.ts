@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ScriptedError } from "../scripted-dialect.ts";
 import { codeOf } from "../scripted-storage.ts";
 import { closeAfterEach, copyOf, database, live, open, pending, turn, until } from "./databases.ts";
 
@@ -31,6 +32,19 @@ describe("closing", () => {
     const reports = await Promise.all(storages.map((storage) => storage.close()));
     for (const { unsent } of reports) expect(unsent).toEqual({ toBackup: 0, toMain: 0 });
     expect([live(backup).length, pending(main)]).toEqual([2, 0]);
+  });
+});
+
+describe("health", () => {
+  test("is that of the backup while main is away, but not if main's login was never right", async () => {
+    const [main, backup] = [database(), database()];
+    const storage = open(main, backup);
+    main.isDown = true;
+    expect(await storage.health()).toMatchObject({ ok: true });
+
+    const lockedOut = database();
+    Object.assign(lockedOut.dialect, { open: () => Promise.reject(new ScriptedError("login")) });
+    expect(await open(lockedOut, backup).health()).toMatchObject({ ok: false, error: { code: "ACCESS_DENIED" } });
   });
 });
 

@@ -71,12 +71,24 @@ export class CheckpointCommit {
     const done = await this.#commitAlone(change);
     if (done !== null) return done;
     try {
-      await this.#db.transaction((transaction) => this.#commitAll(transaction, change));
+      await this.#inTransaction(() => this.#commitAll(this.#db, change));
       return true;
     } catch (error) {
       if (error instanceof GuardMissed) return false;
       throw error;
     }
+  }
+
+  /** Runs `work` in a transaction. Drizzle's `begin` would begin a block of a program in MariaDB's `sql_mode` ORACLE. */
+  async #inTransaction(work: () => Promise<void>): Promise<void> {
+    await this.#db.execute(sql`start transaction`);
+    try {
+      await work();
+    } catch (error) {
+      await this.#db.execute(sql`rollback`);
+      throw error;
+    }
+    await this.#db.execute(sql`commit`);
   }
 
   /**
