@@ -25,7 +25,7 @@ it("types the options of each provider by its type, where its package is importe
         main: { type: "postgres", connectionString, poolSize: "7" },
         // @ts-expect-error one of three
         backup: { type: "sqlite", databasePath: "./backup.db", synchronous: "OFF" },
-        // @ts-expect-error an option of others
+        // @ts-expect-error an option of others: does not exist in type 'ProviderOf<"mysql">'
         other: { type: "mysql", connectionString, databasePath: "./backup.db" },
       },
     },

@@ -46,24 +46,33 @@ export interface ProviderConfig {
 // biome-ignore lint/suspicious/noEmptyInterface: others add to it
 export interface ProviderTypes {}
 
-/** A provider with the options of its type and no others. A type that TypeScript does not know has any options. */
-type CheckedProvider<Provider> = Provider extends { readonly type: infer Type extends keyof ProviderTypes }
-  ? {
-      readonly [Option in keyof Provider]: Option extends keyof ProviderTypes[Type]
-        ? ProviderTypes[Type][Option]
-        : never;
-    }
-  : Provider;
+/** A known type, which editors complete, any other name, or a factory. */
+type ProviderType = keyof ProviderTypes | (string & {}) | StorageFactory;
 
-interface CheckedConfig<Providers> {
+/** A provider with the options of its type and no others. A type that TypeScript does not know has any options. */
+type ProviderOf<Type> = { readonly type: Type } & (Type extends keyof ProviderTypes
+  ? Omit<ProviderTypes[Type], "type">
+  : { readonly [option: string]: unknown });
+
+/** Types of the providers, by their names. */
+interface TypesByName {
+  readonly main: ProviderType;
+  readonly backup?: ProviderType | undefined;
+  readonly [name: string]: ProviderType | undefined;
+}
+
+/** A config, of which TypeScript infers the types alone: so an option that is mistyped is answered by the name of the right one. */
+interface CheckedConfig<Types> {
   readonly checkpoint: ReplicationOptions & {
-    readonly providers: Providers & { readonly [Name in keyof Providers]: CheckedProvider<Providers[Name]> };
+    readonly providers: {
+      readonly [Name in keyof Types]: ProviderOf<Types[Name]> | (Name extends "main" ? never : undefined);
+    };
   };
 }
 
 /** Returns the config that it is given, with its types checked. For config files. */
-export function defineConfig<const Providers extends ProvidersConfig>(config: CheckedConfig<Providers>): WaymarkConfig {
-  return config;
+export function defineConfig<const Types extends TypesByName>(config: CheckedConfig<Types>): WaymarkConfig {
+  return config as unknown as WaymarkConfig;
 }
 
 /** One provider of a parsed config. */
