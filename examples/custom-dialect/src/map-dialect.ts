@@ -36,6 +36,8 @@ export function createMapDialect(rows: Rows): Dialect {
     readRows: async (ids) => ids.flatMap((id) => rows.get(id) ?? []).map(toRow),
     readTaskWrites: async (ids) => ids.flatMap((id) => rows.get(id)?.writes ?? []),
     taskWriteKeys: async (range) => select(rows, { ...range, limit: ALL }).flatMap(({ writes }) => writes),
+    writeKeysOfTasks: async (id, taskIds) =>
+      (rows.get(id)?.writes ?? []).filter(({ taskId }) => taskIds.includes(taskId)),
     dependents: async (ids) => {
       const dependents = [...rows.values()].filter((row) => ids.includes(row.baseId ?? ""));
       return dependents.sort(newestFirst).map(toHead);

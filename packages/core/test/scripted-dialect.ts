@@ -58,6 +58,8 @@ export function scriptedDialect(script: Script = {}, tables: Partial<Tables> = {
     readTaskWrites: async (ids) => [...writes.values()].filter(({ checkpointId }) => ids.includes(checkpointId)),
     taskWriteKeys: async ({ since = "", before = "g" }) =>
       [...writes.values()].filter(({ checkpointId }) => checkpointId > since && checkpointId < before),
+    writeKeysOfTasks: async (id, taskIds) =>
+      [...writes.values()].filter(({ checkpointId, taskId }) => checkpointId === id && taskIds.includes(taskId)),
     dependents: async (ids) =>
       list(rows, { limit: Number.POSITIVE_INFINITY }).filter(({ baseId }) => baseId !== null && ids.includes(baseId)),
     agents: async (after, limit) => {

@@ -227,6 +227,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     }
     const range = { since: idOf(ROWS - 1_000), before: idOf(ROWS) };
     await expectIndexed(() => dialect.taskWriteKeys(range, signal), 100, BY_ID);
+    await expectIndexed(() => dialect.writeKeysOfTasks(idOf(ROWS), ["task", "other"], signal), 4, BY_ID);
   });
 
   it("lists and counts pending rows by their index", async () => {

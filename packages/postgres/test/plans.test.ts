@@ -238,6 +238,9 @@ it("appends writes, and reads them, by the primary keys", async () => {
   const listing = await nodesOf(() => dialect.taskWriteKeys(range, signal));
   expect(listing.flatMap((node) => node["Index Name"] ?? [])).toEqual(["agent_checkpoint_writes_pk"]);
   expect(countRows(listing)).toBeLessThanOrEqual(100);
+  const ofTasks = await nodesOf(() => dialect.writeKeysOfTasks(idOf(ROWS), ["task", "other"], signal));
+  expect(ofTasks.flatMap((node) => node["Index Name"] ?? [])).toEqual(["agent_checkpoint_writes_pk"]);
+  expect(countRows(ofTasks)).toBeLessThanOrEqual(1);
   await client`update agent_checkpoints set pending = null where pending >= 1000000`;
 });
 

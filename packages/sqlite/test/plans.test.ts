@@ -53,8 +53,9 @@ it("reaches the rows it needs among 100,000 by an index, with every statement", 
   expect(commits.commit({ append, markPending: [{ id: idOf(7), pending: 400_000 }] })).toBe(true);
   expect(reads.readTaskWrites([7, 1_007].map(idOf))).toHaveLength(1);
   expect(reads.taskWriteKeys({ since: idOf(1), before: idOf(100) })).toHaveLength(98);
+  expect(reads.writeKeysOfTasks(idOf(7), ["task", "other"])).toHaveLength(1);
 
-  expect(new Set(run).size).toBe(25);
+  expect(new Set(run).size).toBe(26);
   for (const statistics of ["", "analyze"]) {
     database.exec(statistics);
     for (const query of new Set(run)) expectIndexed(database, query);

@@ -24,6 +24,11 @@ export interface Dialect extends Database {
   readTaskWrites(ids: readonly string[], signal: AbortSignal): Promise<TaskWriteRow[]>;
   /** Lists the keys of all writes of the rows in a range of ids, in any order. Never reads a value. */
   taskWriteKeys(range: IdRange, signal: AbortSignal): Promise<TaskWriteKey[]>;
+  /**
+   * Lists the keys of the writes that some tasks have in one row, in any order. The ids of the tasks differ. Costs by what these
+   * tasks have, not by what the row has. One statement per thousand tasks or so.
+   */
+  writeKeysOfTasks(id: string, taskIds: readonly string[], signal: AbortSignal): Promise<TaskWriteKey[]>;
   /** Lists the rows whose base is one of these, newest first. */
   dependents(ids: readonly string[], signal: AbortSignal): Promise<RowHead[]>;
   /** Lists distinct agent ids above `after`, in the order of their bytes. Costs by what it returns, not by what there is. */
@@ -77,6 +82,7 @@ export const READS = [
   "readRows",
   "readTaskWrites",
   "taskWriteKeys",
+  "writeKeysOfTasks",
   "dependents",
   "agents",
   "stats",

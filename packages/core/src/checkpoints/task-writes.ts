@@ -6,7 +6,7 @@ import { packFull } from "./chain.ts";
 import { type TaskWriteKey, type TaskWriteRow, writeBytes } from "./dialect.ts";
 import { commitPlan, type Engine } from "./engine.ts";
 import { noCheckpoint, snapshotOf, tooLarge, unreadable } from "./failures.ts";
-import { idClock, predecessor, successor } from "./ids.ts";
+import { idClock } from "./ids.ts";
 import { isTombstone } from "./tombstones.ts";
 
 /**
@@ -59,7 +59,9 @@ export async function appendWrites(
   const { dialect, session } = engine;
   await session.run("append writes", signal, async (deadline, { maxStatementBytes }) => {
     if (id === null) throw noCheckpoint("append writes", "with such an id");
-    const stored = await dialect.taskWriteKeys({ since: predecessor(id), before: successor(id) }, deadline);
+    // Only those of the same tasks: a checkpoint may have thousands of tasks, whose writes come one by one.
+    const taskIds = [...new Set(writes.map(({ taskId }) => taskId))];
+    const stored = await dialect.writeKeysOfTasks(id, taskIds, deadline);
     // Stored writes came first, whatever the clocks of the processes that wrote them.
     for (const key of stored) idClock.observe(idFromRank(key));
     const rank = idClock.next();

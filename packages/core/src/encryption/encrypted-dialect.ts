@@ -62,6 +62,7 @@ export function encryptionOf(dialect: Dialect): Encryption | null {
 const FORWARDED = [
   "migrate",
   "taskWriteKeys",
+  "writeKeysOfTasks",
   "list",
   "dependents",
   "agents",

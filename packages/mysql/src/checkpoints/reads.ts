@@ -24,6 +24,7 @@ export class CheckpointReads {
   readonly #tables: Tables;
   readonly #indexes;
   readonly #head;
+  readonly #key;
   /** Built once: building its text takes longer than running it. */
   readonly #chain;
   /** One statement for each set of query members. */
@@ -35,6 +36,8 @@ export class CheckpointReads {
     this.#tables = tables;
     this.#indexes = indexesOf(tables.checkpoints);
     this.#head = head;
+    const { checkpointId, taskId, index, rank } = tables.writes;
+    this.#key = { checkpointId, taskId, index, rank };
     this.#chain = this.#selectChain().prepare();
   }
 
@@ -78,11 +81,20 @@ export class CheckpointReads {
 
   async taskWriteKeys(range: IdRange): Promise<TaskWriteKey[]> {
     const { writes } = this.#tables;
-    const { checkpointId, taskId, index, rank } = getTableColumns(writes);
     return await this.#db
-      .select({ checkpointId, taskId, index, rank })
+      .select(this.#key)
       .from(writes)
-      .where(and(...inRange(checkpointId, range)));
+      .where(and(...inRange(writes.checkpointId, range)));
+  }
+
+  async writeKeysOfTasks(id: string, taskIds: readonly string[]): Promise<TaskWriteKey[]> {
+    const { writes } = this.#tables;
+    const keys: TaskWriteKey[] = [];
+    for (const slice of slices(taskIds, MAX_VALUES)) {
+      const ofTasks = and(eq(writes.checkpointId, id), inArray(writes.taskId, slice));
+      keys.push(...(await this.#db.select(this.#key).from(writes).where(ofTasks)));
+    }
+    return keys;
   }
 
   async list(query: RowQuery): Promise<RowHead[]> {

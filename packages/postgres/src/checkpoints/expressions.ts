@@ -24,13 +24,22 @@ export function placeholders(columns: object): Record<string, Placeholder> {
 }
 
 /** Takes the ids as one parameter: a text for each number of ids would be a prepared statement each. */
-export function isOneOf(column: AnyPgColumn, ids: readonly string[] | Placeholder): SQL {
-  return sql`${column} = any(${Array.isArray(ids) ? uuidArray(ids) : ids}::uuid[])`;
+export function isOneOf(
+  column: AnyPgColumn,
+  ids: readonly string[] | Placeholder,
+  type: "uuid" | "text" = "uuid",
+): SQL {
+  return sql`${column} = any(${Array.isArray(ids) ? uuidArray(ids) : ids}::${sql.raw(type)}[])`;
 }
 
 /** PostgreSQL's text of an array of ids. */
 export function uuidArray(ids: readonly string[]): string {
   return `{${ids.join(",")}}`;
+}
+
+/** PostgreSQL's text of an array of texts. */
+export function textArray(texts: readonly string[]): string {
+  return `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`).join(",")}}`;
 }
 
 export function inRange(id: AnyPgColumn, { since, before }: IdRange): SQL[] {

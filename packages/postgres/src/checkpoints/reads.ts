@@ -11,7 +11,7 @@ import {
 import { and, desc, eq, getTableColumns, isNull, ne, type Placeholder, type SQL, sql } from "drizzle-orm";
 import type { AnyPgColumn } from "drizzle-orm/pg-core";
 import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
-import { inRange, isOneOf, type QueryTerms, type Runner, storedBytesOf, uuidArray } from "./expressions.ts";
+import { inRange, isOneOf, type QueryTerms, type Runner, storedBytesOf, textArray, uuidArray } from "./expressions.ts";
 import type { Tables } from "./schema.ts";
 
 interface PreparedList {
@@ -30,6 +30,8 @@ export class CheckpointReads {
   readonly #chain;
   readonly #rows;
   readonly #writes;
+  readonly #key;
+  readonly #keysOfTasks;
   /** One statement for each set of query members. */
   readonly #lists = new Map<string, PreparedList>();
 
@@ -47,6 +49,13 @@ export class CheckpointReads {
       .where(isOneOf(checkpoints.id, ids))
       .prepare("read_rows");
     this.#writes = db.select().from(writes).where(isOneOf(writes.checkpointId, ids)).prepare("read_writes");
+    const { checkpointId, taskId, index, rank } = writes;
+    this.#key = { checkpointId, taskId, index, rank };
+    this.#keysOfTasks = db
+      .select(this.#key)
+      .from(writes)
+      .where(and(eq(checkpointId, sql.placeholder("id")), isOneOf(taskId, sql.placeholder("taskIds"), "text")))
+      .prepare("write_keys_of_tasks");
   }
 
   async readChain(id: string): Promise<Row[]> {
@@ -78,11 +87,14 @@ export class CheckpointReads {
 
   async taskWriteKeys(range: IdRange): Promise<TaskWriteKey[]> {
     const { writes } = this.#tables;
-    const { checkpointId, taskId, index, rank } = getTableColumns(writes);
     return await this.#db
-      .select({ checkpointId, taskId, index, rank })
+      .select(this.#key)
       .from(writes)
-      .where(and(...inRange(checkpointId, range)));
+      .where(and(...inRange(writes.checkpointId, range)));
+  }
+
+  async writeKeysOfTasks(id: string, taskIds: readonly string[]): Promise<TaskWriteKey[]> {
+    return await this.#keysOfTasks.execute({ id, taskIds: textArray(taskIds) });
   }
 
   async list(query: RowQuery): Promise<RowHead[]> {

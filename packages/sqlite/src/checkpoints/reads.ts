@@ -27,6 +27,8 @@ export class CheckpointReads {
   readonly #chain;
   readonly #rows;
   readonly #writes;
+  readonly #key;
+  readonly #keysOfTasks;
   /** One statement for each set of query members. */
   readonly #lists = new Map<string, PreparedList>();
 
@@ -40,6 +42,18 @@ export class CheckpointReads {
     this.#chain = this.#selectChain().prepare();
     this.#rows = db.select(this.#columns).from(checkpoints).where(sql`${checkpoints.id} in ${joinedIds()}`).prepare();
     this.#writes = db.select().from(writes).where(sql`${writes.checkpointId} in ${joinedIds()}`).prepare();
+    const { checkpointId, taskId, index, rank } = writes;
+    this.#key = { checkpointId, taskId, index, rank };
+    this.#keysOfTasks = db
+      .select(this.#key)
+      .from(writes)
+      .where(
+        and(
+          equals(checkpointId, sql.placeholder("id")),
+          sql`${taskId} in (select value from json_each(${sql.placeholder("taskIds")}) as wanted)`,
+        ),
+      )
+      .prepare();
   }
 
   readChain(id: string): Row[] {
@@ -83,12 +97,11 @@ export class CheckpointReads {
 
   taskWriteKeys(range: IdRange): TaskWriteKey[] {
     const { writes } = this.#tables;
-    const { checkpointId, taskId, index, rank } = getTableColumns(writes);
-    return this.#db
-      .select({ checkpointId, taskId, index, rank })
-      .from(writes)
-      .where(inRange(checkpointId, range))
-      .all();
+    return this.#db.select(this.#key).from(writes).where(inRange(writes.checkpointId, range)).all();
+  }
+
+  writeKeysOfTasks(id: string, taskIds: readonly string[]): TaskWriteKey[] {
+    return this.#keysOfTasks.all({ id, taskIds: JSON.stringify(taskIds) });
   }
 
   list(query: RowQuery): RowHead[] {

@@ -116,6 +116,30 @@ export function describeWrites(bench: DialectBench): void {
       expect(key).toMatchObject({ checkpointId: idOf(4), taskId: "task", rank: idOf(1) });
     });
 
+    it("have their keys listed by tasks of one row", async () => {
+      const dialect = await bench.open();
+      await dialect.commit({ insert: [newRow(1), newRow(2)] }, signal);
+      const tasks = [
+        "a",
+        "A",
+        'a "quoted" \\ {task}',
+        "null",
+        "é🙂",
+        "a,b",
+        ...numbers(1, 1_200).map((at) => `task ${at}`),
+      ];
+      const append = tasks.flatMap((taskId) => [newWrite(1, { taskId }), newWrite(1, { taskId, index: -1 })]);
+      await dialect.commit({ append: [...append, newWrite(2, { taskId: "a" })] }, signal);
+      const keys = async (taskIds: string[]) =>
+        (await dialect.writeKeysOfTasks(idOf(1), taskIds, signal)).map(keyOf).sort();
+      expect(await keys([])).toEqual([]);
+      expect(await keys(["a", "none"])).toEqual(["1 a -1", "1 a 0"]);
+      expect(await keys(tasks)).toEqual(append.map(keyOf).sort());
+      expect(await dialect.writeKeysOfTasks(idOf(3), ["a"], signal)).toEqual([]);
+      const [key] = await dialect.writeKeysOfTasks(idOf(2), ["a"], signal);
+      expect(key).toMatchObject({ checkpointId: idOf(2), taskId: "a", index: 0, rank: idOf(1) });
+    });
+
     it("are removed with their row, and do not come back with another row of its id", async () => {
       const dialect = await bench.open();
       await dialect.commit({ insert: [newRow(1), newRow(2), newRow(3)] }, signal);
