@@ -2,39 +2,34 @@ import { type CheckpointAddress, type Timeline, timelineKey } from "./address.ts
 import type { Dumped } from "./serializer.ts";
 
 const MAX_TIMELINES = 64;
-/** Of all values, as text. The parsed values take about as much again. */
+/** Of all values, as text. */
 const MAX_BYTES = 32_000_000;
-
-/** A channel's value as it was stored. */
-export interface Channel extends Dumped {
-  readonly version: number | string | undefined;
-}
 
 interface LastPut extends CheckpointAddress {
   readonly revisionId: string;
-  readonly channels: ReadonlyMap<string, Channel>;
+  readonly channels: ReadonlyMap<string, Dumped>;
   readonly bytes: number;
 }
 
 /**
- * Cache of the last put of recent timelines. Most channels come again in the next checkpoint, unchanged and with the same
- * version: they need not be serialized again. The others change in part (a history gets one more message): see {@link share}.
+ * Cache of the last put of recent timelines. Most channels come again in the next checkpoint, unchanged, and most others change
+ * in part (a history gets one more message): what is equal is shared, see {@link share}. What is stored never depends on this
+ * cache.
  */
 export class LastPuts {
   readonly #puts = new Map<string, LastPut>();
   #bytes = 0;
 
-  get(
-    timeline: Timeline,
-  ): { readonly checkpointId: string; readonly channels: ReadonlyMap<string, Channel> } | undefined {
-    return this.#puts.get(timelineKey(timeline));
+  /** Returns the channels of a timeline's last put. */
+  get(timeline: Timeline): ReadonlyMap<string, Dumped> | undefined {
+    return this.#puts.get(timelineKey(timeline))?.channels;
   }
 
   /** Adds a put. `revisionId`: Waymark's id under which it was stored. */
-  add(address: CheckpointAddress, revisionId: string, channels: ReadonlyMap<string, Channel>): void {
+  add(address: CheckpointAddress, revisionId: string, channels: ReadonlyMap<string, Dumped>): void {
     const key = timelineKey(address);
     this.#remove(key);
-    const bytes = [...channels.values()].reduce((sum, channel) => sum + channel.data.byteLength, 0);
+    const bytes = [...channels.values()].reduce((sum, channel) => sum + channel.bytes, 0);
     this.#puts.set(key, { ...address, revisionId, channels, bytes });
     this.#bytes += bytes;
     for (const oldest of this.#puts.keys()) {
@@ -66,7 +61,7 @@ export class LastPuts {
  */
 export function share<Data>(earlier: Data | undefined, data: Data): Data {
   if (data === earlier) return data;
-  if (typeof data !== "object" || data === null || data instanceof Uint8Array) return data;
+  if (typeof data !== "object" || data === null || data instanceof Uint8Array || Object.isFrozen(data)) return data;
   const members = data as Record<string, unknown>;
   const before = typeof earlier === "object" && Array.isArray(earlier) === Array.isArray(data) ? earlier : null;
   const keys = Object.keys(members);

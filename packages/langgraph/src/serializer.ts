@@ -1,25 +1,30 @@
 import type { SerializerProtocol } from "@langchain/langgraph-checkpoint";
 import { CheckpointError } from "@waymark/core";
+import { encode } from "./encode.ts";
+import { share } from "./last-puts.ts";
 import { revive } from "./revive.ts";
 
 /**
- * A value as LangGraph's serializer wrote it: the name of its format, and the output. JSON is kept as parsed data, so that
- * Waymark finds the parts that two states share; any other format as the serializer's bytes.
+ * A value as the serializer wrote it: the name of its format, and the output. JSON is kept as parsed data, so that Waymark
+ * finds the parts that two states share; any other format as the serializer's bytes.
  */
 export type Serialized = readonly [type: string, value: unknown];
 
-/** The serializer's output, and the form in which it is stored. */
+/** The form in which a value is stored, and about as many bytes as its text has. */
 export interface Dumped {
   readonly serialized: Serialized;
-  readonly data: Uint8Array;
+  readonly bytes: number;
 }
 
-const COMMA = 0x2c;
+/** The text that LangGraph's serializer writes in place of a value that it cannot write. */
+const FALLBACK = "[unable to serialize, circular reference is too complex to analyze]";
+/** The text that it writes in place of a member that contains itself. */
+const CYCLE = "[Circular]";
 
-/** Adapter between LangGraph's serializer and a storage. Only LangGraph and LangChain make objects of data. */
+/** Adapter between a serializer and a storage. Only LangGraph and LangChain make objects of data. */
 export class Serializer {
   readonly #serde: SerializerProtocol;
-  /** Set for LangGraph's own serializer: its JSON is the JSON of `JSON.stringify`, and it calls nothing else JSON. */
+  /** Set for LangGraph's own serializer: its values are encoded here, and it only reads. */
   readonly isLangGraphs: boolean;
 
   constructor(serde: SerializerProtocol, isLangGraphs: boolean) {
@@ -28,50 +33,63 @@ export class Serializer {
   }
 
   /**
-   * Serializes a value. `field`: its name in error messages. `earlier`: the value before this one; if this one is that
-   * array with more elements, only those are parsed.
-   * @throws CheckpointError `UNSUPPORTED_VALUE` for a function, a symbol or a class: LangGraph's serializer writes nothing
-   *   for it
+   * Serializes a value. `field`: its name in error messages. `earlier`: the value before this one, whose parts are used again
+   * where they are equal.
+   * @throws CheckpointError `UNSUPPORTED_VALUE` for a value that cannot be written
    */
   async dump(field: string, value: unknown, earlier?: Dumped): Promise<Dumped> {
     // LangGraph's serializer returns the very bytes that it is given. A copy cannot be changed by their owner. (Buffer's own
     // `slice` makes none.)
     const own: unknown = value instanceof Uint8Array ? Uint8Array.prototype.slice.call(value) : value;
-    const [type, data] = await this.#serde.dumpsTyped(own);
-    if (this.isLangGraphs && type === "json" && data.byteLength === 0) {
-      throw new CheckpointError("UNSUPPORTED_VALUE", `${field} is a ${typeof value}, which cannot be stored`);
+    if (this.isLangGraphs && !(own instanceof Uint8Array)) {
+      const [type, before] = earlier?.serialized ?? [];
+      const { data, bytes } = encode(field, own, type === "json" ? before : undefined);
+      return { serialized: share(earlier?.serialized, ["json", data]), bytes };
     }
-    const parsed = type === "json" ? (this.#parseAppended(data, earlier) ?? this.#parse(data)) : undefined;
-    return { serialized: [type, parsed === undefined ? data : parsed], data };
+    const [type, data] = await this.#serde.dumpsTyped(own);
+    if (type === "json") refuseFallback(field, own, data);
+    const parsed = type === "json" ? parse(data) : undefined;
+    const serialized: Serialized = [type, parsed === undefined ? data : parsed];
+    return { serialized: share(earlier?.serialized, serialized), bytes: data.byteLength };
   }
 
   /** Deserializes a value. The result may be made of the argument, so the caller must own it. */
   async load([type, value]: Serialized): Promise<unknown> {
     if (value instanceof Uint8Array) return await this.#serde.loadsTyped(type, value);
-    const revived = this.isLangGraphs && type === "json" ? await revive(value) : undefined;
-    return revived === undefined ? await this.#serde.loadsTyped(type, JSON.stringify(value)) : revived.value;
+    if (this.isLangGraphs && type === "json") return await revive(value, this.#serde);
+    return await this.#serde.loadsTyped(type, JSON.stringify(value));
   }
+}
 
-  /** Parses a JSON text that is an earlier array with elements appended; undefined for any other text. */
-  #parseAppended(data: Uint8Array, earlier: Dumped | undefined): unknown[] | undefined {
-    if (!this.isLangGraphs || earlier === undefined) return undefined;
-    const [, elements] = earlier.serialized;
-    if (!Array.isArray(elements) || elements.length === 0) return undefined;
-    const end = earlier.data.byteLength - 1; // up to its bracket
-    if (data[end] !== COMMA || !Buffer.from(data.buffer, data.byteOffset, end).equals(earlier.data.subarray(0, end))) {
-      return undefined;
-    }
-    return [...elements, ...(JSON.parse(`[${new TextDecoder().decode(data.subarray(end + 1))}`) as unknown[])];
+/** Refuses texts of LangGraph's serializer that stand for what it could not write: a serializer may be built upon it. */
+function refuseFallback(field: string, value: unknown, data: Uint8Array): void {
+  const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  if (value !== FALLBACK && text.equals(Buffer.from(JSON.stringify(FALLBACK)))) {
+    const message = `${field} has a part that the serializer cannot write, such as a bigint or a toJSON that throws`;
+    throw new CheckpointError("UNSUPPORTED_VALUE", message);
   }
+  if (text.includes(JSON.stringify(CYCLE)) && hasCycle(value, new Set(), new Set())) {
+    throw new CheckpointError("UNSUPPORTED_VALUE", `${field} has a part that contains itself`);
+  }
+}
 
-  /** Parses a JSON text. Undefined if parsing would lose something (numbers of 20 digits), or if it is no JSON. */
-  #parse(data: Uint8Array): unknown {
-    try {
-      const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);
-      const parsed: unknown = JSON.parse(text);
-      return this.isLangGraphs || JSON.stringify(parsed) === text ? parsed : undefined;
-    } catch {
-      return undefined;
-    }
+function hasCycle(value: unknown, ancestors: Set<unknown>, done: Set<unknown>): boolean {
+  if (typeof value !== "object" || value === null || done.has(value)) return false;
+  if (ancestors.has(value)) return true;
+  ancestors.add(value);
+  const found = Object.values(value).some((member) => hasCycle(member, ancestors, done));
+  ancestors.delete(value);
+  done.add(value);
+  return found;
+}
+
+/** Parses a JSON text. Undefined if parsing would lose something (numbers of 20 digits), or if it is no JSON. */
+function parse(data: Uint8Array): unknown {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);
+    const parsed: unknown = JSON.parse(text);
+    return JSON.stringify(parsed) === text ? parsed : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -29,8 +29,8 @@ import {
   timelineIn,
 } from "./config.ts";
 import { type Filter, filterOf, isMatch, isRuledOut, labelFilter, labelsOf } from "./labels.ts";
-import { type Channel, LastPuts, share } from "./last-puts.ts";
-import { type Serialized, Serializer } from "./serializer.ts";
+import { LastPuts } from "./last-puts.ts";
+import { type Dumped, type Serialized, Serializer } from "./serializer.ts";
 import { WriteQueue } from "./write-queue.ts";
 
 /** The most checkpoints read concurrently for a list, whose caller may stop early. */
@@ -117,7 +117,8 @@ export class WaymarkSaver extends BaseCheckpointSaver {
    * As with LangGraph's own savers, a checkpoint without a parent keeps only the channels in `newVersions`, unless it is a
    * fork.
    * @throws CheckpointError `INVALID_ARGUMENT` if `thread_id` or `checkpoint_ns` cannot be stored, or if the checkpoint's id
-   *   is no UUIDv6; `UNSUPPORTED_VALUE` for a channel whose value is a function, a symbol or a class
+   *   is no UUIDv6; `UNSUPPORTED_VALUE`, with the path, for a channel whose value is a function, a symbol or a class, or has
+   *   a part that cannot be stored (a cycle, a `toJSON` that throws); nothing is written
    */
   override async put(
     config: RunnableConfig,
@@ -145,24 +146,18 @@ export class WaymarkSaver extends BaseCheckpointSaver {
     checkpoint: Checkpoint,
     metadata: CheckpointMetadata,
     newVersions: ChannelVersions,
-  ): Promise<{ readonly checkpoint: NewCheckpoint; readonly channels: ReadonlyMap<string, Channel> }> {
+  ): Promise<{ readonly checkpoint: NewCheckpoint; readonly channels: ReadonlyMap<string, Dumped> }> {
     const serializer = this.#serializer();
     const { channel_values = {}, ...rest } = checkpoint;
-    const versions = checkpoint.channel_versions ?? {};
     const last = this.#lastPuts.get(address);
     const keepsAll = parent !== null || metadata?.source === "fork" || newVersions === undefined;
     const isNew = (channel: string) => newVersions === undefined || Object.hasOwn(newVersions, channel);
-    // LangGraph's serializer serializes all of them before the first `await`: later changes are not stored.
+    // LangGraph's serializer serializes all of them before the first `await`: later changes are not stored. Values without a
+    // new version too: a node may have changed one in place, and the graph goes on with that.
     const serializingChannels = Object.entries(channel_values)
       .filter(([channel]) => keepsAll || isNew(channel))
-      .map(async ([channel, value]): Promise<[string, Channel]> => {
-        const version = Object.hasOwn(versions, channel) ? versions[channel] : undefined;
-        const before = last?.channels.get(channel);
-        const isUnchanged = last?.checkpointId === parent && !isNew(channel) && version !== undefined;
-        if (before !== undefined && isUnchanged && before.version === version) return [channel, before];
-        const field = `put: channel ${JSON.stringify(channel.slice(0, 64))}`;
-        const { serialized, data } = await serializer.dump(field, value, before);
-        return [channel, { serialized: share(before?.serialized, serialized), data, version }];
+      .map(async ([channel, value]): Promise<[string, Dumped]> => {
+        return [channel, await serializer.dump(`put: ${channelField(channel)}`, value, last?.get(channel))];
       });
     const [serializedRest, serializedMetadata, channels] = await Promise.all([
       serializer.dump("put: the checkpoint", rest),
@@ -184,8 +179,7 @@ export class WaymarkSaver extends BaseCheckpointSaver {
   /**
    * Stores results of a task with the checkpoint that its step began from: up to 10,000 of them all or nothing, more in
    * several parts, each of which may be stored again.
-   * @throws CheckpointError `INVALID_ARGUMENT` if an id cannot be stored; `UNSUPPORTED_VALUE` for a function, a symbol or a
-   *   class
+   * @throws CheckpointError `INVALID_ARGUMENT` if an id cannot be stored; `UNSUPPORTED_VALUE` as for `put`
    */
   override async putWrites(
     config: RunnableConfig,
@@ -203,14 +197,14 @@ export class WaymarkSaver extends BaseCheckpointSaver {
 
     const serializer = this.#serializer();
     const dumped = await Promise.all(
-      writes.map(async ([, value], at) => await serializer.dump(`put writes: writes[${at}][1]`, value)),
+      writes.map(async ([channel, value]) => await serializer.dump(`put writes: ${channelField(channel)}`, value)),
     );
     const results = writes.map(([channel], at): CheckpointWrite => {
       const { serialized } = dumped[at] as (typeof dumped)[number];
       const index = Object.hasOwn(WRITES_IDX_MAP, channel) ? (WRITES_IDX_MAP[channel] as number) : at;
       return { taskId, index, channel, value: serialized, ...(taskPath ? { taskPath } : {}) };
     });
-    const bytes = dumped.reduce((sum, { data }) => sum + data.byteLength, 0);
+    const bytes = dumped.reduce((sum, one) => sum + one.bytes, 0);
     await this.#queue.add({ ...timeline, checkpointId }, { writes: results, bytes });
   }
 
@@ -352,6 +346,11 @@ async function* filterItems<Item>(
 
 function configOf({ threadId, namespace, checkpointId }: CheckpointAddress): RunnableConfig {
   return { configurable: { thread_id: threadId, checkpoint_ns: namespace, checkpoint_id: checkpointId } };
+}
+
+/** Returns the name of a channel in error messages. */
+function channelField(channel: string): string {
+  return `channel ${JSON.stringify(channel.slice(0, 64))}`;
 }
 
 /** Returns a name for people, such as `input -1` or `loop 3`. */

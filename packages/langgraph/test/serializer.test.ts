@@ -7,10 +7,12 @@ import {
   SystemMessage,
   ToolMessage,
 } from "@langchain/core/messages";
+import { tool } from "@langchain/core/tools";
+import { Send } from "@langchain/langgraph";
 import { DeltaSnapshot, JsonPlusSerializer } from "@langchain/langgraph-checkpoint";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { share } from "../src/last-puts.ts";
+import { z } from "zod";
 import { type Serialized, Serializer } from "../src/serializer.ts";
 
 const langGraphs = new JsonPlusSerializer();
@@ -108,40 +110,150 @@ describe("a loaded value", () => {
     ],
     ["more levels than LangChain loads", [Array.from({ length: 60 }).reduce((inner) => [inner], 1), messages[0]]],
   ])("equals it for %s", async (_, value) => {
-    const { serialized, data: bytes } = await serializer.dump("value", value);
+    const { serialized } = await serializer.dump("value", value);
+    const [, bytes] = await langGraphs.dumpsTyped(value);
     const loaded = await serializer.load(plain(serialized) as Serialized);
     expect(loaded).toStrictEqual(await langGraphs.loadsTyped("json", bytes));
     expect(JSON.stringify(loaded)).toBe(JSON.stringify(await langGraphs.loadsTyped("json", bytes)));
   });
 });
 
-describe("an array with appended elements", () => {
-  const dump = async (value: unknown, earlier?: Awaited<ReturnType<Serializer["dump"]>>) => {
-    const dumped = await serializer.dump("value", value, earlier);
-    return { ...dumped, serialized: share(earlier?.serialized, dumped.serialized) };
-  };
+describe("a dumped value", () => {
+  class Tool {
+    name = "search";
+    run(): string {
+      return "not stored";
+    }
+  }
+  const live = fc.letrec<{ value: unknown }>((tie) => ({
+    value: fc.oneof(
+      { maxDepth: 4, depthSize: "small" },
+      fc.oneof(
+        fc.string({ unit: "binary" }),
+        fc.double(),
+        fc.date({ noInvalidDate: false }),
+        fc.uint8Array(),
+        fc.constantFrom<unknown>(null, undefined, true, -0, () => 1, Symbol("a"), /a"/gi, new TypeError("b"), Tool),
+        fc.constantFrom<unknown>(new Tool(), Object(1), Object("a"), Object(false), Buffer.from("a"), new URL("a:b")),
+        fc.constantFrom<unknown>(...messages, { toJSON: (key: string) => ({ key, again: [undefined] }) }),
+      ),
+      fc.array(tie("value"), { maxLength: 3 }),
+      fc.array(tie("value"), { maxLength: 3 }).map((members) => new Set(members)),
+      fc.array(fc.tuple(tie("value"), tie("value")), { maxLength: 3 }).map((entries) => new Map(entries)),
+      fc.dictionary(key, tie("value"), { maxKeys: 3 }),
+      tie("value").map((value) => new DeltaSnapshot(value)),
+      tie("value").map((args) => new Send("node", args)),
+      tie("value").map((value) => Object.assign(new Array<unknown>(2), { 1: value, total: 1 })),
+      fc.json().map((text) => JSON.parse(`{"__proto__":${text}}`) as unknown),
+    ),
+  })).value;
+  const text = async (value: unknown) => new TextDecoder().decode((await langGraphs.dumpsTyped(value))[1]);
 
-  it("is serialized as without an earlier array", async () => {
-    const lists = fc.array(fc.jsonValue(), { maxLength: 3 });
-    const states = fc
-      .tuple(lists, lists, lists, fc.boolean())
-      .map(([kept, before, after, edited]) => [edited ? [...kept, ...before] : kept, [...kept, ...after]] as const);
+  it("is the JSON that LangGraph's serializer writes, whatever was dumped before it", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.oneof(states, fc.tuple(fc.jsonValue(), fc.jsonValue())), async ([before, after]) => {
-        const { serialized, data: bytes } = await dump(after, await dump(before));
-        expect([serialized, bytes]).toStrictEqual(Object.values(await serializer.dump("value", after)));
-        expect(JSON.stringify(serialized[1])).toBe(new TextDecoder().decode(bytes));
+      fc.asyncProperty(live, live, async (before, after) => {
+        const wrapped = [before, { after }];
+        const earlier = await serializer.dump("value", [before, { after: before }]);
+        const { serialized } = await serializer.dump("value", wrapped, earlier);
+        expect(JSON.stringify(serialized[1])).toBe(await text(wrapped));
+        expect(JSON.stringify(earlier.serialized[1])).toBe(await text([before, { after: before }]));
       }),
-      { numRuns: 1_000 },
+      { numRuns: 2_000 },
     );
   });
 
-  it("reuses the earlier elements, and freezes the others", async () => {
-    const before = await dump([{ a: 1 }, "é\ud800"]);
-    const after = await dump([{ a: 1 }, "é\ud800", { b: [2] }], before);
+  it("shares what is equal with the value before it, and is frozen", async () => {
+    const before = await serializer.dump("value", [{ a: 1 }, "é\ud800", messages[1], { gone: 1 }]);
+    const after = await serializer.dump("value", [{ a: 1 }, "é\ud800", messages[1], { b: [2] }], before);
     const [elements, elementsBefore] = [after.serialized[1], before.serialized[1]] as object[][];
-    expect(elements).toEqual([{ a: 1 }, "é\ud800", { b: [2] }]);
-    expect(elements?.[0]).toBe(elementsBefore?.[0]);
-    expect([after.serialized, elements, elements?.[2]].every(Object.isFrozen)).toBe(true);
+    for (const at of [0, 2]) expect(elements?.[at]).toBe(elementsBefore?.[at]);
+    expect([after.serialized, elements, elements?.[2], elements?.[3]].every(Object.isFrozen)).toBe(true);
+    expect((await serializer.dump("value", [{ a: 1 }, "é\ud800", messages[1], { b: [2] }], after)).serialized).toBe(
+      after.serialized,
+    );
   });
+
+  it.each<[string, unknown]>([
+    ["data", { rows: [{ id: 1n }, -(2n ** 80n)] }],
+    ["a message", [new ToolMessage({ content: "a", tool_call_id: "1", artifact: { id: 1n, ids: [2n] } })]],
+    ["a message beside data", { id: 3n, messages: [new AIMessage({ content: "", additional_kwargs: { id: 4n } })] }],
+    ["a Map, a Set and a snapshot", [new Map([[1n, new Set([2n, "2"])]]), new DeltaSnapshot([3n]), undefined]],
+  ])("keeps bigints in %s", async (_name, value) => {
+    const { serialized } = await serializer.dump("value", value);
+    expect(await serializer.load(structuredClone(serialized))).toStrictEqual(value);
+  });
+
+  it("keeps texts that look like what stands for a bigint", async () => {
+    const value = [{ id: 1n }, new HumanMessage("00000000-0000-4000-8000-000000000000:1"), "1n"];
+    const { serialized } = await serializer.dump("value", value);
+    expect(await serializer.load(structuredClone(serialized))).toStrictEqual(value);
+  });
+
+  const throws = () => {
+    throw new Error("secret");
+  };
+  const itself: Record<string, unknown> = { name: "node" };
+  itself["next"] = { previous: itself };
+  const map = new Map<string, unknown>();
+  map.set("me", map);
+  const refused: [string, unknown, string][] = [
+    ["a toJSON that throws", { toJSON: throws }, "threw an error while it was read"],
+    [
+      "a getter that throws",
+      Object.defineProperty({}, "a", { get: throws, enumerable: true }),
+      ".a threw an error while it was read",
+    ],
+    ["a cycle", itself, ".next.previous is a cycle: it contains itself"],
+    ["a Map in itself", map, ".args[0][0][1] is a cycle: it contains itself"],
+    [
+      "too many levels",
+      Array.from({ length: 2_000 }).reduce((inner) => [inner], 1),
+      "is nested deeper than 1000 levels",
+    ],
+  ];
+  it.each(refused)("refuses %s with its path", async (_name, value, problem) => {
+    await expect(serializer.dump("value", value)).rejects.toMatchObject({ code: "UNSUPPORTED_VALUE" });
+    const error: Error = await serializer
+      .dump("value", { list: [{ "a key": value }, 1] })
+      .then(throws, (reason) => reason);
+    expect(error.message.startsWith('value.list[0]["a key"]')).toBe(true);
+    expect(error.message.endsWith(problem)).toBe(true);
+    expect(error.message.length).toBeLessThan(150);
+  });
+
+  it("refuses what a message cannot hold, and takes data that looks like what LangChain writes for that", async () => {
+    const message = (artifact: unknown) => ({
+      messages: [new ToolMessage({ content: "a", tool_call_id: "1", artifact })],
+    });
+    const refusal = (value: unknown) => serializer.dump("value", value).then(throws, (error: Error) => error.message);
+    expect(await refusal(message({ toJSON: throws }))).toBe(
+      "value.messages[0].kwargs.artifact threw an error while it was read",
+    );
+    const unwritable = "is what LangChain cannot serialize: an object of a class, or one that contains itself";
+    expect(await refusal(message(itself))).toBe(`value.messages[0].kwargs.artifact.next.previous ${unwritable}`);
+    expect(await refusal([tool(() => "", { name: "a", schema: z.object({}) })])).toBe(`value[0] ${unwritable}`);
+    const alike = { lc: 1, type: "not_implemented", id: ["a"] };
+    for (const value of [alike, message(alike), message({ a: [alike] })]) {
+      expect(await serializer.load(structuredClone((await serializer.dump("value", value)).serialized))).toStrictEqual(
+        value,
+      );
+    }
+  });
+
+  it.each(refused.slice(0, 4))(
+    "is refused if a serializer built upon LangGraph's replaces it by a text: %s",
+    async (_name, value) => {
+      class Own extends JsonPlusSerializer {}
+      const own = new Serializer(new Own(), false);
+      for (const one of [value, [{ a: [value] }]]) {
+        // A getter that throws ends that serializer's call.
+        await expect(own.dump("value", one)).rejects.toThrow(/^(value has a part that|secret)/);
+      }
+      await expect(own.dump("value", [1n])).rejects.toMatchObject({ code: "UNSUPPORTED_VALUE" });
+      const texts = ["[Circular]", "[unable to serialize, circular reference is too complex to analyze]"];
+      for (const same of [texts, texts[1]]) {
+        expect((await own.dump("value", same)).serialized).toEqual(["json", same]);
+      }
+    },
+  );
 });
