@@ -38,7 +38,7 @@ export function createChats(storage: CheckpointStorage) {
       const last = messages.at(-1);
       return await storage.storeCheckpoint({
         agentId: chatId,
-        name: last === undefined ? "empty" : textOf(last).slice(0, 200).toWellFormed(),
+        name: last === undefined ? "empty" : textOf(last).slice(0, 200).toWellFormed().replaceAll("\0", "\ufffd"),
         state: messages,
         createdAt: Date.now(),
         ...(parentId === null ? {} : { parentId }),
@@ -63,6 +63,11 @@ export function createChats(storage: CheckpointStorage) {
       return null;
     },
   };
+}
+
+/** Returns whether a text from outside can be the id of a chat or message: up to 255 bytes of Unicode, without NUL. */
+export function isId(text: string): boolean {
+  return text !== "" && Buffer.byteLength(text) <= 255 && text.isWellFormed() && !text.includes("\0");
 }
 
 /** Returns the text of a message. */

@@ -9,14 +9,16 @@ import {
   type UIMessage,
 } from "ai";
 import { z } from "zod";
-import { type Chat, createChats } from "./chats.ts";
+import { type Chat, createChats, isId } from "./chats.ts";
+
+const chatId = z.string().refine(isId, "expected an id of up to 255 bytes");
 
 /** The request of `useChat` if `prepareSendMessagesRequest` makes it send the last message only: see the README. */
 const request = z.discriminatedUnion("trigger", [
-  z.object({ trigger: z.literal("submit-message"), id: z.string().min(1).max(100), message: z.unknown() }),
+  z.object({ trigger: z.literal("submit-message"), id: chatId, message: z.unknown() }),
   z.object({
     trigger: z.literal("regenerate-message"),
-    id: z.string().min(1).max(100),
+    id: chatId,
     messageId: z.string().optional(),
   }),
 ]);
@@ -28,28 +30,33 @@ export function createChatRoute(storage: CheckpointStorage, model: LanguageModel
   return {
     /** The messages of a chat, for `useChat({ messages })`. */
     async GET({ url }: Request): Promise<Response> {
-      const chatId = new URL(url).searchParams.get("id");
-      if (!chatId) return refused(400, "expected the parameter id");
-      return Response.json((await loadChat(chatId)).messages);
+      const id = chatId.safeParse(new URL(url).searchParams.get("id"));
+      if (!id.success) return refused(400, "expected the parameter id, of up to 255 bytes");
+      return Response.json((await loadChat(id.data)).messages);
     },
 
     /** Streams the answer to a message, or another answer to the message before it. */
     async POST(incoming: Request): Promise<Response> {
       const body = request.safeParse(await incoming.json().catch(() => undefined));
       if (!body.success) return refused(400, z.prettifyError(body.error));
-      const { id: chatId } = body.data;
+      const { id } = body.data;
 
       let chat: Chat | null;
       if (body.data.trigger === "submit-message") {
         const message = await safeValidateUIMessages({ messages: [body.data.message] });
         const [said] = message.success ? message.data : [];
-        if (said?.role !== "user") return refused(400, "expected message to be a UI message of the user");
-        const { messages, checkpointId } = await loadChat(chatId);
+        if (said?.role !== "user" || !isId(said.id)) {
+          return refused(400, "expected message to be a UI message of the user, with an id of up to 255 bytes");
+        }
+        const { messages, checkpointId } = await loadChat(id);
         // Before the model is asked: a crash meanwhile loses the answer, never what the user has said.
         const asked = [...messages, said];
-        chat = { messages: asked, checkpointId: await saveChat({ chatId, messages: asked, parentId: checkpointId }) };
+        chat = {
+          messages: asked,
+          checkpointId: await saveChat({ chatId: id, messages: asked, parentId: checkpointId }),
+        };
       } else {
-        chat = await loadChatToAnswer(chatId, body.data.messageId);
+        chat = await loadChatToAnswer(id, body.data.messageId);
         if (chat === null) return refused(404, "the chat has no such message");
       }
 
@@ -61,7 +68,7 @@ export function createChatRoute(storage: CheckpointStorage, model: LanguageModel
         consumeSseStream: ({ stream }) => consumeStream({ stream }), // to its end, also when the browser goes away
         // Before the stream ends: a browser that has all of the answer knows that it is saved.
         onFinish: async ({ messages, outcome }) => {
-          if (outcome.status === "completed") await saveChat({ chatId, messages, parentId: checkpointId });
+          if (outcome.status === "completed") await saveChat({ chatId: id, messages, parentId: checkpointId });
         },
       });
     },

@@ -69,6 +69,21 @@ describe("a chat", () => {
     expect(line).toEqual([4, 3, 2, 1]); // a checkpoint for each message, in one line
   });
 
+  it("keeps text with NUL and lone surrogates", async () => {
+    const route = createChatRoute(storage, scriptedModel());
+    const text = "a\0b \ud800 c";
+    await say(route, "chat", text);
+    expect(texts(await messagesOf(route, "chat"))[0]).toBe(text);
+    expect((await storage.listCheckpoints()).map(({ name }) => name)).toContain("a\ufffdb \ufffd c");
+  });
+
+  it.each(["", "a%00b", "語".repeat(100)])("refuses to load a chat with the id %j", async (id) => {
+    const response = await createChatRoute(storage, scriptedModel()).GET(
+      new Request(`http://localhost/api/chat?id=${id}`),
+    );
+    expect(response.status).toBe(400);
+  });
+
   it("streams to the browser what it saves", async () => {
     const route = createChatRoute(storage, scriptedModel());
     const stream = await say(route, "chat", "Hello");
@@ -165,6 +180,15 @@ describe("a chat", () => {
     ["no JSON", "{", 400],
     ["no trigger", { id: "chat", message: user("Hello") }, 400],
     ["no id", { trigger: "submit-message", message: user("Hello") }, 400],
+    ...["", "a\0b", "\ud800", "語".repeat(100)].flatMap((id): [string, unknown, number][] => [
+      [`the chat id ${JSON.stringify(id.slice(0, 3))}`, { trigger: "submit-message", id, message: user("Hello") }, 400],
+      [
+        `the message id ${JSON.stringify(id.slice(0, 3))}`,
+        { trigger: "submit-message", id: "chat", message: user("Hello", id) },
+        400,
+      ],
+      [`the chat id ${JSON.stringify(id.slice(0, 3))} to answer anew`, { trigger: "regenerate-message", id }, 400],
+    ]),
     ["no message", { trigger: "submit-message", id: "chat" }, 400],
     [
       "a message of the assistant",

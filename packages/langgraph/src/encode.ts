@@ -84,13 +84,13 @@ class Encoding {
     if (this.#ancestors.includes(original)) throw new Refusal("is a cycle: it contains itself");
     if (this.#ancestors.length === MAX_LEVELS) throw new Refusal(`is nested deeper than ${MAX_LEVELS} levels`);
     const { lc, type } = value as Data;
+    const around = this.#objects;
     const isObject = json !== original && lc === 1;
+    this.#objects = (key === ESCAPED ? 0 : around) + (isObject ? 1 : 0);
     // LangChain writes this for what it cannot write, also within a message. (Data of the user's with such keys is escaped there.)
-    if (lc === 1 && type === "not_implemented" && (isObject || this.#objects > 0)) {
+    if (lc === 1 && type === "not_implemented" && this.#objects > 0) {
       throw new Refusal("is what LangChain cannot serialize: an object of a class, or one that contains itself");
     }
-    const around = this.#objects;
-    this.#objects = key === ESCAPED ? 0 : around + (isObject ? 1 : 0);
     this.#ancestors.push(original);
     const data = Array.isArray(value) ? this.#encodeArray(value, earlier) : this.#encodeObject(value as Data, earlier);
     this.#ancestors.pop();
