@@ -72,7 +72,7 @@ describe("a chat", () => {
   it("keeps text with NUL and lone surrogates", async () => {
     const route = createChatRoute(storage, scriptedModel());
     const text = "a\0b \ud800 c";
-    await say(route, "chat", text);
+    await (await post(route, { trigger: "submit-message", id: "chat", message: user(text, "1") })).text();
     expect(texts(await messagesOf(route, "chat"))[0]).toBe(text);
     expect((await storage.listCheckpoints()).map(({ name }) => name)).toContain("a\ufffdb \ufffd c");
   });

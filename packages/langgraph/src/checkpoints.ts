@@ -263,6 +263,16 @@ export class Checkpoints {
     }
   }
 
+  /** Iterates over the ids of all threads above `after`, in the order of their bytes. */
+  async *threadPages(after: string | undefined, size: number): AsyncGenerator<readonly string[]> {
+    for (let last = after; ; ) {
+      const page = await this.#storage.listAgents({ ...(last === undefined ? {} : { after: last }), limit: size });
+      yield page;
+      if (page.length < size) return;
+      last = page.at(-1);
+    }
+  }
+
   /** Deletes everything that a thread has. */
   async deleteThread(threadId: string): Promise<void> {
     for (const key of this.#revisionIds.keys()) {

@@ -7,6 +7,8 @@ import {
   type CheckpointMetadata,
   type CheckpointPendingWrite,
   type CheckpointTuple,
+  ERROR,
+  INTERRUPT,
   maxChannelVersion,
   type PendingWrite,
   type SerializerProtocol,
@@ -14,7 +16,7 @@ import {
   WRITES_IDX_MAP,
 } from "@langchain/langgraph-checkpoint";
 import type { CheckpointStorage, CheckpointWrite, ListQuery } from "@waymark/core";
-import { checkAgentId, invalidWord } from "@waymark/core/kit";
+import { checkAgentId, invalidWord, PAGE } from "@waymark/core/kit";
 import type { CheckpointAddress } from "./address.ts";
 import { rangeInAllTimelines, revisionRange } from "./checkpoint-id.ts";
 import { type CheckpointHead, Checkpoints, type NewCheckpoint, type ReadCheckpoint } from "./checkpoints.ts";
@@ -37,6 +39,27 @@ import { WriteQueue } from "./write-queue.ts";
 const MAX_CONCURRENT_LISTED = 8;
 /** The most ancestors read concurrently for delta channels. */
 const MAX_CONCURRENT_ANCESTORS = 64;
+
+/** For {@link copyThreads}: the keys of a thread's checkpoints. */
+export const STORED_IDS = Symbol("stored ids");
+
+/** Threads read at a time by `listWaiting`. */
+const MAX_CONCURRENT_THREADS = 32;
+
+export interface WaitingQuery {
+  /** Only threads whose ids are above this one, in the order of their bytes. */
+  readonly after?: string;
+}
+
+/** A thread whose latest checkpoint in the root namespace has interrupts or errors of tasks. */
+export interface WaitingThread {
+  readonly threadId: string;
+  readonly checkpointId: string;
+  /** What was passed to `interrupt` and is not answered; its `id` names it in `Command({ resume })`. */
+  readonly interrupts: readonly unknown[];
+  /** Errors with which tasks have failed. The graph runs them again with the next `invoke(null, …)`. */
+  readonly errors: readonly unknown[];
+}
 
 export interface WaymarkSaverOptions {
   /** Serializer of values. Default: LangGraph's `JsonPlusSerializer`. */
@@ -255,6 +278,41 @@ export class WaymarkSaver extends BaseCheckpointSaver {
       return [channel, { writes, ...(seeds.has(channel) ? { seed: seeds.get(channel) } : {}) }];
     });
     return Object.fromEntries(await Promise.all(histories));
+  }
+
+  /**
+   * Iterates over the threads that wait, by their ids: those that an interrupt or a failed task has stopped. One read for each
+   * thread that there is, of its latest checkpoint, in pages.
+   */
+  async *listWaiting({ after }: WaitingQuery = {}): AsyncGenerator<WaitingThread> {
+    if (after !== undefined) checkAgentId("query.after", after);
+    const serializer = this.#serializer();
+    for await (const threadIds of this.#checkpoints.threadPages(after, MAX_CONCURRENT_THREADS)) {
+      const reads = await Promise.all(
+        threadIds.map(async (threadId) => await this.#checkpoints.readLatest({ threadId, namespace: "" })),
+      );
+      for (const read of reads) {
+        const stopped = read?.writes.filter(({ channel }) => channel === INTERRUPT || channel === ERROR) ?? [];
+        if (read === undefined || stopped.length === 0) continue;
+        const valuesOf = async (of: string) =>
+          await Promise.all(
+            stopped
+              .filter(({ channel }) => channel === of)
+              .map(async ({ value }) => await serializer.load(value as Serialized)),
+          );
+        const [interrupts, errors] = [(await valuesOf(INTERRUPT)).flat(1), await valuesOf(ERROR)];
+        yield { threadId: read.threadId, checkpointId: read.checkpointId, interrupts, errors };
+      }
+    }
+  }
+
+  /** @internal */
+  async [STORED_IDS](threadId: string): Promise<ReadonlySet<string>> {
+    const keys = new Set<string>();
+    for await (const { namespace, checkpointId } of this.#checkpoints.list({ agentId: threadId }, PAGE)) {
+      keys.add(JSON.stringify([namespace, checkpointId]));
+    }
+    return keys;
   }
 
   /** Returns the current serializer: `this.serde` is public, and may be replaced. */
