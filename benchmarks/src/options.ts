@@ -4,7 +4,7 @@ import { missingIn } from "./against.ts";
 import { DATABASES, type DatabaseName } from "./databases.ts";
 import { SYSTEM_IDS } from "./systems/index.ts";
 
-export const WORKLOADS = ["A", "B", "C", "D", "memory", "backup", "langgraph"] as const;
+export const WORKLOADS = ["A", "B", "C", "D", "memory", "backup", "langgraph", "sends"] as const;
 export type WorkloadId = (typeof WORKLOADS)[number];
 
 export interface Options {

@@ -42,12 +42,16 @@ interface Opened {
 }
 
 /** A checkpointer that a graph is measured with. */
-interface Way extends Pick<System, "id" | "title" | "twinOf"> {
+export interface Way extends Pick<System, "id" | "title" | "twinOf"> {
   open(place: Place, fresh: boolean): Promise<Opened>;
 }
 
-const OWN: Way = { id: "langgraph", title: "LangGraph's saver", open: openSaver };
-const OURS: Way = { id: "waymark", title: "WaymarkSaver", open: (place) => openOurs(openWaymark(place), WaymarkSaver) };
+export const OWN: Way = { id: "langgraph", title: "LangGraph's saver", open: openSaver };
+export const OURS: Way = {
+  id: "waymark",
+  title: "WaymarkSaver",
+  open: (place) => openOurs(openWaymark(place), WaymarkSaver),
+};
 
 async function openOurs(storage: CheckpointStorage, Saver: typeof WaymarkSaver): Promise<Opened> {
   await storage.listCheckpoints({ limit: 1 });
@@ -55,7 +59,7 @@ async function openOurs(storage: CheckpointStorage, Saver: typeof WaymarkSaver):
 }
 
 /** The checkpointers that were chosen, as far as they run on this database. */
-function waysOf({ database, options, against }: Context): Way[] {
+export function waysOf({ database, options, against }: Context): Way[] {
   const hasOwn = database.name !== "mysql" && database.name !== "mariadb";
   const chosen = [...(hasOwn ? [OWN] : []), OURS].filter(({ id }) => options.systems.includes(id));
   if (against === undefined || !chosen.includes(OURS)) return chosen;
