@@ -1,4 +1,4 @@
-import { isBoxedPrimitive } from "node:util/types";
+import { types } from "node:util";
 import { DeltaSnapshot } from "@langchain/langgraph-checkpoint";
 import { CheckpointError } from "@waymark/core";
 
@@ -140,7 +140,7 @@ function ownJson(value: unknown, key: string | number): unknown {
 }
 
 function unboxed(value: unknown): unknown {
-  return isBoxedPrimitive(value) && !(value instanceof Symbol) ? (value as object).valueOf() : value;
+  return types.isBoxedPrimitive(value) && !(value instanceof Symbol) ? (value as object).valueOf() : value;
 }
 
 /** LangGraph's records of values that JSON lacks, as its serializer's replacer makes them. */

@@ -13,7 +13,7 @@ interface LastPut extends CheckpointAddress {
 
 /**
  * Cache of the last put of recent timelines. Most channels come again in the next checkpoint, unchanged, and most others change
- * in part (a history gets one more message): what is equal is shared, see {@link share}. What is stored never depends on this
+ * in part (a history gets one more message): what is equal is shared (structural sharing). What is stored never depends on this
  * cache.
  */
 export class LastPuts {
@@ -53,26 +53,4 @@ export class LastPuts {
     this.#bytes -= this.#puts.get(key)?.bytes ?? 0;
     this.#puts.delete(key);
   }
-}
-
-/**
- * Structural sharing: replaces parts of parsed data by equal parts of earlier data, and freezes the rest. A storage
- * recognizes frozen objects that it had before, and neither encodes nor compares them again.
- */
-export function share<Data>(earlier: Data | undefined, data: Data): Data {
-  if (data === earlier) return data;
-  if (typeof data !== "object" || data === null || data instanceof Uint8Array || Object.isFrozen(data)) return data;
-  const members = data as Record<string, unknown>;
-  const before = typeof earlier === "object" && Array.isArray(earlier) === Array.isArray(data) ? earlier : null;
-  const keys = Object.keys(members);
-  const keysBefore = before === null ? [] : Object.keys(before);
-  let isEqual = before !== null && keys.length === keysBefore.length;
-  for (const [at, key] of keys.entries()) {
-    const member = members[key];
-    const memberBefore = before !== null && Object.hasOwn(before, key) ? Reflect.get(before, key) : undefined;
-    const shared = share(memberBefore, member);
-    if (shared !== member) members[key] = shared;
-    isEqual &&= Object.is(shared, memberBefore) && key === keysBefore[at];
-  }
-  return isEqual ? (before as Data) : Object.freeze(data);
 }

@@ -1,8 +1,8 @@
 import type { SerializerProtocol } from "@langchain/langgraph-checkpoint";
 import { CheckpointError } from "@waymark/core";
 import { encode } from "./encode.ts";
-import { share } from "./last-puts.ts";
 import { revive } from "./revive.ts";
+import { share } from "./share.ts";
 
 /**
  * A value as the serializer wrote it: the name of its format, and the output. JSON is kept as parsed data, so that Waymark

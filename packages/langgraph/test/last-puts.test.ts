@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { LastPuts, share } from "../src/last-puts.ts";
+import { LastPuts } from "../src/last-puts.ts";
+import { share } from "../src/share.ts";
 
 const isFrozen = (value: unknown): boolean =>
   typeof value !== "object" || value === null || (Object.isFrozen(value) && Object.values(value).every(isFrozen));
