@@ -2,6 +2,8 @@ import { isDeepStrictEqual } from "node:util";
 import type { RunnableConfig } from "@langchain/core/runnables";
 import type {
   BaseCheckpointSaver,
+  ChannelVersions,
+  Checkpoint,
   CheckpointMetadata,
   CheckpointPendingWrite,
   CheckpointTuple,
@@ -91,7 +93,7 @@ async function copyThread(
     const { checkpoint_ns = "" } = (config.configurable ?? {}) as { checkpoint_ns?: string };
     const parent: RunnableConfig = parentConfig ?? { configurable: { thread_id: threadId, checkpoint_ns } };
     if (stored.has(keyOf(tuple))) skipped += 1;
-    else await to.put(parent, checkpoint, metadata as CheckpointMetadata, checkpoint.channel_versions);
+    else await to.put(parent, checkpoint, metadata as CheckpointMetadata, versionsOf(checkpoint));
     // Also of a checkpoint that was there: a call that was stopped may not have come to them.
     await copyWrites(pendingWrites, to, {
       configurable: { thread_id: threadId, checkpoint_ns, checkpoint_id: checkpoint.id },
@@ -99,6 +101,12 @@ async function copyThread(
   }
   if (verify) await compare(threadId, tuples, await all(to.list(thread)));
   return { copied: tuples.length - skipped, skipped };
+}
+
+/** A version for each channel with a value: of a checkpoint without a parent, no others are stored. */
+function versionsOf({ channel_values, channel_versions }: Checkpoint): ChannelVersions {
+  const unversioned = Object.keys(channel_values).map((channel): [string, number] => [channel, 1]);
+  return { ...Object.fromEntries(unversioned), ...channel_versions };
 }
 
 async function copyWrites(

@@ -102,7 +102,8 @@ describe("copied threads", () => {
     for await (const thread of saver.listWaiting()) waiting.push(thread);
     expect(waiting.map(({ threadId }) => threadId)).toEqual([...ASKING.slice(0, 1), ...FAILING, ...ASKING.slice(1)]);
     expect(waiting[0]?.interrupts).toEqual([{ id: expect.any(String), value: { question: "go on?" } }]);
-    expect(waiting[1]).toMatchObject({ interrupts: [], errors: [{ message: "no network" }] });
+    expect(waiting[1]?.interrupts).toEqual([]);
+    expect(waiting[1]?.errors).toContainEqual(expect.objectContaining({ message: "no network" })); // and tasks it ended
     const [latest] = await all(saver.list({ configurable: { thread_id: "thread 2" } }, { limit: 1 }));
     expect(waiting[0]?.checkpointId).toBe(latest?.checkpoint.id);
     for await (const { threadId } of saver.listWaiting({ after: "thread 5" })) expect(threadId).toBe("thread 7");
