@@ -8,6 +8,7 @@ export { newRow, newTombstone, newWrite } from "./dialect/rows.ts";
 export { describeDialect } from "./dialect/suite.ts";
 export type { DialectDatabase, DialectTarget, DialectTransaction } from "./dialect/target.ts";
 export { describeServerEncryption, type EncryptionTarget } from "./server/encryption.ts";
+export { describeErasure, type ErasureTarget } from "./server/erasure.ts";
 export { describeServerFaults, type FaultTarget } from "./server/faults.ts";
 export { describeListPlans, type ListPlanTarget, PLAN_ROWS, planId } from "./server/list-plans.ts";
 export {

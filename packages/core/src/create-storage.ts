@@ -2,6 +2,7 @@ import type { Dialect } from "./checkpoints/dialect.ts";
 import { createEngine } from "./checkpoints/engine.ts";
 import { PLAIN_DIGESTS } from "./checkpoints/equality.ts";
 import { CHECKPOINT_OPTIONS, type ResolvedCheckpointOptions, resolveCheckpointOptions } from "./checkpoints/options.ts";
+import { markWhenOpened } from "./checkpoints/replicated.ts";
 import { EngineStorage } from "./checkpoints/storage.ts";
 import type { CheckpointStorage } from "./contract/checkpoints.ts";
 import { refuseUndefined } from "./contract/checks.ts";
@@ -55,6 +56,10 @@ export function createStorage<State = unknown>(
     throw invalidArgument("dialect.apiVersion", "1", property(dialect, "apiVersion"));
   const parts =
     options.encryption === null ? { dialect, digests: PLAIN_DIGESTS } : encryptDialect(dialect, options.encryption);
-  const check = (signal: AbortSignal) => checkNewest(dialect, encryptionOf(parts.dialect), signal);
-  return new EngineStorage(createEngine({ ...parts, check }, options)) as CheckpointStorage<State>;
+  const check = async (signal: AbortSignal) => {
+    await checkNewest(dialect, encryptionOf(parts.dialect), signal);
+    await markWhenOpened(engine, signal);
+  };
+  const engine = createEngine({ ...parts, check }, options);
+  return new EngineStorage(engine) as CheckpointStorage<State>;
 }

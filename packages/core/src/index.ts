@@ -20,5 +20,6 @@ export * from "./contract/options.ts";
 export type { StandardSchema, StateParser } from "./contract/state-parser.ts";
 export * from "./contract/status.ts";
 export { type ReencryptOptions, type ReencryptResult, reencryptCheckpoints } from "./encryption/reencrypt.ts";
+export { endReplication } from "./replication/end.ts";
 export type { ReplicationOptions } from "./replication/options.ts";
 export { createReplicatedStorage, type ReplicatedStorage } from "./replication/storage.ts";

@@ -9,6 +9,7 @@ import {
   type RowHead,
   type RowQuery,
   type RowVersion,
+  type Settings,
   type TaskWriteRow,
 } from "../src/checkpoints/dialect.ts";
 import type { Fault } from "../src/database/faults.ts";
@@ -20,6 +21,7 @@ import type { Fault } from "../src/database/faults.ts";
 export interface ScriptedDialect extends Dialect, Tables {
   readonly calls: string[];
   readonly outbox: Outbox;
+  readonly settings: Settings;
 }
 
 /** The tables of a database, which several dialects may share as several processes do. */
@@ -27,10 +29,12 @@ export interface Tables {
   readonly rows: Map<string, Row>;
   /** By row, task and index. */
   readonly writes: Map<string, TaskWriteRow>;
+  /** Values of the settings, by their names. */
+  readonly values: Map<string, string>;
 }
 
 /** Methods that a test replaces. The outbox commits by `commit`. */
-export type Script = Partial<Omit<Dialect, "outbox">>;
+export type Script = Partial<Omit<Dialect, "outbox" | "settings">>;
 
 /** A driver's error. Its text stands for what drivers quote: values, parameters, URLs. */
 export class ScriptedError extends Error {
@@ -45,13 +49,14 @@ export class ScriptedError extends Error {
 
 export function scriptedDialect(script: Script = {}, tables: Partial<Tables> = {}): ScriptedDialect {
   const { rows = new Map<string, Row>(), writes = new Map<string, TaskWriteRow>() } = tables;
+  const { values = new Map<string, string>() } = tables;
   const calls: string[] = [];
-  const dialect: Omit<Dialect, "outbox"> = {
+  const dialect: Omit<Dialect, "outbox" | "settings"> = {
     name: "scripted",
     apiVersion: 1,
     open: async () => ({ maxStatementBytes: 1_000_000 }),
     migrate: async () => [],
-    commit: async (change) => commit({ rows, writes }, change),
+    commit: async (change) => commit({ rows, writes, values }, change),
     readChain: async (id) => readChain(rows, id),
     list: async (query) => list(rows, query),
     readRows: async (ids) => ids.flatMap((id) => rows.get(id) ?? []),
@@ -91,15 +96,23 @@ export function scriptedDialect(script: Script = {}, tables: Partial<Tables> = {
     },
     count: async (range) => list(rows, { ...range, limit: Number.POSITIVE_INFINITY }).length,
   };
-  const recorded = intercept({ ...dialect, outbox }, (name, call) => {
+  const settings: Settings = {
+    read: async (name) => values.get(name) ?? null,
+    replace: async (name, from, to) => {
+      const isExpected = (values.get(name) ?? null) === from;
+      if (isExpected) values.set(name, to);
+      return isExpected;
+    },
+  };
+  const recorded = intercept({ ...dialect, outbox, settings }, (name, call) => {
     calls.push(name);
     return call();
   });
-  return { ...recorded, rows, writes, calls };
+  return { ...recorded, rows, writes, values, calls };
 }
 
 /**
- * Wraps all methods of a dialect and of its outbox, except `classify`. `around` gets the name of a method and a function that
+ * Wraps all methods of a dialect, of its outbox and of its settings, except `classify`. `around` gets the name of a method and a function that
  * calls it.
  */
 export function intercept<Wrapped extends Dialect>(
@@ -114,7 +127,8 @@ export function intercept<Wrapped extends Dialect>(
       }),
     );
   const outbox = dialect.outbox === undefined ? {} : { outbox: wrap(dialect.outbox) };
-  return { ...wrap(dialect), ...outbox } as Wrapped;
+  const settings = dialect.settings === undefined ? {} : { settings: wrap(dialect.settings) };
+  return { ...wrap(dialect), ...outbox, ...settings } as Wrapped;
 }
 
 /** Makes a method that fails so many times with a fault, then does what `otherwise` does. */
@@ -136,7 +150,8 @@ export function never(): Promise<never> {
   return new Promise(() => {});
 }
 
-function commit({ rows, writes }: Tables, change: OutboxChange): boolean {
+function commit({ rows, writes, values }: Tables, change: OutboxChange): boolean {
+  if (change.expectedSettings?.some(({ name, value }) => values.get(name) !== value)) return false;
   const isThere = (id: string) => {
     const row = rows.get(id) ?? change.insert?.find((inserted) => inserted.id === id);
     return row !== undefined && row.agentId !== NO_AGENT;

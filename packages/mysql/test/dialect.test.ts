@@ -1,10 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { describeDialect, describeDomains, describeWriters } from "@waymark/conformance";
+import { describeDialect, describeDomains, describeErasure, describeWriters } from "@waymark/conformance";
+import { createReplicatedStorage, endReplication } from "@waymark/mysql";
 import { createDatabase } from "waymark-test-servers";
 import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
 import { databaseOn, shareConnection } from "../src/database.ts";
 import { resolveOptions } from "../src/options.ts";
-import { connect, createDialect, servers } from "./on-server.ts";
+import { connect, createDialect, emptyDatabase, servers } from "./on-server.ts";
 
 /** Resolves as soon as a transaction on a database waits for a lock. */
 async function untilBlocked(url: string): Promise<void> {
@@ -62,4 +63,15 @@ for (const { title, url: serverUrl, target } of servers) {
   });
 
   describeWriters(target);
+
+  describeErasure({
+    name: title,
+    core: { createReplicatedStorage, endReplication },
+    module: target.module,
+    open: target.open,
+    create: async () => [
+      { connectionString: (await emptyDatabase(serverUrl)).url },
+      { connectionString: (await emptyDatabase(serverUrl)).url },
+    ],
+  });
 }

@@ -1,4 +1,12 @@
-import { type DialectDatabase, describeDialect, describeDomains, describeWriters, newRow } from "@waymark/conformance";
+import {
+  type DialectDatabase,
+  describeDialect,
+  describeDomains,
+  describeErasure,
+  describeWriters,
+  newRow,
+} from "@waymark/conformance";
+import { createReplicatedStorage, endReplication } from "@waymark/postgres";
 import { expect, it, onTestFinished } from "vitest";
 import { createDatabase } from "waymark-test-servers";
 import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
@@ -62,6 +70,17 @@ describeDomains({
 });
 
 describeWriters(target);
+
+describeErasure({
+  name: "PostgreSQL",
+  core: { createReplicatedStorage, endReplication },
+  module: target.module,
+  open: target.open,
+  create: async () => [
+    { connectionString: (await emptyDatabase()).url },
+    { connectionString: (await emptyDatabase()).url },
+  ],
+});
 
 // MySQL's check of the foreign key takes the tombstone for the base.
 it("keeps out a row that waited while its base was replaced by a tombstone, though it does not name its base", async () => {

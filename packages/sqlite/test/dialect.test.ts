@@ -1,7 +1,12 @@
 import { statSync } from "node:fs";
-import { describeDialect, describeDomains } from "@waymark/conformance";
+import { describeDialect, describeDomains, describeErasure } from "@waymark/conformance";
 import type { Dialect } from "@waymark/core/kit";
-import { createSQLiteStorage, type SQLiteStorageOptions } from "@waymark/sqlite";
+import {
+  createReplicatedStorage,
+  createSQLiteStorage,
+  endReplication,
+  type SQLiteStorageOptions,
+} from "@waymark/sqlite";
 import Database from "better-sqlite3";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
@@ -71,6 +76,14 @@ describeDomains({
       dispose,
     };
   },
+});
+
+describeErasure({
+  name: "SQLite",
+  core: { createReplicatedStorage, endReplication },
+  module: new URL("../dist/index.js", import.meta.url).href,
+  open: createSQLiteStorage,
+  create: async () => [{ databasePath: newFile() }, { databasePath: newFile() }],
 });
 
 describe("vacuum", () => {

@@ -15,7 +15,7 @@ export interface DialectTarget {
   readonly settings?: boolean;
   /**
    * Writes an id in the SQL of this engine. The tests that have a second transaction run only where it is given: they need
-   * `begin` and `untilBlocked` of the database, and the table `agent_checkpoints` with the columns of Waymark's own packages.
+   * `begin` and `untilBlocked` of the database, and the tables `agent_checkpoints` and `agent_checkpoint_settings` of Waymark's own packages.
    * Absent: those tests are left out, as they must be where a statement that waits for a lock holds up this thread.
    */
   readonly literal?: (id: string) => string;

@@ -1,12 +1,12 @@
 import type { MigrateMode } from "../contract/checkpoints.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import type { StateParser } from "../contract/state-parser.ts";
-import type { StorageEvents, StorageHealth } from "../contract/status.ts";
+import type { Source, StorageEvents, StorageHealth } from "../contract/status.ts";
 import { Emitter } from "../database/events.ts";
 import type { ResolvedDatabaseOptions } from "../database/options.ts";
 import { Session } from "../database/session.ts";
 import { StateCache } from "./cache.ts";
-import type { Change, Dialect, Outbox, OutboxChange } from "./dialect.ts";
+import type { Change, Dialect, Outbox, OutboxChange, Settings } from "./dialect.ts";
 import type { HeadDigests } from "./equality.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { ResolvedCheckpointOptions } from "./options.ts";
@@ -26,8 +26,10 @@ export interface Engine {
   readonly freeze: boolean;
   /** Parses states for the public face; `null`: none. */
   readonly parse: StateParser<unknown> | null;
-  /** Set where a removed row leaves a tombstone, to be delivered to the backup. Set for the main of a storage with a backup. */
-  leavesTombstones: boolean;
+  /** What it is in a storage with a backup; `null`: it is used alone. */
+  role: Source | null;
+  /** Whether the database is replicated, as far as this engine knows; `null`: to be asked. See `replicated.ts`. */
+  isReplicated: boolean | null;
 }
 
 export interface EngineParts {
@@ -57,17 +59,18 @@ export function createEngine(
     groupCommit,
     freeze: options.freeze,
     parse: options.parse,
-    leavesTombstones: false,
+    role: null,
+    isReplicated: null,
   };
 }
 
-/** An engine whose dialect has an outbox. */
+/** An engine whose dialect has an outbox, and settings. */
 export interface ReplicableEngine extends Engine {
-  readonly dialect: Dialect & { readonly outbox: Outbox };
+  readonly dialect: Dialect & { readonly outbox: Outbox; readonly settings: Settings };
 }
 
 export function isReplicable(engine: Engine): engine is ReplicableEngine {
-  return engine.dialect.outbox !== undefined;
+  return engine.dialect.outbox !== undefined && engine.dialect.settings !== undefined;
 }
 
 /** Commits a change. @throws CheckpointError `INVALID_CONFIG` if it has parts of the outbox, and the dialect has none */

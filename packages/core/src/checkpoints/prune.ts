@@ -1,14 +1,14 @@
 import type { PruneResult } from "../contract/checkpoints.ts";
 import { type CheckedPrunePolicy, MAX_LIMIT } from "./arguments.ts";
 import type { RowHead } from "./dialect.ts";
-import { commitPlan, type Engine } from "./engine.ts";
+import type { Engine } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
 import { PAGE, slices } from "./paging.ts";
 import { listAgents, listHeads } from "./read.ts";
 import { MAX_PLANS } from "./rebase.ts";
 import { rebaseRows, removeRows, vacuumAll } from "./remove.ts";
+import { commitRemoval } from "./replicated.ts";
 import { isIdle, isPinned, newProgress, type PruneProgress, retentionFilter, toResult } from "./retention.ts";
-import { tombstoneOf } from "./tombstones.ts";
 
 /** Pruning: idle agents go whole; of the others goes what a policy does not keep. */
 
@@ -136,9 +136,7 @@ async function readNewest({ engine, policy }: Pruning, agentId: string): Promise
 async function removeWhole({ engine, policy }: Pruning, agentId: string, rows: IdleRows): Promise<boolean> {
   const remove = rows.map(({ id }) => id);
   const isRemoved = await engine.session.run(OPERATION, policy.signal, async (deadline) => {
-    const now = Date.now();
-    const insertTombstones = engine.leavesTombstones ? remove.map((id) => tombstoneOf(id, now, now)) : [];
-    return await commitPlan(engine, { remove, emptiedAgent: agentId, insertTombstones }, deadline);
+    return await commitRemoval(engine, { remove, emptiedAgent: agentId }, deadline);
   });
   if (isRemoved) for (const id of remove) engine.cache.forget(id);
   return isRemoved;

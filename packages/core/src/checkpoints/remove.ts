@@ -6,7 +6,8 @@ import { commitPlan, type Engine } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
 import { listHeads } from "./read.ts";
 import { MAX_PLANS, planRebasing, planRemoval, type Removal, type RemovalRequest } from "./rebase.ts";
-import { isTombstone, tombstoneOf } from "./tombstones.ts";
+import { commitRemoval } from "./replicated.ts";
+import { isTombstone } from "./tombstones.ts";
 
 /** Removing: one checkpoint, an agent, and rows in general. In bounded steps; rows that stay are made independent first. */
 
@@ -83,9 +84,7 @@ async function removeSome(
 ): Promise<{ done: number; removed: number; blockedBy: Removal["blockedBy"] }> {
   for (let attempt = 1; attempt <= MAX_PLANS; attempt++) {
     const { ids, change, blockedBy } = await planRemoval(engine.dialect, request, signal);
-    const now = Date.now();
-    const insertTombstones = engine.leavesTombstones ? change.remove.map((id) => tombstoneOf(id, now, now)) : [];
-    if (change.remove.length === 0 || (await commitPlan(engine, { ...change, insertTombstones }, signal))) {
+    if (change.remove.length === 0 || (await commitRemoval(engine, change, signal))) {
       for (const id of change.remove) engine.cache.forget(id);
       return { done: ids.length, removed: change.remove.length, blockedBy };
     }

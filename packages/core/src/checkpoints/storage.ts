@@ -52,12 +52,16 @@ import {
   retrieveLatestCheckpoint,
 } from "./read.ts";
 import { deleteAgent, deleteCheckpoint } from "./remove.ts";
+import { askReplicated } from "./replicated.ts";
 import { findToRestore, prepareRestored } from "./restore.ts";
 import { prepareCheckpoint, storeCheckpoint } from "./store.ts";
 import { appendWrites, listRankedWrites, prepareWrites } from "./task-writes.ts";
 
 /** Two copies of core in one process recognise each other's storages by this mark. */
 const ENGINE = Symbol.for("waymark.Engine");
+
+/** Time for a database to answer, for `status`. */
+const STATUS_MS = 1_000;
 
 /** Returns the engine of a storage; `null`: it is not one of `createStorage`. */
 export function engineOf(storage: CheckpointStorage): Engine | null {
@@ -172,8 +176,11 @@ export class EngineStorage implements CheckpointStorage {
   }
 
   async status(options: CallOptions = {}): Promise<StorageStatus> {
-    checkCallOptions(options);
-    return { providers: { main: { ...this.#engine.session.status(), backlog: null } }, mode: "main" };
+    const { signal } = checkCallOptions(options);
+    const deadline = AbortSignal.timeout(STATUS_MS);
+    const within = signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
+    const replicated = await askReplicated(this.#engine, within);
+    return { providers: { main: { ...this.#engine.session.status(), backlog: null, replicated } }, mode: "main" };
   }
 
   on<Name extends keyof StorageEvents>(event: Name, listener: (event: StorageEvents[Name]) => void): () => void {

@@ -22,6 +22,11 @@ export interface ProviderStatus {
   readonly latencyMs: number | null;
   /** Rows that the other provider does not have yet; `null`: there is no other provider, or this one does not answer. */
   readonly backlog: Backlog | null;
+  /**
+   * Whether this database has, or ever had, a backup, or is one: then what is deleted or pruned leaves tombstones, whoever
+   * does it. `null`: this process has not opened the database yet, or it does not answer.
+   */
+  readonly replicated: boolean | null;
 }
 
 export interface Backlog {

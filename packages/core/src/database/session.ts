@@ -105,8 +105,8 @@ export class Session {
     return this.#wasOpened;
   }
 
-  /** Status of the database, without the backlog, which is not this layer's. */
-  status(): Omit<ProviderStatus, "backlog"> {
+  /** Status of the database, without what only the layers above know. */
+  status(): Omit<ProviderStatus, "backlog" | "replicated"> {
     return { circuit: this.circuit, lastError: this.#lastError, latencyMs: this.#latencyMs };
   }
 

@@ -10,6 +10,7 @@ import {
 } from "../checkpoints/dialect.ts";
 import type { ReplicableEngine } from "../checkpoints/engine.ts";
 import { sameCheckpoint, sameRow } from "../checkpoints/equality.ts";
+import { markReplicated } from "../checkpoints/replicated.ts";
 import { storeSnapshot } from "../checkpoints/store.ts";
 import { bytesOfWrites, unpackWrite } from "../checkpoints/task-writes.ts";
 import { isDeleted, isTombstone, writeTombstones } from "../checkpoints/tombstones.ts";
@@ -60,6 +61,7 @@ export async function* deliverInParts(
   rows: readonly OutgoingRow[],
   signal?: AbortSignal,
 ): AsyncGenerator<Delivery, void> {
+  for (const engine of [from, to]) await markReplicated(engine, signal);
   const tombstones = rows.filter(({ row }) => isTombstone(row)).map(({ row }) => row);
   const live = rows.filter(({ row }) => !isTombstone(row)).sort((one, other) => (one.row.id < other.row.id ? -1 : 1));
   if (tombstones.length > 0) {
@@ -247,7 +249,7 @@ async function deliverRow(
 
 /** Looks for a row in the target: `same` content, `other` content, or `absent`. */
 async function findInTarget(
-  { dialect, session, leavesTombstones: isMain }: ReplicableEngine,
+  { dialect, session, role }: ReplicableEngine,
   row: Row,
   readSource: () => Promise<Snapshot | null>,
   signal?: AbortSignal,
@@ -256,7 +258,7 @@ async function findInTarget(
     const [found] = await dialect.readRows([row.id], deadline);
     if (found === undefined) return "absent";
     // Deleted in main and stored again by a process that did not know: a conflict. In the backup it is a late copy.
-    if (isTombstone(found)) return isMain ? "other" : "same";
+    if (isTombstone(found)) return role === "main" ? "other" : "same";
     // A delivered row is never pending in the target: so this is the very row that is being delivered.
     if (found.pending !== null && found.pending === row.pending) {
       throw new CheckpointError("INVALID_CONFIG", "replicate: main and backup are the same database");

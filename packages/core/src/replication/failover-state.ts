@@ -1,4 +1,5 @@
 import type { ReplicableEngine } from "../checkpoints/engine.ts";
+import { markReplicated } from "../checkpoints/replicated.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import type { ReconcileResult, StorageEvents, StorageStatus } from "../contract/status.ts";
 import { unref } from "../database/deadline.ts";
@@ -222,6 +223,7 @@ export class FailoverState {
   /** Reconciles everything. */
   async reconcile(options: Pick<Reconciliation, "signal" | "onProgress">): Promise<ReconcileResult> {
     const { toBackup, toMain, events } = this.#options;
+    await this.#markBoth(options.signal);
     const result = await reconcile({ ...this.#sides(), thorough: true, ...options });
     // Rows that both have now may still be pending.
     await Promise.all([toBackup.drain(options.signal), toMain.drain(options.signal)]);
@@ -257,6 +259,7 @@ export class FailoverState {
     let delayMs = COMPARE_EVERY_MS;
     this.#comparedAt = Date.now();
     try {
+      await this.#markBoth(signal);
       if (replication.reconcile) {
         const result = await reconcileByCounts({ ...this.#sides(), signal });
         const { compared: _, ...repaired } = result;
@@ -268,6 +271,14 @@ export class FailoverState {
       return false;
     } finally {
       this.#compareAfter(delayMs);
+    }
+  }
+
+  /** Marks both databases as replicated, also one that was replaced by another since. */
+  async #markBoth(signal: AbortSignal | undefined): Promise<void> {
+    for (const engine of [this.#options.main, this.#options.backup]) {
+      engine.isReplicated = null;
+      await markReplicated(engine, signal);
     }
   }
 

@@ -39,7 +39,6 @@ export function createPair(
     throw new CheckpointError("INVALID_ARGUMENT", "expected main and backup to be two storages, got one twice");
   }
   const engines = { main: replicableEngine("main", main), backup: replicableEngine("backup", backup) };
-  engines.main.leavesTombstones = true;
   const lingerMs = options.replication === "required" ? 0 : LINGER_MS;
   const events = new Emitter<StorageEvents>();
   const toBackup = new OutboxRelay({ from: engines.main, to: engines.backup, target: "backup", lingerMs });
@@ -54,10 +53,12 @@ function replicableEngine(name: Source, storage: CheckpointStorage): ReplicableE
   const engine = engineOf(storage);
   if (engine === null) throw invalidArgument(name, "a storage made by createStorage of @waymark/core", storage);
   if (!isReplicable(engine)) {
-    const message = `expected ${name} to be a storage whose dialect has an outbox, got the dialect ${engine.dialect.name}, which has none`;
+    const lacking = engine.dialect.outbox === undefined ? "outbox" : "settings";
+    const message = `expected ${name} to be a storage whose dialect has an outbox and settings, got the dialect ${engine.dialect.name}, which has no ${lacking}`;
     throw new CheckpointError("INVALID_ARGUMENT", message);
   }
   engine.session.provider = name;
+  engine.role = name;
   return engine;
 }
 

@@ -325,8 +325,8 @@ class PairStorage implements ReplicatedStorage {
     const backlogs = await this.#backlogs(signal);
     return {
       providers: {
-        main: { ...main.session.status(), backlog: backlogs.main },
-        backup: { ...backup.session.status(), backlog: backlogs.backup },
+        main: { ...main.session.status(), backlog: backlogs.main, replicated: main.isReplicated },
+        backup: { ...backup.session.status(), backlog: backlogs.backup, replicated: backup.isReplicated },
       },
       mode: failover.mode,
     };

@@ -35,17 +35,17 @@ export function database(tables: Partial<Tables> = {}): Database {
   const state = { isDown: false, isReadOnly: false, delayMs: 0, isSilent: () => false };
   const dialect = intercept(scripted, async (name, call) => {
     if (name !== "close" && state.isDown) throw new ScriptedError("connection");
-    if (name === "commit" && state.isReadOnly) throw new ScriptedError("read-only");
+    if ((name === "commit" || name === "replace") && state.isReadOnly) throw new ScriptedError("read-only");
     if (name !== "close" && state.isSilent()) throw new ScriptedError("timeout");
     if (state.delayMs > 0) await new Promise((resolve) => setTimeout(resolve, state.delayMs));
     return await call();
   });
-  return Object.assign(state, { dialect, rows: scripted.rows, writes: scripted.writes });
+  return Object.assign(state, { dialect, rows: scripted.rows, writes: scripted.writes, values: scripted.values });
 }
 
 /** Makes a database with a copy of another one's tables, as after a restore. */
-export const copyOf = ({ rows, writes }: Tables): Database =>
-  database({ rows: new Map(rows), writes: new Map(writes) });
+export const copyOf = ({ rows, writes, values }: Tables): Database =>
+  database({ rows: new Map(rows), writes: new Map(writes), values: new Map(values) });
 
 const opened: CheckpointStorage[] = [];
 

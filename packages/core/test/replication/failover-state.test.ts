@@ -106,7 +106,8 @@ describe("while main is unreachable", () => {
     const [main, backup] = [database(), database()];
     const storage = open(main, backup);
     const id = await storage.storeCheckpoint(turn(1));
-    await until(() => live(backup).length === 1);
+    await until(() => live(backup).length === 1 && pending(main) === 0);
+    await storage.reconcile(); // nothing else is under way in main then: each failure counts for its circuit
     main.isDown = true;
     const latest = await storage.retrieveLatestCheckpoint("agent", { allowStale: true });
     expect([latest?.id, latest?.source]).toEqual([id, "backup"]);
@@ -219,12 +220,14 @@ describe("writes while main is unreachable", () => {
 
   test("of a checkpoint that was deleted in main are not listed from a backup that lacks the tombstone", async () => {
     const [main, backup] = [database(), database()];
-    const storage = open(main, backup);
+    const seen = { replicationFailed: [] };
+    const storage = open(main, backup, {}, seen);
     const id = await storage.storeCheckpoint(turn(1));
     await storage.appendWrites(id, [write(1)]);
     await until(() => values(backup).length === 1 && pending(main) === 0);
     backup.isReadOnly = true;
     await storage.deleteCheckpoint(id);
+    await until(() => seen.replicationFailed.length > 0); // else the tombstone may be on its way still
     main.isDown = true;
     backup.isReadOnly = false;
     await storage.storeCheckpoint(turn(2)); // from now on the backup is ahead, and is asked too

@@ -28,7 +28,7 @@ describe("main and backup", () => {
     expect(() => createReplicatedStorage({ ...storages, [name]: createStorage(without) })).toThrow(
       expect.objectContaining({
         code: "INVALID_ARGUMENT",
-        message: `expected ${name} to be a storage whose dialect has an outbox, got the dialect minimal, which has none`,
+        message: `expected ${name} to be a storage whose dialect has an outbox and settings, got the dialect minimal, which has no outbox`,
       }),
     );
   });
