@@ -6,7 +6,7 @@ import { CheckpointError } from "@waymark/core";
 const MAX_LEVELS = 1_000;
 
 /** A value as data, and about as many bytes as its text has. */
-export interface Encoded {
+interface Encoded {
   readonly data: unknown;
   readonly bytes: number;
 }
