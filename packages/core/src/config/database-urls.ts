@@ -1,6 +1,7 @@
 /**
  * URLs of databases: the one place of core that names dialects. A URL has to be matched with a package before any package is
- * loaded, so the packages cannot say it themselves. A new dialect adds its schemes here.
+ * loaded, so the packages cannot say it themselves. A new dialect adds its schemes here. Another author's package is found by
+ * its name, `waymark-<scheme>`, and exports its schemes.
  */
 
 /** Types of storage by the scheme of a URL. */

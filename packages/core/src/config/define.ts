@@ -33,7 +33,10 @@ export interface ProvidersConfig {
 }
 
 export interface ProviderConfig {
-  /** The `x` of the package `@waymark/x`, a type of the registry that was given, or a factory. */
+  /**
+   * The `x` of the package `@waymark/x`, the name of another author's package (`waymark-x`, `@acme/waymark-x`), a type of the
+   * registry that was given, or a factory.
+   */
   readonly type: string | StorageFactory;
   /** Options of the factory; see the README of its package. */
   readonly [option: string]: unknown;
@@ -81,8 +84,12 @@ export interface Provider {
   /** Its path in the config, for messages: `checkpoint.providers.main`. */
   readonly field: string;
   readonly type: string | StorageFactory;
-  /** All options as given; with `type`, if it is a name. */
+  /** All options as given, without `type`: a factory need not know it. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** Whether `field` is a variable, whose value is the provider's only option. */
+  readonly isVariable?: boolean;
+  /** Scheme of the URL that its package was chosen by: the package must say that it takes such URLs. */
+  readonly scheme?: string;
 }
 
 export interface ParsedConfig {
@@ -134,7 +141,7 @@ function parseProvider(name: string, value: unknown): Provider {
   const { type, ...options } = required(field, value, "type");
   if (typeof type === "function") return { name, field, type: type as StorageFactory, options };
   if (!isTypeName(type)) throw invalidWord(`${field}.type`, `a factory function, or ${TYPE_NAME}`, type);
-  return { name, field, type, options: { type, ...options } };
+  return { name, field, type, options };
 }
 
 /**
@@ -145,7 +152,7 @@ function parseProvider(name: string, value: unknown): Provider {
 export function createProvider(
   source: string,
   factory: StorageFactory,
-  { field, options }: Provider,
+  { field, options, isVariable = false }: Provider,
 ): CheckpointStorage {
   try {
     return callFactory(factory, options);
@@ -155,7 +162,8 @@ export function createProvider(
       const message = `${source}: ${field}: its factory threw ${kind}`;
       throw new CheckpointError("INVALID_CONFIG", message, { cause: withoutValues(error) });
     }
-    const named = error.message.replace(/^expected options\b/, `expected ${field}`);
+    const option = isVariable ? /\boptions\.(?:connectionString|databasePath)\b/ : /\boptions\b/;
+    const named = error.message.replace(option, field);
     const message = named === error.message ? `${field}: ${named}` : named;
     throw new CheckpointError("INVALID_CONFIG", `${source}: ${message}`, { cause: error.cause });
   }

@@ -1,8 +1,10 @@
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError, describe, quoted } from "../contract/errors.ts";
+import { schemeOf } from "../database/url.ts";
 import { FILE_TYPE, URL_SCHEMES, URL_VARIABLES } from "./database-urls.ts";
 import type { Provider } from "./define.ts";
+import { isTypeName, type Registry } from "./registry.ts";
 
 /** Environment variables that name a database. */
 
@@ -11,7 +13,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 const DEFAULT_FILE = "agent_state.db";
 
 /** Makes a provider of the first variable that is set; without any, of a file in `cwd`. @throws CheckpointError `INVALID_CONFIG` */
-export function providerOfEnvironment(env: Environment, cwd: string): Provider {
+export function providerOfEnvironment(env: Environment, cwd: string, registry: Registry | undefined): Provider {
   const variable = URL_VARIABLES.find((name) => env[name] !== undefined && env[name] !== "");
   if (variable === undefined) {
     if (env["NODE_ENV"] !== "production") return fileProvider("the default", join(cwd, DEFAULT_FILE));
@@ -22,43 +24,50 @@ export function providerOfEnvironment(env: Environment, cwd: string): Provider {
     );
   }
   const url = env[variable] as string;
-  const scheme = /^([a-z][a-z0-9+.-]{0,31}):/i.exec(url)?.[1]?.toLowerCase();
-  const type = scheme === undefined ? undefined : URL_SCHEMES.get(scheme);
-  if (scheme === undefined || type === undefined) {
-    const schemes = [...URL_SCHEMES.keys()].map((scheme) => `${scheme}:`).join(", ");
-    throw new CheckpointError(
-      "INVALID_CONFIG",
-      `read environment: expected ${variable} to be a URL of ${schemes}, got ${shown(url, scheme)}`,
-    );
+  const scheme = schemeOf(url);
+  // Without slashes, the text before the colon may be a user's name, or that of a machine.
+  const isUrl = scheme !== null && url.startsWith("//", scheme.length + 1);
+  const type = scheme === null ? undefined : URL_SCHEMES.get(scheme);
+  if (scheme !== null && type === FILE_TYPE) {
+    return fileProvider(variable, databasePathOf(variable, url.slice(scheme.length), cwd));
   }
-  const rest = url.slice(scheme.length);
-  if (type === FILE_TYPE) return fileProvider(variable, databasePathOf(variable, rest, cwd));
-  return { name: "main", field: variable, type, options: { type, connectionString: `${type}${rest}` } };
+  const provider = { name: "main", field: variable, isVariable: true, options: { connectionString: url } };
+  if (type !== undefined && isUrl) return { ...provider, type };
+  if (isUrl && registry?.get(scheme) !== undefined) return { ...provider, type: scheme };
+  if (isUrl && isTypeName(`waymark-${scheme}`)) return { ...provider, type: `waymark-${scheme}`, scheme };
+  const schemes = [...URL_SCHEMES.keys()].map((scheme) => `${scheme}:`).join(", ");
+  throw new CheckpointError(
+    "INVALID_CONFIG",
+    `read environment: expected ${variable} to be a URL of ${schemes}, got ${shown(url, scheme)}`,
+  );
 }
 
 /** Shows as much of a text that is no URL of a database as can hold no password. */
-function shown(url: string, scheme: string | undefined): string {
+function shown(url: string, scheme: string | null): string {
   // Without slashes, the text before the colon may be a user's name.
-  if (scheme !== undefined && url.startsWith("//", scheme.length + 1)) return `${scheme}:`;
+  if (scheme !== null && url.startsWith("//", scheme.length + 1)) return `${scheme}:`;
   if (/^[\s"']/.test(url)) return `a string that begins with ${quoted(url.slice(0, 1))}`;
   return /^[.~]?\//.test(url) && !/[:@]/.test(url) ? `the path ${quoted(url)} without file:` : describe(url);
 }
 
 function fileProvider(field: string, databasePath: string): Provider {
-  return { name: "main", field, type: FILE_TYPE, options: { type: FILE_TYPE, databasePath } };
+  return { name: "main", field, isVariable: true, type: FILE_TYPE, options: { databasePath } };
 }
+
+/** Parameters that Prisma's URLs of files have, and that say nothing to a storage. */
+const FILE_PARAMETERS = /^(?:(?:connection_limit|pool_timeout|connect_timeout|socket_timeout)=\d+(?:&|$))+$/;
 
 /** Reads the path of a URL. `rest`: the URL from the colon on, `:./relative.db`, `:/absolute.db`, `:///absolute.db`, `::memory:` */
 function databasePathOf(variable: string, rest: string, cwd: string): string {
-  const path = rest.slice(1);
+  const [path = "", query] = rest.slice(1).split("?", 2);
   if (path === ":memory:") return path;
   try {
-    if (!/^$|[?#]|\/$/.test(path)) {
+    if (!/^$|^~|#|\/$/.test(path) && (query === undefined || FILE_PARAMETERS.test(query))) {
       return path.startsWith("/") ? fileURLToPath(`file:${path}`) : resolve(cwd, decodeURIComponent(path));
     }
   } catch {
     // a host, or a % that encodes nothing
   }
-  const forms = "file: and a path, relative or absolute, without host and parameters";
+  const forms = "file: and a path, relative or absolute, without ~, host and parameters";
   throw new CheckpointError("INVALID_CONFIG", `read environment: expected ${variable} to be ${forms}`);
 }

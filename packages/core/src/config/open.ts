@@ -57,7 +57,7 @@ export async function openCheckpointStorage<State = unknown>(
   options: OpenOptions<State> = {},
 ): Promise<ConfiguredStorage<State>> {
   const { config, configFile, cwd, env, registry, parse } = checkOptions(options);
-  const plan = await findConfig(config, configFile, cwd, env);
+  const plan = await findConfig(config, configFile, cwd, env, registry);
   const storages = new Map<string, CheckpointStorage>();
   const providers = plan.providers.map((provider) => withPathsFrom(plan.folder, provider));
   checkBackup(plan.source, providers, plan.policy);
@@ -80,6 +80,7 @@ async function findConfig(
   configFile: string | undefined,
   cwd: string,
   env: Environment,
+  registry: Registry | undefined,
 ): Promise<ConfigSource> {
   if (config !== undefined) return { source: "read config", folder: cwd, ...parseConfig("read config", config) };
   const file = findConfigFile(cwd, configFile);
@@ -87,7 +88,7 @@ async function findConfig(
   return {
     source: "read environment",
     folder: cwd,
-    providers: [providerOfEnvironment(env, cwd)],
+    providers: [providerOfEnvironment(env, cwd, registry)],
     policy: resolveReplication("checkpoint", {}),
   };
 }
@@ -143,7 +144,8 @@ function checkBackup(
  */
 function withPathsFrom(folder: string, provider: Provider): Provider {
   const { databasePath } = provider.options;
-  if (typeof databasePath !== "string" || databasePath === "" || databasePath === ":memory:") return provider;
+  // A URL and ~ are no paths: the dialect refuses them.
+  if (typeof databasePath !== "string" || /^$|^:memory:$|^[a-z]{2,}:|^~/i.test(databasePath)) return provider;
   return { ...provider, options: { ...provider.options, databasePath: resolve(folder, databasePath) } };
 }
 

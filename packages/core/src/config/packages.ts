@@ -1,11 +1,13 @@
+import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { CheckpointError, withoutValues } from "../contract/errors.ts";
+import { nearest } from "../database/nearest.ts";
 import { URL_SCHEMES } from "./database-urls.ts";
 import type { Provider } from "./define.ts";
 import { importModule, type Module, missingModule } from "./modules.ts";
-import type { Registry, StorageFactory } from "./registry.ts";
+import { isShortName, isTypeName, type Registry, type StorageFactory } from "./registry.ts";
 
 /** Storage packages: finding and loading the package of a provider's type. */
 
@@ -23,33 +25,85 @@ export function resolvePathsOf(folder: string, cwd: string): string[] {
 /** Finds the factory of a provider's type. @throws CheckpointError `INVALID_CONFIG` */
 export async function factoryOf(
   source: string,
-  { type, field }: Provider,
+  { type, field, scheme }: Provider,
   registry: Registry | undefined,
   paths: readonly string[],
 ): Promise<StorageFactory> {
   if (typeof type === "function") return type;
   const registered = registry?.get(type);
   if (registered !== undefined) return registered;
-  const name = `@waymark/${type}`;
+  const fail = (message: string, cause?: unknown): CheckpointError =>
+    new CheckpointError("INVALID_CONFIG", `${source}: ${field}: ${message}`, { cause });
+  const name = packageOf(type);
   const path = findPackage(name, paths);
-  if (path === null) {
-    const meant = URL_SCHEMES.get(type) ?? type;
-    const advice = meant === type ? `npm install ${name}` : `did you mean the type ${JSON.stringify(meant)}?`;
-    throw new CheckpointError("INVALID_CONFIG", `${source}: ${field}: the package ${name} is not installed: ${advice}`);
-  }
+  if (path === null) throw fail(`the package ${name} is not installed${adviceFor(type, scheme, registry, paths)}`);
   let module: Module;
   try {
     module = await importModule(pathToFileURL(path).href);
   } catch (error) {
-    const message = `${source}: ${field}: loading ${path} failed${missingModule(error) ?? ""}`;
-    throw new CheckpointError("INVALID_CONFIG", message, { cause: withoutValues(error) });
+    throw fail(`loading ${path} failed${missingModule(error) ?? ""}`, withoutValues(error));
+  }
+  if (scheme !== undefined && !declaresScheme(module, scheme)) {
+    // A package of this name that is not made for such URLs must not get the password in one.
+    throw fail(`${path} does not list ${JSON.stringify(scheme)} in an export urlSchemes`);
   }
   const factory = module["createCheckpointStorage"];
   if (typeof factory === "function") return factory as StorageFactory;
-  throw new CheckpointError(
-    "INVALID_CONFIG",
-    `${source}: ${field}: ${path} exports no function createCheckpointStorage`,
-  );
+  throw fail(`${path} exports no function createCheckpointStorage`);
+}
+
+/** Returns the name of a type's package: `x` is `@waymark/x`, other names are names of packages. */
+function packageOf(type: string): string {
+  return isShortName(type) ? `@waymark/${type}` : type;
+}
+
+/**
+ * Says what to do about a package that is not installed. The command to install it only for packages of this project: a name
+ * with a typing error may be a stranger's.
+ */
+function adviceFor(
+  type: string,
+  scheme: string | undefined,
+  registry: Registry | undefined,
+  paths: readonly string[],
+): string {
+  const own = [...new Set(URL_SCHEMES.values())];
+  if (own.includes(type)) return `: npm install ${packageOf(type)}`;
+  if (scheme !== undefined) {
+    const schemes = [...URL_SCHEMES.keys()];
+    const near = nearest(scheme, schemes);
+    const known = `known are ${schemes.map((one) => `${one}:`).join(", ")}`;
+    return `, which would take ${scheme}: URLs: ${near === null ? known : `did you mean ${near}:?`}`;
+  }
+  const meant =
+    URL_SCHEMES.get(type) ?? nearest(type, [...own, ...(registry?.types() ?? []), ...installedTypes(paths)]);
+  if (meant !== null) return `: did you mean the type ${JSON.stringify(meant)}?`;
+  return `: types of this project are ${own.join(", ")}; other packages are named in full, as their authors say`;
+}
+
+/** Lists the types of installed packages of other authors. */
+function installedTypes(paths: readonly string[]): string[] {
+  const folders = paths.flatMap((path) => createRequire(path).resolve.paths("waymark") ?? []);
+  return [...new Set(folders)].flatMap((folder) => {
+    const names = namesIn(folder);
+    const scoped = names
+      .filter((name) => name.startsWith("@"))
+      .flatMap((scope) => namesIn(join(folder, scope)).map((name) => `${scope}/${name}`));
+    return [...names, ...scoped].filter((name) => isTypeName(name) && !isShortName(name));
+  });
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return []; // there is none
+  }
+}
+
+function declaresScheme(module: Module, scheme: string): boolean {
+  const schemes = module["urlSchemes"];
+  return Array.isArray(schemes) && schemes.includes(scheme);
 }
 
 function findPackage(name: string, paths: readonly string[]): string | null {

@@ -39,11 +39,23 @@ export function createRegistry(): Registry {
   };
 }
 
-export const TYPE_NAME = "1 to 64 of the characters a-z, 0-9 and -, starting with a letter";
+export const TYPE_NAME =
+  "1 to 64 of the characters a-z, 0-9 and -, starting with a letter, or the name of a package waymark-… or @…/waymark-…";
 
-/** Checks a type. Strict, since it becomes part of a package's name. */
+/**
+ * Checks a type: a short name, or that of a package whose own name begins with `waymark-`. Strict, since a package of this name
+ * is loaded.
+ */
 export function isTypeName(value: unknown): value is string {
-  return typeof value === "string" && /^[a-z][a-z0-9-]{0,63}$/.test(value);
+  return (
+    typeof value === "string" &&
+    /^(?:[a-z][a-z0-9-]{0,63}|@[a-z0-9][a-z0-9._-]{0,63}\/waymark-[a-z0-9-]{1,63})$/.test(value)
+  );
+}
+
+/** Returns whether a type is a short name: of a package `@waymark/…`, or of a registry. */
+export function isShortName(type: string): boolean {
+  return !/^(?:@[^/]+\/)?waymark-/.test(type);
 }
 
 /** Calls a factory with options that only it can check, and checks its result. */

@@ -29,10 +29,10 @@ describe("a config", () => {
     const factory = () => createStorage(scriptedDialect());
     const given = config({ main, backup: { type: factory, a: 1 }, "off-site_2": { type: "own" } });
     expect(parseConfig("read config", given).providers).toEqual([
-      { name: "main", field: "checkpoint.providers.main", type: "own", options: main },
+      { name: "main", field: "checkpoint.providers.main", type: "own", options: { url: main.url } },
       // A factory gets no type: it is the type itself.
       { name: "backup", field: "checkpoint.providers.backup", type: factory, options: { a: 1 } },
-      { name: "off-site_2", field: "checkpoint.providers.off-site_2", type: "own", options: { type: "own" } },
+      { name: "off-site_2", field: "checkpoint.providers.off-site_2", type: "own", options: {} },
     ]);
   });
 
@@ -45,7 +45,7 @@ describe("a config", () => {
     const given = { ...main };
     const [provider] = parseConfig("read config", config({ main: given })).providers;
     given.type = "other";
-    expect(provider?.options).toEqual(main);
+    expect(provider?.options).toEqual({ url: main.url });
   });
 
   test("has the replication options, with defaults for absent ones", () => {
@@ -153,7 +153,7 @@ describe("an error of a factory", () => {
     name: "backup",
     field: "checkpoint.providers.backup",
     type: "own",
-    options: { type: "own", a: 1 },
+    options: { a: 1 },
   };
 
   function refusalOf(factory: (options: never) => unknown): CheckpointError {
@@ -180,7 +180,7 @@ describe("an error of a factory", () => {
       }) as never,
       provider,
     );
-    expect(given).toEqual({ type: "own", a: 1 });
+    expect(given).toEqual({ a: 1 });
   });
 
   test.each<[CheckpointError, string]>([

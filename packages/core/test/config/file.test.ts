@@ -27,7 +27,7 @@ describe("a config file", () => {
     write(`waymark.config.${extension}`, content);
     const storage = await open();
     expect(storage.providers).toEqual(["main"]);
-    expect(made(storage).options).toEqual({ type: "sqlite", databasePath: join(folder, "x.db") });
+    expect(made(storage).options).toEqual({ databasePath: join(folder, "x.db") });
     expect(await storage.storeCheckpoint({ agentId: "a", name: "n", state: 1, createdAt: 0 })).toBe("stored");
   });
 
@@ -41,7 +41,7 @@ describe("a config file", () => {
       const file = write(path, content);
       const databasePath = join(dirname(file), "x.db");
       for (const configFile of [path, file]) {
-        expect(made(await open({ configFile })).options).toEqual({ type: "sqlite", databasePath });
+        expect(made(await open({ configFile })).options).toEqual({ databasePath });
       }
     },
   );
@@ -55,7 +55,7 @@ describe("a config file", () => {
       "b.cjs",
       `Object.defineProperty(exports, "__esModule", { value: true });\nexports.default = ${JSON.stringify(config())};`,
     );
-    expect(made(await open({ configFile: waiting })).options).toEqual({ type: "sqlite" });
+    expect(made(await open({ configFile: waiting })).options).toEqual({});
     expect(made(await open({ configFile: compiled })).options).toHaveProperty("databasePath");
   });
 
@@ -80,7 +80,7 @@ describe("a config file", () => {
       write(`waymark.config.${extension}`, exporting());
       const storage = await open();
       expect(storage.providers).toEqual(["main"]);
-      expect(made(storage).options["type"]).toBe("sqlite");
+      expect(made(storage).from).toContain("@waymark/sqlite/");
       expect(process.env["WAYMARK_URL"]).toBeUndefined();
       for (const key of ["extends", "$production", "$env", "$meta"]) {
         const content = JSON.stringify({
@@ -115,7 +115,7 @@ describe("a config file", () => {
     expect(await refusal()).toMatch(
       /waymark\.config\.ts: there is waymark\.config\.json beside it: keep one of them, or name one/,
     );
-    expect(made(await open({ configFile: "waymark.config.json" })).options["type"]).toBe("sqlite");
+    expect(made(await open({ configFile: "waymark.config.json" })).from).toContain("@waymark/sqlite/");
   });
 
   test("is refused if it does not exist, or has another extension", async () => {

@@ -34,7 +34,6 @@ describe("a config object", () => {
     const paths = async (databasePath: unknown) =>
       made(await open({ config: config({ type: "sqlite", databasePath, other: "./x" }) })).options;
     expect(await paths("./data/x.db")).toEqual({
-      type: "sqlite",
       databasePath: join(folder, "data/x.db"),
       other: "./x",
     });
@@ -42,6 +41,8 @@ describe("a config object", () => {
     expect(await paths(":memory:")).toMatchObject({ databasePath: ":memory:" });
     expect(await paths("")).toMatchObject({ databasePath: "" });
     expect(await paths(7)).toMatchObject({ databasePath: 7 });
+    expect(await paths("file:./x.db")).toMatchObject({ databasePath: "file:./x.db" });
+    expect(await paths("~/x.db")).toMatchObject({ databasePath: "~/x.db" });
   });
 
   test.each<[OpenOptions, string]>([

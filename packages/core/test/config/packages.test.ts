@@ -54,16 +54,28 @@ describe("a storage package", () => {
   test("may be any package of the scope @waymark", async () => {
     install("own-thing2");
     write("waymark.config.json", config({ type: "own-thing2", a: [1] }));
-    expect(made(await open()).options).toEqual({ type: "own-thing2", a: [1] });
+    expect(made(await open()).options).toEqual({ a: [1] });
   });
 
-  test("is reported with the command to install it if it is missing", async () => {
-    write("waymark.config.json", config({ type: "nonesuch", connectionString: CANARY }));
-    const file = join(folder, "waymark.config.json");
-    const message =
-      "checkpoint.providers.main: the package @waymark/nonesuch is not installed: npm install @waymark/nonesuch";
-    expect(await refusal()).toBe(`read config ${file}: ${message}`);
-    expect(await refusal({ configFile: file, cwd: "/" })).toContain("npm install @waymark/nonesuch");
+  test.each(["waymark-own", "@acme/waymark-own"])("may be another author's, named in full: %s", async (type) => {
+    install(type);
+    write("waymark.config.json", config({ type, a: [1] }));
+    const storage = made(await open());
+    expect([pathOf(storage), storage.options]).toEqual([`/node_modules/${type}/index.js`, { a: [1] }]);
+  });
+
+  test.each([
+    ["sqllite", 'did you mean the type "sqlite"?'],
+    ["waymark-onw", 'did you mean the type "waymark-own"?'],
+    ["nonesuch", "types of this project are postgres, mysql, sqlite; other packages are named in full"],
+    ["waymark-nonesuch", "types of this project are postgres, mysql, sqlite; other packages are named in full"],
+  ])("is reported without a command to install it if it may be a stranger's: %s", async (type, advice) => {
+    install("waymark-own");
+    write("waymark.config.json", config({ type, connectionString: CANARY }));
+    const message = await refusal();
+    const name = type.startsWith("waymark-") ? type : `@waymark/${type}`;
+    expect(message).toContain(`checkpoint.providers.main: the package ${name} is not installed: ${advice}`);
+    expect(message).not.toContain("npm install");
   });
 
   test("is reported with the right type if its type is the scheme of a URL", async () => {
@@ -73,15 +85,22 @@ describe("a storage package", () => {
     );
   });
 
-  test.each(["../../evil", "@evil/x", "evil/../../x", "Evil", "evil@1", "file:evil", "", "x".repeat(65)])(
-    "is not looked for by a type that is no name: %j",
-    async (type) => {
-      write("waymark.config.json", config({ type }));
-      expect(await refusal()).toContain(
-        "expected checkpoint.providers.main.type to be a factory function, or 1 to 64 of",
-      );
-    },
-  );
+  test.each([
+    "../../evil",
+    "@evil/x",
+    "evil/../../x",
+    "@evil/waymark-../x",
+    "Evil",
+    "evil@1",
+    "file:evil",
+    "",
+    "x".repeat(65),
+  ])("is not looked for by a type that is no name: %j", async (type) => {
+    write("waymark.config.json", config({ type }));
+    expect(await refusal()).toContain(
+      "expected checkpoint.providers.main.type to be a factory function, or 1 to 64 of",
+    );
+  });
 
   test("is refused if it exports no factory, or fails to load", async () => {
     install("sqlite");

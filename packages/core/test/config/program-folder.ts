@@ -39,16 +39,14 @@ export interface Made extends CheckpointStorage {
   readonly from: string;
 }
 
-/** Installs a package `@waymark/<type>`. */
-export function install(type: string, into = "."): void {
+/** Installs a package: of a short name, or another author's. */
+export function install(type: string, into = ".", urlSchemes: readonly string[] = []): void {
+  const name = /(?:^|\/)waymark-/.test(type) ? type : `@waymark/${type}`;
   const exported = { types: "./index.d.ts", default: "./index.js" };
-  write(`${into}/node_modules/@waymark/${type}/package.json`, {
-    name: `@waymark/${type}`,
-    type: "module",
-    exports: { ".": exported },
-  });
+  write(`${into}/node_modules/${name}/package.json`, { name, type: "module", exports: { ".": exported } });
   const factory = `(options) => ({ options, from: import.meta.url, storeCheckpoint: async () => "stored", close: async () => {} })`;
-  write(`${into}/node_modules/@waymark/${type}/index.js`, `export const createCheckpointStorage = ${factory};\n`);
+  const schemes = `export const urlSchemes = ${JSON.stringify(urlSchemes)};`;
+  write(`${into}/node_modules/${name}/index.js`, `export const createCheckpointStorage = ${factory};\n${schemes}\n`);
 }
 
 export const made = (storage: ConfiguredStorage, name = "main") => storage.provider(name) as Made;
