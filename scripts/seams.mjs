@@ -15,7 +15,8 @@ const layers = {
   checkpoints: ["contract", "codec", "database"],
   encryption: ["contract", "codec", "database", "checkpoints"],
   replication: ["contract", "codec", "database", "checkpoints"],
-  config: ["contract", "database", "replication"],
+  retention: ["contract", "database", "checkpoints"],
+  config: ["contract", "database", "replication", "retention"],
   agent: ["contract", "database", "checkpoints"],
 };
 

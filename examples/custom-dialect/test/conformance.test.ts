@@ -4,6 +4,7 @@ import { createMapStorage, type Rows } from "../src/index.ts";
 describeCheckpointStorage({
   name: "Map",
   parts: ["database"],
+  labels: false,
   create: async () => {
     const rows: Rows = new Map();
     return {

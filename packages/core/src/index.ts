@@ -23,3 +23,5 @@ export { type ReencryptOptions, type ReencryptResult, reencryptCheckpoints } fro
 export { endReplication } from "./replication/end.ts";
 export type { ReplicationOptions } from "./replication/options.ts";
 export { createReplicatedStorage, type ReplicatedStorage } from "./replication/storage.ts";
+export type { RetentionOptions } from "./retention/options.ts";
+export { type RetentionRunner, startRetention } from "./retention/runner.ts";

@@ -10,6 +10,7 @@ export {
   MAX_WRITES,
 } from "./checkpoints/arguments.ts";
 export * from "./checkpoints/dialect.ts";
+export { checkMetadata } from "./checkpoints/metadata.ts";
 export { PAGE, slices } from "./checkpoints/paging.ts";
 export { dropRepeated } from "./checkpoints/task-writes.ts";
 export { boolean, identifier, integer, objectWithKeys, oneOf, refuseUndefined, string } from "./contract/checks.ts";

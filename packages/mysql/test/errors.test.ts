@@ -316,7 +316,7 @@ describe.each(servers)("$title", (server) => {
 
   it("names the fault of a database that lacks a table, a column or an index", async () => {
     for (const statement of [
-      "drop table agent_checkpoint_writes, agent_checkpoints",
+      "drop table agent_checkpoint_labels, agent_checkpoint_writes, agent_checkpoints",
       "alter table agent_checkpoints drop column state",
       "drop index agent_checkpoints_by_agent on agent_checkpoints",
     ]) {

@@ -9,6 +9,8 @@ import { checkpoint, createDialect, servers } from "./on-server.ts";
 /** The oldest rows are pending, each since a time of its own. Below them all are tombstones. */
 const PENDING = 300;
 const TOMBSTONES = 500;
+/** A label of the newest half of the rows, and one of the oldest tenth. */
+const [COMMON, RARE] = [idOf(1), idOf(2)];
 
 const bytesOf = (number: number) => `x'${idOf(number).replaceAll("-", "")}'`;
 
@@ -71,7 +73,14 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     for (let number = ROWS - 126; number <= ROWS; number += 2) {
       await pool.query(`update agent_checkpoints set base_id = ${bytesOf(number - 2)} where id = ${bytesOf(number)}`);
     }
-    await pool.query("analyze table agent_checkpoints");
+    for (const [label, agentId] of [
+      [COMMON, "big"],
+      [RARE, "early"],
+    ] as const) {
+      await pool.query(`insert into agent_checkpoint_labels select x'${label.replaceAll("-", "")}', id, agent_id
+        from agent_checkpoints where agent_id = '${agentId}' or agent_id = 'agent 1'`);
+    }
+    await pool.query("analyze table agent_checkpoints, agent_checkpoint_labels");
   });
 
   afterAll(async () => {
@@ -163,6 +172,24 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
       const inNamespace = { agentId: "big", namespace: "namespace 2", ...filter };
       await expectIndexed(() => storage.listCheckpoints(inNamespace), ROWS / 8, BY_NAMESPACE);
     }
+  });
+
+  it("lists the rows with a label by their index, and their agents by one step of an index for each", async () => {
+    const { labels } = dialect as Required<Dialect>;
+    for (const label of [COMMON, RARE]) {
+      for (const query of [{ limit: 20 }, { before: idOf(ROWS / 2), limit: 20 }]) {
+        expect(await labels.list(label, query, signal)).toHaveLength(20);
+        await expectIndexed(() => labels.list(label, query, signal), 40, BY_ID);
+      }
+      expect(await labels.agents(label, null, 10, signal)).toEqual(["agent 1", label === COMMON ? "big" : "early"]);
+      const { read } = await planOf(() => labels.agents(label, null, 10, signal));
+      expect(read).toBeLessThanOrEqual(10 * 3);
+    }
+    const label = [1, 2, 3].map((number) => ({ checkpointId: idOf(number), label: RARE }));
+    const { steps, read } = await planOf(() => dialect.commit({ label }, signal));
+    const ours = steps.filter(({ table }) => table?.startsWith("agent_checkpoint"));
+    expect(ours.map(({ type }) => type)).not.toContain("index");
+    expect(read).toBeLessThanOrEqual(40);
   });
 
   it("reads a row and its bases by the primary key", async () => {

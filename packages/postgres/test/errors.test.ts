@@ -234,7 +234,12 @@ const situations: readonly [title: string, statement: string, code: string, more
     ["may write no more", "alter database DB set default_transaction_read_only = on", "READ_ONLY"],
     ["ends statements that take too long", "alter database DB set statement_timeout = 100", "TIMEOUT"],
     ["waits for locks no longer than its own limit", "alter database DB set lock_timeout = 1", "CONTENTION"],
-    ["lacks the table", "drop table agent_checkpoint_writes, agent_checkpoints", "SCHEMA_OUTDATED", { migrate: "off" }],
+    [
+      "lacks the table",
+      "drop table agent_checkpoint_labels, agent_checkpoint_writes, agent_checkpoints",
+      "SCHEMA_OUTDATED",
+      { migrate: "off" },
+    ],
     ["lacks a column", "alter table agent_checkpoints drop column state", "SCHEMA_OUTDATED"],
   ];
 

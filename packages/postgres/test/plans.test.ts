@@ -9,6 +9,8 @@ import { checkpoint, createDialect, sharedServer } from "./on-server.ts";
 /** The oldest rows are pending, each since a time of its own. Below them all are tombstones. */
 const PENDING = 300;
 const TOMBSTONES = 500;
+/** A label of the newest half of the rows, and one of the oldest tenth. */
+const [COMMON, RARE] = [idOf(1), idOf(2)];
 
 let database: TestDatabase;
 let client: Sql;
@@ -53,7 +55,14 @@ beforeAll(async () => {
   for (let number = ROWS - 126; number < ROWS; number += 2) {
     await client`update agent_checkpoints set base_id = ${idOf(number - 2)} where id = ${idOf(number)}`;
   }
-  await client`vacuum analyze agent_checkpoints`;
+  for (const [label, agentId] of [
+    [COMMON, "big"],
+    [RARE, "early"],
+  ] as const) {
+    await client`insert into agent_checkpoint_labels
+      select ${label}::uuid, id, agent_id from agent_checkpoints where agent_id = ${agentId} or agent_id = 'agent 1'`;
+  }
+  await client`vacuum analyze agent_checkpoints, agent_checkpoint_labels`;
 });
 
 afterAll(async () => {
@@ -151,6 +160,28 @@ it("filters an agent's checkpoints, and those of one namespace, by an index, and
       expect(countRows(nodes)).toBeLessThanOrEqual(ROWS / 100);
     }
   }
+});
+
+it("lists the rows with a label by their index, and their agents by one step of an index for each", async () => {
+  const { labels } = dialect as Required<Dialect>;
+  const both = ["agent_checkpoint_labels_pk", "agent_checkpoints_pkey"];
+  for (const label of [COMMON, RARE]) {
+    for (const query of [{ limit: 20 }, { before: idOf(ROWS / 20), limit: 20 }]) {
+      const found = await labels.list(label, query, signal);
+      expect(found.length).toBe(label === COMMON && query.before !== undefined ? 0 : 20);
+      await expectIndexed(() => labels.list(label, query, signal), 40, both);
+    }
+    expect(await labels.agents(label, null, 10, signal)).toEqual(["agent 1", label === COMMON ? "big" : "early"]);
+    const nodes = await nodesOf(() => labels.agents(label, null, 10, signal));
+    const scans = nodes.filter((node) => node["Index Name"] !== undefined);
+    expect(nodes.map((node) => node["Node Type"])).not.toContain("Seq Scan");
+    expect(new Set(scans.map((node) => node["Index Name"]))).toEqual(new Set(["agent_checkpoint_labels_by_agent"]));
+    expect(countRows(nodes)).toBeLessThanOrEqual(3);
+  }
+  const change = { label: [1, 2, 3].map((number) => ({ checkpointId: idOf(number), label: RARE })) };
+  const nodes = await nodesOf(() => dialect.commit(change, signal));
+  expect(nodes.map((node) => node["Node Type"])).not.toContain("Seq Scan");
+  expect(countRows(nodes)).toBeLessThanOrEqual(3);
 });
 
 it("reads a row and its bases by the primary key", async () => {

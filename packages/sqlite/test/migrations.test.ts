@@ -10,7 +10,7 @@ import { answerOf, checkpoint, childProcess, newFile } from "./fixtures.ts";
 
 const packageFolder = fileURLToPath(new URL("..", import.meta.url));
 
-const ALL = ["0000_initial", "0001_writes", "0002_settings"];
+const ALL = ["0000_initial", "0001_writes", "0002_settings", "0003_labels"];
 
 describe("the migrations of checkpoints in SQLite", () => {
   it("make the schema, as drizzle-kit confirms", () => {
@@ -72,14 +72,17 @@ describe("the migrations of checkpoints in SQLite", () => {
     await storeOne(databasePath);
     execute(databasePath, "insert into waymark_migrations values ('0099_newer', 'digest', 1, 0)");
     await expect(storeOne(databasePath)).resolves.toBeTypeOf("string");
-    execute(databasePath, "update waymark_migrations set minimum_reader = 4 where name = '0099_newer'");
+    execute(databasePath, "update waymark_migrations set minimum_reader = 5 where name = '0099_newer'");
     await expect(storeOne(databasePath)).rejects.toMatchObject({ code: "SCHEMA_TOO_NEW" });
   });
 
   it("bring a database of the previous version up to date, and keep its checkpoints", async () => {
     const databasePath = newFile();
     const id = await storeOne(databasePath);
-    execute(databasePath, "drop table agent_checkpoint_settings; drop table agent_checkpoint_writes");
+    execute(
+      databasePath,
+      "drop table agent_checkpoint_labels; drop table agent_checkpoint_settings; drop table agent_checkpoint_writes",
+    );
     execute(databasePath, "delete from waymark_migrations where name > '0001'");
     await using storage = createSQLiteStorage({ databasePath });
     await storage.appendWrites(id, [{ taskId: "task", index: 0, channel: "c", value: 1 }]);

@@ -3,6 +3,7 @@ import Database from "better-sqlite3";
 import { drizzle } from "drizzle-orm/better-sqlite3";
 import { expect, it } from "vitest";
 import { CheckpointCommit } from "../src/checkpoints/commit.ts";
+import { CheckpointLabels } from "../src/checkpoints/labels.ts";
 import { migrations } from "../src/checkpoints/migrations.ts";
 import { CheckpointOutbox } from "../src/checkpoints/outbox.ts";
 import { CheckpointReads } from "../src/checkpoints/reads.ts";
@@ -19,7 +20,14 @@ it("reaches the rows it needs among 100,000 by an index, with every statement", 
   const db = drizzle(database, { logger: { logQuery: (query) => run.push(query) } });
   const tables = checkpointTables("");
   const [reads, outbox] = [new CheckpointReads(db, tables), new CheckpointOutbox(db, tables)];
-  const commits = new CheckpointCommit(db, tables, reads, new CheckpointSettings(db, tables), outbox);
+  const [settings, labels] = [new CheckpointSettings(db, tables), new CheckpointLabels(db, tables)];
+  const commits = new CheckpointCommit(db, tables, reads, settings, labels, outbox);
+
+  const rows = Array.from({ length: 1_000 }, (_, at) => idOf(100 * at));
+  expect(commits.commit({ label: rows.map((checkpointId) => ({ checkpointId, label: idOf(1) })) })).toBe(true);
+  expect(labels.list(idOf(1), { limit: 20 }).map(({ id }) => id)).toEqual(rows.slice(-20).reverse());
+  expect(labels.list(idOf(1), { labels: ["none"], since: idOf(10), before: idOf(50_000), limit: 20 })).toEqual([]);
+  expect(labels.agents(idOf(1), null, 100)).toEqual(["agent-0"]);
 
   const agent = { agentId: "agent-1", limit: 20 };
   expect(reads.list(agent)).toHaveLength(20);
@@ -55,7 +63,7 @@ it("reaches the rows it needs among 100,000 by an index, with every statement", 
   expect(reads.taskWriteKeys({ since: idOf(1), before: idOf(100) })).toHaveLength(98);
   expect(reads.writeKeysOfTasks(idOf(7), ["task", "other"])).toHaveLength(1);
 
-  expect(new Set(run).size).toBe(26);
+  expect(new Set(run).size).toBe(30);
   for (const statistics of ["", "analyze"]) {
     database.exec(statistics);
     for (const query of new Set(run)) expectIndexed(database, query);

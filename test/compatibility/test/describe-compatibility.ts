@@ -50,7 +50,7 @@ export function describeCompatibility({ title, isAvailable, load }: Engine): voi
       it("reads back equal after its migration, which adds the settings", async () => {
         const { place } = await load();
         const storage = open(place, options);
-        expect(await storage.migrate()).toEqual(["0002_settings"]);
+        expect(await storage.migrate()).toEqual(["0002_settings", "0003_labels"]);
         await expectContents(storage, contentsAfter(...written));
       });
 

@@ -22,6 +22,10 @@ export class DialectBench {
     return this.target.settings ?? this.hasOutbox;
   }
 
+  get hasLabels(): boolean {
+    return this.target.labels ?? this.hasOutbox;
+  }
+
   async createDatabase(): Promise<DialectDatabase> {
     const database = await this.target.create();
     onTestFinished(() => database.dispose());

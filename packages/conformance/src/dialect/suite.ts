@@ -6,6 +6,7 @@ import { describeBases } from "./specs/bases.ts";
 import { describeBlocking } from "./specs/blocking.ts";
 import { describeChains } from "./specs/chains.ts";
 import { describeContention } from "./specs/contention.ts";
+import { describeLabels } from "./specs/labels.ts";
 import { describeLeases } from "./specs/leases.ts";
 import { describePending } from "./specs/pending.ts";
 import { describeReading } from "./specs/reading.ts";
@@ -33,6 +34,9 @@ export function describeDialect(target: DialectTarget): void {
     it(bench.hasSettings ? "has settings" : "has no settings", async () => {
       expect((await bench.open()).settings !== undefined).toBe(bench.hasSettings);
     });
+    it(bench.hasLabels ? "has an index of labels" : "has no index of labels", async () => {
+      expect((await bench.open()).labels !== undefined).toBe(bench.hasLabels);
+    });
     it("says that it is synchronous if its calls settle before the event loop turns", async () => {
       const dialect = await bench.open();
       let hasTurned = false;
@@ -44,6 +48,7 @@ export function describeDialect(target: DialectTarget): void {
     });
     for (const describeTopic of TOPICS) describeTopic(bench);
     if (bench.hasSettings) describeSettings(bench);
+    if (bench.hasLabels) describeLabels(bench);
     if (bench.hasOutbox) for (const describeTopic of OUTBOX_TOPICS) describeTopic(bench);
     if (target.literal !== undefined) describeBlocking(bench, target.literal);
   });

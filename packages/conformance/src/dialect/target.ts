@@ -13,6 +13,8 @@ export interface DialectTarget {
   readonly outbox?: boolean;
   /** The same for the settings of the dialects. Default: as `outbox`, which needs them. */
   readonly settings?: boolean;
+  /** The same for the index of labels. Default: as `outbox`. */
+  readonly labels?: boolean;
   /**
    * Writes an id in the SQL of this engine. The tests that have a second transaction run only where it is given: they need
    * `begin` and `untilBlocked` of the database, and the tables `agent_checkpoints` and `agent_checkpoint_settings` of Waymark's own packages.

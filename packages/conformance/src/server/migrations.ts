@@ -101,7 +101,10 @@ export function describeServerMigrations(target: MigrationTarget): void {
     it("is migrated from the start where its history is empty, and `verify` names what is missing", async () => {
       const { url } = await bench.createDatabase();
       await bench.open({ connectionString: url }).migrate();
-      await run(url, "drop table agent_checkpoint_settings, agent_checkpoint_writes, agent_checkpoints");
+      await run(
+        url,
+        "drop table agent_checkpoint_labels, agent_checkpoint_settings, agent_checkpoint_writes, agent_checkpoints",
+      );
       await run(url, "delete from waymark_migrations");
       const verifying = bench.open({ connectionString: url, migrate: "verify" });
       await expect(verifying.listCheckpoints()).rejects.toMatchObject({

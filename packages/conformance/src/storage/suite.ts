@@ -15,6 +15,7 @@ import { describeIntegrity } from "./specs/integrity.ts";
 import { describeIntegrityChains } from "./specs/integrity-chains.ts";
 import { describeInterruption } from "./specs/interruption.ts";
 import { describeIterate } from "./specs/iterate.ts";
+import { describeLabels } from "./specs/labels.ts";
 import { describeLifecycle } from "./specs/lifecycle.ts";
 import { describeList } from "./specs/list.ts";
 import { describeListAgents } from "./specs/list-agents.ts";
@@ -67,6 +68,7 @@ const PARTS: Readonly<Record<ConformancePart, readonly Topic[]>> = {
     describeOrder,
     describeIdentity,
     describeMetadata,
+    describeLabels,
     describeInjection,
     describeSize,
     describeInterruption,

@@ -33,6 +33,8 @@ export interface ConformanceTarget {
    * deliver a late copy of the deleted checkpoint. Default `false`.
    */
   readonly keepsTombstones?: boolean | undefined;
+  /** `false`: the dialect has no index of labels. Default `true`. */
+  readonly labels?: boolean | undefined;
   /** `true`: the storages that `open` makes have the option `encryption`, so rows hold encrypted states. Default `false`. */
   readonly encrypted?: boolean | undefined;
   /** Settings of the test with random sequences of operations. Default: the defaults of each. */

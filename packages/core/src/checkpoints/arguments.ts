@@ -4,6 +4,10 @@ import type {
   CheckpointWrite,
   CloseOptions,
   DeleteAgentQuery,
+  DeleteAgentsQuery,
+  DeleteAgentsResult,
+  IndexLabelsOptions,
+  IndexLabelsResult,
   LatestQuery,
   ListQuery,
   MigrateMode,
@@ -150,11 +154,15 @@ export function checkProgressOptions<Progress>(
   value: CallOptions & { readonly onProgress?: ((progress: Progress) => void) | undefined },
 ): CheckedProgressOptions<Progress> {
   const { signal, onProgress } = objectWithKeys("options", value, ["signal", "onProgress"]);
+  return progressOptions("options", signal, onProgress);
+}
+
+function progressOptions<Progress>(field: string, signal: unknown, onProgress: unknown) {
   if (onProgress !== undefined && typeof onProgress !== "function") {
-    throw invalidArgument("options.onProgress", "a function", onProgress);
+    throw invalidArgument(`${field}.onProgress`, "a function", onProgress);
   }
   const listener = onProgress as CheckedProgressOptions<Progress>["onProgress"];
-  return { ...signalOf("options", signal), ...(listener === undefined ? {} : { onProgress: listener }) };
+  return { ...signalOf(field, signal), ...(listener === undefined ? {} : { onProgress: listener }) };
 }
 
 export function checkCallOptions(value: CallOptions): { signal?: AbortSignal } {
@@ -178,13 +186,32 @@ function readOptions(field: string, { signal, allowStale }: ObjectWithKeys<"sign
   };
 }
 
-/** Members that narrow a query. All but `agentId` need it. */
+/** Members that narrow a query. All but `agentId` need it; labels do without it, if one of them is indexed. */
 const FILTERS = ["agentId", "namespace", "name", "parentId", "metadata"] as const;
 const QUERY_KEYS = [...FILTERS, "before", "since", "limit", "signal", "allowStale"] as const;
 
+/** A label to look up across agents. */
+export interface CheckedLabel {
+  readonly name: string;
+  /** Encoded, with a line break before and after it. */
+  readonly line: string;
+}
+
+/** A look-up across agents, by the first of these labels that is indexed. */
+export interface ByLabel {
+  readonly labels: readonly CheckedLabel[];
+  /** Set where the answer may lack what is not indexed yet. */
+  readonly isStaleAllowed: boolean;
+}
+
+/** A filter of rows, by the index of labels if it has `byLabel`. */
+export interface ListedQuery extends RowQuery {
+  readonly byLabel?: ByLabel;
+}
+
 /** A checked query. `rowQuery`: `null` where no row can match. */
 export interface CheckedListQuery extends CheckedRead {
-  readonly rowQuery: RowQuery | null;
+  readonly rowQuery: ListedQuery | null;
   readonly limit: number | undefined;
 }
 
@@ -192,14 +219,17 @@ export function checkListQuery(value: ListQuery): CheckedListQuery {
   const query = objectWithKeys("query", value, QUERY_KEYS);
   refuseUndefined("query", query, FILTERS);
   for (const field of FILTERS) {
-    if (query[field] !== undefined && query.agentId === undefined) {
+    if (field !== "metadata" && query[field] !== undefined && query.agentId === undefined) {
       throw invalidArgument("query.agentId", `present beside query.${field}`, undefined);
     }
   }
   const limit =
     query.limit === undefined ? undefined : integer("query.limit", query.limit, 1, MAX_LIMIT, "checkpoints");
   const parentId = query.parentId === undefined ? undefined : checkLookup("query.parentId", query.parentId);
-  const rowQuery: Omit<RowQuery, "parentId"> = {
+  const read = readOptions("query", query);
+  const isAcrossAgents = query.metadata !== undefined && query.agentId === undefined;
+  const rowQuery: Omit<ListedQuery, "parentId"> = {
+    ...(isAcrossAgents ? { byLabel: byLabel(checkLabels("query.metadata", query.metadata), read) } : {}),
     ...(query.agentId === undefined ? {} : { agentId: checkAgentId("query.agentId", query.agentId) }),
     ...(query.namespace === undefined ? {} : { namespace: checkNamespace("query.namespace", query.namespace) }),
     ...(query.name === undefined ? {} : { name: name("query.name", query.name) }),
@@ -209,7 +239,25 @@ export function checkListQuery(value: ListQuery): CheckedListQuery {
     limit: limit ?? DEFAULT_LIMIT,
   };
   const checked = parentId === null ? null : { ...rowQuery, ...(parentId === undefined ? {} : { parentId }) };
-  return { rowQuery: checked, limit, ...readOptions("query", query) };
+  return { rowQuery: checked, limit, ...read };
+}
+
+function byLabel(labels: readonly CheckedLabel[], { allowStale = false }: CheckedRead): ByLabel {
+  return { labels, isStaleAllowed: allowStale };
+}
+
+/** Checks labels to look up across agents, one at least; `only`: exactly one. */
+function checkLabels(field: string, value: unknown, only = false): CheckedLabel[] {
+  const lines = encodeLabels(field, value);
+  const labels = Object.keys(value as object).map((label, at) => ({ name: label, line: lines[at] as string }));
+  if (labels.length === 0 || (only && labels.length > 1)) {
+    throw invalidArgument(
+      field,
+      only ? "exactly one label" : "at least one label without query.agentId",
+      labels.length,
+    );
+  }
+  return labels;
 }
 
 export function checkLatestQuery(value: LatestQuery): CheckedRead & { readonly namespace: string } {
@@ -233,12 +281,39 @@ export function checkDeleteAgentQuery(value: DeleteAgentQuery): {
 
 export function checkAgentsQuery(
   value: AgentsQuery,
-): CheckedRead & { readonly after: string | null; readonly limit: number } {
-  const query = objectWithKeys("query", value, ["after", "limit", "signal", "allowStale"]);
+): CheckedRead & { readonly after: string | null; readonly limit: number; readonly byLabel: ByLabel | null } {
+  const query = objectWithKeys("query", value, ["metadata", "after", "limit", "signal", "allowStale"]);
+  refuseUndefined("query", query, ["metadata"]);
+  const read = readOptions("query", query);
   return {
+    byLabel: query.metadata === undefined ? null : byLabel(checkLabels("query.metadata", query.metadata, true), read),
     after: query.after === undefined ? null : checkAgentId("query.after", query.after),
     limit: query.limit === undefined ? DEFAULT_LIMIT : integer("query.limit", query.limit, 1, MAX_LIMIT, "agents"),
-    ...readOptions("query", query),
+    ...read,
+  };
+}
+
+export function checkDeleteAgentsQuery(value: DeleteAgentsQuery): CheckedProgressOptions<DeleteAgentsResult> & {
+  readonly labels: readonly CheckedLabel[];
+  readonly dryRun: boolean;
+} {
+  const query = objectWithKeys("query", value, ["metadata", "dryRun", "signal", "onProgress"]);
+  refuseUndefined("query", query, ["metadata", "dryRun"]);
+  const { metadata, dryRun = false, signal, onProgress } = query;
+  return {
+    labels: checkLabels("query.metadata", metadata, true),
+    dryRun: boolean("query.dryRun", dryRun),
+    ...progressOptions<DeleteAgentsResult>("query", signal, onProgress),
+  };
+}
+
+export function checkIndexLabelsOptions(
+  value: IndexLabelsOptions,
+): CheckedProgressOptions<IndexLabelsResult> & { readonly all: boolean } {
+  const { all = false, signal, onProgress } = objectWithKeys("options", value, ["all", "signal", "onProgress"]);
+  return {
+    all: boolean("options.all", all),
+    ...progressOptions<IndexLabelsResult>("options", signal, onProgress),
   };
 }
 
@@ -393,6 +468,10 @@ const EVENTS = [
   "replicationFailed",
   "conflict",
   "reconciled",
+  "labelsIndexed",
+  "labelIndexingFailed",
+  "pruned",
+  "pruneFailed",
 ] as const satisfies readonly (keyof StorageEvents)[];
 
 export function checkListener(event: unknown, listener: unknown): void {

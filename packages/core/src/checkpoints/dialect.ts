@@ -42,6 +42,8 @@ export interface Dialect extends Database {
   vacuum(signal: AbortSignal): Promise<boolean>;
   /** Absent: this backend keeps no settings, and no change that it gets has {@link Change.expectedSettings}. */
   readonly settings?: Settings;
+  /** Absent: this backend lists checkpoints by their labels only within an agent. */
+  readonly labels?: LabelIndex;
   /** Absent, or without {@link settings}: this backend can be neither the main nor the backup of a storage with a backup. */
   readonly outbox?: Outbox;
 }
@@ -58,6 +60,17 @@ export interface Settings {
    * that replace the same value, one does. Waits for changes under way that expect the old value.
    */
   replace(name: string, from: string | null, to: string, signal: AbortSignal): Promise<boolean>;
+}
+
+/**
+ * The index of labels: which checkpoints have a label, across agents. A table of label and row, which {@link Change.label}
+ * fills, and from which a label goes with its row.
+ */
+export interface LabelIndex {
+  /** Lists the rows that have this label in the index, newest first. Never reads a state. Costs by what it returns. */
+  list(label: string, query: LabelQuery, signal: AbortSignal): Promise<RowHead[]>;
+  /** Lists distinct ids of agents with such rows above `after`, in the order of their bytes. Costs by what it returns. */
+  agents(label: string, after: string | null, limit: number, signal: AbortSignal): Promise<string[]>;
 }
 
 /**
@@ -87,6 +100,9 @@ export const READS = [
   "agents",
   "stats",
 ] as const satisfies readonly (keyof Dialect)[];
+
+/** Methods of the index of labels. */
+export const LABEL_READS = ["list", "agents"] as const satisfies readonly (keyof LabelIndex)[];
 
 /** Methods of an outbox that read. */
 export const OUTBOX_READS = ["pending", "backlog", "count"] as const satisfies readonly (keyof Outbox)[];
@@ -157,6 +173,13 @@ export interface TaskWriteRow extends TaskWriteKey, Pick<Row, "encoding" | "stat
   readonly taskPath: string;
 }
 
+/** A label of a row, for the index. */
+export interface RowLabel {
+  readonly checkpointId: string;
+  /** The label's digest: 16 bytes, written as a UUID, opaque here. */
+  readonly label: string;
+}
+
 /** Rows to change together, in the order of these members. */
 export interface Change {
   /**
@@ -171,6 +194,11 @@ export interface Change {
   readonly expected?: readonly RowVersion[];
   /** Bases before the rows that build on them. */
   readonly insert?: readonly Row[];
+  /**
+   * Labels to index; only where the dialect has {@link Dialect.labels}. Skipped are those that are indexed already, and those
+   * whose row is not there or is a tombstone.
+   */
+  readonly label?: readonly RowLabel[];
   /**
    * Guard: each row still has the base `fromBaseId`, else the whole change is refused. `expected` names the row itself too,
    * with its digest: a tombstone may have taken its place.
@@ -264,6 +292,9 @@ export interface RowQuery {
   /** Maximum number of rows. */
   readonly limit: number;
 }
+
+/** A filter of rows with a label, all of whose members narrow. */
+export type LabelQuery = Pick<RowQuery, "labels" | "before" | "since" | "limit">;
 
 /** A range of ids without its ends; an absent end: no bound. */
 export type IdRange = Pick<RowQuery, "since" | "before">;

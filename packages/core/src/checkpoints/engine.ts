@@ -9,6 +9,7 @@ import { StateCache } from "./cache.ts";
 import type { Change, Dialect, Outbox, OutboxChange, Settings } from "./dialect.ts";
 import type { HeadDigests } from "./equality.ts";
 import { GroupCommit } from "./group-commit.ts";
+import { Labels } from "./labels.ts";
 import type { ResolvedCheckpointOptions } from "./options.ts";
 
 /**
@@ -22,6 +23,7 @@ export interface Engine {
   readonly events: Emitter<StorageEvents>;
   readonly cache: StateCache;
   readonly groupCommit: GroupCommit;
+  readonly labels: Labels;
   /** Set where states are deep-frozen. */
   readonly freeze: boolean;
   /** Parses states for the public face; `null`: none. */
@@ -44,9 +46,13 @@ export function createEngine(
   options: ResolvedDatabaseOptions & ResolvedCheckpointOptions,
 ): Engine {
   const events = new Emitter<StorageEvents>();
-  const session = new Session(dialect, options, events, check);
+  const session = new Session(dialect, options, events, async (signal) => {
+    await check(signal);
+    labels.start();
+  });
+  const labels = new Labels({ dialect, session, events }, options.indexedLabels);
   const groupCommit = new GroupCommit(
-    (insert, expected, signal) => dialect.commit({ insert, expected }, signal),
+    (insert, expected, signal) => insertRows({ dialect, labels }, { insert, expected }, signal),
     (error) => session.mayBeOneRow(error),
   );
   const cache = new StateCache(options.cacheBytes);
@@ -57,11 +63,30 @@ export function createEngine(
     events,
     cache,
     groupCommit,
+    labels,
     freeze: options.freeze,
     parse: options.parse,
     role: null,
     isReplicated: null,
   };
+}
+
+/** Inserts rows, and indexes their labels with them. */
+export async function insertRows(
+  { dialect, labels }: Pick<Engine, "dialect" | "labels">,
+  change: Pick<Change, "insert" | "expected" | "append">,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { insert = [] } = change;
+  if (insert.some(({ metadata }) => metadata !== null)) await labels.load(signal);
+  const label = labels.of(insert);
+  return await dialect.commit(label.length === 0 ? change : { ...change, label }, signal);
+}
+
+/** Ends what an engine does by itself, and closes its database. */
+export async function closeEngine({ labels, session }: Engine): Promise<void> {
+  await labels.stop();
+  await session.close();
 }
 
 /** An engine whose dialect has an outbox, and settings. */

@@ -23,6 +23,11 @@ export function encodeMetadata(field: string, value: unknown): string {
   return text;
 }
 
+/** Checks labels, for adapters that store them later, and copies them. @throws CheckpointError `INVALID_ARGUMENT` */
+export function checkMetadata(field: string, value: unknown): CheckpointMetadata {
+  return decodeMetadata(encodeMetadata(field, value));
+}
+
 /** Encodes each label with a line break before and after it. @throws CheckpointError `INVALID_ARGUMENT` */
 export function encodeLabels(field: string, value: unknown): string[] {
   const object = plainObject(field, value);
@@ -40,6 +45,19 @@ function encodeValue(field: string, key: string, value: unknown): string {
   if (typeof value === "number" && Number.isFinite(value)) return Object.is(value, -0) ? "-0" : String(value);
   if (typeof value === "string" || typeof value === "boolean" || value === null) return JSON.stringify(value);
   throw invalidArgument(`${field}[${quoted(key)}]`, "a string, a finite number, a boolean or null", value);
+}
+
+/** Returns the lines of encoded metadata, each with a line break before and after it, as {@link encodeLabels} does. */
+export function linesOf(text: string): string[] {
+  return text
+    .split("\n")
+    .slice(1, -1)
+    .map((line) => `\n${line}\n`);
+}
+
+/** Returns the beginning of every line of a label with this name. */
+export function linePrefix(name: string): string {
+  return `\n${JSON.stringify(name)}:`;
 }
 
 /** @throws SyntaxError for a text that {@link encodeMetadata} has not made */

@@ -1,10 +1,10 @@
-import type { PruneResult } from "../contract/checkpoints.ts";
+import type { PruneResult } from "../contract/status.ts";
 import { type CheckedPrunePolicy, MAX_LIMIT } from "./arguments.ts";
 import type { RowHead } from "./dialect.ts";
 import type { Engine } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
-import { PAGE, slices } from "./paging.ts";
-import { listAgents, listHeads } from "./read.ts";
+import { slices } from "./paging.ts";
+import { iterateAgents, listHeads } from "./read.ts";
 import { MAX_PLANS } from "./rebase.ts";
 import { rebaseRows, removeRows, vacuumAll } from "./remove.ts";
 import { commitRemoval } from "./replicated.ts";
@@ -24,25 +24,13 @@ interface Pruning {
 
 export async function pruneCheckpoints(engine: Engine, policy: CheckedPrunePolicy): Promise<PruneResult> {
   const pruning: Pruning = { engine, policy, nowMs: Date.now(), progress: newProgress() };
-  for await (const agentId of agentsOf(pruning)) {
+  const agents = policy.agentId === null ? iterateAgents(engine, OPERATION, null, policy.signal) : [policy.agentId];
+  for await (const agentId of agents) {
     if (policy.dropAgentsIdleForMs !== null && (await dropIfIdle(pruning, agentId))) continue;
     if (policy.hasKeepRule) await pruneAgent(pruning, agentId);
   }
   if (!policy.dryRun) await vacuumAll(engine, OPERATION, policy.signal);
   return toResult(pruning.progress);
-}
-
-async function* agentsOf({ engine, policy: { agentId, signal } }: Pruning): AsyncIterableIterator<string> {
-  if (agentId !== null) {
-    yield agentId;
-    return;
-  }
-  for (let after: string | null = null; ; ) {
-    const page = await listAgents(engine, OPERATION, { after, limit: PAGE }, signal);
-    yield* page;
-    if (page.length < PAGE) return;
-    after = page.at(-1) ?? null;
-  }
 }
 
 async function pruneAgent({ engine, policy, nowMs, progress }: Pruning, agentId: string): Promise<void> {
@@ -118,7 +106,8 @@ async function readIfIdle(pruning: Pruning, agentId: string): Promise<IdleRows |
   const idle: IdleRows[number][] = [];
   for await (const rows of listHeads(engine, OPERATION, { agentId }, policy.signal)) {
     for (const row of rows) {
-      if (isPinned(policy, row)) return null;
+      // One may have been stored since the newest was read.
+      if (isPinned(policy, row) || !isIdle(policy, row, nowMs)) return null;
       idle.push({ id: row.id, namespace: row.namespace, baseId: row.baseId });
     }
   }

@@ -3,6 +3,7 @@ import { decodeSnapshot } from "../codec/snapshot.ts";
 import type { AgentCheckpointListItem, StoredAgentCheckpoint } from "../contract/checkpoints.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import type { StorageStats } from "../contract/status.ts";
+import type { ByLabel, ListedQuery } from "./arguments.ts";
 import { type ChainState, isAlwaysFull, timelineOf, unpackChain } from "./chain.ts";
 import type { RowHead, RowQuery } from "./dialect.ts";
 import type { Engine } from "./engine.ts";
@@ -120,11 +121,11 @@ function toCheckpoint({ cache }: Engine, { head, state, isCached }: FoundCheckpo
 export async function listCheckpoints(
   engine: Engine,
   operation: string,
-  query: RowQuery | null,
+  query: ListedQuery | null,
   signal: AbortSignal | undefined,
 ): Promise<AgentCheckpointListItem[]> {
   return await engine.session.run(operation, signal, async (deadline) =>
-    query === null ? [] : await listItems(engine, query, deadline),
+    query === null ? [] : await listItems(engine, operation, query, deadline),
   );
 }
 
@@ -138,20 +139,38 @@ export async function listWithOlder(
     const [row] = await engine.dialect.list({ id, limit: 1 }, deadline);
     if (row === undefined || isTombstone(row)) return [];
     const { agentId, namespace } = row;
-    const older = await listItems(engine, { agentId, namespace, before: row.id, limit: PAGE }, deadline);
+    const older = await listItems(
+      engine,
+      "iterate ancestors",
+      { agentId, namespace, before: row.id, limit: PAGE },
+      deadline,
+    );
     return [toItem(row, readableMetadataOf(row)), ...older];
   });
 }
 
 async function listItems(
-  { dialect }: Engine,
-  query: RowQuery,
+  engine: Engine,
+  operation: string,
+  query: ListedQuery,
   signal: AbortSignal,
 ): Promise<AgentCheckpointListItem[]> {
-  const rows = await dialect.list(query, signal);
+  const rows = await listRows(engine, operation, query, signal);
   const [newest] = rows;
   if (newest !== undefined) idClock.observe(newest.id);
   return rows.map((row) => toItem(row, readableMetadataOf(row)));
+}
+
+/** Lists rows: across agents by the index of labels. */
+async function listRows(
+  { dialect, labels }: Engine,
+  operation: string,
+  { byLabel, ...query }: ListedQuery,
+  signal: AbortSignal,
+): Promise<RowHead[]> {
+  if (byLabel === undefined) return await dialect.list(query, signal);
+  const { index, key } = await labels.find(operation, byLabel, signal);
+  return await index.list(key, query, signal);
 }
 
 /** Lists all heads that match, newest first, in pages. Rows stored meanwhile are not among them. */
@@ -172,12 +191,35 @@ export async function* listHeads(
 }
 
 export async function listAgents(
-  { dialect, session }: Engine,
+  { dialect, session, labels }: Engine,
   operation: string,
-  { after, limit }: { readonly after: string | null; readonly limit: number },
+  {
+    after,
+    limit,
+    byLabel = null,
+  }: { readonly after: string | null; readonly limit: number; readonly byLabel?: ByLabel | null },
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
-  return await session.run(operation, signal, (deadline) => dialect.agents(after, limit, deadline));
+  return await session.run(operation, signal, async (deadline) => {
+    if (byLabel === null) return await dialect.agents(after, limit, deadline);
+    const { index, key } = await labels.find(operation, byLabel, deadline);
+    return await index.agents(key, after, limit, deadline);
+  });
+}
+
+/** Iterates over the ids of agents, in the order of their bytes. */
+export async function* iterateAgents(
+  engine: Engine,
+  operation: string,
+  byLabel: ByLabel | null,
+  signal: AbortSignal | undefined,
+): AsyncIterableIterator<string> {
+  for (let after: string | null = null; ; ) {
+    const page = await listAgents(engine, operation, { after, limit: PAGE, byLabel }, signal);
+    yield* page;
+    if (page.length < PAGE) return;
+    after = page.at(-1) ?? null;
+  }
 }
 
 export async function countCheckpoints(

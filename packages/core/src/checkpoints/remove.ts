@@ -1,10 +1,11 @@
 import { setImmediate } from "node:timers/promises";
+import type { DeleteAgentsResult } from "../contract/checkpoints.ts";
 import { CheckpointError } from "../contract/errors.ts";
-import { MAX_LIMIT } from "./arguments.ts";
+import { type checkDeleteAgentsQuery, MAX_LIMIT } from "./arguments.ts";
 import type { RowQuery } from "./dialect.ts";
 import { commitPlan, type Engine } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
-import { listHeads } from "./read.ts";
+import { iterateAgents, listHeads } from "./read.ts";
 import { MAX_PLANS, planRebasing, planRemoval, type Removal, type RemovalRequest } from "./rebase.ts";
 import { commitRemoval } from "./replicated.ts";
 import { isTombstone } from "./tombstones.ts";
@@ -53,6 +54,29 @@ export async function deleteAgent(
   }
   await vacuumAll(engine, "delete agent", signal);
   return removed;
+}
+
+/** Deletes whole agents that have a checkpoint with a label. `deleteOne` deletes one, and returns the number of its checkpoints. */
+export async function deleteAgents(
+  engine: Engine,
+  { labels, dryRun, signal, onProgress }: ReturnType<typeof checkDeleteAgentsQuery>,
+  deleteOne: (agentId: string) => Promise<number>,
+): Promise<DeleteAgentsResult> {
+  const operation = "delete agents";
+  await engine.labels.index(signal === undefined ? {} : { signal });
+  const counts = { agents: 0, checkpoints: 0 };
+  for await (const agentId of iterateAgents(engine, operation, { labels, isStaleAllowed: false }, signal)) {
+    counts.checkpoints += dryRun ? await countRows(engine, operation, agentId, signal) : await deleteOne(agentId);
+    counts.agents += 1;
+    onProgress?.({ ...counts });
+  }
+  return counts;
+}
+
+async function countRows(engine: Engine, operation: string, agentId: string, signal: AbortSignal | undefined) {
+  let count = 0;
+  for await (const rows of listHeads(engine, operation, { agentId }, signal)) count += rows.length;
+  return count;
 }
 
 /** Removes rows, highest first, in bounded steps. Returns how many: a row that another one needs and cannot do without stays. */

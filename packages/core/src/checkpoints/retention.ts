@@ -1,4 +1,4 @@
-import type { KeptBy, PruneResult } from "../contract/checkpoints.ts";
+import type { KeptBy, PruneResult } from "../contract/status.ts";
 import type { CheckedPrunePolicy } from "./arguments.ts";
 import type { RowHead } from "./dialect.ts";
 import { idTime } from "./ids.ts";

@@ -6,12 +6,15 @@ import type {
   CheckpointWrite,
   CloseOptions,
   DeleteAgentQuery,
+  DeleteAgentsQuery,
+  DeleteAgentsResult,
+  IndexLabelsOptions,
+  IndexLabelsResult,
   LatestQuery,
   ListQuery,
   MigrateMode,
   NamedAgentCheckpoint,
   PrunePolicy,
-  PruneResult,
   ReadOptions,
   RestoreOptions,
   StoredAgentCheckpoint,
@@ -19,7 +22,14 @@ import type {
 } from "../contract/checkpoints.ts";
 import { property } from "../contract/errors.ts";
 import { parseState } from "../contract/state-parser.ts";
-import type { CloseReport, StorageEvents, StorageHealth, StorageStats, StorageStatus } from "../contract/status.ts";
+import type {
+  CloseReport,
+  PruneResult,
+  StorageEvents,
+  StorageHealth,
+  StorageStats,
+  StorageStatus,
+} from "../contract/status.ts";
 import {
   checkAgentId,
   checkAgentsQuery,
@@ -27,6 +37,8 @@ import {
   checkCheckpoint,
   checkCloseOptions,
   checkDeleteAgentQuery,
+  checkDeleteAgentsQuery,
+  checkIndexLabelsOptions,
   checkLatestQuery,
   checkListener,
   checkListQuery,
@@ -40,7 +52,7 @@ import {
   checkWrites,
 } from "./arguments.ts";
 import type { RowQuery } from "./dialect.ts";
-import { checkHealth, type Engine, migrateEngine } from "./engine.ts";
+import { checkHealth, closeEngine, type Engine, migrateEngine } from "./engine.ts";
 import { iterateLineage, iteratePages } from "./paging.ts";
 import { pruneCheckpoints } from "./prune.ts";
 import {
@@ -51,7 +63,7 @@ import {
   retrieveCheckpoint,
   retrieveLatestCheckpoint,
 } from "./read.ts";
-import { deleteAgent, deleteCheckpoint } from "./remove.ts";
+import { deleteAgent, deleteAgents, deleteCheckpoint } from "./remove.ts";
 import { askReplicated } from "./replicated.ts";
 import { findToRestore, prepareRestored } from "./restore.ts";
 import { prepareCheckpoint, storeCheckpoint } from "./store.ts";
@@ -66,6 +78,19 @@ const STATUS_MS = 1_000;
 /** Returns the engine of a storage; `null`: it is not one of `createStorage`. */
 export function engineOf(storage: CheckpointStorage): Engine | null {
   return (property(storage, ENGINE) as Engine | undefined) ?? null;
+}
+
+/** The engine that decides, for storages that have more than one. */
+const MAIN_ENGINE = Symbol.for("waymark.MainEngine");
+
+/** Returns the engine of a storage, or that of its main; `null`: it is not one of ours. */
+export function mainEngineOf(storage: CheckpointStorage): Engine | null {
+  return (property(storage, MAIN_ENGINE) as Engine | undefined) ?? engineOf(storage);
+}
+
+/** Makes {@link mainEngineOf} return this engine for a storage. */
+export function markMainEngine(storage: CheckpointStorage, engine: Engine | null): void {
+  Object.defineProperty(storage, MAIN_ENGINE, { value: engine });
 }
 
 /** The public face of an engine: checks arguments and delegates. */
@@ -157,6 +182,16 @@ export class EngineStorage implements CheckpointStorage {
     return await deleteAgent(this.#engine, { agentId, ...(namespace === undefined ? {} : { namespace }) }, signal);
   }
 
+  async deleteAgents(query: DeleteAgentsQuery): Promise<DeleteAgentsResult> {
+    const checked = checkDeleteAgentsQuery(query);
+    const deleteOne = (agentId: string) => deleteAgent(this.#engine, { agentId }, checked.signal);
+    return await deleteAgents(this.#engine, checked, deleteOne);
+  }
+
+  async indexLabels(options: IndexLabelsOptions = {}): Promise<IndexLabelsResult> {
+    return await this.#engine.labels.index(checkIndexLabelsOptions(options));
+  }
+
   async pruneCheckpoints(policy: PrunePolicy): Promise<PruneResult> {
     return await pruneCheckpoints(this.#engine, checkPrunePolicy(policy));
   }
@@ -190,7 +225,7 @@ export class EngineStorage implements CheckpointStorage {
 
   async close(options: CloseOptions = {}): Promise<CloseReport> {
     checkCloseOptions(options);
-    await this.#engine.session.close();
+    await closeEngine(this.#engine);
     return { unsent: null };
   }
 

@@ -4,7 +4,7 @@ import { CheckpointError, invalidArgument } from "../contract/errors.ts";
 import type { CheckedCheckpoint, CheckedStoreOptions } from "./arguments.ts";
 import { type ChainState, isAlwaysFull, type PackedNext, packFull, packNext, readState, timelineOf } from "./chain.ts";
 import { NIL_ID, type Row, type RowHead, type RowVersion, type RowWithBase, rowBytes } from "./dialect.ts";
-import type { Engine } from "./engine.ts";
+import { type Engine, insertRows } from "./engine.ts";
 import { hasContent, sameCheckpoint, sameHead } from "./equality.ts";
 import { snapshotOf, tooLarge } from "./failures.ts";
 import { idClock } from "./ids.ts";
@@ -168,19 +168,20 @@ async function readPrevious(
 
 /** Inserts a row. `false`: the row, or another one after the same row, is there; or its base is not. */
 async function insert(
-  { dialect, session, groupCommit }: Engine,
+  engine: Engine,
   head: NewHead,
   packed: PackedNext,
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const { session, groupCommit } = engine;
   const row = toRow(head, packed);
   const bytes = rowBytes(row);
   if (bytes > maxBytes) throw tooLarge("store checkpoint", bytes, maxBytes);
   const base = baseOf(packed);
   try {
     if (row.afterId === null) return await groupCommit.insert({ row, base }, bytes, maxBytes, signal);
-    return await dialect.commit({ insert: [row], expected: base === null ? [] : [base] }, signal);
+    return await insertRows(engine, { insert: [row], expected: base === null ? [] : [base] }, signal);
   } catch (error) {
     if (session.isDuplicate(error) || session.isForeignKey(error)) return false;
     throw error;

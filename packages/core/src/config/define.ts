@@ -7,6 +7,7 @@ import {
   type ResolvedReplicationOptions,
   resolveReplication,
 } from "../replication/options.ts";
+import { type ResolvedRetention, type RetentionOptions, resolveRetention } from "../retention/options.ts";
 import { callFactory, isTypeName, type StorageFactory, TYPE_NAME } from "./registry.ts";
 
 /**
@@ -18,8 +19,10 @@ export interface WaymarkConfig {
   readonly checkpoint: CheckpointConfig;
 }
 
-/** The providers, and the options of main and backup. */
+/** The providers, the options of main and backup, and what is pruned by itself. */
 export interface CheckpointConfig extends ReplicationOptions {
+  /** Prune main by itself, at intervals, in one process at a time. Default: nothing is pruned by itself. */
+  readonly retention?: RetentionOptions;
   readonly providers: ProvidersConfig;
 }
 
@@ -66,7 +69,7 @@ interface TypesByName {
 
 /** A config, of which TypeScript infers the types alone: so an option that is mistyped is answered by the name of the right one. */
 interface CheckedConfig<Types> {
-  readonly checkpoint: ReplicationOptions & {
+  readonly checkpoint: Omit<CheckpointConfig, "providers"> & {
     readonly providers: {
       readonly [Name in keyof Types]: ProviderOf<Types[Name]> | (Name extends "main" ? never : undefined);
     };
@@ -95,6 +98,7 @@ export interface Provider {
 export interface ParsedConfig {
   readonly providers: readonly Provider[];
   readonly policy: ResolvedReplicationOptions;
+  readonly retention: ResolvedRetention | null;
 }
 
 /**
@@ -105,8 +109,8 @@ export interface ParsedConfig {
 export function parseConfig(source: string, value: unknown): ParsedConfig {
   try {
     const { checkpoint } = objectWithKeys("config", required("config", value, "checkpoint"), ["checkpoint"]);
-    const keys = ["providers", ...REPLICATION_OPTIONS] as const;
-    const { providers, ...replication } = objectWithKeys(
+    const keys = ["providers", "retention", ...REPLICATION_OPTIONS] as const;
+    const { providers, retention, ...replication } = objectWithKeys(
       "checkpoint",
       required("checkpoint", checkpoint, "providers"),
       keys,
@@ -114,6 +118,7 @@ export function parseConfig(source: string, value: unknown): ParsedConfig {
     const given = Object.entries(required("checkpoint.providers", providers, "main"));
     return {
       policy: resolveReplication("checkpoint", replication),
+      retention: retention === undefined ? null : resolveRetention("checkpoint.retention", retention),
       providers: given
         .filter(([, provider]) => provider !== undefined)
         .map(([name, provider]) => parseProvider(name, provider)),

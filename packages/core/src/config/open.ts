@@ -8,6 +8,8 @@ import { forward } from "../database/forward.ts";
 import { type ResolvedReplicationOptions, resolveReplication } from "../replication/options.ts";
 import { nameProvider } from "../replication/pair.ts";
 import { type ReplicatedStorage, replicate } from "../replication/storage.ts";
+import type { ResolvedRetention } from "../retention/options.ts";
+import { type RetentionRunner, runRetention } from "../retention/runner.ts";
 import { createProvider, type Provider, parseConfig, type WaymarkConfig } from "./define.ts";
 import { type Environment, providerOfEnvironment } from "./environment.ts";
 import { type ConfigSource, findConfigFile, readConfigFile } from "./file.ts";
@@ -68,7 +70,7 @@ export async function openCheckpointStorage<State = unknown>(
       nameProvider(storage, provider.name);
       storages.set(provider.name, storage);
     }
-    return configuredStorage(plan.source, storages, plan.policy, parse) as ConfiguredStorage<State>;
+    return configuredStorage(plan.source, storages, plan.policy, plan.retention, parse) as ConfiguredStorage<State>;
   } catch (error) {
     await closeProviders(null, storages).catch(() => {}); // unused so far; the error at hand is the one to report
     throw error;
@@ -90,6 +92,7 @@ async function findConfig(
     folder: cwd,
     providers: [providerOfEnvironment(env, cwd, registry)],
     policy: resolveReplication("checkpoint", {}),
+    retention: null,
   };
 }
 
@@ -160,6 +163,8 @@ const FORWARDED = [
   "listAgents",
   "deleteCheckpoint",
   "deleteAgent",
+  "deleteAgents",
+  "indexLabels",
   "pruneCheckpoints",
   "stats",
   "health",
@@ -172,15 +177,21 @@ function configuredStorage(
   source: string,
   storages: ReadonlyMap<string, CheckpointStorage>,
   policy: ResolvedReplicationOptions,
+  retention: ResolvedRetention | null,
   parse: StateParser<unknown> | null,
 ): ConfiguredStorage {
   const main = storages.get("main") as CheckpointStorage;
   const backup = policy.replication === "off" ? undefined : storages.get("backup");
   const both = backup === undefined ? null : replicated(source, main, backup, policy);
   const storage = both ?? main;
+  const pruning = retention === null ? null : pruneByItself(source, storage, retention);
+  const stopAndClose = async (options?: CloseOptions) => {
+    await pruning?.stop();
+    return await closeProviders(both, storages, options);
+  };
   let closing: Promise<CloseReport> | null = null;
   const close = (options?: CloseOptions) => {
-    closing ??= closeProviders(both, storages, options);
+    closing ??= stopAndClose(options);
     return closing;
   };
   return {
@@ -205,6 +216,15 @@ function configuredStorage(
       await close();
     },
   };
+}
+
+function pruneByItself(source: string, storage: CheckpointStorage, retention: ResolvedRetention): RetentionRunner {
+  try {
+    return runRetention(storage, retention);
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error;
+    throw new CheckpointError("INVALID_CONFIG", `${source}: checkpoint.retention: ${error.message}`);
+  }
 }
 
 function replicated(

@@ -1,5 +1,6 @@
 import type {
   CloseReport,
+  PruneResult,
   ReconcileResult,
   Source,
   StorageEvents,
@@ -118,7 +119,10 @@ export interface CheckpointQuery {
   readonly name?: string;
   /** Only the children of this checkpoint. Needs `agentId`. */
   readonly parentId?: string;
-  /** Only checkpoints that have all of these labels with exactly these values. Needs `agentId`. */
+  /**
+   * Only checkpoints that have all of these labels with exactly these values. Needs `agentId`, or a label that is indexed (see
+   * `indexedLabels`): of several the first such one is looked up, so name first what fewest checkpoints have.
+   */
   readonly metadata?: CheckpointMetadata;
   /** Only checkpoints older than this id: the cursor of the next page. It need not exist. */
   readonly before?: string | undefined;
@@ -142,10 +146,44 @@ export interface DeleteAgentQuery extends CallOptions {
 }
 
 export interface AgentsQuery extends ReadOptions {
+  /** Only agents with a checkpoint that has this label: exactly one, and indexed (see `indexedLabels`). */
+  readonly metadata?: CheckpointMetadata;
   /** Only agents after this one, in the order of their ids' bytes: the cursor of the next page. */
   readonly after?: string | undefined;
   /** Maximum number of ids: 1 to 10,000. Default 1,000. */
   readonly limit?: number | undefined;
+}
+
+/** Whole agents to delete. */
+export interface DeleteAgentsQuery extends CallOptions {
+  /** Agents with a checkpoint that has this label: exactly one, and indexed (see `indexedLabels`). */
+  readonly metadata: CheckpointMetadata;
+  /** Only count. Default `false`. */
+  readonly dryRun?: boolean;
+  /** Called after each agent with the counts so far. An error that it throws ends the call, and is rethrown as it is. */
+  readonly onProgress?: (progress: DeleteAgentsResult) => void;
+}
+
+export interface DeleteAgentsResult {
+  readonly agents: number;
+  readonly checkpoints: number;
+}
+
+export interface IndexLabelsOptions extends CallOptions {
+  /**
+   * Look at all checkpoints again, not only at those that were stored since the last time. It finds those that a process of an
+   * earlier version has stored with an id of its caller's that is older. Default `false`.
+   */
+  readonly all?: boolean;
+  /** Called after each thousand checkpoints with the counts so far. */
+  readonly onProgress?: (progress: IndexLabelsResult) => void;
+}
+
+export interface IndexLabelsResult {
+  /** Names of the labels that are indexed. */
+  readonly labels: readonly string[];
+  /** Checkpoints that were looked at. */
+  readonly examined: number;
 }
 
 /**
@@ -183,33 +221,6 @@ export interface PrunePolicy extends CallOptions {
   readonly batchSize?: number | undefined;
   /** Called after each batch with the counts so far. An error that it throws ends the pruning, and is rethrown as it is. */
   readonly onProgress?: ((progress: PruneResult) => void) | undefined;
-}
-
-/** Counts of checkpoints, unless a member says otherwise. With `dryRun`: what a real run would do now. */
-export interface PruneResult {
-  /** Checkpoints that were looked at. Those of agents that no rule concerns are not. */
-  readonly examined: number;
-  readonly removed: number;
-  /** Agents that went whole. */
-  readonly droppedAgents: number;
-  /** `removed` by reason. */
-  readonly removedBy: {
-    /** `dropAgentsIdleForMs`: the agent was idle. */
-    readonly idleAgent: number;
-    /** None of the `keep…` rules kept it. */
-    readonly noRule: number;
-  };
-  /** Those that stay, by the first of the rules that keeps it, in this order. */
-  readonly keptBy: KeptBy;
-}
-
-export interface KeptBy {
-  /** The latest of its agent and namespace. */
-  readonly latest: number;
-  readonly keepLast: number;
-  readonly keepWithinMs: number;
-  readonly keepEvery: number;
-  readonly keepMetadata: number;
 }
 
 export interface ReconcileOptions extends CallOptions {
@@ -292,6 +303,19 @@ export interface CheckpointStorage<State = unknown> extends AgentCheckpointProvi
   deleteCheckpoint(id: string, options?: CallOptions): Promise<boolean>;
   /** Deletes all checkpoints of an agent, in all namespaces or in one. Returns their number. */
   deleteAgent(agentId: string, query?: DeleteAgentQuery): Promise<number>;
+  /**
+   * Deletes all that belongs to somebody or something: every agent with a checkpoint that has this label goes whole, in all
+   * namespaces, with its checkpoints that do not have it. First indexes what may be missing, see `indexLabels`. An agent that
+   * stores meanwhile may be there again: end its sessions first.
+   * @throws CheckpointError `INVALID_ARGUMENT` if the label is not indexed
+   */
+  deleteAgents(query: DeleteAgentsQuery): Promise<DeleteAgentsResult>;
+  /**
+   * Indexes labels now, what this storage was asked for by `indexedLabels` and what processes of earlier versions have stored
+   * since the last time; without a call the first use of a storage with `indexedLabels` does that in the background. Can be ended
+   * and repeated.
+   */
+  indexLabels(options?: IndexLabelsOptions): Promise<IndexLabelsResult>;
   /** Deletes the checkpoints that no rule keeps, in bounded batches; stores go on meanwhile. Can be repeated if it was ended. */
   pruneCheckpoints(policy: PrunePolicy): Promise<PruneResult>;
   /** Counts the checkpoints of one agent or of all. Reads the head of every row: not for a hot path. */

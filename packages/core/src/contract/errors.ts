@@ -47,7 +47,10 @@ const CODES = {
   SCHEMA_MISMATCH: { retryable: false, blame: "database", failover: "never", skipsRow: false },
   /** No connection, or it was lost, or the server takes no more connections; with a backup also: neither provider did it. */
   UNAVAILABLE: { retryable: true, blame: "database", failover: "unreachable", skipsRow: false },
-  /** Main is unreachable and the backup may lack the newest, or the other way round; `allowStale` takes what there is. */
+  /**
+   * Main is unreachable and the backup may lack the newest, or the other way round; or a label is still being indexed.
+   * `allowStale` takes what there is.
+   */
   STALE: { retryable: true, blame: "database", failover: "never", skipsRow: false },
   /** The deadline passed; a store may or may not have taken place (storing again is safe). */
   TIMEOUT: { retryable: true, blame: "database", failover: "unreachable", skipsRow: false },

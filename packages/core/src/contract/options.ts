@@ -73,6 +73,13 @@ export interface CommonStorageOptions<State = unknown> {
    * `STATE_MISMATCH`. States are stored as they are. Default: none, and the type is taken on trust.
    */
   readonly parse?: StateParser<State> | undefined;
+  /**
+   * Names of labels by which lists, `listAgents` and `deleteAgents` find checkpoints across agents: at most 8 in one database,
+   * of 1 to 128 bytes. Each costs a row of an index for every checkpoint that has it. The database remembers them: they stay
+   * indexed, also by storages without this option. Existing checkpoints are indexed in the background from the first use on.
+   * Default: none.
+   */
+  readonly indexedLabels?: readonly string[] | undefined;
   readonly retry?: RetryOptions | undefined;
   readonly circuit?: CircuitOptions | undefined;
   /**

@@ -78,6 +78,41 @@ export interface StorageEvents {
   /** Main and backup have different content under one id. Both keep theirs. */
   readonly conflict: { readonly id: string };
   readonly reconciled: ReconcileResult;
+  /** All checkpoints that were there are in the index of labels. */
+  readonly labelsIndexed: { readonly provider: string; readonly labels: readonly string[]; readonly examined: number };
+  /** Indexing labels in the background failed. It is tried again at the next start, or by `indexLabels()`. */
+  readonly labelIndexingFailed: { readonly provider: string; readonly code: string };
+  /** The retention of a config, or of `startRetention`, has pruned in this process. */
+  readonly pruned: PruneResult & { readonly durationMs: number };
+  /** It could not, and tries again. */
+  readonly pruneFailed: { readonly code: string };
+}
+
+/** Counts of checkpoints, unless a member says otherwise. With `dryRun`: what a real run would do now. */
+export interface PruneResult {
+  /** Checkpoints that were looked at. Those of agents that no rule concerns are not. */
+  readonly examined: number;
+  readonly removed: number;
+  /** Agents that went whole. */
+  readonly droppedAgents: number;
+  /** `removed` by reason. */
+  readonly removedBy: {
+    /** `dropAgentsIdleForMs`: the agent was idle. */
+    readonly idleAgent: number;
+    /** None of the `keep…` rules kept it. */
+    readonly noRule: number;
+  };
+  /** Those that stay, by the first of the rules that keeps it, in this order. */
+  readonly keptBy: KeptBy;
+}
+
+export interface KeptBy {
+  /** The latest of its agent and namespace. */
+  readonly latest: number;
+  readonly keepLast: number;
+  readonly keepWithinMs: number;
+  readonly keepEvery: number;
+  readonly keepMetadata: number;
 }
 
 /** Counts of a reconciliation of main and backup. */

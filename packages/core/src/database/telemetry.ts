@@ -18,8 +18,8 @@ import {
   type TracerProvider,
   trace,
 } from "@opentelemetry/api";
-import { type CheckpointError, property } from "../contract/errors.ts";
-import type { Backlog, CircuitState, Source, StorageStatus } from "../contract/status.ts";
+import { type CheckpointError, type CheckpointErrorCode, property } from "../contract/errors.ts";
+import type { Backlog, CircuitState, PruneResult, Source, StorageStatus } from "../contract/status.ts";
 
 /**
  * Spans and metrics, by OpenTelemetry's semantic conventions for database clients; `docs/observability.md` lists them.
@@ -157,6 +157,17 @@ export function observePair(pair: ObservedPair): () => void {
   return () => void observedPairs.delete(pair);
 }
 
+/** Records a prune that ran by itself, or its error. */
+export function recordPruned(result: PruneResult | null, code: CheckpointErrorCode | null): void {
+  guarded(() => {
+    const all = instruments();
+    all.prunes.add(1, code === null ? {} : { "error.type": code });
+    if (result === null) return;
+    all.pruned.add(result.removedBy.idleAgent, { "waymark.retention.reason": "idle_agent" });
+    all.pruned.add(result.removedBy.noRule, { "waymark.retention.reason": "no_rule" });
+  });
+}
+
 const SCOPE = "@waymark/core";
 const NO_SPAN = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
 const CIRCUIT_NUMBER: Readonly<Record<CircuitState, number>> = { closed: 0, "half-open": 1, open: 2 };
@@ -173,6 +184,8 @@ interface Instruments {
   readonly circuit: Gauge;
   readonly replicatedRows: Counter;
   readonly replicatedBytes: Counter;
+  readonly prunes: Counter;
+  readonly pruned: Counter;
 }
 
 let current: { readonly provider: MeterProvider; readonly instruments: Instruments } | null = null;
@@ -220,6 +233,14 @@ function createInstruments(provider: MeterProvider): Instruments {
     replicatedBytes: meter.createCounter("waymark.replication.bytes", {
       description: "Bytes of their states as stored.",
       unit: "By",
+    }),
+    prunes: meter.createCounter("waymark.retention.runs", {
+      description: "Prunes that ran by themselves.",
+      unit: "{run}",
+    }),
+    pruned: meter.createCounter("waymark.retention.removed", {
+      description: "Checkpoints that they removed.",
+      unit: "{checkpoint}",
     }),
   };
 }

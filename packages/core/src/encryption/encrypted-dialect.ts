@@ -80,7 +80,7 @@ export function encryptDialect(
 ): { dialect: Dialect; digests: HeadDigests } {
   const keys = new KeySource(given);
   const encryption: Encryption = { dialect, keys, migrate };
-  const { name, apiVersion, system, collection, isSynchronous, settings, outbox } = dialect;
+  const { name, apiVersion, system, collection, isSynchronous, settings, labels, outbox } = dialect;
   const encrypted: Dialect = {
     name,
     apiVersion,
@@ -100,6 +100,7 @@ export function encryptDialect(
     readTaskWrites: async (ids, signal) =>
       await decryptWrites(encryption, await dialect.readTaskWrites(ids, signal), signal),
     ...(settings === undefined ? {} : { settings }),
+    ...(labels === undefined ? {} : { labels }),
     ...(outbox === undefined
       ? {}
       : {

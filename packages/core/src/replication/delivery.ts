@@ -8,7 +8,7 @@ import {
   rowBytes,
   type TaskWriteRow,
 } from "../checkpoints/dialect.ts";
-import type { ReplicableEngine } from "../checkpoints/engine.ts";
+import { insertRows, type ReplicableEngine } from "../checkpoints/engine.ts";
 import { sameCheckpoint, sameRow } from "../checkpoints/equality.ts";
 import { markReplicated } from "../checkpoints/replicated.ts";
 import { storeSnapshot } from "../checkpoints/store.ts";
@@ -175,7 +175,7 @@ async function appendToExisting(
 
 /** Inserts rows as they are. `false`: one is there, or its base is not, or it is too large: each has to be delivered by itself. */
 async function insertAll(
-  { dialect, session }: ReplicableEngine,
+  engine: ReplicableEngine,
   batch: readonly OutgoingRow[],
   signal?: AbortSignal,
 ): Promise<boolean> {
@@ -188,10 +188,11 @@ async function insertAll(
   }
   const insert = batch.map(({ row }) => toCopy(row));
   const append = batch.flatMap(({ writes }) => writes);
+  const { session } = engine;
   return await session.run("replicate", signal, async (deadline, { maxStatementBytes }) => {
     if (batch.reduce((sum, one) => sum + bytesOf(one), 0) > maxStatementBytes) return false;
     try {
-      return await dialect.commit({ expected: [...bases.values()], insert, append }, deadline);
+      return await insertRows(engine, { expected: [...bases.values()], insert, append }, deadline);
     } catch (error) {
       if (session.mayBeOneRow(error)) return false;
       throw error;

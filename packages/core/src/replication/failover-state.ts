@@ -28,6 +28,9 @@ export interface FailoverStateOptions {
   readonly events: Emitter<StorageEvents>;
 }
 
+/** Events of a database that are those of the pair too. */
+const PASSED_ON = ["labelsIndexed", "labelIndexingFailed", "pruned", "pruneFailed"] as const;
+
 /**
  * Failover state: whether the backup is ahead (has checkpoints that main lacks), whether main is reachable, and whether it
  * still is the same database. Other processes store in the backup, operators replace main, and neither says so: both
@@ -71,6 +74,7 @@ export class FailoverState {
   /** Passes on the events of a database, and follows its outages. */
   #follow(engine: ReplicableEngine): void {
     const { main, events } = this.#options;
+    for (const name of PASSED_ON) engine.events.on(name, (event) => events.emit(name, event as never));
     engine.events.on("retry", (event) => {
       events.emit("retry", event);
       if (engine === main && event.code === "UNAVAILABLE") this.#onMainConnectionLost();

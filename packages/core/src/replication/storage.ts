@@ -5,6 +5,8 @@ import {
   checkCheckpoint,
   checkCloseOptions,
   checkDeleteAgentQuery,
+  checkDeleteAgentsQuery,
+  checkIndexLabelsOptions,
   checkLatestQuery,
   checkListener,
   checkListQuery,
@@ -19,7 +21,7 @@ import {
   checkWrites,
 } from "../checkpoints/arguments.ts";
 import type { RowQuery } from "../checkpoints/dialect.ts";
-import { checkHealth, migrateEngine } from "../checkpoints/engine.ts";
+import { checkHealth, closeEngine, migrateEngine } from "../checkpoints/engine.ts";
 import { iterateLineage, iteratePages } from "../checkpoints/paging.ts";
 import {
   countCheckpoints,
@@ -30,6 +32,7 @@ import {
   retrieveLatestCheckpoint,
 } from "../checkpoints/read.ts";
 import { findToRestore, prepareRestored } from "../checkpoints/restore.ts";
+import { markMainEngine } from "../checkpoints/storage.ts";
 import { prepareCheckpoint } from "../checkpoints/store.ts";
 import { listRankedWrites, mergeRanked, prepareWrites } from "../checkpoints/task-writes.ts";
 import { isDeleted } from "../checkpoints/tombstones.ts";
@@ -41,12 +44,15 @@ import type {
   CheckpointWrite,
   CloseOptions,
   DeleteAgentQuery,
+  DeleteAgentsQuery,
+  DeleteAgentsResult,
+  IndexLabelsOptions,
+  IndexLabelsResult,
   LatestQuery,
   ListQuery,
   MigrateMode,
   NamedAgentCheckpoint,
   PrunePolicy,
-  PruneResult,
   ReadOptions,
   ReconcileOptions,
   RestoreOptions,
@@ -59,6 +65,7 @@ import { parseState } from "../contract/state-parser.ts";
 import type {
   Backlog,
   CloseReport,
+  PruneResult,
   ReconcileResult,
   Source,
   StorageEvents,
@@ -78,7 +85,7 @@ import {
 import type { OutboxRelay } from "./outbox-relay.ts";
 import { createPair, isMainUnreachable, type Pair, withinDeadline } from "./pair.ts";
 import { mergeLists, readFromPair, unlessDeleted } from "./read.ts";
-import { deleteAgentInPair, deleteInPair, pruneInPair } from "./remove.ts";
+import { deleteAgentInPair, deleteAgentsInPair, deleteInPair, pruneInPair } from "./remove.ts";
 import { appendInPair, storeInPair } from "./store.ts";
 import { settled, settlesBefore } from "./wait.ts";
 
@@ -135,6 +142,7 @@ class PairStorage implements ReplicatedStorage {
 
   constructor(pair: Pair) {
     this.#pair = pair;
+    markMainEngine(this, pair.main);
   }
 
   async storeCheckpoint(checkpoint: NamedAgentCheckpoint, options: StoreOptions = {}): Promise<string> {
@@ -262,10 +270,10 @@ class PairStorage implements ReplicatedStorage {
   }
 
   async listAgents(query: AgentsQuery = {}): Promise<string[]> {
-    const { after, limit, allowStale, signal } = checkAgentsQuery(query);
+    const { after, limit, byLabel, allowStale, signal } = checkAgentsQuery(query);
     return await this.#call("list agents", () =>
       readFromPair(this.#pair, "list agents", allowStale, {
-        ask: (engine) => listAgents(engine, "list agents", { after, limit }, signal),
+        ask: (engine) => listAgents(engine, "list agents", { after, limit, byLabel }, signal),
         merge: async (inMain, inBackup) => [...new Set([...inMain, ...inBackup])].sort(byBytes).slice(0, limit),
         mayBeStale: () => true,
       }),
@@ -283,6 +291,22 @@ class PairStorage implements ReplicatedStorage {
     const { namespace, signal } = checkDeleteAgentQuery(query);
     const rows = namespace === undefined ? { agentId } : { agentId, namespace };
     return await this.#call("delete agent", () => deleteAgentInPair(this.#pair, rows, signal));
+  }
+
+  async deleteAgents(query: DeleteAgentsQuery): Promise<DeleteAgentsResult> {
+    const checked = checkDeleteAgentsQuery(query);
+    return await this.#call("delete agents", () => deleteAgentsInPair(this.#pair, checked));
+  }
+
+  /** Indexes in both, and returns the counts of main. */
+  async indexLabels(options: IndexLabelsOptions = {}): Promise<IndexLabelsResult> {
+    const { onProgress, ...checked } = checkIndexLabelsOptions(options);
+    const { main, backup } = this.#pair;
+    return await this.#call("index labels", async () => {
+      const result = await main.labels.index({ ...checked, ...(onProgress === undefined ? {} : { onProgress }) });
+      await backup.labels.index(checked);
+      return result;
+    });
   }
 
   async pruneCheckpoints(policy: PrunePolicy): Promise<PruneResult> {
@@ -398,7 +422,7 @@ class PairStorage implements ReplicatedStorage {
     const { main, backup, toBackup, toMain, failover } = this.#pair;
     await Promise.all([toMain.stop(), toBackup.stop()]);
     await failover.stop();
-    const closings = await Promise.allSettled([main.session.close(), backup.session.close()]);
+    const closings = await Promise.allSettled([closeEngine(main), closeEngine(backup)]);
     for (const outcome of closings) if (outcome.status === "rejected") throw outcome.reason;
   }
 

@@ -165,7 +165,7 @@ describe("a query", () => {
     [{ namespace: "n" }, "expected query.agentId to be present beside query.namespace, got undefined"],
     [{ name: "n" }, "expected query.agentId to be present beside query.name,"],
     [{ parentId: ID }, "expected query.agentId to be present beside query.parentId,"],
-    [{ metadata: {} }, "expected query.agentId to be present beside query.metadata,"],
+    [{ metadata: {} }, "expected query.metadata to be at least one label without query.agentId"],
     [{ agentId: null }, "expected query.agentId to be a string, got null"],
     [{ agentId: "a", parentId: 7 }, "expected query.parentId to be a string, got 7"],
     [{ before: `u@${CANARY}` }, "expected query.before to be a UUIDv7, got a string of 16 characters"],

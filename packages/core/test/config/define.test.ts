@@ -105,7 +105,7 @@ describe("a config", () => {
     [{ checkpoint: { provider: { main } } }, 'expected checkpoint to have the member providers, got "provider"'],
     [
       { checkpoint: { providers: { main }, retries: 1 } },
-      'expected checkpoint to have the members providers, replication, failover, staleReads, reconcile, tombstoneRetentionMs, got "retries"',
+      'expected checkpoint to have the members providers, retention, replication, failover, staleReads, reconcile, tombstoneRetentionMs, got "retries"',
     ],
     [config([]), "expected checkpoint.providers to be an object, got an array"],
     [config({}), "expected checkpoint.providers to have the member main, got none"],

@@ -115,6 +115,18 @@ describe("a storage with several providers", () => {
     },
   );
 
+  test("refuses a retention that is wrong, or that the dialect of main cannot have", async () => {
+    const refusal = (retention: object) => opened({ main: succeeding }, { retention });
+    await expect(refusal({ keepLst: 1 })).rejects.toThrow(
+      "read config: expected checkpoint.retention to have the members",
+    );
+    await expect(refusal({ keepLast: 0 })).rejects.toThrow("read config: expected checkpoint.retention.keepLast");
+    await expect(refusal({ keepLast: 1 })).rejects.toMatchObject({
+      code: "INVALID_CONFIG",
+      message: expect.stringContaining("checkpoint.retention: expected storage to be of a dialect with settings"),
+    });
+  });
+
   test("does not connect when it is opened", async () => {
     const { dialects } = await opened({ main: succeeding, backup: succeeding });
     expect([dialects["main"]?.calls, dialects["backup"]?.calls]).toEqual([[], []]);

@@ -23,6 +23,7 @@ import {
   type Runner,
   tupleOf,
 } from "./expressions.ts";
+import type { CheckpointLabels } from "./labels.ts";
 import type { CheckpointOutbox } from "./outbox.ts";
 import type { CheckpointReads } from "./reads.ts";
 import type { Tables } from "./schema.ts";
@@ -38,6 +39,7 @@ export class CheckpointCommit {
   readonly #tables: Tables;
   readonly #reads: CheckpointReads;
   readonly #settings: CheckpointSettings;
+  readonly #labels: CheckpointLabels;
   readonly #outbox: CheckpointOutbox;
   // Built once: building their text takes longer than running them.
   readonly #insertMany;
@@ -49,6 +51,7 @@ export class CheckpointCommit {
     tables: Tables,
     reads: CheckpointReads,
     settings: CheckpointSettings,
+    labels: CheckpointLabels,
     outbox: CheckpointOutbox,
   ) {
     const { checkpoints } = tables;
@@ -57,6 +60,7 @@ export class CheckpointCommit {
     this.#tables = tables;
     this.#reads = reads;
     this.#settings = settings;
+    this.#labels = labels;
     this.#outbox = outbox;
     this.#insertMany = this.#insertManyOn(db);
     this.#insertOneGuarded = db
@@ -130,6 +134,7 @@ export class CheckpointCommit {
       expected = [],
       insert = [],
       rewrite = [],
+      label = [],
       remove = [],
       emptiedAgent,
       append = [],
@@ -139,6 +144,7 @@ export class CheckpointCommit {
     // Rows that will be written are locked for that at once: two clients that share a lock, and then both want to write, are
     // a deadlock.
     await this.#insertAll(runner, insert, expected, rewrite.length > 0 ? FOR_UPDATE : IN_SHARE_MODE);
+    if (label.length > 0) await this.#labels.addOn(runner, label);
     for (const one of rewrite) await this.#rewrite(runner, one);
     for (const ids of slices(remove, MAX_VALUES)) await this.#removeRows(runner, ids);
     // It waits for no insert under way: one that is not seen here comes after this change.
@@ -163,6 +169,15 @@ export class CheckpointCommit {
   /** Inserts rows one by one: each may be guarded by its `afterId`. The bases are checked with the first row if they are few. */
   async #insertAll(runner: Runner, insert: readonly Row[], expected: readonly RowVersion[], lock: SQL): Promise<void> {
     const [first] = insert;
+    if (
+      lock === IN_SHARE_MODE &&
+      insert.length > 1 &&
+      expected.length <= MAX_VALUES &&
+      insert.every((row) => row.afterId === null)
+    ) {
+      if (!(await this.#insertManyIn(runner, insert, expected))) throw new GuardMissed();
+      return;
+    }
     const withFirst = first !== undefined && expected.length > 0 && expected.length <= MAX_VALUES;
     if (!withFirst && !(await this.#areThere(runner, expected, lock))) throw new GuardMissed();
     for (const row of insert) {
@@ -195,6 +210,16 @@ export class CheckpointCommit {
       guardDigest: base.digest,
     });
     return affectedRows === 1;
+  }
+
+  /** Inserts rows within a transaction. */
+  async #insertManyIn(runner: Runner, rows: readonly Row[], expected: readonly RowVersion[]): Promise<boolean> {
+    if (expected.length > 0) {
+      const statement = this.#insertGuardedOn(runner, sql`, ${sql.placeholder("others")}`);
+      return await this.#insertGuarded(statement, rows, expected);
+    }
+    await this.#insertManyOn(runner).execute({ rows: this.#tuplesOf(rows) });
+    return true;
   }
 
   #insertManyOn(runner: Runner) {

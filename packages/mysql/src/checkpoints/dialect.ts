@@ -3,6 +3,7 @@ import {
   type Dialect,
   type DomainSchema,
   forwardThrough,
+  LABEL_READS,
   OUTBOX_READS,
   type OutboxChange,
   READS,
@@ -17,6 +18,7 @@ import { databaseOn, readMaxStatementBytes } from "../database.ts";
 import { classify } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { CheckpointCommit } from "./commit.ts";
+import { CheckpointLabels } from "./labels.ts";
 import { migrations } from "./migrations.ts";
 import { CheckpointOutbox } from "./outbox.ts";
 import { CheckpointReads } from "./reads.ts";
@@ -31,6 +33,7 @@ const SUSPECT_BYTES = 256 * 1_024;
 interface Statements {
   readonly reads: CheckpointReads;
   readonly settings: CheckpointSettings;
+  readonly labels: CheckpointLabels;
   readonly outbox: CheckpointOutbox;
   readonly commit: CheckpointCommit;
 }
@@ -48,8 +51,9 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
     const db = drizzleOn(one);
     const [reads, outbox] = [new CheckpointReads(db, tables), new CheckpointOutbox(db, tables)];
     const settings = new CheckpointSettings(db, tables);
-    const commit = new CheckpointCommit(db, tables, reads, settings, outbox);
-    const statements = { reads, settings, outbox, commit };
+    const labels = new CheckpointLabels(db, tables);
+    const commit = new CheckpointCommit(db, tables, reads, settings, labels, outbox);
+    const statements = { reads, settings, labels, outbox, commit };
     ofSession.set(session, statements);
     return statements;
   }
@@ -63,6 +67,8 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
     use(signal, ({ reads }) => work(reads));
   const onSettings = (signal: AbortSignal, work: (settings: CheckpointSettings) => Promise<unknown>) =>
     use(signal, ({ settings }) => work(settings));
+  const onLabels = (signal: AbortSignal, work: (labels: CheckpointLabels) => Promise<unknown>) =>
+    use(signal, ({ labels }) => work(labels));
   const onOutbox = (signal: AbortSignal, work: (outbox: CheckpointOutbox) => Promise<unknown>) =>
     use(signal, ({ outbox }) => work(outbox));
 
@@ -90,6 +96,7 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
     ...forwardThrough(onReads, READS),
     vacuum: async () => false, // InnoDB fills the room with new rows
     settings: forwardThrough(onSettings, SETTINGS),
+    labels: forwardThrough(onLabels, LABEL_READS),
     outbox: {
       commit,
       ...forwardThrough(onOutbox, OUTBOX_READS),

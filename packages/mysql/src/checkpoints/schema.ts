@@ -125,28 +125,70 @@ function settingsTable(tablePrefix: string) {
 
 export type SettingsTable = ReturnType<typeof settingsTable>;
 
+/** The index of labels: the rows that have a label, by the label's digest. They are removed with their checkpoint. */
+function labelsTable(checkpoints: CheckpointsTable, tablePrefix: string) {
+  const name = `${tablePrefix}agent_checkpoint_labels`;
+  return mysqlTable(
+    name,
+    {
+      label: uuid("label").notNull(),
+      checkpointId: uuid("checkpoint_id").notNull(),
+      agentId: text("agent_id", { type: "varbinary(255)" }).notNull(),
+    },
+    (table): ReturnType<typeof labelConstraints> => labelConstraints(name, table, checkpoints),
+  );
+}
+
+type LabelColumns = Record<"label" | "checkpointId" | "agentId", AnyMySqlColumn>;
+
+function labelConstraints(name: string, table: LabelColumns, checkpoints: CheckpointsTable) {
+  return [
+    primaryKey({ name: `${name}_pk`, columns: [table.label, table.checkpointId] }),
+    foreignKey({
+      name: `${name}_fk`,
+      columns: [table.checkpointId],
+      foreignColumns: [checkpoints.id],
+    }).onDelete("cascade"),
+    index(`${name}_by_agent`).on(table.label, table.agentId),
+    index(`${name}_by_checkpoint`).on(table.checkpointId),
+  ];
+}
+
+export type LabelsTable = ReturnType<typeof labelsTable>;
+
 /** The tables of checkpoints. */
 export interface Tables {
   readonly checkpoints: CheckpointsTable;
   readonly writes: WritesTable;
   readonly settings: SettingsTable;
+  readonly labels: LabelsTable;
 }
 
 export function checkpointTables(tablePrefix: string): Tables {
   const checkpoints = checkpointsTable(tablePrefix);
-  return { checkpoints, writes: writesTable(checkpoints, tablePrefix), settings: settingsTable(tablePrefix) };
+  return {
+    checkpoints,
+    writes: writesTable(checkpoints, tablePrefix),
+    settings: settingsTable(tablePrefix),
+    labels: labelsTable(checkpoints, tablePrefix),
+  };
 }
 
-const { checkpoints, writes, settings } = checkpointTables("");
+const { checkpoints, writes, settings, labels } = checkpointTables("");
 
 /** For drizzle-kit, which generates the migrations from them. */
-export { checkpoints as agentCheckpoints, settings as agentCheckpointSettings, writes as agentCheckpointWrites };
+export {
+  checkpoints as agentCheckpoints,
+  labels as agentCheckpointLabels,
+  settings as agentCheckpointSettings,
+  writes as agentCheckpointWrites,
+};
 
 /** The schema of checkpoints, without its migrations, which are generated from it. */
 export const SCHEMA: Omit<DomainSchema, "migrations"> = {
   history: "waymark_migrations",
   stem: "agent_checkpoint",
-  tables: [checkpoints, writes, settings].map((table) => ({
+  tables: [checkpoints, writes, settings, labels].map((table) => ({
     name: getTableName(table),
     columns: Object.values(getTableColumns(table)).map(({ name }) => name),
   })),

@@ -22,6 +22,7 @@ import {
   type Runner,
   selectFromJson,
 } from "./expressions.ts";
+import type { CheckpointLabels } from "./labels.ts";
 import type { CheckpointOutbox } from "./outbox.ts";
 import type { CheckpointReads } from "./reads.ts";
 import type { CheckpointsTable, Tables } from "./schema.ts";
@@ -33,6 +34,7 @@ export class CheckpointCommit {
   readonly #tables: Tables;
   readonly #reads: CheckpointReads;
   readonly #settings: CheckpointSettings;
+  readonly #labels: CheckpointLabels;
   readonly #outbox: CheckpointOutbox;
   // Built once: building their text takes longer than running them.
   readonly #insertOne;
@@ -45,6 +47,7 @@ export class CheckpointCommit {
     tables: Tables,
     reads: CheckpointReads,
     settings: CheckpointSettings,
+    labels: CheckpointLabels,
     outbox: CheckpointOutbox,
   ) {
     const { checkpoints } = tables;
@@ -52,6 +55,7 @@ export class CheckpointCommit {
     this.#tables = tables;
     this.#reads = reads;
     this.#settings = settings;
+    this.#labels = labels;
     this.#outbox = outbox;
     this.#insertOne = db
       .insert(checkpoints)
@@ -109,6 +113,7 @@ export class CheckpointCommit {
       expected = [],
       insert = [],
       rewrite = [],
+      label = [],
       remove = [],
       emptiedAgent,
       append = [],
@@ -116,6 +121,7 @@ export class CheckpointCommit {
     const { insertTombstones = [], acknowledge = [], lease = [], markPending = [] } = change;
     if (!(await this.#settings.areAsExpected(runner, expectedSettings))) throw new GuardMissed();
     await this.#insertAll(runner, insert, expected);
+    if (label.length > 0) await this.#labels.addOn(runner, label);
     for (const one of rewrite) await this.#rewrite(runner, one);
     if (remove.length > 0) await this.#removeRows(runner, remove);
     // It waits for no insert under way: one that is not seen here comes after this change.
@@ -141,6 +147,10 @@ export class CheckpointCommit {
   /** Inserts rows one by one: each may be guarded by its `afterId`. The bases are checked with the first row. */
   async #insertAll(runner: Runner, insert: readonly Row[], expected: readonly RowVersion[]): Promise<void> {
     const [first] = insert;
+    if (insert.length > 1 && insert.every((row) => row.afterId === null)) {
+      if (!(await this.#insertManyIn(runner, insert, expected))) throw new GuardMissed();
+      return;
+    }
     if (expected.length > 0 && first === undefined && !(await this.#areThere(runner, expected)))
       throw new GuardMissed();
     for (const row of insert) {
@@ -165,6 +175,18 @@ export class CheckpointCommit {
         ? await this.#insertOneGuarded.execute({ ...only, guardId: base.id, guardDigest: base.digest })
         : await this.#insertManyGuarded.execute({ ...jsonParameters(rows), expected: versionsJson(expected) });
     return count === rows.length;
+  }
+
+  /** Inserts rows within a transaction. */
+  async #insertManyIn(runner: Runner, rows: readonly Row[], expected: readonly RowVersion[]): Promise<boolean> {
+    if (expected.length === 0) {
+      await this.#insertManyOn(runner).prepare("insert_many").execute(jsonParameters(rows));
+      return true;
+    }
+    const statement = this.#insertManyGuardedOn(runner).prepare("insert_many_guarded");
+    return (
+      (await statement.execute({ ...jsonParameters(rows), expected: versionsJson(expected) })).count === rows.length
+    );
   }
 
   #insertManyOn(runner: Runner) {
@@ -193,8 +215,7 @@ export class CheckpointCommit {
   }
 
   async #insertGuardedOn(runner: Runner, row: Row, expected: readonly RowVersion[]): Promise<boolean> {
-    const statement = this.#insertManyGuardedOn(runner).prepare("insert_guarded");
-    return (await statement.execute({ ...jsonParameters([row]), expected: versionsJson(expected) })).count === 1;
+    return await this.#insertManyIn(runner, [row], expected);
   }
 
   /** Selects those that are there. LATERAL with its own lock keeps PostgreSQL to the primary key: it might scan a small table. */

@@ -2,6 +2,7 @@ import {
   type Dialect,
   type DomainSchema,
   forwardThrough,
+  LABEL_READS,
   OUTBOX_READS,
   type OutboxChange,
   READS,
@@ -14,6 +15,7 @@ import type { Connection } from "../connection.ts";
 import { databaseOn } from "../database.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { CheckpointCommit } from "./commit.ts";
+import { CheckpointLabels } from "./labels.ts";
 import { migrations } from "./migrations.ts";
 import { CheckpointOutbox } from "./outbox.ts";
 import { CheckpointReads } from "./reads.ts";
@@ -25,6 +27,7 @@ const CHECKPOINTS: DomainSchema = { ...SCHEMA, migrations };
 interface Statements {
   readonly reads: CheckpointReads;
   readonly settings: CheckpointSettings;
+  readonly labels: CheckpointLabels;
   readonly outbox: CheckpointOutbox;
   readonly commit: CheckpointCommit;
 }
@@ -41,8 +44,9 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
     const db = drizzleOn(client, options.prepare);
     const [reads, outbox] = [new CheckpointReads(db, tables), new CheckpointOutbox(db, tables)];
     const settings = new CheckpointSettings(db, tables);
-    const commit = new CheckpointCommit(db, tables, reads, settings, outbox);
-    const statements = { reads, settings, outbox, commit };
+    const labels = new CheckpointLabels(db, tables);
+    const commit = new CheckpointCommit(db, tables, reads, settings, labels, outbox);
+    const statements = { reads, settings, labels, outbox, commit };
     ofClient.set(client, statements);
     return statements;
   }
@@ -56,6 +60,8 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
     use(signal, ({ reads }) => work(reads));
   const onSettings = (signal: AbortSignal, work: (settings: CheckpointSettings) => Promise<unknown>) =>
     use(signal, ({ settings }) => work(settings));
+  const onLabels = (signal: AbortSignal, work: (labels: CheckpointLabels) => Promise<unknown>) =>
+    use(signal, ({ labels }) => work(labels));
   const onOutbox = (signal: AbortSignal, work: (outbox: CheckpointOutbox) => Promise<unknown>) =>
     use(signal, ({ outbox }) => work(outbox));
   const commit = (change: OutboxChange, signal: AbortSignal) =>
@@ -67,6 +73,7 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
     ...forwardThrough(onReads, READS),
     vacuum: async () => false, // autovacuum makes room for new rows
     settings: forwardThrough(onSettings, SETTINGS),
+    labels: forwardThrough(onLabels, LABEL_READS),
     outbox: {
       commit,
       ...forwardThrough(onOutbox, OUTBOX_READS),

@@ -10,6 +10,7 @@ import { and, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
 import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
 import type { SQLiteInsertValue } from "drizzle-orm/sqlite-core";
 import { equals, GuardMissed, isNoTombstone, placeholders } from "./expressions.ts";
+import type { CheckpointLabels } from "./labels.ts";
 import type { CheckpointOutbox } from "./outbox.ts";
 import type { CheckpointReads } from "./reads.ts";
 import type { CheckpointsTable, Tables, WritesTable } from "./schema.ts";
@@ -21,6 +22,7 @@ export class CheckpointCommit {
   readonly #checkpoints: CheckpointsTable;
   readonly #reads: CheckpointReads;
   readonly #settings: CheckpointSettings;
+  readonly #labels: CheckpointLabels;
   readonly #outbox: CheckpointOutbox;
   // Built once: building their text takes longer than running them.
   readonly #insert;
@@ -35,6 +37,7 @@ export class CheckpointCommit {
     { checkpoints, writes }: Tables,
     reads: CheckpointReads,
     settings: CheckpointSettings,
+    labels: CheckpointLabels,
     outbox: CheckpointOutbox,
   ) {
     const { id, digest } = checkpoints;
@@ -46,6 +49,7 @@ export class CheckpointCommit {
     this.#checkpoints = checkpoints;
     this.#reads = reads;
     this.#settings = settings;
+    this.#labels = labels;
     this.#outbox = outbox;
     this.#insert = db
       .insert(checkpoints)
@@ -98,6 +102,7 @@ export class CheckpointCommit {
       expected = [],
       insert = [],
       rewrite = [],
+      label = [],
       remove = [],
       emptiedAgent,
       append = [],
@@ -109,6 +114,7 @@ export class CheckpointCommit {
       if (row.afterId !== null && this.#latestId(row) !== row.afterId) throw new GuardMissed();
       this.#insert.run({ ...row });
     }
+    this.#labels.add(label);
     for (const one of rewrite) this.#rewrite(one);
     // One by one: a text with a list of ids would be another one for every length (see handle.ts).
     for (const id of remove) this.#remove.run({ id });

@@ -3,6 +3,7 @@ import {
   type Dialect,
   type DomainSchema,
   forwardThrough,
+  LABEL_READS,
   Once,
   OUTBOX_READS,
   type OutboxChange,
@@ -14,6 +15,7 @@ import { databaseOn } from "../database.ts";
 import { drizzleOn, type Handle, vacuum } from "../handle.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { CheckpointCommit } from "./commit.ts";
+import { CheckpointLabels } from "./labels.ts";
 import { migrations } from "./migrations.ts";
 import { CheckpointOutbox } from "./outbox.ts";
 import { CheckpointReads } from "./reads.ts";
@@ -25,6 +27,7 @@ const CHECKPOINTS: DomainSchema = { ...SCHEMA, migrations };
 interface Statements {
   readonly reads: CheckpointReads;
   readonly settings: CheckpointSettings;
+  readonly labels: CheckpointLabels;
   readonly outbox: CheckpointOutbox;
   readonly commit: CheckpointCommit;
 }
@@ -39,13 +42,22 @@ export function createCheckpointDialect(connection: SharedUse<Handle>, options: 
     const db = drizzleOn(handle);
     const [reads, outbox] = [new CheckpointReads(db, tables), new CheckpointOutbox(db, tables)];
     const settings = new CheckpointSettings(db, tables);
-    return { reads, settings, outbox, commit: new CheckpointCommit(db, tables, reads, settings, outbox) };
+    const labels = new CheckpointLabels(db, tables);
+    return {
+      reads,
+      settings,
+      labels,
+      outbox,
+      commit: new CheckpointCommit(db, tables, reads, settings, labels, outbox),
+    };
   }
 
   const onReads = async (signal: AbortSignal, work: (reads: CheckpointReads) => Promise<unknown>) =>
     await work((await statements.get(signal)).reads);
   const onSettings = async (signal: AbortSignal, work: (settings: CheckpointSettings) => Promise<unknown>) =>
     await work((await statements.get(signal)).settings);
+  const onLabels = async (signal: AbortSignal, work: (labels: CheckpointLabels) => Promise<unknown>) =>
+    await work((await statements.get(signal)).labels);
   const onOutbox = async (signal: AbortSignal, work: (outbox: CheckpointOutbox) => Promise<unknown>) =>
     await work((await statements.get(signal)).outbox);
 
@@ -73,6 +85,7 @@ export function createCheckpointDialect(connection: SharedUse<Handle>, options: 
       return vacuum(await connection.get(signal));
     },
     settings: forwardThrough(onSettings, SETTINGS),
+    labels: forwardThrough(onLabels, LABEL_READS),
     outbox: {
       commit,
       ...forwardThrough(onOutbox, OUTBOX_READS),

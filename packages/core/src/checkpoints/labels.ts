@@ -1,0 +1,329 @@
+import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
+import type { IndexLabelsResult } from "../contract/checkpoints.ts";
+import { CheckpointError, codeOf, invalidArgument } from "../contract/errors.ts";
+import type { StorageEvents } from "../contract/status.ts";
+import type { Emitter } from "../database/events.ts";
+import type { Session } from "../database/session.ts";
+import type { ByLabel, CheckedLabel, CheckedProgressOptions } from "./arguments.ts";
+import type { Dialect, LabelIndex, RowHead, RowLabel } from "./dialect.ts";
+import { firstIdAt, idTime } from "./ids.ts";
+import { linePrefix, linesOf } from "./metadata.ts";
+import { PAGE } from "./paging.ts";
+import { MAX_PLANS } from "./rebase.ts";
+
+/**
+ * The index of labels: which labels are indexed, and that all checkpoints which have them are in it.
+ *
+ * The database knows which labels are indexed, by a setting, so every process that stores writes its rows' labels with them,
+ * whatever it was opened with. What is older is indexed in steps, from the newest checkpoint down. Some are stored without
+ * their labels still: by a process of an earlier version, or by one that has not read yet that a label is indexed. The one
+ * that learns of it indexes what it has stored since it last looked; and each start with the option, and each erasing, looks
+ * at all checkpoints since the last such look.
+ */
+
+const NAME = "indexed_labels";
+/** Time after which a process that stores reads again which labels are indexed. */
+const REFRESH_MS = 15_000;
+/** Ids are not quite in the order of commits: clocks differ, and a commit takes its time. */
+const OVERLAP_MS = 10 * 60_000;
+
+/** An indexed label, as the setting has it. */
+interface Progress {
+  /** Checkpoints from this id on are indexed; `null`: none is yet. */
+  readonly from: string | null;
+  /** Set once all older ones are indexed. */
+  readonly isComplete: boolean;
+}
+
+/** The setting. `checked`: all rows up to this id were looked at, apart from those of `OVERLAP_MS` before it. */
+interface Indexed {
+  readonly labels: Readonly<Record<string, Progress>>;
+  readonly checked: string | null;
+}
+
+const NOTHING: Indexed = { labels: {}, checked: null };
+
+/** Returns the digest by which a label is found: that of its line, with its line breaks. */
+export function labelKey(line: string): string {
+  const hex = createHash("sha256").update(line).digest("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`;
+}
+
+export interface LabelsParts {
+  readonly dialect: Dialect;
+  readonly session: Session;
+  readonly events: Emitter<StorageEvents>;
+}
+
+/** The labels of one database. */
+export class Labels {
+  readonly #dialect: Dialect;
+  readonly #session: Session;
+  readonly #events: Emitter<StorageEvents>;
+  /** Names that this storage was asked to index. */
+  readonly #wanted: Set<string>;
+  #indexed: Indexed = NOTHING;
+  /** Text of the setting as it was read; `null`: it is not there. */
+  #text: string | null = null;
+  #readAt: number | null = null;
+  #refreshing = false;
+  #background: Promise<void> | null = null;
+  readonly #stopping = new AbortController();
+
+  constructor({ dialect, session, events }: LabelsParts, wanted: readonly string[]) {
+    this.#dialect = dialect;
+    this.#session = session;
+    this.#events = events;
+    this.#wanted = new Set(wanted);
+  }
+
+  get wanted(): readonly string[] {
+    return [...this.#wanted];
+  }
+
+  /** Asks for more labels: a backup indexes what its main does. */
+  want(names: readonly string[]): void {
+    for (const name of names) this.#wanted.add(name);
+  }
+
+  /** Starts to index in the background, once, if this storage was asked for labels. Errors are events. */
+  start(): void {
+    if (this.#wanted.size === 0 || this.#background !== null) return;
+    this.#background = this.index({ signal: this.#stopping.signal }).then(
+      () => {},
+      (error) => {
+        if (!this.#stopping.signal.aborted)
+          this.#events.emit("labelIndexingFailed", { provider: this.#session.provider, code: codeOf(error) });
+      },
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#background;
+  }
+
+  /**
+   * Makes sure that it is known which labels are indexed, before rows with labels are inserted. Reads it once, and again in the
+   * background from time to time.
+   */
+  async load(signal: AbortSignal): Promise<void> {
+    if (this.#dialect.labels === undefined) return;
+    if (this.#readAt === null) await this.#read(signal);
+    else if (Date.now() - this.#readAt > REFRESH_MS && !this.#refreshing) this.#refresh(this.#readAt);
+  }
+
+  /** Returns the labels to index with these rows. */
+  of(rows: readonly Pick<RowHead, "id" | "metadata">[]): RowLabel[] {
+    const names = Object.keys(this.#indexed.labels);
+    return names.length === 0 ? [] : rowLabels(rows, new Set(names));
+  }
+
+  /**
+   * Returns the key of the first of these labels that is indexed.
+   * @throws CheckpointError `INVALID_ARGUMENT` if none is; `STALE` if it is not complete yet, unless that is allowed
+   */
+  async find(
+    operation: string,
+    { labels, isStaleAllowed }: ByLabel,
+    signal: AbortSignal,
+  ): Promise<{ index: LabelIndex; key: string }> {
+    const dialect = this.#dialect;
+    if (dialect.labels === undefined) {
+      throw new CheckpointError("INVALID_ARGUMENT", `${operation}: the dialect ${dialect.name} has no index of labels`);
+    }
+    const isKnown = labels.some(({ name }) => this.#indexed.labels[name]?.isComplete);
+    if (!isKnown) await this.#read(signal);
+    const found = labels.find(({ name }) => Object.hasOwn(this.#indexed.labels, name));
+    if (found === undefined) throw this.#notIndexed(labels);
+    if (!this.#indexed.labels[found.name]?.isComplete && !isStaleAllowed) {
+      const advice = "wait for the event labelsIndexed or call indexLabels(), or take what there is with allowStale";
+      const message = `${operation}: the label ${show(found.name)} is still being indexed, and the answer may lack checkpoints: ${advice}`;
+      throw new CheckpointError("STALE", message);
+    }
+    return { index: dialect.labels, key: labelKey(found.line) };
+  }
+
+  #notIndexed(labels: readonly CheckedLabel[]): CheckpointError {
+    const indexed = Object.keys(this.#indexed.labels).map(show).join(", ") || "none";
+    const names = labels.map(({ name }) => show(name)).join(", ");
+    const message = `expected query.metadata to have a label that is indexed (${indexed}), or query.agentId beside it, got ${names}: see the option indexedLabels`;
+    return new CheckpointError("INVALID_ARGUMENT", message);
+  }
+
+  /**
+   * Indexes what is missing: the labels that this storage was asked for, and what was stored since without its labels. Can be
+   * ended and repeated, also by several processes at once.
+   */
+  async index({ signal, onProgress, all = false }: IndexOptions): Promise<IndexLabelsResult> {
+    const counts = { examined: 0 };
+    if (this.#dialect.labels === undefined || this.#dialect.settings === undefined) return { ...counts, labels: [] };
+    const report = (examined: number) => {
+      counts.examined += examined;
+      onProgress?.({ ...counts, labels: Object.keys(this.#indexed.labels) });
+    };
+    await this.#run(signal, (deadline) => this.#declare(deadline));
+    const names = Object.keys(this.#indexed.labels);
+    if (names.length === 0) return { ...counts, labels: [] };
+    const startedAt = Date.now();
+    await this.#indexOlder(signal, report);
+    const { checked } = this.#indexed;
+    const since = all || checked === null ? undefined : firstIdAt(idTime(checked) - OVERLAP_MS);
+    if (all || checked !== null) await this.#indexRange(new Set(names), since, signal, report);
+    await this.#run(signal, (deadline) => this.#setChecked(firstIdAt(startedAt), deadline));
+    this.#events.emit("labelsIndexed", { provider: this.#session.provider, labels: names, examined: counts.examined });
+    return { ...counts, labels: names };
+  }
+
+  /** Indexes, for labels that are not complete, all checkpoints below those that are indexed, in steps that are remembered. */
+  async #indexOlder(signal: AbortSignal | undefined, report: (examined: number) => void): Promise<void> {
+    for (;;) {
+      const incomplete = Object.entries(this.#indexed.labels).filter(([, { isComplete }]) => !isComplete);
+      const [first] = incomplete;
+      if (first === undefined) return;
+      const { from } = first[1];
+      // Those that are as far go together.
+      const names = new Set(incomplete.filter(([, progress]) => progress.from === from).map(([name]) => name));
+      const rows = await this.#indexPage(names, from === null ? {} : { before: from }, signal);
+      report(rows.length);
+      const next: Progress = { from: rows.at(-1)?.id ?? from, isComplete: rows.length < PAGE };
+      await this.#run(signal, (deadline) =>
+        this.#change(deadline, (indexed) => {
+          const changed = [...names].filter((name) => {
+            const progress = indexed.labels[name];
+            return progress !== undefined && !progress.isComplete && progress.from === from;
+          });
+          if (changed.length === 0) return null; // another process has done it
+          return {
+            ...indexed,
+            labels: { ...indexed.labels, ...Object.fromEntries(changed.map((name) => [name, next])) },
+          };
+        }),
+      );
+      await setImmediate();
+    }
+  }
+
+  /** Indexes all checkpoints since an id, newest first. */
+  async #indexRange(
+    names: ReadonlySet<string>,
+    since: string | undefined,
+    signal: AbortSignal | undefined,
+    report: (examined: number) => void,
+  ): Promise<void> {
+    for (let before: string | undefined; ; ) {
+      const range = { ...(since === undefined ? {} : { since }), ...(before === undefined ? {} : { before }) };
+      const rows = await this.#indexPage(names, range, signal);
+      report(rows.length);
+      before = rows.at(-1)?.id;
+      if (rows.length < PAGE || before === undefined) return;
+      await setImmediate();
+    }
+  }
+
+  async #indexPage(
+    names: ReadonlySet<string>,
+    range: { readonly since?: string; readonly before?: string },
+    signal: AbortSignal | undefined,
+  ): Promise<RowHead[]> {
+    return await this.#run(signal, async (deadline) => {
+      const rows = await this.#dialect.list({ ...range, limit: PAGE }, deadline);
+      const label = rowLabels(rows, names);
+      if (label.length > 0) await this.#dialect.commit({ label }, deadline);
+      return rows;
+    });
+  }
+
+  /** Adds the labels that this storage was asked for to those that are indexed. */
+  async #declare(signal: AbortSignal): Promise<void> {
+    await this.#change(signal, ({ labels, checked }) => {
+      const added = this.wanted.filter((name) => !Object.hasOwn(labels, name));
+      if (added.length === 0) return null;
+      const isComplete = false;
+      const declared = { ...labels, ...Object.fromEntries(added.map((name) => [name, { from: null, isComplete }])) };
+      if (Object.keys(declared).length > MAX_LABELS) {
+        throw invalidArgument(
+          "options.indexedLabels",
+          `at most ${MAX_LABELS} with those that are indexed already`,
+          added,
+        );
+      }
+      return { labels: declared, checked };
+    });
+  }
+
+  async #setChecked(id: string, signal: AbortSignal): Promise<void> {
+    await this.#change(signal, (indexed) => ((indexed.checked ?? "") >= id ? null : { ...indexed, checked: id }));
+  }
+
+  /** Changes the setting, again if another process has changed it meanwhile. `null`: there is nothing to change. */
+  async #change(signal: AbortSignal, change: (indexed: Indexed) => Indexed | null): Promise<void> {
+    for (let attempt = 1; attempt <= MAX_PLANS; attempt++) {
+      await this.#read(signal);
+      const changed = change(this.#indexed);
+      if (changed === null) return;
+      const text = JSON.stringify(changed);
+      if (await this.#dialect.settings?.replace(NAME, this.#text, text, signal)) {
+        this.#set(text);
+        return;
+      }
+    }
+    throw new CheckpointError("CONTENTION", "index labels: other processes keep changing which labels are indexed");
+  }
+
+  async #read(signal: AbortSignal): Promise<void> {
+    this.#set((await this.#dialect.settings?.read(NAME, signal)) ?? null);
+  }
+
+  #set(text: string | null): void {
+    this.#text = text;
+    this.#indexed = text === null ? NOTHING : (JSON.parse(text) as Indexed);
+    this.#readAt = Date.now();
+  }
+
+  /** Reads the setting again, and indexes what this process has stored without the labels that it learns of. */
+  #refresh(readAt: number): void {
+    this.#refreshing = true;
+    const known = new Set(Object.keys(this.#indexed.labels));
+    const refreshing = this.#run(this.#stopping.signal, (deadline) => this.#read(deadline)).then(async () => {
+      const learned = Object.keys(this.#indexed.labels).filter((name) => !known.has(name));
+      if (learned.length === 0) return;
+      const since = firstIdAt(readAt - OVERLAP_MS);
+      await this.#indexRange(new Set(learned), since, this.#stopping.signal, () => {});
+    });
+    refreshing
+      .catch((error) => {
+        if (this.#stopping.signal.aborted) return;
+        this.#readAt = readAt; // tried again with a later store
+        this.#events.emit("labelIndexingFailed", { provider: this.#session.provider, code: codeOf(error) });
+      })
+      .finally(() => {
+        this.#refreshing = false;
+      });
+  }
+
+  #run<Result>(signal: AbortSignal | undefined, work: (deadline: AbortSignal) => Promise<Result>): Promise<Result> {
+    return this.#session.run("index labels", signal, (deadline) => work(deadline));
+  }
+}
+
+/** The most labels of one database: the setting is small, and each label costs a row per checkpoint. */
+export const MAX_LABELS = 8;
+
+export interface IndexOptions extends CheckedProgressOptions<IndexLabelsResult> {
+  readonly all?: boolean;
+}
+
+function rowLabels(rows: readonly Pick<RowHead, "id" | "metadata">[], names: ReadonlySet<string>): RowLabel[] {
+  const prefixes = Array.from(names, linePrefix);
+  return rows.flatMap(({ id, metadata }) => {
+    const lines = metadata === null ? [] : linesOf(metadata);
+    const indexed = lines.filter((line) => prefixes.some((prefix) => line.startsWith(prefix)));
+    return indexed.map((line) => ({ checkpointId: id, label: labelKey(line) }));
+  });
+}
+
+function show(name: string): string {
+  return JSON.stringify(name);
+}

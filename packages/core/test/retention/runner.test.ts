@@ -1,0 +1,138 @@
+import { setImmediate } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Settings } from "../../src/checkpoints/dialect.ts";
+import type { StorageEvents } from "../../src/contract/status.ts";
+import { startRetention } from "../../src/retention/runner.ts";
+import { ScriptedError, type Tables } from "../scripted-dialect.ts";
+import { checkpoint, scriptedStorage } from "../scripted-storage.ts";
+
+const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+
+let tables: Tables;
+let values: Map<string, string>;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"] });
+  tables = { rows: new Map(), writes: new Map() };
+  values = new Map();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** Settings that several storages share, as those of one database. */
+const settings: Settings = {
+  read: async (name) => values.get(name) ?? null,
+  replace: async (name, from, to) => {
+    if ((values.get(name) ?? null) !== from) return false;
+    values.set(name, to);
+    return true;
+  },
+};
+
+/** Lets the clocks go on, and waits for what is due then. */
+async function pass(ms: number): Promise<void> {
+  for (let left = ms; left > 0; left -= MINUTE_MS / 4) {
+    await vi.advanceTimersByTimeAsync(Math.min(left, MINUTE_MS / 4));
+    for (let turn = 0; turn < 30; turn++) await setImmediate();
+  }
+}
+
+/** A process: a storage with a retention that keeps one checkpoint of each agent. */
+function process(script: object = {}) {
+  const { storage } = scriptedStorage({
+    tables,
+    script: { settings, ...script },
+    options: { retry: { maxRetries: 0 } },
+  });
+  const events: [string, StorageEvents["pruned"] | StorageEvents["pruneFailed"]][] = [];
+  storage.on("pruned", (event) => events.push(["pruned", event]));
+  storage.on("pruneFailed", (event) => events.push(["pruneFailed", event]));
+  const start = () => startRetention(storage, { keepLast: 1, everyMs: HOUR_MS });
+  return { storage, events, start };
+}
+
+describe("retention that runs by itself", () => {
+  test("prunes in one of several processes, once in each interval", async () => {
+    const processes = [process(), process(), process()];
+    const [{ storage }] = processes as [ReturnType<typeof process>];
+    for (let turn = 0; turn < 3; turn++) await storage.storeCheckpoint(checkpoint());
+    const runners = processes.map(({ start }) => start());
+    await pass(5 * MINUTE_MS);
+    const events = () => processes.flatMap((one) => one.events);
+    expect(events()).toMatchObject([["pruned", { examined: 3, removed: 2, removedBy: { noRule: 2 } }]]);
+    await pass(50 * MINUTE_MS);
+    expect(events()).toHaveLength(1);
+    await storage.storeCheckpoint(checkpoint());
+    await pass(10 * MINUTE_MS);
+    expect(events()).toHaveLength(2);
+    expect(tables.rows.size).toBe(1);
+    await pass(3 * HOUR_MS);
+    expect(events()).toHaveLength(5);
+    for (const runner of runners) await runner.stop();
+  });
+
+  test("reports an error as an event, goes on, and lets another process do it meanwhile", async () => {
+    let isDown = true;
+    const failing = process({
+      agents: async () => {
+        if (isDown) throw new ScriptedError("other");
+        return [];
+      },
+    });
+    const runner = failing.start();
+    await pass(2 * MINUTE_MS);
+    expect(failing.events[0]).toEqual(["pruneFailed", { code: "DATABASE_ERROR" }]);
+    isDown = false;
+    await pass(3 * MINUTE_MS);
+    expect(failing.events.at(-1)?.[0]).toBe("pruned");
+    await runner.stop();
+  });
+
+  test("takes over from a process that ended while it pruned, after a minute", async () => {
+    const ended = { holder: "ended", until: Date.now() + MINUTE_MS, doneAt: 0 };
+    values.set("retention", JSON.stringify(ended));
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    const { start, events } = process();
+    const runner = start();
+    await pass(MINUTE_MS / 2);
+    expect(events).toEqual([]);
+    await pass(MINUTE_MS);
+    expect(events).toHaveLength(1);
+    await runner.stop();
+    vi.restoreAllMocks();
+  });
+
+  test("ends when it is stopped: a prune under way is cancelled, its turn is free, and no timer is left", async () => {
+    let reached = () => {};
+    const isReached = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    const agents = (_after: unknown, _limit: unknown, signal: AbortSignal) =>
+      new Promise<string[]>((_, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason as Error));
+        reached();
+      });
+    const { start, events } = process({ agents });
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    const runner = start();
+    await vi.advanceTimersByTimeAsync(1);
+    await isReached;
+    await runner.stop();
+    vi.restoreAllMocks();
+    expect(events).toEqual([]);
+    expect(JSON.parse(values.get("retention") as string)).toMatchObject({ holder: null, doneAt: 0 });
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("refuses a policy without a rule, an interval that is none, and a dialect without settings", () => {
+    const { storage } = scriptedStorage();
+    expect(() => startRetention(storage, {})).toThrow("expected options to have at least one of dropAgentsIdleForMs");
+    expect(() => startRetention(storage, { keepLast: 1, everyMs: 1 })).toThrow("options.everyMs");
+    expect(() => startRetention(storage, { keepLast: 0 })).toThrow("expected options.keepLast");
+    expect(() => startRetention(storage, { keepLast: 1 })).toThrow(
+      "of a dialect with settings, got the dialect scripted",
+    );
+  });
+});

@@ -1,0 +1,95 @@
+import { createSQLiteStorage } from "@waymark/sqlite";
+import Database from "better-sqlite3";
+import { afterEach, expect, it, onTestFinished, vi } from "vitest";
+import { checkpoint, newFile } from "./fixtures.ts";
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const USER = { user: "42" };
+
+function open(databasePath: string, indexedLabels: readonly string[] = []) {
+  const storage = createSQLiteStorage({ databasePath, indexedLabels });
+  onTestFinished(async () => {
+    await storage.close();
+  });
+  const put = (metadata: Record<string, string>, members = {}) =>
+    storage.storeCheckpoint({ ...checkpoint("a state"), metadata, ...members });
+  const list = async (query = {}) => (await storage.listCheckpoints({ metadata: USER, ...query })).map(({ id }) => id);
+  return { storage, put, list };
+}
+
+it("indexes what a process has stored before it learned of a label, once it does", async () => {
+  const databasePath = newFile();
+  const [unaware, indexing] = [open(databasePath), open(databasePath, ["user"])];
+  const first = await unaware.put(USER);
+  await indexing.storage.indexLabels();
+  const second = await unaware.put(USER);
+  expect(await indexing.list()).toEqual([first]);
+  vi.useFakeTimers({ now: Date.now() + 16_000, toFake: ["Date"] });
+  const third = await unaware.put(USER); // it looks in the background
+  await vi.waitFor(async () => expect(await indexing.list()).toEqual([third, second, first]));
+});
+
+it("indexes what a process of an earlier version has stored: at the next start, or before it erases", async () => {
+  const databasePath = newFile();
+  const { storage, put, list } = open(databasePath, ["user"]);
+  const id = await put(USER);
+  await storage.indexLabels();
+  let stored = 0;
+  const storeAsBefore = () => {
+    stored += 1;
+    const newId = `${id.slice(0, -4)}000${stored}`;
+    const database = new Database(databasePath);
+    database
+      .prepare(
+        `insert into agent_checkpoints select ?, 'earlier', namespace, name, null, null, null, created_at, metadata, encoding,
+         state_bytes, digest, null, state from agent_checkpoints where id = ?`,
+      )
+      .run(...[newId, id].map((text) => Buffer.from(text.replaceAll("-", ""), "hex")));
+    database.close();
+  };
+  storeAsBefore();
+  expect(await list()).toHaveLength(1);
+  const next = open(databasePath, ["user"]);
+  const indexed = new Promise((resolve) => next.storage.on("labelsIndexed", resolve));
+  await next.storage.listCheckpoints();
+  expect(await indexed).toMatchObject({ labels: ["user"], examined: 2 });
+  expect(await list()).toHaveLength(2);
+  storeAsBefore();
+  expect(await storage.deleteAgents({ metadata: USER })).toEqual({ agents: 2, checkpoints: 3 });
+  expect(await storage.listCheckpoints()).toEqual([]);
+});
+
+it("refuses an answer that lacks checkpoints while a label is being indexed, unless that is allowed", async () => {
+  const databasePath = newFile();
+  const { storage, put, list } = open(databasePath);
+  await put(USER);
+  await Promise.all(Array.from({ length: 1_000 }, (_, turn) => put({ turn: String(turn) })));
+  await put(USER);
+  const ended = new AbortController();
+  const indexing = createSQLiteStorage({ databasePath, indexedLabels: ["user"] });
+  await indexing.indexLabels({ signal: ended.signal, onProgress: () => ended.abort() }).catch(() => {});
+  await indexing.close();
+  const error = await storage.listCheckpoints({ metadata: USER }).catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ code: "STALE", message: expect.stringContaining('"user" is still being indexed') });
+  expect((await list({ allowStale: true })).length).toBeLessThan(2);
+  expect(await storage.indexLabels()).toMatchObject({ labels: ["user"] }); // goes on where it was ended
+  expect(await list()).toHaveLength(2);
+});
+
+it("keeps no more labels than a database may have, and no name that is too long", async () => {
+  const databasePath = newFile();
+  const names = Array.from({ length: 8 }, (_, at) => `label ${at}`);
+  await open(databasePath, names).storage.indexLabels();
+  await expect(open(databasePath, ["one more"]).storage.indexLabels()).rejects.toMatchObject({
+    code: "INVALID_ARGUMENT",
+  });
+  expect(() => createSQLiteStorage({ databasePath, indexedLabels: [...names, "one more"] })).toThrow(
+    "options.indexedLabels to be at most 8",
+  );
+  expect(() => createSQLiteStorage({ databasePath, indexedLabels: ["é".repeat(65)] })).toThrow(
+    "options.indexedLabels[0] to be 1 to 128 bytes",
+  );
+});
