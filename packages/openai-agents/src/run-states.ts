@@ -1,8 +1,9 @@
 import { Agent, type RunContext, RunState } from "@openai/agents-core";
-import { CheckpointError, type CheckpointStorage } from "@waymark/core";
+import { CheckpointError, type CheckpointMetadata, type CheckpointStorage } from "@waymark/core";
 import {
   checkAgentId,
   checkIfLatestIsGiven,
+  checkMetadata,
   checkNamespace,
   invalidArgument,
   objectWithKeys,
@@ -18,11 +19,18 @@ export interface RunStatesOptions {
   readonly agentId: string;
   /** Namespace of that agent: up to 1,024 bytes of UTF-8. Nothing else may be stored there. Default `"run"`. */
   readonly namespace?: string | undefined;
+  /**
+   * Labels of every state that is saved: a user or a tenant, for example, whose runs `storage.deleteAgents` erases if the label
+   * is indexed (see `indexedLabels` of the storage). Default: none.
+   */
+  readonly metadata?: CheckpointMetadata | undefined;
 }
 
 export interface SaveOptions {
   /** Name of the state, for people. Default `"run state"`. */
   readonly name?: string | undefined;
+  /** Labels of this state, beside those of all and before them: `{ status: "waits for approval" }`. Default: none. */
+  readonly metadata?: CheckpointMetadata | undefined;
   /**
    * Compare-and-save: save only if the latest state has this id (`null`: only if there is none). Of any number of processes
    * that name the same latest exactly one wins; the others get `CONFLICT`. Default: save in any case. `undefined` is refused.
@@ -46,6 +54,8 @@ export interface StoredRunState<Context, TAgent extends AnyAgent> {
   readonly name: string;
   /** Time at which it was saved, in milliseconds since 1970-01-01 UTC, by the clock of that process. */
   readonly createdAt: number;
+  /** Labels with which it was saved; absent if there are none. */
+  readonly metadata?: CheckpointMetadata | undefined;
   readonly state: RunState<Context, TAgent>;
 }
 
@@ -61,6 +71,7 @@ export class WaymarkRunStates {
   readonly #storage: CheckpointStorage;
   readonly #agentId: string;
   readonly #namespace: string;
+  readonly #metadata: CheckpointMetadata;
 
   /** @throws CheckpointError `INVALID_ARGUMENT`, which names the option */
   constructor(options: RunStatesOptions) {
@@ -68,10 +79,12 @@ export class WaymarkRunStates {
       storage,
       agentId,
       namespace = "run",
-    } = objectWithKeys("options", options, ["storage", "agentId", "namespace"]);
+      metadata = {},
+    } = objectWithKeys("options", options, ["storage", "agentId", "namespace", "metadata"]);
     this.#storage = checkStorage("options.storage", storage);
     this.#agentId = checkAgentId("options.agentId", agentId);
     this.#namespace = checkNamespace("options.namespace", namespace);
+    this.#metadata = checkMetadata("options.metadata", metadata);
   }
 
   /**
@@ -84,8 +97,9 @@ export class WaymarkRunStates {
     options: SaveOptions = {},
   ): Promise<string> {
     if (!(state instanceof RunState)) throw invalidArgument("state", `a RunState ${OF_THIS_SDK}`, state);
-    checkIfLatestIsGiven(objectWithKeys("options", options, ["name", "ifLatest"]));
-    const { name = "run state", ifLatest } = options;
+    checkIfLatestIsGiven(objectWithKeys("options", options, ["name", "metadata", "ifLatest"]));
+    const { name = "run state", metadata = {}, ifLatest } = options;
+    const labels = { ...this.#metadata, ...checkMetadata("options.metadata", metadata) };
     const checkpoint = {
       agentId: this.#agentId,
       namespace: this.#namespace,
@@ -93,6 +107,7 @@ export class WaymarkRunStates {
       // Parsed, so that only the changes to the next state are written.
       state: JSON.parse(state.toString()),
       createdAt: Date.now(),
+      ...(Object.keys(labels).length > 0 ? { metadata: labels } : {}),
       ...(typeof ifLatest === "string" ? { parentId: ifLatest } : {}),
     };
     return await this.#storage.storeCheckpoint(checkpoint, ifLatest === undefined ? {} : { ifLatest });
@@ -128,7 +143,8 @@ export class WaymarkRunStates {
         : await RunState.fromStringWithContext<Context, TAgent>(agent, text, context, {
             ...(contextStrategy === undefined ? {} : { contextStrategy }),
           });
-    return { id: checkpoint.id, name: checkpoint.name, createdAt: checkpoint.createdAt, state };
+    const { name, createdAt, metadata } = checkpoint;
+    return { id: checkpoint.id, name, createdAt, ...(metadata === undefined ? {} : { metadata }), state };
   }
 }
 

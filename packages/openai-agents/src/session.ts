@@ -10,9 +10,10 @@ import {
   type SessionHistoryTransactionArgs,
   type SessionHistoryTransactionAwareSession,
 } from "@openai/agents-core";
-import { CheckpointError, type CheckpointStorage } from "@waymark/core";
+import { CheckpointError, type CheckpointMetadata, type CheckpointStorage } from "@waymark/core";
 import {
   checkAgentId,
+  checkMetadata,
   checkNamespace,
   integer,
   invalidArgument,
@@ -34,6 +35,12 @@ export interface WaymarkSessionOptions {
    * stored. Default: all of them, until the session is cleared.
    */
   readonly keepLast?: number | undefined;
+  /**
+   * Labels of every change that this object stores, beside `change` and `items`, which are the session's own: a user or a
+   * tenant, for example, whose sessions `storage.deleteAgents` erases if the label is indexed (see `indexedLabels` of the
+   * storage). Default: none.
+   */
+  readonly metadata?: CheckpointMetadata | undefined;
 }
 
 /** State of a checkpoint: the whole session. Storages write only the changes, so this is cheap. */
@@ -61,6 +68,8 @@ interface Latest {
 const emptyState = (): SessionState => ({ items: [], operations: [] });
 /** About 100 bytes each in the state. Only runs with output guardrails apply operations, and repeat them soon. */
 const REMEMBERED_OPERATIONS = 100;
+/** Labels that the session itself gives to each change. */
+const OWN_LABELS = ["change", "items"] as const;
 /** An attempt fails if another writer stores first. This many in a row are no coincidence, and the loop must end. */
 const MAX_ATTEMPTS = 1_000;
 
@@ -79,6 +88,7 @@ export class WaymarkSession implements SessionHistoryRewriteAwareSession, Sessio
   readonly #sessionId: string;
   readonly #namespace: string;
   readonly #keepLast: number | undefined;
+  readonly #metadata: CheckpointMetadata;
   /** Cache: the state that this object stored last. No caller has a reference into it. */
   #lastStored: Latest | undefined;
   /** Resolves when the previous call has ended. */
@@ -91,10 +101,17 @@ export class WaymarkSession implements SessionHistoryRewriteAwareSession, Sessio
       sessionId = randomUUID(),
       namespace = "session",
       keepLast,
-    } = objectWithKeys("options", options, ["storage", "sessionId", "namespace", "keepLast"]);
+      metadata = {},
+    } = objectWithKeys("options", options, ["storage", "sessionId", "namespace", "keepLast", "metadata"]);
     this.#storage = checkStorage("options.storage", storage);
     this.#sessionId = checkAgentId("options.sessionId", sessionId);
     this.#namespace = checkNamespace("options.namespace", namespace);
+    this.#metadata = checkMetadata("options.metadata", metadata);
+    for (const own of OWN_LABELS) {
+      if (Object.hasOwn(this.#metadata, own)) {
+        throw invalidArgument("options.metadata", `labels other than ${OWN_LABELS.join(" and ")}`, own);
+      }
+    }
     if (keepLast !== undefined) {
       this.#keepLast = integer("options.keepLast", keepLast, 1, Number.MAX_SAFE_INTEGER, "changes");
     }
@@ -241,7 +258,7 @@ export class WaymarkSession implements SessionHistoryRewriteAwareSession, Sessio
       ...(after.id === null ? {} : { parentId: after.id }),
       name,
       state,
-      metadata: { change, items: state.items.length },
+      metadata: { ...this.#metadata, change, items: state.items.length },
       createdAt: Date.now(),
     };
     try {

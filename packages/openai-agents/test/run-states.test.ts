@@ -1,6 +1,6 @@
 import { Agent, RunContext, Runner, RunState } from "@openai/agents-core";
 import { CheckpointError, type CheckpointStorage } from "@waymark/core";
-import { WaymarkRunStates } from "@waymark/openai-agents";
+import { WaymarkRunStates, WaymarkSession } from "@waymark/openai-agents";
 import { createSQLiteStorage } from "@waymark/sqlite";
 import { Agent as AgentOfAnotherCopy } from "openai-agents-core-minimum";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -14,7 +14,7 @@ interface Customer {
 describe("run states", () => {
   let storage: CheckpointStorage;
   beforeAll(() => {
-    storage = createSQLiteStorage({ databasePath: ":memory:" });
+    storage = createSQLiteStorage({ databasePath: ":memory:", indexedLabels: ["user", "status"] });
   });
   afterAll(() => storage.close());
 
@@ -44,6 +44,31 @@ describe("run states", () => {
     expect(earlier).toMatchObject({ id: first, name: "run state" });
     expect(earlier?.state.toString()).toBe(await asTheSDKReadsIt(saved));
     expect((await storage.retrieveCheckpoint(first))?.state).toEqual(JSON.parse(saved));
+  });
+
+  it("have labels, by which they are listed across agents and erased, with the sessions that have them", async () => {
+    const metadata = { user: "42", tenant: "a" };
+    const waits = { status: "waits for approval" };
+    const runs = [1, 2].map((number) => new WaymarkRunStates({ storage, agentId: `labelled ${number}`, metadata }));
+    const ids: string[] = [];
+    for (const one of runs) ids.push(await one.save(await interrupted(), { metadata: waits }));
+    await runs[0]?.save(await interrupted(), { metadata: { tenant: "b" }, name: "decided" });
+    const session = new WaymarkSession({ storage, sessionId: "labelled session", metadata });
+    await session.addItems([{ role: "user", content: "hello" }]);
+    await storage.indexLabels();
+    const waiting = await storage.listCheckpoints({ metadata: waits });
+    expect(waiting.map(({ id }) => id)).toEqual(ids.reverse());
+    expect(waiting[0]?.metadata).toEqual({ ...metadata, ...waits });
+    const agent = supportAgent(new ScriptedModel([]));
+    expect((await runs[0]?.load(agent))?.metadata).toEqual({ user: "42", tenant: "b" });
+    const [change] = await storage.listCheckpoints({ agentId: "labelled session" });
+    expect(change?.metadata).toEqual({ ...metadata, change: 1, items: 1 });
+    expect(await storage.deleteAgents({ metadata: { user: "42" } })).toEqual({ agents: 3, checkpoints: 4 });
+    expect(await session.getItems()).toEqual([]);
+    for (const options of [{ metadata: { change: 1 } }, { metadata: { user: {} } }, { metadata: 7 }]) {
+      expect(() => new WaymarkSession({ storage, ...(options as object) })).toThrow("options.metadata");
+    }
+    await expect(runs[0]?.save(await interrupted(), { metadata: [] as never })).rejects.toThrow("options.metadata");
   });
 
   it("are not found by an id of another agent or namespace, or by an unknown id", async () => {
