@@ -22,7 +22,7 @@ export interface WaymarkConfig {
 /** The providers, the options of main and backup, and what is pruned by itself. */
 export interface CheckpointConfig extends ReplicationOptions {
   /** Prune main by itself, at intervals, in one process at a time. Default: nothing is pruned by itself. */
-  readonly retention?: RetentionOptions;
+  readonly retention?: RetentionOptions | undefined;
   readonly providers: ProvidersConfig;
 }
 

@@ -161,7 +161,7 @@ export interface DeleteAgentsQuery extends CallOptions {
   /** Only count. Default `false`. */
   readonly dryRun?: boolean;
   /** Called after each agent with the counts so far. An error that it throws ends the call, and is rethrown as it is. */
-  readonly onProgress?: (progress: DeleteAgentsResult) => void;
+  readonly onProgress?: ((progress: DeleteAgentsResult) => void) | undefined;
 }
 
 export interface DeleteAgentsResult {
@@ -174,9 +174,9 @@ export interface IndexLabelsOptions extends CallOptions {
    * Look at all checkpoints again, not only at those that were stored since the last time. It finds those that a process of an
    * earlier version has stored with an id of its caller's that is older. Default `false`.
    */
-  readonly all?: boolean;
+  readonly all?: boolean | undefined;
   /** Called after each thousand checkpoints with the counts so far. */
-  readonly onProgress?: (progress: IndexLabelsResult) => void;
+  readonly onProgress?: ((progress: IndexLabelsResult) => void) | undefined;
 }
 
 export interface IndexLabelsResult {

@@ -11,7 +11,7 @@ export interface RetentionOptions
     "dropAgentsIdleForMs" | "keepLast" | "keepWithinMs" | "keepEvery" | "keepMetadata" | "batchSize"
   > {
   /** Time between two prunes of the database, in milliseconds: at most 24 days. Default one hour. */
-  readonly everyMs?: number;
+  readonly everyMs?: number | undefined;
 }
 
 export interface ResolvedRetention {

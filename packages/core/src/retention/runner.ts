@@ -2,6 +2,7 @@ import { mainEngineOf } from "../checkpoints/storage.ts";
 import type { CheckpointStorage } from "../contract/checkpoints.ts";
 import { CheckpointError, codeOf, invalidArgument } from "../contract/errors.ts";
 import type { StorageEvents } from "../contract/status.ts";
+import { unref } from "../database/deadline.ts";
 import { recordPruned } from "../database/telemetry.ts";
 import { LEASE_MS, RetentionLease } from "./lease.ts";
 import { type ResolvedRetention, type RetentionOptions, resolveRetention } from "./options.ts";
@@ -90,7 +91,7 @@ class Runner implements RetentionRunner {
       },
       Math.min(delayMs, this.#retention.everyMs),
     );
-    this.#timer.unref();
+    unref(this.#timer);
   }
 
   /** Prunes if it is due and this process's turn. Returns the time until the next look, in milliseconds. */
@@ -106,7 +107,7 @@ class Runner implements RetentionRunner {
         () => {}, // tried again; meanwhile the lease may run out, which does no harm
       );
     }, LEASE_MS / 4);
-    renewing.unref();
+    unref(renewing);
     let isDone = false;
     try {
       const result = await this.#storage.pruneCheckpoints({

@@ -1,35 +1,23 @@
 import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Settings } from "../../src/checkpoints/dialect.ts";
 import type { StorageEvents } from "../../src/contract/status.ts";
+import { createStorage } from "../../src/create-storage.ts";
 import { startRetention } from "../../src/retention/runner.ts";
-import { ScriptedError, type Tables } from "../scripted-dialect.ts";
+import { ScriptedError, scriptedDialect, type Tables } from "../scripted-dialect.ts";
 import { checkpoint, scriptedStorage } from "../scripted-storage.ts";
 
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
 
 let tables: Tables;
-let values: Map<string, string>;
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"] });
-  tables = { rows: new Map(), writes: new Map() };
-  values = new Map();
+  tables = { rows: new Map(), writes: new Map(), values: new Map() };
 });
 afterEach(() => {
   vi.useRealTimers();
 });
-
-/** Settings that several storages share, as those of one database. */
-const settings: Settings = {
-  read: async (name) => values.get(name) ?? null,
-  replace: async (name, from, to) => {
-    if ((values.get(name) ?? null) !== from) return false;
-    values.set(name, to);
-    return true;
-  },
-};
 
 /** Lets the clocks go on, and waits for what is due then. */
 async function pass(ms: number): Promise<void> {
@@ -43,7 +31,7 @@ async function pass(ms: number): Promise<void> {
 function process(script: object = {}) {
   const { storage } = scriptedStorage({
     tables,
-    script: { settings, ...script },
+    script,
     options: { retry: { maxRetries: 0 } },
   });
   const events: [string, StorageEvents["pruned"] | StorageEvents["pruneFailed"]][] = [];
@@ -92,7 +80,7 @@ describe("retention that runs by itself", () => {
 
   test("takes over from a process that ended while it pruned, after a minute", async () => {
     const ended = { holder: "ended", until: Date.now() + MINUTE_MS, doneAt: 0 };
-    values.set("retention", JSON.stringify(ended));
+    tables.values.set("retention", JSON.stringify(ended));
     vi.spyOn(Math, "random").mockReturnValue(0);
     const { start, events } = process();
     const runner = start();
@@ -122,7 +110,7 @@ describe("retention that runs by itself", () => {
     await runner.stop();
     vi.restoreAllMocks();
     expect(events).toEqual([]);
-    expect(JSON.parse(values.get("retention") as string)).toMatchObject({ holder: null, doneAt: 0 });
+    expect(JSON.parse(tables.values.get("retention") as string)).toMatchObject({ holder: null, doneAt: 0 });
     expect(vi.getTimerCount()).toBe(0);
   });
 
@@ -131,8 +119,8 @@ describe("retention that runs by itself", () => {
     expect(() => startRetention(storage, {})).toThrow("expected options to have at least one of dropAgentsIdleForMs");
     expect(() => startRetention(storage, { keepLast: 1, everyMs: 1 })).toThrow("options.everyMs");
     expect(() => startRetention(storage, { keepLast: 0 })).toThrow("expected options.keepLast");
-    expect(() => startRetention(storage, { keepLast: 1 })).toThrow(
-      "of a dialect with settings, got the dialect scripted",
-    );
+    const { settings: _, ...withoutSettings } = scriptedDialect();
+    const refused = () => startRetention(createStorage(withoutSettings), { keepLast: 1 });
+    expect(refused).toThrow("of a dialect with settings, got the dialect scripted");
   });
 });
