@@ -109,7 +109,13 @@ export const WORDS = [
   {
     what: "process.env",
     member: "process.env",
-    allowedIn: ["cli/src/**", "core/src/config/open.ts", "core/src/database/options.ts", "postgres/src/url.ts", "conformance/src/**"],
+    allowedIn: [
+      "cli/src/**",
+      "core/src/config/open.ts",
+      "core/src/database/options.ts",
+      "postgres/src/url.ts",
+      "conformance/src/**",
+    ],
   },
   { what: "console", member: "console.*", allowedIn: ["cli/src/**"] },
   {

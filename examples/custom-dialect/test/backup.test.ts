@@ -5,5 +5,7 @@ import { createMapStorage } from "../src/index.ts";
 it("refuses a backup, since the dialect has no outbox", () => {
   const replicate = () => createReplicatedStorage({ main: createMapStorage(), backup: createMapStorage() });
   expect(replicate).toThrow(CheckpointError);
-  expect(replicate).toThrow("expected main to be a storage whose dialect has an outbox and settings, got the dialect map");
+  expect(replicate).toThrow(
+    "expected main to be a storage whose dialect has an outbox and settings, got the dialect map",
+  );
 });
