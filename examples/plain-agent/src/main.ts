@@ -12,8 +12,7 @@ const service = new CheckpointService();
 service.registerProvider("main", storage);
 
 const agent = new PlainAgent("plain-agent", scriptedModel);
-const [latest] = await service.listCheckpoints({ agentId: agent.agentId, limit: 1 });
-if (latest) await service.restoreAgentCheckpoint(latest.id, agent);
+const latest = await service.restoreLatestAgentCheckpoint(agent.agentId, agent);
 console.log(latest ? `goes on after turn ${agent.turn}` : "begins");
 
 const auto = service.autoCheckpoint(agent, {

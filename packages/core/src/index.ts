@@ -1,4 +1,11 @@
 /** `@waymark/core`: for users. What authors of backends and adapters need is in `kit.ts`. */
+export {
+  type AgentGroupOptions,
+  type AgentGroupState,
+  type ApplicationState,
+  type GroupedCheckpoint,
+  groupAgents,
+} from "./agent/agent-group.ts";
 export { closeOnExit } from "./agent/close-on-exit.ts";
 export type { AgentCheckpoint, AutoCheckpoint, AutoCheckpointOptions, CheckpointedAgent } from "./agent/contract.ts";
 export { CheckpointService } from "./agent/service.ts";

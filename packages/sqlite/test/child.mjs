@@ -1,5 +1,11 @@
 // A process with a storage, as an application is: `node child.mjs <task> <file>`.
-import { closeOnExit, createReplicatedStorage, createSQLiteStorage } from "../dist/index.js";
+import {
+  CheckpointService,
+  closeOnExit,
+  createReplicatedStorage,
+  createSQLiteStorage,
+  groupAgents,
+} from "../dist/index.js";
 
 const [task, databasePath, backupPath] = process.argv.slice(2);
 const storage = createSQLiteStorage({ databasePath });
@@ -48,6 +54,38 @@ switch (task) {
     await storage.close();
     process.send("collected", () => process.disconnect());
     break;
+  case "work until the signal": {
+    // two agents and an application, which go on where the last process has stopped
+    const counter = (agentId) => {
+      const agent = {
+        turn: 0,
+        generateCheckpoint: () => ({ agentId, state: agent.turn }),
+        restoreCheckpoint: ({ state }) => {
+          agent.turn = state;
+        },
+      };
+      return agent;
+    };
+    const agents = { researcher: counter("researcher"), writer: counter("writer") };
+    let starts = 0;
+    const application = {
+      save: () => starts,
+      restore: (state) => {
+        starts = state;
+      },
+    };
+    const group = groupAgents({ agentId: "desk", agents, application });
+    const service = new CheckpointService();
+    service.registerProvider("main", storage);
+    await service.restoreLatestAgentCheckpoint("desk", group);
+    closeOnExit([() => service.saveAgentCheckpoint("stop", group), storage]);
+    starts += 1;
+    agents.researcher.turn += 10;
+    agents.writer.turn += 100;
+    process.send({ starts, researcher: agents.researcher.turn, writer: agents.writer.turn });
+    process.on("message", () => {}); // stays
+    break;
+  }
   case "store and close": // and then do nothing: the process must end by itself
     await storage.storeCheckpoint(checkpoint("last words"));
     await storage.close();

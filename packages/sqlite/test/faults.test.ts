@@ -46,6 +46,22 @@ describe("a storage in an SQLite file", () => {
     expect(backup).toBe(main);
   });
 
+  it.skipIf(process.platform === "win32")(
+    "has what a process saves at SIGTERM, and the next one goes on from",
+    async () => {
+      const databasePath = newFile();
+      for (const starts of [1, 2, 3]) {
+        const child = childProcess("work until the signal", databasePath);
+        const exit = once(child, "exit");
+        expect(await answerOf(child)).toEqual({ starts, researcher: starts * 10, writer: starts * 100 });
+        child.kill("SIGTERM");
+        expect(await exit).toEqual([null, "SIGTERM"]);
+      }
+      await using storage = createSQLiteStorage({ databasePath });
+      expect(await storage.listCheckpoints()).toHaveLength(3); // one for each stop
+    },
+  );
+
   it("lets one of 32 stores after the same checkpoint succeed, while another process stores", async () => {
     const databasePath = newFile();
     await using storage = createSQLiteStorage({ databasePath });

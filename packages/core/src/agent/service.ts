@@ -7,6 +7,7 @@ import type {
 import { objectWithKeys, string } from "../contract/checks.ts";
 import { CheckpointError, invalidArgument, property, quoted } from "../contract/errors.ts";
 import { AutoCheckpointer, type Branch, isPromise, resolveAutoCheckpoint } from "./auto-checkpoint.ts";
+import { checkAgent, checkGenerated } from "./checks.ts";
 import type { AgentCheckpoint, AutoCheckpoint, AutoCheckpointOptions, CheckpointedAgent } from "./contract.ts";
 
 /**
@@ -80,7 +81,7 @@ export class CheckpointService<State = unknown> {
    *   an error of the agent is rethrown as it is
    */
   async saveAgentCheckpoint(name: string, agent: CheckpointedAgent<State>): Promise<string> {
-    checkAgent(agent);
+    checkAgent("agent", agent);
     return await this.#inTurn(agent, () => {
       const generated = agent.generateCheckpoint();
       return isPromise(generated)
@@ -95,18 +96,30 @@ export class CheckpointService<State = unknown> {
    * @throws CheckpointError `NOT_FOUND`, and what `retrieveCheckpoint` throws; an error of the agent is rethrown as it is
    */
   async restoreAgentCheckpoint(id: string, agent: CheckpointedAgent<State>): Promise<void> {
-    checkAgent(agent);
-    await this.#inTurn(agent, async () => {
-      const provider = JSON.stringify(this.#active);
-      const checkpoint = await this.getActiveProvider().retrieveCheckpoint(id);
-      if (checkpoint === null) {
-        throw new CheckpointError(
-          "NOT_FOUND",
-          `restore agent checkpoint: there is no ${quoted(id)} in provider ${provider}`,
-        );
-      }
-      await agent.restoreCheckpoint(checkpoint);
-      this.#branches.set(agent, { last: checkpoint.id });
+    checkAgent("agent", agent);
+    await this.#inTurn(agent, () => this.#restore(id, agent));
+  }
+
+  /**
+   * Restores the latest checkpoint of an `agentId` and a namespace (default `""`), as a process does when it starts. Returns
+   * its id; `null`: there is none, and the agent is not called.
+   * @throws CheckpointError what `listCheckpoints` and `restoreAgentCheckpoint` throw; `NOT_FOUND` if another process deletes
+   *   the checkpoint meanwhile
+   */
+  async restoreLatestAgentCheckpoint(
+    agentId: string,
+    agent: CheckpointedAgent<State>,
+    query: { readonly namespace?: string | undefined } = {},
+  ): Promise<string | null> {
+    checkAgent("agent", agent);
+    string("agentId", agentId);
+    const { namespace = "" } = objectWithKeys("query", query, ["namespace"]);
+    const latest = { agentId, namespace: string("query.namespace", namespace), limit: 1 };
+    return await this.#inTurn(agent, async () => {
+      const [checkpoint] = await this.listCheckpoints(latest);
+      if (checkpoint === undefined) return null;
+      await this.#restore(checkpoint.id, agent);
+      return checkpoint.id;
     });
   }
 
@@ -130,7 +143,7 @@ export class CheckpointService<State = unknown> {
    *   prune, or if an option is not as documented. An error of `after` is rethrown as it is.
    */
   autoCheckpoint(agent: CheckpointedAgent<State>, options: AutoCheckpointOptions = {}): AutoCheckpoint {
-    checkAgent(agent);
+    checkAgent("agent", agent);
     const resolved = resolveAutoCheckpoint(options);
     const provider = this.getActiveProvider();
     if (resolved.keep !== undefined) pruner(provider);
@@ -143,10 +156,27 @@ export class CheckpointService<State = unknown> {
   }
 
   async #store(name: string, checkpoint: AgentCheckpoint<State>, branch: Branch): Promise<string> {
-    const { createdAt = Date.now(), parentId = branch.last, ...rest } = checkGenerated(checkpoint);
+    const {
+      createdAt = Date.now(),
+      parentId = branch.last,
+      ...rest
+    } = checkGenerated("the result of agent.generateCheckpoint", checkpoint);
     const parent = parentId === undefined ? {} : { parentId };
     branch.last = await this.getActiveProvider().storeCheckpoint({ ...rest, ...parent, name, createdAt });
     return branch.last;
+  }
+
+  async #restore(id: string, agent: CheckpointedAgent<State>): Promise<void> {
+    const provider = JSON.stringify(this.#active);
+    const checkpoint = await this.getActiveProvider().retrieveCheckpoint(id);
+    if (checkpoint === null) {
+      throw new CheckpointError(
+        "NOT_FOUND",
+        `restore agent checkpoint: there is no ${quoted(id)} in provider ${provider}`,
+      );
+    }
+    await agent.restoreCheckpoint(checkpoint);
+    this.#branches.set(agent, { last: checkpoint.id });
   }
 
   #branchOf(agent: CheckpointedAgent<State>): Branch {
@@ -175,21 +205,6 @@ export class CheckpointService<State = unknown> {
     const names = this.getAvailableProviders().map((name) => JSON.stringify(name));
     return names.length === 0 ? "no provider is registered" : `registered: ${names.join(", ")}`;
   }
-}
-
-function checkAgent(agent: CheckpointedAgent): void {
-  for (const method of ["generateCheckpoint", "restoreCheckpoint"]) {
-    if (typeof property(agent, method) !== "function") {
-      throw invalidArgument("agent", `one with the method ${method}`, agent);
-    }
-  }
-}
-
-/** Checks a generated checkpoint: names are the caller's, and an id of the agent's would make each later save a conflict. */
-function checkGenerated<State>(checkpoint: AgentCheckpoint<State>): AgentCheckpoint<State> {
-  const keys = ["agentId", "namespace", "state", "createdAt", "parentId", "metadata"] as const;
-  objectWithKeys("the result of agent.generateCheckpoint", checkpoint, keys);
-  return checkpoint;
 }
 
 /** Returns a provider as one that prunes: of a provider only three methods are known. */
