@@ -30,8 +30,10 @@ beforeAll(async () => {
       return one.unsafe(text, parameters, options);
     };
   const recording = Object.assign(() => {}, {
-    begin: (work: (transaction: TransactionSql) => Promise<unknown>) =>
-      client.begin((transaction) => work(Object.assign(() => {}, { unsafe: unsafeOn(transaction) }) as never)),
+    begin: (isolation: string, work: (transaction: TransactionSql) => Promise<unknown>) =>
+      client.begin(isolation, (transaction) =>
+        work(Object.assign(() => {}, { unsafe: unsafeOn(transaction) }) as never),
+      ),
     end: client.end,
     unsafe: unsafeOn(client),
   });
