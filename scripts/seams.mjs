@@ -67,10 +67,15 @@ export const IMPORTS = [
         ...drivers.map((name) => `type:${name}`),
       ],
     },
+    // Where a database has several drivers: each in a file of its own, which knows no tables and no options.
+    {
+      module: `${dialect}/src/drivers/**`,
+      may: [`${dialect}/src/drivers/**`, "@waymark/core", "@waymark/core/kit", ...drivers, "node:**"],
+    },
     // The database imports no tables.
     {
       module: `${dialect}/src/*.ts`,
-      may: [`${dialect}/src/*.ts`, "@waymark/core", "@waymark/core/kit", ...drivers, ...drizzle, "node:**"],
+      may: [`${dialect}/src/{*,drivers/*}.ts`, "@waymark/core", "@waymark/core/kit", ...drivers, ...drizzle, "node:**"],
     },
   ]),
 

@@ -19,8 +19,10 @@ export {
   factsOf,
   invalidArgument,
   invalidWord,
+  keepWords,
   property,
   rootCause,
+  withoutValues,
 } from "./contract/errors.ts";
 export {
   createStorage,

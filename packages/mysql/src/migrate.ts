@@ -5,6 +5,7 @@ import {
   createdTables,
   type DomainSchema,
   foreignObject,
+  keepWords,
   type Migration,
   mayNotMigrate,
   migrationDigest,
@@ -141,7 +142,7 @@ async function runOnce(connection: PoolConnection, statement: string): Promise<v
     // MariaDB says of a foreign key that is there only that it cannot make the table: errno 121 within 1005.
     const message = property(error, "message");
     if (property(error, "errno") === 1005 && typeof message === "string" && message.includes("errno: 121")) return;
-    throw error;
+    throw keepWords(error);
   }
 }
 

@@ -4,6 +4,7 @@ import {
   type AppliedMigration,
   type DomainSchema,
   foreignObject,
+  keepWords,
   type Migration,
   mayNotMigrate,
   migrationDigest,
@@ -46,7 +47,7 @@ export async function migrateSchema(
       await transaction.unsafe(statement).catch((error: unknown) => {
         if (TAKEN.has(property(error, "code")))
           throw foreignObject(`"${place.schema}"."${takenName(statement, error)}"`);
-        throw classify(error) === "privilege" ? mayNotMigrate(stillMissing, error) : error;
+        throw classify(error) === "privilege" ? mayNotMigrate(stillMissing, error) : keepWords(error);
       });
     }
     return stillMissing.map(({ name }) => name);

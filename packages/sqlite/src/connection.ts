@@ -1,31 +1,39 @@
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, resolve } from "node:path";
+import { closeSync, existsSync, mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { CheckpointError } from "@waymark/core";
-import { property } from "@waymark/core/kit";
-import type { Database } from "better-sqlite3";
+import { keepWords, property } from "@waymark/core/kit";
+import { adoptDatabase, loadDriver } from "./drivers/choose.ts";
 import { type Handle, handleOn } from "./handle.ts";
 import type { ResolvedOptions } from "./options.ts";
 
-/** Opens the database of the options, or checks the handle that they bring. */
+/** The database and its folders are nobody else's to read: they hold what agents were told. */
+const FILE_MODE = 0o600;
+const FOLDER_MODE = 0o700;
+
+/** Opens the database of the options, or checks the one that they bring. */
 export async function connect(options: ResolvedOptions, signal: AbortSignal): Promise<Handle> {
-  if (options.database !== null) return check(options.database as Database);
-  const { databasePath, nativeBinding } = options as typeof options & { databasePath: string };
-  if (databasePath !== ":memory:") mkdirSync(dirname(resolve(databasePath)), { recursive: true });
-  const BetterSqlite3 = await loadDriver();
-  const database = new BetterSqlite3(databasePath, {
-    // It holds up the event loop, and with it the timer of the call's deadline.
-    timeout: Math.min(options.busyTimeoutMs, options.operationTimeoutMs),
-    ...(nativeBinding === null ? {} : { nativeBinding }),
-  });
-  const handle = handleOn(database);
   try {
-    // In this order: the busy timeout (above) before anything that may wait; auto_vacuum while the file is still empty,
-    // since once it is in WAL mode or has a table the setting has no effect; then WAL.
+    return options.database === null ? await open(options, signal) : check(options.database);
+  } catch (error) {
+    throw keepWords(error); // no statement has had a value yet
+  }
+}
+
+async function open(options: ResolvedOptions, signal: AbortSignal): Promise<Handle> {
+  const { databasePath, driver, nativeBinding, synchronous } = options as typeof options & { databasePath: string };
+  const openFile = await loadDriver(driver, { nativeBinding });
+  const isNew = databasePath !== ":memory:" && createFile(databasePath);
+  const database = openFile(databasePath);
+  try {
+    const handle = handleOn(database, isNew);
+    // It holds up the event loop, and with it the timer of the call's deadline.
+    handle.exec(`pragma busy_timeout = ${Math.min(options.busyTimeoutMs, options.operationTimeoutMs)}`);
+    // In this order: the busy timeout before anything that may wait; auto_vacuum while the file is still empty, since once
+    // it is in WAL mode or has a table the setting has no effect; then WAL.
     if (Number(handle.value("pragma page_count")) === 0) handle.exec("pragma auto_vacuum = INCREMENTAL");
     await switchToWal(handle, signal);
-    handle.exec(`pragma synchronous = ${options.synchronous}`);
+    handle.exec(`pragma synchronous = ${synchronous}`);
     handle.exec("pragma foreign_keys = ON");
     return handle;
   } catch (error) {
@@ -34,11 +42,35 @@ export async function connect(options: ResolvedOptions, signal: AbortSignal): Pr
   }
 }
 
-function check(database: Database): Handle {
-  if (!database.open) {
+/** Creates an empty file, which is an empty database, with the folders that are missing. `false`: there is one. */
+function createFile(path: string): boolean {
+  createFolder(dirname(path));
+  try {
+    closeSync(openSync(path, "wx", FILE_MODE)); // SQLite gives the files beside it the same rights
+    return true;
+  } catch (error) {
+    if (property(error, "code") === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/** One by one: Node's recursive `mkdir` never returns where a folder cannot be made though its parent is there, as in /proc. */
+function createFolder(path: string): void {
+  if (existsSync(path)) return;
+  createFolder(dirname(path));
+  try {
+    mkdirSync(path, { mode: FOLDER_MODE });
+  } catch (error) {
+    if (property(error, "code") !== "EEXIST") throw error; // another process was faster
+  }
+}
+
+function check(value: object): Handle {
+  const database = adoptDatabase(value);
+  if (!database?.isOpen()) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options.database to be open, got one that is closed");
   }
-  const handle = handleOn(database);
+  const handle = handleOn(database, false);
   if (Number(handle.value("pragma foreign_keys")) !== 1) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options.database to have foreign_keys on, got off");
   }
@@ -49,36 +81,11 @@ function check(database: Database): Handle {
 async function switchToWal(handle: Handle, signal: AbortSignal): Promise<void> {
   for (;;) {
     try {
-      handle.exec("pragma journal_mode = WAL");
+      handle.value("pragma journal_mode = WAL");
       return;
     } catch (error) {
       if (property(error, "code") !== "SQLITE_BUSY") throw error;
       await delay(5 + Math.random() * 20, undefined, { signal });
     }
-  }
-}
-
-/** Only when a database is opened, and only on a Node that the installed version can run on: else it ends the process. */
-async function loadDriver() {
-  const [major, minor] = process.versions.node.split(".").map(Number) as [number, number];
-  const driver = driverVersion();
-  if (driver >= 13 && (major < 22 || (major === 22 && minor < 14))) {
-    throw new CheckpointError(
-      "INVALID_CONFIG",
-      `open database: better-sqlite3 ${driver} crashes on Node ${process.versions.node}: install better-sqlite3@12, or run Node 22.14 or later`,
-    );
-  }
-  const { default: BetterSqlite3 } = await import("better-sqlite3");
-  return BetterSqlite3;
-}
-
-/** The installed driver's major version; 0 in a bundle, where it is the one that the bundle was made with. */
-function driverVersion(): number {
-  try {
-    const manifest = createRequire(import.meta.url).resolve("better-sqlite3/package.json");
-    const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
-    return Number.parseInt(version, 10);
-  } catch {
-    return 0;
   }
 }

@@ -18,6 +18,7 @@ const FAULTS: readonly (readonly [code: string, fault: Fault])[] = [
   ["SQLITE_AUTH", "access"],
   ["EACCES", "access"],
   ["EPERM", "access"],
+  ["ENOENT", "access"], // a folder that cannot be made
   ["ENOTDIR", "access"],
   ["EEXIST", "access"], // a file stands where a folder should
   ["EROFS", "read-only"],

@@ -1,47 +1,92 @@
-import type { Database, Statement } from "better-sqlite3";
-import { type BetterSQLite3Database, drizzle } from "drizzle-orm/better-sqlite3";
+import { BetterSQLiteSession } from "drizzle-orm/better-sqlite3/session";
+import { BaseSQLiteDatabase, SQLiteSyncDialect } from "drizzle-orm/sqlite-core";
+import type { DriverDatabase, DriverName, Statement } from "./drivers/driver.ts";
+import { FileWatch } from "./file-watch.ts";
 
-/** A better-sqlite3 database that prepares each text once, and keeps the statement. */
+/** An open database of any driver that prepares each text once, and keeps the statement. */
 export interface Handle {
-  readonly database: Database;
-  prepare(sql: string): Statement<unknown[]>;
+  readonly driver: DriverName;
+  /** The database's file; `null`: it is in memory. */
+  readonly file: FileWatch | null;
+  /** Set where we have created the file. */
+  readonly isNew: boolean;
+  prepare(sql: string): Statement;
+  /** Runs statements to their end. */
   exec(sql: string): void;
   /** Returns the first column of the first row. */
   value(sql: string): unknown;
-  transaction: Database["transaction"];
+  /** Runs `work` in a transaction that takes the write lock first: one that reads first may be refused when it writes. */
+  transaction<Result>(work: () => Result): Result;
+  isOpen(): boolean;
+  /** Returns whether a transaction is under way: within our calls ours, else one of the database's owner. */
+  inTransaction(): boolean;
+  close(): void;
 }
+
+export function handleOn(database: DriverDatabase, isNew: boolean): Handle {
+  const statements = new Map<string, Statement>();
+
+  function prepare(sql: string): Statement {
+    const existing = statements.get(sql);
+    if (existing !== undefined) return existing;
+    const statement = database.prepare(sql);
+    statements.set(sql, statement);
+    return statement;
+  }
+
+  const value = (sql: string) => Object.values((prepare(sql).get() as Record<string, unknown> | undefined) ?? {})[0];
+
+  return {
+    driver: database.driver,
+    file: FileWatch.of(value("select file from pragma_database_list where name = 'main'")),
+    isNew,
+    prepare,
+    exec: (sql) => database.exec(sql),
+    value,
+    transaction(work) {
+      prepare("begin immediate").run();
+      try {
+        const result = work();
+        prepare("commit").run();
+        return result;
+      } catch (error) {
+        rollBack(prepare);
+        throw error;
+      }
+    },
+    isOpen: () => database.isOpen(),
+    inTransaction: () => database.inTransaction(),
+    close: () => database.close(),
+  };
+}
+
+function rollBack(prepare: Handle["prepare"]): void {
+  try {
+    prepare("rollback").run();
+  } catch {
+    // SQLite has rolled back by itself, as it does when the disk is full
+  }
+}
+
+/** A Drizzle database on a handle, whatever the driver. */
+export type DrizzleDatabase = BaseSQLiteDatabase<"sync", { readonly changes: number | bigint }>;
 
 /**
- * Handles that must not become garbage while the process lives. Since Node 24.19, better-sqlite3 12 ends the process when the
- * collector meets one of its objects while no JavaScript runs (https://github.com/WiseLibs/better-sqlite3/issues/1515);
- * version 13 does not. So each opened database costs a few kilobytes for ever there, and our SQL texts are few and
- * fixed: no lists of values in them, and no `pragma()`, which prepares anew each time.
+ * Makes a Drizzle database on a handle, so that it gets kept statements: by itself it prepares one for every query. Drizzle's
+ * session of better-sqlite3 asks its client for no more than this. Its entry module is not used: it loads better-sqlite3.
  */
-const KEEP = Number.parseInt(process.versions.node, 10) >= 24;
-const kept = new Set<Handle>();
-
-export function handleOn(database: Database): Handle {
-  const statements = new Map<string, Statement<unknown[]>>();
-  const handle: Handle = {
-    database,
-    prepare(sql) {
-      const existing = statements.get(sql);
-      if (existing !== undefined) return existing;
-      const statement = database.prepare<unknown[]>(sql);
-      statements.set(sql, statement);
-      return statement;
-    },
-    exec: (sql) => void database.exec(sql),
-    value: (sql) => Object.values((handle.prepare(sql).get() as Record<string, unknown> | undefined) ?? {})[0],
-    transaction: database.transaction.bind(database) as Database["transaction"],
+export function drizzleOn({ prepare, transaction }: Handle): DrizzleDatabase {
+  const client = {
+    prepare,
+    transaction: (work: (tx: unknown) => unknown) => ({ immediate: (tx: unknown) => transaction(() => work(tx)) }),
   };
-  if (KEEP) kept.add(handle);
-  return handle;
-}
-
-/** Makes a Drizzle database on a handle, so that it gets kept statements: by itself it prepares one for every query. */
-export function drizzleOn({ prepare, transaction }: Handle): BetterSQLite3Database {
-  return drizzle({ client: { prepare, transaction } as unknown as Database });
+  const dialect = new SQLiteSyncDialect();
+  return new BaseSQLiteDatabase(
+    "sync",
+    dialect,
+    new BetterSQLiteSession(client as never, dialect, undefined),
+    undefined,
+  ) as never;
 }
 
 /** Pages that one step of a vacuum returns. */
@@ -54,10 +99,17 @@ const INCREMENTAL = 2;
 export function vacuum(handle: Handle): boolean {
   const freePages = () => Number(handle.value("pragma freelist_count"));
   // In a transaction of the handle's owner it would be rolled back with that.
-  if (handle.database.inTransaction || Number(handle.value("pragma auto_vacuum")) !== INCREMENTAL) return false;
-  if (freePages() === 0) return false;
-  // By `exec`, which runs it to its end: a prepared statement stops after its first page.
-  handle.exec(`pragma incremental_vacuum(${VACUUM_PAGES})`);
+  if (handle.inTransaction() || Number(handle.value("pragma auto_vacuum")) !== INCREMENTAL) return false;
+  const before = freePages();
+  if (before === 0) return false;
+  // By `exec`, which runs it to its end: a prepared statement stops after its first page. So does `exec` of Deno.
+  handle.transaction(() => {
+    for (let left = before; left > Math.max(0, before - VACUUM_PAGES); ) {
+      handle.exec(`pragma incremental_vacuum(${VACUUM_PAGES})`);
+      if (freePages() >= left) break; // another process's reader needs them
+      left = freePages();
+    }
+  });
   if (freePages() > 0) return true;
   // In WAL mode a file shrinks at a checkpoint, which SQLite makes by itself only after many more pages.
   handle.exec("pragma wal_checkpoint");

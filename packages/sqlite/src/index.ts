@@ -2,10 +2,10 @@ import type { CheckpointStorage } from "@waymark/core";
 import { createStorage } from "@waymark/core/kit";
 import { createCheckpointDialect } from "./checkpoints/dialect.ts";
 import { shareConnection } from "./database.ts";
-import { resolveOptions, type SQLiteDatabase, type SQLiteStorageOptions } from "./options.ts";
+import { resolveOptions, type SQLiteDatabase, type SQLiteDriver, type SQLiteStorageOptions } from "./options.ts";
 
 export * from "@waymark/core";
-export type { SQLiteDatabase, SQLiteStorageOptions };
+export type { SQLiteDatabase, SQLiteDriver, SQLiteStorageOptions };
 /** The name under which `openCheckpointStorage` finds the factory of every dialect's package. */
 export { createSQLiteStorage as createCheckpointStorage };
 

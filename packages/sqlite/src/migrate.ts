@@ -28,12 +28,11 @@ export function migrateSchema(
   if (mode === "sql") return missing.length === 0 ? [] : script(domain, tablePrefix, missing);
   if (missing.length === 0) return [];
   if (mode === "verify") throw schemaOutdated(missing, script(domain, tablePrefix, missing));
-  const apply = handle.transaction(() => {
+  return handle.transaction(() => {
     const stillMissing = missingMigrations(migrations, readHistory(handle, history));
     for (const statement of steps(domain, tablePrefix, stillMissing)) run(handle, statement);
     return stillMissing.map(({ name }) => name);
   });
-  return apply.immediate();
 }
 
 function readHistory(handle: Handle, history: string): AppliedMigration[] {

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { CheckpointError, type CommonStorageOptions } from "@waymark/core";
 import {
   invalidArgument,
@@ -10,22 +11,39 @@ import {
   string,
   timeout,
 } from "@waymark/core/kit";
+import { adoptDatabase } from "./drivers/choose.ts";
+import { DRIVER_NAMES, type DriverName } from "./drivers/driver.ts";
 
-/** A better-sqlite3 database. Structural: its typings are no dependency of this package. */
+/** A driver of SQLite, by the name of its module. */
+export type SQLiteDriver = DriverName;
+
+/**
+ * An open database of better-sqlite3 (`Database`), of node:sqlite (`DatabaseSync`, Node 22.16 and later) or of bun:sqlite
+ * (`Database`). Structural: their typings are no dependency of this package.
+ */
 export interface SQLiteDatabase {
-  readonly open: boolean;
   prepare(sql: string): unknown;
   exec(sql: string): unknown;
-  pragma(pragma: string): unknown;
 }
 
 export interface SQLiteStorageOptions<State = unknown> extends CommonStorageOptions<State> {
   /** The name of this dialect, as config files have it. May be left out here. */
   readonly type?: "sqlite" | undefined;
-  /** Path of the database file, created with its folders if it is missing; `:memory:` keeps everything in this process. */
+  /**
+   * Path of the database file, created with its folders if it is missing, for nobody else to read (0600, folders 0700). A
+   * relative one is that of the working directory when the storage is made. `:memory:` keeps everything in this process.
+   */
   readonly databasePath?: string | undefined;
-  /** Instead of `databasePath`: a better-sqlite3 handle of your own, with foreign keys on. It is never closed here. */
+  /**
+   * Instead of `databasePath`: a database of your own, opened by any of the three drivers, with foreign keys on. It is never
+   * closed here.
+   */
   readonly database?: SQLiteDatabase | undefined;
+  /**
+   * The driver to open `databasePath` with. Default: bun:sqlite on Bun, node:sqlite on Deno, and on Node better-sqlite3 if it
+   * is installed and loads, else node:sqlite (Node 22.13 and later). `status()` tells which one it is.
+   */
+  readonly driver?: SQLiteDriver | undefined;
   /**
    * When a commit counts as done: `"FULL"` survives a power cut, `"NORMAL"` may lose the last commits to one (not to
    * a crash of the process), `"EXTRA"` is FULL and also syncs the folder. Default `"FULL"`. Not for `database`.
@@ -33,7 +51,7 @@ export interface SQLiteStorageOptions<State = unknown> extends CommonStorageOpti
   readonly synchronous?: "FULL" | "NORMAL" | "EXTRA" | undefined;
   /** Longest wait for another process's lock, in milliseconds. It blocks this thread. Default 5,000. */
   readonly busyTimeoutMs?: number | undefined;
-  /** Path of better-sqlite3's `.node` file, for bundles that run without node_modules. */
+  /** Path of better-sqlite3's `.node` file, for bundles that run without node_modules. Only with that driver. */
   readonly nativeBinding?: string | undefined;
 }
 
@@ -47,6 +65,7 @@ const KEYS = [
   "type",
   "databasePath",
   "database",
+  "driver",
   "synchronous",
   "busyTimeoutMs",
   "nativeBinding",
@@ -56,7 +75,10 @@ const KEYS = [
 /** The options, checked and with their defaults: nothing is optional. */
 export interface ResolvedOptions extends ResolvedStorageOptions {
   readonly database: SQLiteDatabase | null;
+  /** Absolute, or `:memory:`. */
   readonly databasePath: string | null;
+  /** `null`: the first that runs here. */
+  readonly driver: DriverName | null;
   readonly synchronous: "FULL" | "NORMAL" | "EXTRA";
   readonly busyTimeoutMs: number;
   readonly nativeBinding: string | null;
@@ -65,7 +87,7 @@ export interface ResolvedOptions extends ResolvedStorageOptions {
 export function resolveOptions(value: SQLiteStorageOptions): ResolvedOptions {
   const options = objectWithKeys("options", value, KEYS);
   oneOf("options.type", options.type ?? "sqlite", ["sqlite"]);
-  const { synchronous = "FULL", busyTimeoutMs = 5_000, nativeBinding, database, databasePath } = options;
+  const { synchronous = "FULL", busyTimeoutMs = 5_000, nativeBinding, database, databasePath, driver } = options;
   if (database === undefined && databasePath === undefined && "databasePath" in options) {
     throw invalidArgument("options.databasePath", "a path (is the environment variable set?)", undefined);
   }
@@ -73,7 +95,7 @@ export function resolveOptions(value: SQLiteStorageOptions): ResolvedOptions {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options to have either databasePath or database");
   }
   if (database !== undefined) {
-    for (const name of ["synchronous", "busyTimeoutMs", "nativeBinding"] as const) {
+    for (const name of ["driver", "synchronous", "busyTimeoutMs", "nativeBinding"] as const) {
       if (options[name] !== undefined)
         throw invalidWord(`options.${name}`, "absent beside options.database", options[name]);
     }
@@ -81,11 +103,29 @@ export function resolveOptions(value: SQLiteStorageOptions): ResolvedOptions {
   return {
     ...resolveStorageOptions(options),
     database: database === undefined ? null : checkHandle(database),
-    databasePath: databasePath === undefined ? null : checkPath("options.databasePath", databasePath),
+    databasePath: databasePath === undefined ? null : resolveDatabasePath(databasePath),
+    driver: driver === undefined ? driverFor(nativeBinding) : oneOf("options.driver", driver, DRIVER_NAMES),
     synchronous: oneOf("options.synchronous", synchronous, ["FULL", "NORMAL", "EXTRA"]),
     busyTimeoutMs: busyTimeoutMs === 0 ? 0 : timeout("options.busyTimeoutMs", busyTimeoutMs),
-    nativeBinding: nativeBinding === undefined ? null : checkPath("options.nativeBinding", nativeBinding),
+    nativeBinding: nativeBinding === undefined ? null : resolve(checkPath("options.nativeBinding", nativeBinding)),
   };
+}
+
+/** Who names the native part of a driver wants that driver. */
+function driverFor(nativeBinding: unknown): DriverName | null {
+  return nativeBinding === undefined ? null : "better-sqlite3";
+}
+
+/** Makes a path absolute at once: the program may change its working directory before the first call. */
+function resolveDatabasePath(value: unknown): string {
+  const path = checkPath("options.databasePath", value);
+  if (path === ":memory:") return path;
+  if (/^(file|sqlite):|^~/i.test(path)) {
+    const kind = path.startsWith("~") ? "~, which only a shell replaces" : "a URL, which belongs into WAYMARK_URL";
+    const message = `expected options.databasePath to be a path, got ${kind}: ${JSON.stringify(path)}`;
+    throw new CheckpointError("INVALID_ARGUMENT", message);
+  }
+  return resolve(path);
 }
 
 function checkPath(field: string, value: unknown): string {
@@ -98,9 +138,8 @@ function checkPath(field: string, value: unknown): string {
 }
 
 function checkHandle(value: unknown): SQLiteDatabase {
-  const database = value as SQLiteDatabase;
-  if (typeof value !== "object" || value === null || typeof database.prepare !== "function") {
-    throw invalidArgument("options.database", "a better-sqlite3 database", value);
+  if (typeof value !== "object" || value === null || adoptDatabase(value) === null) {
+    throw invalidArgument("options.database", "a database of better-sqlite3, node:sqlite or bun:sqlite", value);
   }
-  return database;
+  return value as SQLiteDatabase;
 }

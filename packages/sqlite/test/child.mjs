@@ -29,14 +29,15 @@ switch (task) {
       process.send({ turn, id });
     }
   case "store in a loop": // with a backup, and without a pause, until a timer of its own or a signal ends it
-  case "store in a loop for a second": {
+  case "store in a loop, and die": {
     const backup = createSQLiteStorage({ databasePath: backupPath });
     const pair = createReplicatedStorage({ main: storage, backup, reconcile: false });
     closeOnExit(pair);
-    if (task.endsWith("second")) setTimeout(() => process.kill(process.pid, "SIGKILL"), 1_000);
-    for (let turn = 1; ; turn++) {
+    let turn = 1;
+    if (task.endsWith("die")) setInterval(() => turn > 400 && process.kill(process.pid, "SIGKILL"), 5);
+    for (; ; turn++) {
       await pair.storeCheckpoint(checkpoint({ turn })).catch(() => {});
-      if (turn === 500) process.send("storing");
+      if (turn === 200) process.send("storing");
     }
   }
   case "collect garbage": // while no JavaScript runs, as an idle process does

@@ -11,6 +11,7 @@ import Database from "better-sqlite3";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
 import { databaseOn, shareConnection } from "../src/database.ts";
+import type { Handle } from "../src/handle.ts";
 import { resolveOptions } from "../src/options.ts";
 import { checkpoint, newFile } from "./fixtures.ts";
 
@@ -63,13 +64,13 @@ describeDomains({
         const options = (tablePrefix: string) => resolveOptions({ databasePath, tablePrefix });
         const connection = shareConnection(options(""));
         const [ofCheckpoints, ofSecond] = [connection.share(), connection.share()];
-        let handle: Database.Database | undefined;
+        let handle: Handle | undefined;
         return {
           checkpoints: createCheckpointDialect(ofCheckpoints, options(prefixes.checkpoints)),
           second: databaseOn(ofSecond, schema, options(prefixes.second)),
           isConnected: async () => {
-            handle ??= (await ofCheckpoints.get(signal)).database;
-            return handle.open;
+            handle ??= await ofCheckpoints.get(signal);
+            return handle.isOpen();
           },
         };
       },

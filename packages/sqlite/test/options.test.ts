@@ -1,20 +1,81 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { createSQLiteStorage, type SQLiteStorageOptions } from "@waymark/sqlite";
 import Database from "better-sqlite3";
 import { describe, expect, it } from "vitest";
-import { checkpoint, newFile } from "./fixtures.ts";
+import { checkpoint, failure, newFile } from "./fixtures.ts";
 
 describe("a storage in SQLite", () => {
   it("makes parent folders, and a file in WAL mode with incremental vacuum", async () => {
     const databasePath = join(dirname(newFile()), "some/new/folders/state.db");
     await using storage = createSQLiteStorage({ databasePath });
+    const created: unknown[] = [];
+    storage.on("created", (event) => created.push(event));
     await storage.storeCheckpoint(checkpoint(1));
     expect(statSync(databasePath).isFile()).toBe(true);
+    expect(created).toEqual([{ provider: "main", location: databasePath }]);
+    const { main } = (await storage.status()).providers;
+    expect(main).toMatchObject({ location: databasePath, driver: "better-sqlite3" });
+    const rights = [databasePath, `${databasePath}-wal`, dirname(databasePath)].map(
+      (path) => statSync(path).mode & 0o777,
+    );
+    expect(rights).toEqual([0o600, 0o600, 0o700]);
     const handle = new Database(databasePath, { readonly: true });
     expect(handle.pragma("journal_mode", { simple: true })).toBe("wal");
     expect(handle.pragma("auto_vacuum", { simple: true })).toBe(2); // incremental
     handle.close();
+  });
+
+  it("keeps the file that its path meant when it was made, though the process changes its folder before the first call", async () => {
+    const [folder, other] = [dirname(newFile()), mkdtempSync(join(tmpdir(), "waymark-other-"))];
+    await inFolder(folder, async () => {
+      await using storage = createSQLiteStorage({ databasePath: "./relative.db" });
+      process.chdir(other);
+      await storage.storeCheckpoint(checkpoint(1));
+      expect([existsSync(join(folder, "relative.db")), existsSync(join(other, "relative.db"))]).toEqual([true, false]);
+    });
+    rmSync(other, { recursive: true });
+  });
+
+  it("warns when it creates a file below the working directory and nobody listens for that", async () => {
+    const warnings: string[] = [];
+    const note = (warning: Error & { code?: string }) => {
+      if (warning.code === "WAYMARK_CREATED") warnings.push(warning.message);
+    };
+    process.on("warning", note);
+    const folder = dirname(newFile());
+    await inFolder(folder, async () => {
+      for (const name of ["here.db", "here.db", "listened.db"]) {
+        await using storage = createSQLiteStorage({ databasePath: name });
+        if (name === "listened.db") storage.on("created", () => {});
+        await storage.listAgents();
+      }
+      await setImmediate();
+    });
+    process.off("warning", note);
+    expect(warnings).toEqual([`Waymark has created the empty database ${join(folder, "here.db")}`]);
+  });
+
+  it("says that the native part of its driver is missing, and what to run", async () => {
+    const nativeBinding = join(dirname(newFile()), "none.node");
+    const error = await failure(createSQLiteStorage({ databasePath: newFile(), nativeBinding }).listAgents());
+    expect(error.code).toBe("INVALID_CONFIG");
+    expect(error.message).toMatch(/better-sqlite3: its native part is missing.*npm rebuild better-sqlite3 \(pnpm: /);
+    expect(error.cause).toMatchObject({ words: expect.stringContaining("none.node") });
+  });
+
+  it.skipIf(process.getBuiltinModule("node:sqlite"))("says that a driver is not of this runtime", async () => {
+    for (const driver of ["node:sqlite", "bun:sqlite"] as const) {
+      const error = await failure(createSQLiteStorage({ databasePath: newFile(), driver }).listAgents());
+      expect([error.code, error.message]).toEqual(["INVALID_CONFIG", expect.stringContaining(`${driver}: `)]);
+    }
+  });
+
+  it.skipIf(process.platform !== "linux")("refuses a folder that cannot be made, at once", async () => {
+    const error = await failure(createSQLiteStorage({ databasePath: "/proc/none/x.db" }).listAgents());
+    expect([error.code, error.message]).toEqual(["ACCESS_DENIED", expect.stringContaining("mkdir '/proc/none'")]);
   });
 
   it("sets `synchronous`, by default FULL, and the busy timeout of the handle that it opens", async () => {
@@ -81,6 +142,9 @@ describe("a storage in SQLite", () => {
     [{}, "either databasePath or database"],
     [{ databasePath: "x.db", database: {} }, "either databasePath or database"],
     [{ databasePath: "" }, "options.databasePath to be a path"],
+    [{ databasePath: "file:./dev.db" }, "options.databasePath to be a path, got a URL, which belongs into WAYMARK_URL"],
+    [{ databasePath: "~/agent.db" }, "options.databasePath to be a path, got ~, which only a shell replaces"],
+    [{ databasePath: "x.db", driver: "sqlite3" }, 'options.driver to be "better-sqlite3" or "node:sqlite"'],
     [{ databasePath: " " }, "options.databasePath to be a path without spaces around it"],
     [{ databasePath: 7 }, "options.databasePath to be a string, got 7"],
     [{ databasePath: "x.db", type: "postgres" }, 'options.type to be "sqlite"'],
@@ -91,7 +155,10 @@ describe("a storage in SQLite", () => {
     [{ databasePath: "x.db", migrate: "never" }, 'options.migrate to be "auto" or "verify" or "off"'],
     [{ databasePath: "x.db", operationTimeoutMs: 0 }, "options.operationTimeoutMs to be a whole number"],
     [{ databasePath: "x.db", databasepath: "y.db" }, '"databasepath"'],
-    [{ database: { open: true } }, "options.database to be a better-sqlite3 database"],
+    [
+      { database: { open: true } },
+      "options.database to be a database of better-sqlite3, node:sqlite or bun:sqlite, got an object",
+    ],
   ])("refuses the options %j, and names the wrong one", (options, words) => {
     expect(() => createSQLiteStorage(options as SQLiteStorageOptions)).toThrow(words);
     expect(() => createSQLiteStorage(options as SQLiteStorageOptions)).toThrow(
@@ -100,24 +167,36 @@ describe("a storage in SQLite", () => {
   });
 });
 
+/** Runs work in another working directory. */
+async function inFolder(folder: string, work: () => Promise<void>): Promise<void> {
+  const before = process.cwd();
+  process.chdir(folder);
+  try {
+    await work();
+  } finally {
+    process.chdir(before);
+  }
+}
+
 /** Reads the settings of the connection that a storage opens. Only that connection has them, so a hook catches it. */
 async function readSettings(options: Partial<SQLiteStorageOptions>) {
   const handles: Database.Database[] = [];
-  const { exec } = Database.prototype;
-  Database.prototype.exec = function (this: Database.Database, source: string) {
-    handles.push(this);
-    return exec.call(this, source);
-  };
+  const { prepare } = Database.prototype;
+  Database.prototype.prepare = function (this: Database.Database, source: string) {
+    if (this.name !== ":memory:") handles.push(this); // not the one that tries the native part
+    return prepare.call(this, source);
+  } as typeof prepare;
   try {
     await using storage = createSQLiteStorage({ databasePath: newFile(), ...options });
     await storage.storeCheckpoint(checkpoint(1));
     const [database] = handles as [Database.Database];
+    Database.prototype.prepare = prepare;
     return {
       synchronous: database.pragma("synchronous", { simple: true }),
       timeout: database.pragma("busy_timeout", { simple: true }),
       foreignKeys: database.pragma("foreign_keys", { simple: true }),
     };
   } finally {
-    Database.prototype.exec = exec;
+    Database.prototype.prepare = prepare;
   }
 }

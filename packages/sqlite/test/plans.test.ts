@@ -9,12 +9,14 @@ import { CheckpointOutbox } from "../src/checkpoints/outbox.ts";
 import { CheckpointReads } from "../src/checkpoints/reads.ts";
 import { checkpointTables, SCHEMA } from "../src/checkpoints/schema.ts";
 import { CheckpointSettings } from "../src/checkpoints/settings.ts";
+import { adoptDatabase } from "../src/drivers/choose.ts";
+import type { DriverDatabase } from "../src/drivers/driver.ts";
 import { handleOn } from "../src/handle.ts";
 import { migrateSchema } from "../src/migrate.ts";
 
 it("reaches the rows it needs among 100,000 by an index, with every statement", () => {
   const database = new Database(":memory:");
-  migrateSchema(handleOn(database), { ...SCHEMA, migrations }, "", "apply");
+  migrateSchema(handleOn(adoptDatabase(database) as DriverDatabase, false), { ...SCHEMA, migrations }, "", "apply");
   fill(database, 100_000);
   const run: string[] = [];
   const db = drizzle(database, { logger: { logQuery: (query) => run.push(query) } });

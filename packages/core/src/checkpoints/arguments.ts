@@ -462,6 +462,7 @@ export function checkMigrateMode(value: unknown): MigrateMode {
 const EVENTS = [
   "retry",
   "circuit",
+  "created",
   "mode",
   "failover",
   "replicated",

@@ -129,6 +129,7 @@ interface DriverFacts {
   errno?: number;
   sqlState?: string;
   syscall?: string;
+  words?: string;
 }
 
 /** A driver's error without the parts that may hold a state, SQL or a password. */
@@ -141,16 +142,35 @@ export class DriverError extends Error {
   declare readonly sqlState?: string;
   declare readonly syscall?: string;
 
+  /** The driver's own words, where they cannot hold anything of a user's. */
+  declare readonly words?: string;
+
   constructor(message: string, facts: DriverFacts) {
     super(message);
     Object.assign(this, facts);
   }
 }
 
+/** Errors marked by {@link keepWords}. */
+const telling = new WeakSet<object>();
+
+/** Longest text that is kept of a driver's words. */
+const MAX_WORDS = 500;
+
+/**
+ * Marks a driver's error whose words can hold nothing of a user's, and returns it: that of loading the driver, of opening a
+ * file, or of a statement of ours without values. {@link withoutValues} keeps its words.
+ */
+export function keepWords(error: unknown): unknown {
+  const innermost = rootCause(error);
+  if (typeof innermost === "object" && innermost !== null) telling.add(innermost);
+  return error;
+}
+
 /**
  * Reduces a driver's error to its codes, which cannot hold a value. Messages are dropped: databases quote values in them
  * (`Duplicate entry '…'`, `invalid input syntax: "…"`), ORMs quote all parameters, and connection errors may quote the URL.
- * The stack's frames stay.
+ * Only words that {@link keepWords} has marked stay, and the stack's frames.
  */
 export function withoutValues(error: unknown): DriverError {
   const innermost = rootCause(error);
@@ -163,8 +183,12 @@ export function withoutValues(error: unknown): DriverError {
   if (typeof sqlState === "string" && /^[0-9A-Z]{5}$/.test(sqlState)) facts.sqlState = sqlState;
   const syscall = property(innermost, "syscall");
   if (typeof syscall === "string" && /^[a-z_]{1,32}$/.test(syscall)) facts.syscall = syscall;
-  const words = Object.entries(facts).map(([name, value]) => `${name} ${value}`);
-  const clean = new DriverError(words.length > 0 ? words.join(", ") : "the driver gave no code", facts);
+  const codes = Object.entries(facts).map(([name, value]) => `${name} ${value}`);
+  const text = codes.length > 0 ? codes.join(", ") : "the driver gave no code";
+  const said = property(innermost, "message");
+  if (telling.has(innermost as object) && typeof said === "string")
+    facts.words = said.replace(/\s+/g, " ").slice(0, MAX_WORDS);
+  const clean = new DriverError(facts.words === undefined ? text : `${facts.words} (${text})`, facts);
   clean.stack = `${clean.name}: ${clean.message}${frames(innermost)}`;
   return clean;
 }

@@ -20,6 +20,10 @@ export interface ProviderStatus {
   readonly lastError: { readonly code: string; readonly at: number } | null;
   /** Moving average of the latency of successful calls, in milliseconds; `null`: none so far. */
   readonly latencyMs: number | null;
+  /** The database: the absolute path of its file, or the server's host and database; `null`: it is in memory, or not known. */
+  readonly location: string | null;
+  /** The driver, where there are several; `null`: there is one, or the database was not opened yet. */
+  readonly driver: string | null;
   /** Rows that the other provider does not have yet; `null`: there is no other provider, or this one does not answer. */
   readonly backlog: Backlog | null;
   /**
@@ -59,6 +63,11 @@ export interface StorageEvents {
     readonly delayMs: number;
   };
   readonly circuit: { readonly provider: string; readonly state: CircuitState };
+  /**
+   * A database file that was missing was created. If nobody listens, and the file is below the working directory, the process
+   * emits a warning with the code `WAYMARK_CREATED`: started in another folder than before, it would go on with nothing.
+   */
+  readonly created: { readonly provider: string; readonly location: string };
   readonly mode: { readonly mode: StorageStatus["mode"] };
   /**
    * A failover begins: a call that main did not take, for the reason `code`, went to the backup. It ends when the mode is

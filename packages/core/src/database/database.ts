@@ -16,6 +16,8 @@ export interface Database {
   readonly name: string;
   /** Name in OpenTelemetry's conventions (`db.system.name`). Default: `name`. */
   readonly system?: string;
+  /** The database, for `status()`: the absolute path of its file, or the server's host and database. Nothing secret. */
+  readonly location?: string;
   /** Main table of the domain, for OpenTelemetry (`db.collection.name`). */
   readonly collection?: string;
   /**
@@ -43,6 +45,10 @@ export interface Database {
 
 /** Facts about a database that are known once it is open. */
 export interface Opened {
+  /** Name of the driver, where there are several. */
+  readonly driver?: string;
+  /** Set where there was no database, and its file, at `location`, was created. */
+  readonly created?: boolean;
   /** The most bytes that the rows and writes of one commit may have together, so that the server takes its statements. */
   readonly maxStatementBytes: number;
 }

@@ -11,6 +11,10 @@ export class Emitter<Events extends object> {
     return () => void listeners.delete(own);
   }
 
+  hasListener(name: keyof Events): boolean {
+    return (this.#listeners.get(name)?.size ?? 0) > 0;
+  }
+
   /** Calls the listeners of an event. Their errors are ignored: a listener must not fail the call that it hears of. */
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
     for (const listener of (this.#listeners.get(name) ?? []) as Iterable<(event: Events[Name]) => void>) {

@@ -1,3 +1,4 @@
+import { isAbsolute, relative } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import type { Attributes } from "@opentelemetry/api";
 import { CheckpointError, type CheckpointErrorCode, factsOf, property, withoutValues } from "../contract/errors.ts";
@@ -39,6 +40,7 @@ export class Session {
   #provider = "main";
   #telemetry: Telemetry;
   #wasOpened = false;
+  #driver: string | null = null;
   #lastError: ProviderStatus["lastError"] = null;
   /** Errors that calls of this session have thrown. */
   readonly #failures = new WeakSet<object>();
@@ -69,6 +71,10 @@ export class Session {
         return result;
       });
       this.#wasOpened = true;
+      this.#driver = opened.driver ?? null;
+      if (opened.created) {
+        emitCreated(events, { provider: this.#provider, location: database.location ?? database.name });
+      }
       return opened;
     });
     this.#circuit = new Circuit(circuit, {
@@ -107,7 +113,13 @@ export class Session {
 
   /** Status of the database, without what only the layers above know. */
   status(): Omit<ProviderStatus, "backlog" | "replicated"> {
-    return { circuit: this.circuit, lastError: this.#lastError, latencyMs: this.#latencyMs };
+    return {
+      circuit: this.circuit,
+      lastError: this.#lastError,
+      latencyMs: this.#latencyMs,
+      location: this.#database.location ?? null,
+      driver: this.#driver,
+    };
   }
 
   /**
@@ -312,13 +324,24 @@ export class Session {
     const cause = withoutValues(error);
     const number = cause.errno === undefined ? "" : ` (${cause.errno})`;
     const driver = cause.code === undefined ? number : ` (${cause.code})`;
-    return new CheckpointError(code, `${operation}: ${this.#database.name}: ${message}${driver}`, { cause });
+    const words = cause.words === undefined ? "" : `: ${cause.words}`;
+    return new CheckpointError(code, `${operation}: ${this.#database.name}: ${message}${driver}${words}`, { cause });
   }
 
   #newTelemetry(): Telemetry {
     const { name, system = name, collection } = this.#database;
     return new Telemetry({ system, collection, provider: this.#provider });
   }
+}
+
+/** Emits `created`, or the process's warning. */
+export function emitCreated(events: Emitter<StorageEvents>, event: StorageEvents["created"]): void {
+  const { location } = event;
+  const isBelow = isAbsolute(location) && !/^\.\.|^[A-Za-z]:/.test(relative(process.cwd(), location));
+  if (isBelow && !events.hasListener("created")) {
+    process.emitWarning(`Waymark has created the empty database ${location}`, { code: "WAYMARK_CREATED" });
+  }
+  events.emit("created", event);
 }
 
 /** In a later turn of the event loop: a caller that repeats could otherwise not be ended by the signal that closed the storage. */

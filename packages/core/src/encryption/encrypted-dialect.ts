@@ -80,11 +80,12 @@ export function encryptDialect(
 ): { dialect: Dialect; digests: HeadDigests } {
   const keys = new KeySource(given);
   const encryption: Encryption = { dialect, keys, migrate };
-  const { name, apiVersion, system, collection, isSynchronous, settings, labels, outbox } = dialect;
+  const { name, apiVersion, system, location, collection, isSynchronous, settings, labels, outbox } = dialect;
   const encrypted: Dialect = {
     name,
     apiVersion,
     ...(system === undefined ? {} : { system }),
+    ...(location === undefined ? {} : { location }),
     ...(collection === undefined ? {} : { collection }),
     ...(isSynchronous === undefined ? {} : { isSynchronous }),
     ...forward(dialect, FORWARDED),

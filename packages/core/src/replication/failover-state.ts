@@ -4,6 +4,7 @@ import { CheckpointError } from "../contract/errors.ts";
 import type { ReconcileResult, StorageEvents, StorageStatus } from "../contract/status.ts";
 import { unref } from "../database/deadline.ts";
 import type { Emitter } from "../database/events.ts";
+import { emitCreated } from "../database/session.ts";
 import type { ResolvedReplicationOptions } from "./options.ts";
 import type { OutboxRelay } from "./outbox-relay.ts";
 import { type Reconciliation, reconcile, reconcileByCounts, removeOldTombstones } from "./reconcile.ts";
@@ -79,6 +80,7 @@ export class FailoverState {
       events.emit("retry", event);
       if (engine === main && event.code === "UNAVAILABLE") this.#onMainConnectionLost();
     });
+    engine.events.on("created", (event) => emitCreated(events, event));
     engine.events.on("circuit", (event) => {
       events.emit("circuit", event);
       if (event.state === "closed") {

@@ -9,6 +9,7 @@ import {
   factsOf,
   invalidArgument,
   invalidWord,
+  keepWords,
   describe as kindOf,
   rootCause,
   withoutValues,
@@ -110,6 +111,14 @@ describe("a driver's error without values", () => {
 
   const shown = (error: unknown) =>
     inspect(error, { showHidden: true, depth: 20, getters: true }) + JSON.stringify(error);
+
+  test("keeps the words of an error that was marked as one without values, on one line", () => {
+    const marked = Object.assign(new Error("unable to open\n  database file"), { code: "SQLITE_CANTOPEN" });
+    const clean = withoutValues(keepWords(new Error("wrapped", { cause: marked })));
+    expect(clean.message).toBe("unable to open database file (code SQLITE_CANTOPEN)");
+    expect(clean.words).toBe("unable to open database file");
+    expect(withoutValues(driverError()).words).toBeUndefined();
+  });
 
   test("keeps the codes, and nothing that may hold a value", () => {
     const clean = withoutValues(

@@ -204,13 +204,14 @@ describe("closing", () => {
 
 describe("the status of a database", () => {
   test("is empty before it was used", () => {
-    expect(newSession().status()).toEqual({ circuit: "closed", lastError: null, latencyMs: null });
+    const nothing = { circuit: "closed", lastError: null, latencyMs: null, location: null, driver: null };
+    expect(newSession().status()).toEqual(nothing);
   });
 
   test("has the last failure that was the database's, and the latency", async () => {
     const session = newSession();
     await run(session);
-    expect(session.status()).toEqual({ circuit: "closed", lastError: null, latencyMs: expect.any(Number) });
+    expect(session.status()).toMatchObject({ lastError: null, latencyMs: expect.any(Number) });
     await errorOf(run(session, () => Promise.reject(new ScriptedError("full"))));
     await errorOf(run(session, () => Promise.reject(new ScriptedError("duplicate"))));
     await run(session);

@@ -7,8 +7,8 @@ import {
   type TaskWriteRow,
 } from "@waymark/core/kit";
 import { and, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
-import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
 import type { SQLiteInsertValue } from "drizzle-orm/sqlite-core";
+import type { DrizzleDatabase } from "../handle.ts";
 import { equals, GuardMissed, isNoTombstone, placeholders } from "./expressions.ts";
 import type { CheckpointLabels } from "./labels.ts";
 import type { CheckpointOutbox } from "./outbox.ts";
@@ -18,7 +18,7 @@ import type { CheckpointSettings } from "./settings.ts";
 
 /** The write primitive: applies a change, all or nothing. */
 export class CheckpointCommit {
-  readonly #db: BetterSQLite3Database;
+  readonly #db: DrizzleDatabase;
   readonly #checkpoints: CheckpointsTable;
   readonly #reads: CheckpointReads;
   readonly #settings: CheckpointSettings;
@@ -33,7 +33,7 @@ export class CheckpointCommit {
   readonly #append;
 
   constructor(
-    db: BetterSQLite3Database,
+    db: DrizzleDatabase,
     { checkpoints, writes }: Tables,
     reads: CheckpointReads,
     settings: CheckpointSettings,
@@ -155,7 +155,7 @@ function guardOf({ id, digest }: RowVersion) {
 }
 
 /** Inserts a write, or replaces one with the same key and no higher rank. */
-function upsert(db: BetterSQLite3Database, writes: WritesTable) {
+function upsert(db: DrizzleDatabase, writes: WritesTable) {
   const { checkpointId, taskId, index, ...written } = getTableColumns(writes);
   return db
     .insert(writes)

@@ -4,14 +4,13 @@ import {
   type DomainSchema,
   forwardThrough,
   LABEL_READS,
-  Once,
   OUTBOX_READS,
   type OutboxChange,
   READS,
   SETTINGS,
   type SharedUse,
 } from "@waymark/core/kit";
-import { databaseOn } from "../database.ts";
+import { databaseOn, openHandle } from "../database.ts";
 import { drizzleOn, type Handle, vacuum } from "../handle.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { CheckpointCommit } from "./commit.ts";
@@ -25,6 +24,7 @@ import { CheckpointSettings } from "./settings.ts";
 const CHECKPOINTS: DomainSchema = { ...SCHEMA, migrations };
 
 interface Statements {
+  readonly handle: Handle;
   readonly reads: CheckpointReads;
   readonly settings: CheckpointSettings;
   readonly labels: CheckpointLabels;
@@ -36,7 +36,13 @@ interface Statements {
 export function createCheckpointDialect(connection: SharedUse<Handle>, options: ResolvedOptions): Dialect {
   const database = databaseOn(connection, CHECKPOINTS, options);
   const tables = checkpointTables(options.tablePrefix);
-  const statements = new Once(async (signal) => createStatements(await connection.get(signal)));
+  let prepared: Statements | null = null;
+
+  async function statements(signal: AbortSignal): Promise<Statements> {
+    const handle = await openHandle(connection, signal);
+    if (prepared?.handle !== handle) prepared = createStatements(handle);
+    return prepared;
+  }
 
   function createStatements(handle: Handle): Statements {
     const db = drizzleOn(handle);
@@ -44,6 +50,7 @@ export function createCheckpointDialect(connection: SharedUse<Handle>, options: 
     const settings = new CheckpointSettings(db, tables);
     const labels = new CheckpointLabels(db, tables);
     return {
+      handle,
       reads,
       settings,
       labels,
@@ -53,18 +60,18 @@ export function createCheckpointDialect(connection: SharedUse<Handle>, options: 
   }
 
   const onReads = async (signal: AbortSignal, work: (reads: CheckpointReads) => Promise<unknown>) =>
-    await work((await statements.get(signal)).reads);
+    await work((await statements(signal)).reads);
   const onSettings = async (signal: AbortSignal, work: (settings: CheckpointSettings) => Promise<unknown>) =>
-    await work((await statements.get(signal)).settings);
+    await work((await statements(signal)).settings);
   const onLabels = async (signal: AbortSignal, work: (labels: CheckpointLabels) => Promise<unknown>) =>
-    await work((await statements.get(signal)).labels);
+    await work((await statements(signal)).labels);
   const onOutbox = async (signal: AbortSignal, work: (outbox: CheckpointOutbox) => Promise<unknown>) =>
-    await work((await statements.get(signal)).outbox);
+    await work((await statements(signal)).outbox);
 
   async function commit(change: OutboxChange, signal: AbortSignal): Promise<boolean> {
-    const { commit: statement } = await statements.get(signal);
+    const { handle, commit: statement } = await statements(signal);
     // Ours never outlast a call. What was stored within the user's own transaction would go when that is rolled back.
-    if ((await connection.get(signal)).database.inTransaction) {
+    if (handle.inTransaction()) {
       throw new CheckpointError("CONTENTION", "commit: options.database is within a transaction of its owner");
     }
     return statement.commit(change);
@@ -74,16 +81,13 @@ export function createCheckpointDialect(connection: SharedUse<Handle>, options: 
     ...database,
     async open(signal) {
       const opened = await database.open(signal);
-      statements.forget(); // again, if the tables were gone
-      await statements.get(signal);
+      prepared = null; // again, if the tables were gone
+      await statements(signal);
       return opened;
     },
     commit,
     ...forwardThrough(onReads, READS),
-    async vacuum(signal) {
-      await statements.get(signal);
-      return vacuum(await connection.get(signal));
-    },
+    vacuum: async (signal) => vacuum((await statements(signal)).handle),
     settings: forwardThrough(onSettings, SETTINGS),
     labels: forwardThrough(onLabels, LABEL_READS),
     outbox: {

@@ -1,16 +1,16 @@
 import { type LabelQuery, NO_AGENT, type RowHead, type RowLabel } from "@waymark/core/kit";
 import { and, desc, eq, getTableColumns, ne, type SQL, sql } from "drizzle-orm";
-import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
+import type { DrizzleDatabase } from "../handle.ts";
 import type { Tables } from "./schema.ts";
 
 /** Statements of the index of labels. */
 export class CheckpointLabels {
-  readonly #db: BetterSQLite3Database;
+  readonly #db: DrizzleDatabase;
   readonly #tables: Tables;
   // Built once: building their text takes longer than running them.
   readonly #add;
 
-  constructor(db: BetterSQLite3Database, tables: Tables) {
+  constructor(db: DrizzleDatabase, tables: Tables) {
     this.#db = db;
     this.#tables = tables;
     this.#add = this.#insertFromRow().prepare();

@@ -8,7 +8,7 @@ import {
   type RowBacklog,
 } from "@waymark/core/kit";
 import { and, asc, eq, getTableColumns, isNotNull, lte, sql } from "drizzle-orm";
-import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
+import type { DrizzleDatabase } from "../handle.ts";
 import { equals, GuardMissed, inRange, storedBytesOf } from "./expressions.ts";
 import type { CheckpointsTable, Tables } from "./schema.ts";
 
@@ -17,14 +17,14 @@ import type { CheckpointsTable, Tables } from "./schema.ts";
  * one connection, and its transactions are synchronous.
  */
 export class CheckpointOutbox {
-  readonly #db: BetterSQLite3Database;
+  readonly #db: DrizzleDatabase;
   readonly #checkpoints: CheckpointsTable;
   // Built once: building their text takes longer than running them.
   readonly #acknowledge;
   readonly #lease;
   readonly #markPending;
 
-  constructor(db: BetterSQLite3Database, { checkpoints }: Tables) {
+  constructor(db: DrizzleDatabase, { checkpoints }: Tables) {
     const { id, digest, pending } = checkpoints;
     const isRow = equals(id, sql.placeholder("id"));
     this.#db = db;

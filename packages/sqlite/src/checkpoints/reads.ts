@@ -9,7 +9,7 @@ import {
   type TaskWriteRow,
 } from "@waymark/core/kit";
 import { and, desc, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
-import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
+import type { DrizzleDatabase } from "../handle.ts";
 import { equals, inRange, isNoTombstone, type QueryTerms, storedBytesOf } from "./expressions.ts";
 import type { Tables } from "./schema.ts";
 
@@ -19,7 +19,7 @@ interface PreparedList {
 
 /** Reading statements. Synchronous, as the driver is. */
 export class CheckpointReads {
-  readonly #db: BetterSQLite3Database;
+  readonly #db: DrizzleDatabase;
   readonly #tables: Tables;
   readonly #columns;
   readonly #head;
@@ -32,7 +32,7 @@ export class CheckpointReads {
   /** One statement for each set of query members. */
   readonly #lists = new Map<string, PreparedList>();
 
-  constructor(db: BetterSQLite3Database, tables: Tables) {
+  constructor(db: DrizzleDatabase, tables: Tables) {
     const { checkpoints, writes } = tables;
     const { state: _, afterId: __, ...head } = getTableColumns(checkpoints);
     this.#db = db;

@@ -16,7 +16,8 @@ const uuid = customType<{ data: string; driverData: Buffer | null }>({
   dataType: () => "blob",
   toDriver: (id: string | null) => (id === null ? null : Buffer.from(id.replaceAll("-", ""), "hex")),
   fromDriver: (bytes) => {
-    const hex = (bytes as Buffer).toString("hex");
+    const { buffer, byteOffset, byteLength } = bytes as Uint8Array;
+    const hex = Buffer.from(buffer, byteOffset, byteLength).toString("hex");
     return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
   },
 });

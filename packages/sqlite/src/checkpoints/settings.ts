@@ -1,6 +1,6 @@
 import type { Setting } from "@waymark/core/kit";
 import { and, eq, sql } from "drizzle-orm";
-import type { BetterSQLite3Database } from "drizzle-orm/better-sqlite3";
+import type { DrizzleDatabase } from "../handle.ts";
 import { equals } from "./expressions.ts";
 import type { Tables } from "./schema.ts";
 
@@ -11,7 +11,7 @@ export class CheckpointSettings {
   readonly #insert;
   readonly #update;
 
-  constructor(db: BetterSQLite3Database, { settings }: Tables) {
+  constructor(db: DrizzleDatabase, { settings }: Tables) {
     const isSetting = equals(settings.name, sql.placeholder("name"));
     this.#read = db.select({ value: settings.value }).from(settings).where(isSetting).prepare();
     this.#insert = db

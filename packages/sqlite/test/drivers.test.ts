@@ -1,0 +1,115 @@
+import { describeDialect } from "@waymark/conformance";
+import { createSQLiteStorage } from "@waymark/sqlite";
+import { expect, it } from "vitest";
+import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
+import { shareConnection } from "../src/database.ts";
+import { DRIVER_NAMES, type DriverName } from "../src/drivers/driver.ts";
+import { resolveOptions } from "../src/options.ts";
+import { newFile } from "./fixtures.ts";
+
+/** Drivers of this runtime. A copy of better-sqlite3 that is compiled for another version of Node is left out by name. */
+const { WAYMARK_TEST_DRIVERS: named, WAYMARK_TEST_FILE: shared } = process.env;
+const drivers = DRIVER_NAMES.filter((driver) =>
+  named === undefined ? runsHere(driver) : named.split(",").includes(driver),
+);
+
+function runsHere(driver: DriverName): boolean {
+  if (driver === "better-sqlite3") return !("bun" in process.versions) && !("deno" in process.versions);
+  return process.getBuiltinModule(driver) !== undefined;
+}
+
+// better-sqlite3 has the suite in dialect.test.ts.
+for (const driver of drivers.filter((name) => name !== "better-sqlite3")) {
+  describeDialect({
+    name: `SQLite by ${driver}`,
+    create: async () => {
+      const options = resolveOptions({ databasePath: newFile(), driver });
+      return {
+        createDialect: () => createCheckpointDialect(shareConnection(options).share(), options),
+        dispose: async () => {},
+      };
+    },
+  });
+}
+
+/** States that each driver has to bind, keep and return in its own way. */
+const STATE = {
+  bytes: new Uint8Array([0, 1, 255]),
+  text: "é 漢 \u0000",
+  big: 2n ** 70n,
+  count: 2 ** 53 - 1,
+  when: new Date(5),
+};
+
+// `node scripts/test-on-runtimes.mjs` has one file for all runtimes.
+it("has one form of file for all drivers: each reads what others have written, and goes on", async () => {
+  const databasePath = shared ?? newFile();
+  for (const driver of drivers) {
+    await using storage = createSQLiteStorage({ databasePath, driver });
+    const { bun, deno, node } = process.versions as Record<string, string | undefined>;
+    const agentId = `${driver} ${bun ?? deno ?? node}`;
+    await storage.storeCheckpoint({ agentId, name: "turn", state: STATE, createdAt: 1, metadata: { driver } });
+    const status = await storage.status();
+    expect(status.providers.main).toMatchObject({ driver, location: databasePath });
+    for (const one of await storage.listAgents()) {
+      const latest = await storage.retrieveLatestCheckpoint(one);
+      expect(latest?.state).toEqual(STATE);
+      // In the other's timeline too: a delta to a row that it has written.
+      const next = await storage.storeCheckpoint({ agentId: one, name: "turn", state: STATE, createdAt: 2 });
+      expect((await storage.retrieveLatestCheckpoint(one))?.id).toBe(next);
+    }
+  }
+  expect(drivers.length).toBeGreaterThan(0);
+});
+
+it("names an error by SQLite's code, whatever the driver", async () => {
+  for (const driver of drivers) {
+    const databasePath = newFile();
+    await using storage = createSQLiteStorage({ databasePath, driver, busyTimeoutMs: 0, operationTimeoutMs: 300 });
+    await storage.storeCheckpoint({ agentId: "agent", name: "turn", state: 1, createdAt: 1 });
+    const options = resolveOptions({ databasePath, driver });
+    const connection = shareConnection(options).share();
+    const handle = await connection.get(new AbortController().signal);
+    handle.exec("begin immediate");
+    const store = storage.storeCheckpoint({ agentId: "agent", name: "turn", state: 2, createdAt: 1 });
+    await expect(store).rejects.toMatchObject({ code: "CONTENTION", cause: { code: "SQLITE_BUSY" } });
+    handle.exec("rollback");
+    expect(() => handle.prepare("select * from nowhere").get()).toThrow(
+      expect.objectContaining({ code: "SQLITE_ERROR" }),
+    );
+    await connection.close();
+    expect(handle.isOpen()).toBe(false);
+  }
+});
+
+it("takes a database of the user's own of each driver, refuses stores within its transactions, and leaves it open", async () => {
+  for (const driver of drivers) {
+    const { database, close } = await openOwn(driver, newFile());
+    const storage = createSQLiteStorage({ database });
+    await storage.storeCheckpoint({ agentId: "agent", name: "turn", state: STATE, createdAt: 1 });
+    expect((await storage.retrieveLatestCheckpoint("agent"))?.state).toEqual(STATE);
+    database.exec("begin");
+    const store = storage.storeCheckpoint({ agentId: "agent", name: "turn", state: 2, createdAt: 1 });
+    await expect(store).rejects.toMatchObject({ code: "CONTENTION" });
+    database.exec("rollback");
+    await storage.close();
+    database.exec("select 1");
+    close();
+    await expect(createSQLiteStorage({ database }).listAgents()).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  }
+});
+
+interface Own {
+  prepare(sql: string): unknown;
+  exec(sql: string): unknown;
+  close(): void;
+}
+
+async function openOwn(driver: DriverName, path: string): Promise<{ database: Own; close(): void }> {
+  const module: unknown =
+    driver === "better-sqlite3" ? (await import(driver)).default : process.getBuiltinModule(driver);
+  const { DatabaseSync, Database = DatabaseSync ?? module } = module as Record<string, new (path: string) => Own>;
+  const database = new (Database as new (path: string) => Own)(path);
+  database.exec("pragma foreign_keys = ON");
+  return { database, close: () => database.close() };
+}
