@@ -26,6 +26,7 @@ export { CheckpointError, type CheckpointErrorCode } from "./contract/errors.ts"
 export * from "./contract/options.ts";
 export type { StandardSchema, StateParser } from "./contract/state-parser.ts";
 export * from "./contract/status.ts";
+export { type CountKeysOptions, countEncryptionKeys, type KeyCount, type KeyCounts } from "./encryption/count-keys.ts";
 export { type ReencryptOptions, type ReencryptResult, reencryptCheckpoints } from "./encryption/reencrypt.ts";
 export { endReplication } from "./replication/end.ts";
 export type { ReplicationOptions } from "./replication/options.ts";

@@ -10,6 +10,7 @@ import type {
 import type { Dialect } from "@waymark/core/kit";
 import {
   type CheckpointStorage,
+  countEncryptionKeys,
   createMySQLStorage,
   type MySQLStorageOptions,
   type NamedAgentCheckpoint,
@@ -163,6 +164,7 @@ function newTarget(kind: ServerKind, name: string, url: string): TestServer["tar
       return (await run(databaseUrl, text)).map((row) => [withHyphens(String(row["id"])), String(row["name"])]);
     },
     reencrypt: reencryptCheckpoints,
+    countKeys: countEncryptionKeys,
     findFolder: async (databaseUrl) => String((await run(databaseUrl, "select @@datadir as folder"))[0]?.["folder"]),
     migrations: migrations.map((migration) => migration.name),
     listTables: async (databaseUrl) =>

@@ -10,6 +10,7 @@ import type {
 import type { Dialect } from "@waymark/core/kit";
 import {
   type CheckpointStorage,
+  countEncryptionKeys,
   createPostgresStorage,
   type NamedAgentCheckpoint,
   type PostgresStorageOptions,
@@ -156,6 +157,7 @@ export const target: FaultTarget & EncryptionTarget & MigrationTarget & PoolTarg
   readNames: async (url) =>
     (await run(url, "select id::text, name from agent_checkpoints")).map(({ id, name }) => [String(id), String(name)]),
   reencrypt: reencryptCheckpoints,
+  countKeys: countEncryptionKeys,
   findFolder: async (url) => String((await run(url, "checkpoint", "show data_directory"))[0]?.["data_directory"]),
   migrations: migrations.map(({ name }) => name),
   listTables: async (url) =>

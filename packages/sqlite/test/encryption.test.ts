@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import {
+  countEncryptionKeys,
   createSQLiteStorage,
   type EncryptionOptions,
   openCheckpointStorage,
@@ -175,6 +176,9 @@ describe("an encrypted SQLite file", () => {
     expect(await configured.retrieveCheckpoint(id)).toMatchObject({ state: { text: CANARIES.join() } });
     for (const file of [main, backup]) expect(canariesIn(filesOf(file))).toEqual([]);
     expect(await reencryptCheckpoints(configured)).toMatchObject({ rewritten: 0, unreadable: 0 });
+    await configured.reconcile(); // now main has what was stored in the backup alone
+    const { keys: counts } = await countEncryptionKeys(configured); // of both: each provider has its own key
+    expect(counts).toEqual({ one: { checkpoints: 2, writes: 0 }, two: { checkpoints: 2, writes: 0 } });
     const wrong = { ...providers, main: provider(main, { keys: { ...keyRing("one"), current: "secret" } }) };
     const error = await failure(openCheckpointStorage({ config: { checkpoint: { providers: wrong } } }));
     expect(error.message).toContain("checkpoint.providers.main.encryption.keys.current");

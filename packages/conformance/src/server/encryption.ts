@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { accessSync, constants, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { CheckpointStorage, EncryptionOptions } from "@waymark/core";
+import type { CheckpointStorage, EncryptionOptions, KeyCounts } from "@waymark/core";
 import { describe, expect, it } from "vitest";
 import { newCheckpoint, ServerBench } from "./bench.ts";
 import type { ServerTarget } from "./target.ts";
@@ -10,6 +10,8 @@ import type { ServerTarget } from "./target.ts";
 export interface EncryptionTarget extends ServerTarget {
   /** `reencryptCheckpoints` of the package under test. */
   reencrypt(storage: CheckpointStorage): Promise<{ readonly unreadable: number }>;
+  /** `countEncryptionKeys` of the package under test. */
+  countKeys(storage: CheckpointStorage): Promise<KeyCounts>;
   /** Returns the folder where the server of a database keeps its files, when what was committed is in them. */
   findFolder(url: string): Promise<string>;
 }
@@ -82,6 +84,13 @@ export function describeServerEncryption(target: EncryptionTarget): void {
       const stored = await Promise.all(stores);
       await prunes;
       await target.reencrypt(rotating);
+      const { checkpoints } = await rotating.stats();
+      const none = { checkpoints: 0, writes: 0 };
+      expect(await target.countKeys(rotating)).toEqual({
+        keys: { "2026": none, "2027": { checkpoints, writes: 0 } },
+        plain: none,
+        unreadable: none,
+      });
       const keys = { current: "2027", keys: { "2027": KEYS["2027"] }, digestKey: DIGEST_KEY };
       const reader = bench.open({ connectionString, encryption: { keys }, cacheBytes: 0 });
       for (const [index, agentId] of agents.entries()) {

@@ -69,7 +69,8 @@ interface WithProviders {
   provider(name: string): CheckpointStorage;
 }
 
-function encryptedEngines(storage: CheckpointStorage): [Engine, Encryption][] {
+/** Returns what encrypts in a storage. @throws CheckpointError `INVALID_ARGUMENT` if nothing does */
+export function encryptedEngines(storage: CheckpointStorage): [Engine, Encryption][] {
   const storages = Array.isArray(property(storage, "providers"))
     ? (storage as unknown as WithProviders).providers.map((name) =>
         (storage as unknown as WithProviders).provider(name),
@@ -101,7 +102,8 @@ async function* reencryptAll(
   }
 }
 
-function batchesOf(heads: readonly RowHead[]): string[][] {
+/** Divides rows into the batches of one step each. */
+export function batchesOf(heads: readonly RowHead[]): string[][] {
   const batches: string[][] = [];
   let bytes = Number.POSITIVE_INFINITY;
   for (const { id, baseId, stateBytes } of heads) {

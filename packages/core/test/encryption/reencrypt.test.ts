@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Row, TaskWriteRow } from "../../src/checkpoints/dialect.ts";
 import { createStorage } from "../../src/create-storage.ts";
+import { countEncryptionKeys } from "../../src/encryption/count-keys.ts";
 import { encryptDialect } from "../../src/encryption/encrypted-dialect.ts";
 import { reencryptCheckpoints } from "../../src/encryption/reencrypt.ts";
 import { idOf } from "../rows.ts";
@@ -155,5 +156,48 @@ describe("re-encryption of writes", () => {
     expect(await migrating.listWrites(id)).toEqual([write({ secret: CANARY })]);
     await reencryptCheckpoints(migrating);
     expect(await open().listWrites(id)).toEqual([write({ secret: CANARY })]);
+  });
+});
+
+describe("the counts by key", () => {
+  const none = { checkpoints: 0, writes: 0 };
+
+  it("show which key is needed no more: of checkpoints, deltas and writes, and those that the ring lacks", async () => {
+    const [first] = await storeTurns(); // with the key "one"
+    const write = { taskId: "task", index: 0, channel: "result", value: 1 };
+    await open().appendWrites(first as string, [write]);
+    const storage = open({ keys: ringOf("two") });
+    const last = await storage.storeCheckpoint(checkpoint());
+    await storage.appendWrites(last, [write, { ...write, index: 1 }]);
+    const two = { checkpoints: 1, writes: 2 };
+    const mixed = { keys: { one: { checkpoints: 5, writes: 1 }, two }, plain: none, unreadable: none };
+    expect(await countEncryptionKeys(storage)).toEqual(mixed);
+    expect(await countEncryptionKeys(open({ keys: ringOf("two", { two: NEXT_KEY }) }))).toEqual(mixed);
+    await reencryptCheckpoints(storage);
+    const seen: unknown[] = [];
+    const counts = await countEncryptionKeys(storage, { onProgress: (progress) => void seen.push(progress) });
+    expect(counts).toEqual({ ...mixed, keys: { one: none, two: { checkpoints: 6, writes: 3 } } });
+    expect(seen.at(-1)).toEqual(counts);
+  });
+
+  it("leave out tombstones, and tell what is plain and what is damaged", async () => {
+    await storeTurns(createStorage(dialect));
+    const storage = open({ keys: ringOf(), migrate: true });
+    const [damaged, deleted] = [
+      await storage.storeCheckpoint(checkpoint()),
+      await storage.storeCheckpoint(checkpoint()),
+    ];
+    change(damaged, { state: flipped(rowOf(damaged).state, 3) });
+    await storage.deleteCheckpoint(deleted);
+    expect(await countEncryptionKeys(storage)).toEqual({
+      keys: { one: none, two: none },
+      plain: { checkpoints: 5, writes: 0 },
+      unreadable: { checkpoints: 1, writes: 0 },
+    });
+  });
+
+  it("can be cancelled, and are refused for a storage that does not encrypt", async () => {
+    expect((await failure(countEncryptionKeys(open(), { signal: AbortSignal.abort() }))).code).toBe("ABORTED");
+    expect((await failure(countEncryptionKeys(createStorage(dialect)))).code).toBe("INVALID_ARGUMENT");
   });
 });
