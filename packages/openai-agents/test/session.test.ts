@@ -391,7 +391,7 @@ describe("a session", () => {
     ["an empty operationId", (s) => s.applyHistoryTransaction(append(" ")), "INVALID_ARGUMENT", "args.operationId"],
     [
       "a transaction of another type",
-      (s) => s.applyHistoryTransaction(wrong({ operationId: "a", transaction: { type: "secret", items: [] } })),
+      (s) => s.applyHistoryTransaction(wrong({ operationId: "a", transaction: { type: "clear", items: [] } })),
       "INVALID_ARGUMENT",
       "transaction.type",
     ],

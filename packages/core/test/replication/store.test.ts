@@ -161,8 +161,9 @@ describe("appending writes with a backup", () => {
   test("encrypts them in main and not in the backup, as each is configured", async () => {
     const [main, backup] = [database(), database()];
     const keys = { current: "a", keys: { a: "11".repeat(32) }, digestKey: "22".repeat(32) };
+    const { parse: _, ...quick } = QUICK;
     const encrypted = createReplicatedStorage({
-      main: createStorage(main.dialect, resolveStorageOptions({ ...QUICK, encryption: { keys } })),
+      main: createStorage(main.dialect, resolveStorageOptions({ ...quick, encryption: { keys } })),
       backup: createStorage(backup.dialect, QUICK),
     });
     const storage = closeAfterwards(encrypted);
