@@ -20,7 +20,7 @@ import { parseUrl, type ServerUrl } from "./url.ts";
 /** A postgres.js client. Structural: its version may differ from this package's. */
 export interface PostgresClient {
   unsafe(query: string, parameters?: never[]): unknown;
-  begin(work: never): Promise<unknown>;
+  begin(options: string, work: never): Promise<unknown>;
   end(options?: { timeout?: number }): Promise<void>;
 }
 
