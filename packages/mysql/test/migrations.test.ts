@@ -16,7 +16,7 @@ describe.each(servers)("the migrations of checkpoints in $title", ({ url: server
       url,
       "select engine as engine from information_schema.tables where table_schema = database()",
     );
-    expect(engines.map(({ engine }) => engine)).toEqual(Array(4).fill("InnoDB"));
+    expect(engines.map(({ engine }) => engine)).toEqual(Array(5).fill("InnoDB"));
   });
 
   /** Reads how the tables are made, in the server's own words. */
