@@ -118,14 +118,16 @@ function driverFor(nativeBinding: unknown): DriverName | null {
 
 /** Makes a path absolute at once: the program may change its working directory before the first call. */
 function resolveDatabasePath(value: unknown): string {
-  const path = checkPath("options.databasePath", value);
-  if (path === ":memory:") return path;
-  if (/^(file|sqlite):|^~/i.test(path)) {
-    const kind = path.startsWith("~") ? "~, which only a shell replaces" : "a URL, which belongs into WAYMARK_URL";
-    const message = `expected options.databasePath to be a path, got ${kind}: ${JSON.stringify(path)}`;
-    throw new CheckpointError("INVALID_ARGUMENT", message);
+  const given = string("options.databasePath", value).trim();
+  const scheme = /^[a-z][a-z0-9+.-]+:/i.exec(given)?.[0]; // one letter is a drive of Windows
+  if (scheme !== undefined || given.startsWith("~")) {
+    // Only the scheme is shown: the URL of a server has a password.
+    const got =
+      scheme === undefined ? "~, which only a shell replaces" : `a URL (${scheme}), which belongs into WAYMARK_URL`;
+    throw new CheckpointError("INVALID_ARGUMENT", `expected options.databasePath to be a path, got ${got}`);
   }
-  return resolve(path);
+  const path = checkPath("options.databasePath", value);
+  return path === ":memory:" ? path : resolve(path);
 }
 
 function checkPath(field: string, value: unknown): string {

@@ -142,7 +142,11 @@ describe("a storage in SQLite", () => {
     [{}, "either databasePath or database"],
     [{ databasePath: "x.db", database: {} }, "either databasePath or database"],
     [{ databasePath: "" }, "options.databasePath to be a path"],
-    [{ databasePath: "file:./dev.db" }, "options.databasePath to be a path, got a URL, which belongs into WAYMARK_URL"],
+    [
+      { databasePath: "file:./dev.db" },
+      "options.databasePath to be a path, got a URL (file:), which belongs into WAYMARK_URL",
+    ],
+    [{ databasePath: " postgres://u:canary@h/db" }, "a path, got a URL (postgres:), which belongs into WAYMARK_URL"],
     [{ databasePath: "~/agent.db" }, "options.databasePath to be a path, got ~, which only a shell replaces"],
     [{ databasePath: "x.db", driver: "sqlite3" }, 'options.driver to be "better-sqlite3" or "node:sqlite"'],
     [{ databasePath: " " }, "options.databasePath to be a path without spaces around it"],

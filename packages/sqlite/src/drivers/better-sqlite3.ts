@@ -5,13 +5,13 @@ import type { Database } from "better-sqlite3";
 import { CannotRun, type Driver, type DriverDatabase } from "./driver.ts";
 
 /**
- * Databases that must not become garbage while the process lives. Since Node 24.19, better-sqlite3 12 ends the process when the
+ * Databases and statements that must not become garbage while the process lives. Since Node 24.19, better-sqlite3 12 ends the process when the
  * collector meets one of its objects while no JavaScript runs (https://github.com/WiseLibs/better-sqlite3/issues/1515);
  * version 13 does not. So each opened database costs a few kilobytes for ever there, and our SQL texts are few and
  * fixed: no lists of values in them, and no `pragma()`, which prepares anew each time.
  */
 const KEEP = Number.parseInt(process.versions.node, 10) >= 24;
-const kept = new Set<DriverDatabase>();
+const kept = new Set<object>();
 
 export const betterSqlite3: Driver = {
   name: "better-sqlite3",
@@ -33,16 +33,19 @@ export const betterSqlite3: Driver = {
 };
 
 function wrap(database: Database): DriverDatabase {
-  const wrapped: DriverDatabase = {
+  if (KEEP) kept.add(database);
+  return {
     driver: "better-sqlite3",
-    prepare: (sql) => database.prepare<unknown[]>(sql),
+    prepare(sql) {
+      const statement = database.prepare<unknown[]>(sql);
+      if (KEEP) kept.add(statement);
+      return statement;
+    },
     exec: (sql) => void database.exec(sql),
     isOpen: () => database.open,
     inTransaction: () => database.inTransaction,
     close: () => void database.close(),
   };
-  if (KEEP) kept.add(wrapped);
-  return wrapped;
 }
 
 /** Refuses a version that would end the process, before it is loaded. */

@@ -40,7 +40,8 @@ export const nodeSqlite: Driver = {
   },
 
   adopt(database) {
-    if (typeof property(database, "isOpen") !== "boolean" || typeof property(database, "exec") !== "function")
+    // Without `isTransaction` a store within a transaction of the owner's would be acknowledged, and lost by a rollback.
+    if (typeof property(database, "isOpen") !== "boolean" || typeof property(database, "isTransaction") !== "boolean")
       return null;
     return wrap(database as DatabaseSync, true);
   },
