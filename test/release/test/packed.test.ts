@@ -1,11 +1,22 @@
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BuildOptions, build } from "esbuild";
+import ts from "typescript-5";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { createDatabase, type TestDatabase } from "waymark-test-servers";
 import type {} from "waymark-test-servers/global-setup";
-import { packAll, run, runScript } from "./commands.ts";
+import { packAll, root, run, runScript } from "./commands.ts";
+import { snippets } from "./snippets.ts";
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), "waymark-packed-")));
 const project = join(folder, "project");
@@ -17,9 +28,7 @@ beforeAll(async () => {
   mkdirSync(project);
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "a-user", private: true }));
   const names = ["core", "sqlite", "postgres", "mysql"].map((name) => tarballs[`@waymark/${name}`] ?? name);
-  await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", ...names, "@types/node@20"], {
-    cwd: project,
-  });
+  await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", ...names, "zod@4"], { cwd: project });
 }, 300_000);
 
 afterAll(async () => {
@@ -206,7 +215,7 @@ describe("the project's first example of use", () => {
         noUncheckedIndexedAccess: true,
         skipLibCheck: false, // so that errors of our declarations show
         target: "ES2022",
-        types: ["node"],
+        types: [],
         module: moduleResolution === "Bundler" ? "ESNext" : "NodeNext",
         moduleResolution,
       };
@@ -222,4 +231,101 @@ describe("the project's first example of use", () => {
       ]);
     },
   );
+});
+
+/** The TypeScript of the READMEs whose packages are installed. */
+const typed = ["", "packages/core", ...dialects.map((name) => `packages/${name}`)].flatMap((place) => {
+  const file = join(place, "README.md");
+  const found = snippets(readFileSync(join(root, file), "utf8"));
+  return found.filter(({ language, needs }) => language === "ts" && needs !== "vitest").map(({ code }) => code);
+});
+
+/** What the snippets use of Node, whose types are not installed. */
+const NODE = `
+  declare const process: { env: Record<string, string | undefined> };
+  declare module "node:timers/promises" { export function setTimeout(ms: number, value?: undefined, options?: object): Promise<void>; }
+`;
+
+/** A module that can be CommonJS: it awaits nothing at the top. */
+function withoutTopLevelAwait(code: string): string {
+  const imports = /^import .*?;$/gms;
+  return `${code.match(imports)?.join("\n")}\nasync function main() {${code.replaceAll(imports, "")}}\nvoid main();\n`;
+}
+
+describe("a new project of `tsc --init`, without the types of Node", () => {
+  const compilers = { "TypeScript 5.9": "typescript-5", "TypeScript 7": "typescript" };
+  const kinds = {
+    "nodenext, as ES modules and CommonJS": ["--module", "nodenext", "--verbatimModuleSyntax", "false"],
+    "a bundler": ["--module", "preserve", "--moduleResolution", "bundler"],
+  };
+  const cases = Object.entries(compilers).flatMap(([name, compiler]) =>
+    Object.entries(kinds).map(([kind, flags]) => ({ name, kind, compiler, flags })),
+  );
+
+  it.each(cases)(
+    "compiles the READMEs with $name for $kind, and checks our declarations",
+    async ({ name, kind, compiler, flags }) => {
+      const cwd = join(project, `init-${name}-${kind}`.replaceAll(/\W+/g, "-"));
+      const tsc = join(import.meta.dirname, "../node_modules", compiler, "bin/tsc");
+      mkdirSync(join(cwd, "commonjs"), { recursive: true });
+      await run(process.execPath, [tsc, "--init"], { cwd });
+      writeFileSync(join(cwd, "package.json"), JSON.stringify({ type: "module" }));
+      writeFileSync(join(cwd, "commonjs/package.json"), JSON.stringify({ type: "commonjs" }));
+      writeFileSync(join(cwd, "node.d.ts"), NODE);
+      expect(typed.length).toBeGreaterThan(9);
+      for (const [at, code] of typed.entries()) {
+        writeFileSync(join(cwd, `snippet-${at}.ts`), code);
+        if (kind !== "a bundler") writeFileSync(join(cwd, `commonjs/snippet-${at}.ts`), withoutTopLevelAwait(code));
+      }
+      // TypeScript's own declarations are not checked: that takes most of the time.
+      const check = ["--noEmit", "--skipLibCheck", "false", "--skipDefaultLibCheck", "true"];
+      await run(process.execPath, [tsc, "-p", ".", ...check, ...flags], { cwd });
+    },
+  );
+});
+
+describe("defineConfig in an editor", () => {
+  /** Returns what the language service completes at the \`|\` of a text. */
+  function complete(text: string): string[] {
+    const file = join(project, "waymark.config.ts");
+    const code = `import { defineConfig } from "@waymark/sqlite";\nimport type {} from "@waymark/postgres";\n${text}`;
+    const service = ts.createLanguageService({
+      getScriptFileNames: () => [file],
+      getScriptVersion: () => "1",
+      getScriptSnapshot(name) {
+        const content = name === file ? code.replace("|", "") : ts.sys.readFile(name);
+        return content === undefined ? undefined : ts.ScriptSnapshot.fromString(content);
+      },
+      getCurrentDirectory: () => project,
+      getCompilationSettings: () => ({ strict: true, module: ts.ModuleKind.NodeNext, types: [] }),
+      getDefaultLibFileName: ts.getDefaultLibFilePath,
+      fileExists: ts.sys.fileExists,
+      readFile: ts.sys.readFile,
+      directoryExists: ts.sys.directoryExists,
+    });
+    return service.getCompletionsAtPosition(file, code.indexOf("|"), {})?.entries.map(({ name }) => name) ?? [];
+  }
+  const main = (members: string) => `defineConfig({ checkpoint: { providers: { main: { ${members} } } } });`;
+
+  it("completes types, options and their words", () => {
+    expect(complete(main('type: "|"')).sort()).toEqual(["postgres", "sqlite"]);
+    expect(complete(main('type: "sqlite", |'))).toEqual(
+      expect.arrayContaining(["databasePath", "synchronous", "operationTimeoutMs", "encryption"]),
+    );
+    expect(complete(main('type: "sqlite", synchronous: "|"')).sort()).toEqual(["EXTRA", "FULL", "NORMAL"]);
+    expect(complete("defineConfig({ checkpoint: { | } });")).toEqual(expect.arrayContaining(["providers", "failover"]));
+  });
+
+  it("answers a mistyped option by the name of the right one", async () => {
+    const cwd = join(project, "mistyped");
+    mkdirSync(cwd);
+    const code =
+      'import { defineConfig } from "@waymark/sqlite";\nexport default defineConfig({ checkpoint: { providers: { main: { type: "sqlite", databasePaht: "x" } } } });';
+    writeFileSync(join(cwd, "config.mts"), code);
+    const tsc = join(import.meta.dirname, "../node_modules/typescript/bin/tsc");
+    const flags = ["--noEmit", "--strict", "--module", "nodenext", "--types", "", "config.mts"];
+    await expect(run(process.execPath, [tsc, ...flags], { cwd })).rejects.toThrow(
+      /'databasePaht' does not exist .*Did you mean to write 'databasePath'\?/,
+    );
+  });
 });
