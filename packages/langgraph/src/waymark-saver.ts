@@ -48,7 +48,7 @@ const MAX_CONCURRENT_THREADS = 32;
 
 export interface WaitingQuery {
   /** Only threads whose ids are above this one, in the order of their bytes. */
-  readonly after?: string;
+  readonly after?: string | undefined;
 }
 
 /** A thread whose latest checkpoint in the root namespace has interrupts or errors of tasks. */
