@@ -3,7 +3,12 @@ import { resolveCheckpointOptions } from "../../src/checkpoints/options.ts";
 
 describe("the options of checkpoints", () => {
   test("have defaults", () => {
-    expect(resolveCheckpointOptions({})).toEqual({ cacheBytes: 64_000_000, freeze: false, indexedLabels: [], parse: null });
+    expect(resolveCheckpointOptions({})).toEqual({
+      cacheBytes: 64_000_000,
+      freeze: false,
+      indexedLabels: [],
+      parse: null,
+    });
   });
 
   test.each([[-1], [1.5], ["1"], [null]])("refuse %j as cacheBytes", (cacheBytes) => {
