@@ -16,7 +16,7 @@ import type {} from "waymark-test-servers/global-setup"; // the types of `inject
 export interface TestDatabase {
   /** Opens a storage, as a process does; a new one at each call. */
   open(options?: CommonStorageOptions): CheckpointStorage;
-  /** Counts the rows of each of our tables, without the storages. */
+  /** Counts the rows of threads in each of our tables, without the storages. */
   rows(): Promise<Record<string, number>>;
   /** Closes the storages and removes the databases. */
   drop(): Promise<void>;
