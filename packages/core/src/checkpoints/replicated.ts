@@ -121,3 +121,11 @@ export async function unmarkReplicated(engine: Engine, signal: AbortSignal | und
   });
   engine.isReplicated = null;
 }
+
+/** Returns whether the database says that it is not replicated, and shows no trace of it. */
+export async function isUnmarked(engine: Engine, signal: AbortSignal | undefined): Promise<boolean> {
+  return await engine.session.run("end replication", signal, async (deadline) => {
+    const { dialect } = engine;
+    return (await dialect.settings?.read(NAME, deadline)) !== YES.value && !(await hasTraces(dialect, deadline));
+  });
+}

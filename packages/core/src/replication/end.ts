@@ -1,9 +1,9 @@
 import { checkCallOptions } from "../checkpoints/arguments.ts";
 import { NO_AGENT } from "../checkpoints/dialect.ts";
-import { isReplicable } from "../checkpoints/engine.ts";
+import { isReplicable, type ReplicableEngine } from "../checkpoints/engine.ts";
 import { PAGE } from "../checkpoints/paging.ts";
 import { listHeads } from "../checkpoints/read.ts";
-import { unmarkReplicated } from "../checkpoints/replicated.ts";
+import { isUnmarked, unmarkReplicated } from "../checkpoints/replicated.ts";
 import { engineOf } from "../checkpoints/storage.ts";
 import type { CallOptions, CheckpointStorage } from "../contract/checkpoints.ts";
 import { invalidArgument } from "../contract/errors.ts";
@@ -26,8 +26,17 @@ export async function endReplication(storage: CheckpointStorage, options: CallOp
     throw invalidArgument("storage", "a storage of one database, opened without a backup", storage);
   }
   if (!isReplicable(engine)) return 0;
-  const { dialect, session } = engine;
-  await unmarkReplicated(engine, signal);
+  // Another process that removes meanwhile finds what is still there of the tombstones, and marks the database again.
+  let removed = 0;
+  do {
+    await unmarkReplicated(engine, signal);
+    await clearOutbox(engine, signal);
+    removed += await removeTombstones(engine, signal);
+  } while (!(await isUnmarked(engine, signal)));
+  return removed;
+}
+
+async function clearOutbox({ dialect, session }: ReplicableEngine, signal: AbortSignal | undefined): Promise<void> {
   for (let isDone = false; !isDone; ) {
     isDone = await session.run(OPERATION, signal, async (deadline) => {
       const rows = await dialect.outbox.pending(Number.MAX_SAFE_INTEGER, PAGE, deadline);
@@ -35,6 +44,10 @@ export async function endReplication(storage: CheckpointStorage, options: CallOp
       return rows.length < PAGE;
     });
   }
+}
+
+async function removeTombstones(engine: ReplicableEngine, signal: AbortSignal | undefined): Promise<number> {
+  const { dialect, session } = engine;
   let removed = 0;
   for await (const tombstones of listHeads(engine, OPERATION, { agentId: NO_AGENT }, signal)) {
     const remove = tombstones.map(({ id }) => id);

@@ -145,6 +145,32 @@ describe("ending replication", () => {
     expect(await endReplication(alone)).toBe(0);
   });
 
+  test("holds against another process that deletes meanwhile", async () => {
+    const [main, backup] = [database(), database()];
+    const first = await useWithBackup(main, backup);
+    const second = await useWithBackup(main, backup);
+    const job = openAlone(main);
+    await job.deleteCheckpoint(first);
+    const { commit } = main.dialect;
+    let isFirst = true;
+    const slow = openAlone({
+      ...main,
+      dialect: {
+        ...main.dialect,
+        commit: async (change, signal) => {
+          if (isFirst && (change.remove?.length ?? 0) > 0) {
+            isFirst = false;
+            await job.deleteCheckpoint(second); // finds the first tombstone, and leaves one
+            expect(tombstones(main)).toHaveLength(2);
+          }
+          return await commit(change, signal);
+        },
+      },
+    });
+    expect(await endReplication(slow)).toBe(2);
+    expect([ids(main), tombstones(main), await isReplicated(main)]).toEqual([[], [], false]);
+  });
+
   test("is refused for a storage with a backup, and does nothing without an outbox", async () => {
     const storage = open(database(), database());
     expect(await codeOf(endReplication(storage))).toBe("INVALID_ARGUMENT");
