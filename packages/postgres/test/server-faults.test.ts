@@ -117,6 +117,6 @@ describe.runIf(process.platform === "linux")("a PostgreSQL server", () => {
       refusal = await rejection(connect(database.url).unsafe("select 1")).catch(() => undefined);
     }
     expect(refusal).toMatchObject({ code: "57P03" });
-    expect(classify(refusal)).toBe("connection");
+    expect(classify(refusal)).toBe("outage");
   });
 });

@@ -1,3 +1,4 @@
+import type { Fault } from "../database/faults.ts";
 import { type Change, type Dialect, NO_AGENT, type Setting, type Settings } from "./dialect.ts";
 import { commitPlan, type Engine } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
@@ -42,18 +43,26 @@ async function trySet(settings: Settings, { name, value }: Setting, signal: Abor
 }
 
 /**
- * Marks a database of a storage with a backup when it is opened. One that takes no writes now, or has no tables, is opened all
- * the same: nothing is copied until it is marked.
+ * Marks a database of a storage with a backup when it is opened. One that nobody has marked is said to be none, so that a removal
+ * on a disk that is full by then needs no new row. A database that takes no writes now, or has no tables, is opened all the
+ * same: nothing is copied until it is marked.
  */
 export async function markWhenOpened(engine: Engine, signal: AbortSignal): Promise<void> {
-  if (engine.role === null) return;
   engine.isReplicated = null; // it may be another database than before
   try {
-    await mark(engine, signal);
+    if (engine.role === null) await setIfAbsent(engine.dialect, signal);
+    else await mark(engine, signal);
   } catch (error) {
-    const fault = engine.dialect.classify(error);
-    if (fault !== "read-only" && fault !== "full" && fault !== "schema") throw error;
+    if (!TAKES_NO_MARK.has(engine.dialect.classify(error))) throw error;
   }
+}
+
+/** Faults of a database that can be opened, and cannot be marked. */
+const TAKES_NO_MARK: ReadonlySet<Fault | null> = new Set(["read-only", "full", "schema", "privilege"]);
+
+async function setIfAbsent({ settings }: Dialect, signal: AbortSignal): Promise<void> {
+  if (settings === undefined || (await settings.read(NAME, signal)) !== null) return;
+  await settings.replace(NAME, null, NO.value, signal);
 }
 
 /**

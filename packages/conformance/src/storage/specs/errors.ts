@@ -6,6 +6,8 @@ import { expectCheckpointError, refusal } from "../errors.ts";
 import { idAt } from "../ids.ts";
 
 const CANARY = "canary-4f1e8c";
+/** A word where something else is expected. It may be shown. */
+const WRONG = "wrong";
 
 export function describeErrors(bench: Bench): void {
   describe("an error", () => {
@@ -59,20 +61,20 @@ export function describeErrors(bench: Bench): void {
         () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, id, state: [canary] })),
         () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, id, name: `${CANARY} again` })),
         () => storage.storeCheckpoint(checkpointOf(agentId, members), { ifLatest: null }),
-        () => storage.storeCheckpoint(checkpointOf(agentId, members), { ifLatest: CANARY }),
+        () => storage.storeCheckpoint(checkpointOf(agentId, members), { ifLatest: WRONG }),
         () => storage.storeCheckpoint(checkpointOf(agentId, members), { signal: AbortSignal.abort(CANARY) }),
         () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, metadata: { label: [CANARY] as never } })),
         () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, metadata: { label: CANARY.repeat(2_000) } })),
         () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, name: CANARY.repeat(2_000) })),
         () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, name: `${CANARY}\0` })),
         () => storage.storeCheckpoint(checkpointOf(`${CANARY}\ud800`, members)),
-        () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, createdAt: CANARY as never })),
-        () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, id: CANARY })),
-        () => storage.listCheckpoints({ agentId, before: CANARY }),
+        () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, createdAt: WRONG as never })),
+        () => storage.storeCheckpoint(checkpointOf(agentId, { ...members, id: WRONG })),
+        () => storage.listCheckpoints({ agentId, before: WRONG }),
         () => storage.listCheckpoints({ name: CANARY }),
         () => storage.listCheckpoints({ agentId, metadata: CANARY as never }),
-        () => storage.pruneCheckpoints({ agentId, keepLast: CANARY as never }),
-        () => storage.migrate(CANARY as never),
+        () => storage.pruneCheckpoints({ agentId, keepLast: WRONG as never }),
+        () => storage.migrate(WRONG as never),
         () => closed.storeCheckpoint(checkpointOf(agentId, members)),
       ];
       for (const call of calls) await expectSilent(call);
