@@ -16,16 +16,18 @@ import { MAX_PLANS } from "./rebase.ts";
  * The index of labels: which labels are indexed, and that all checkpoints which have them are in it.
  *
  * The database knows which labels are indexed, by a setting, so every process that stores writes its rows' labels with them,
- * whatever it was opened with. What is older is indexed in steps, from the newest checkpoint down. Some are stored without
- * their labels still: by a process of an earlier version, or by one that has not read yet that a label is indexed. The one
- * that learns of it indexes what it has stored since it last looked; and each start with the option, and each erasing, looks
- * at all checkpoints since the last such look.
+ * whatever it was opened with. What is older is indexed in steps, from the newest checkpoint down.
+ *
+ * Some rows are stored without their labels still: by a process that has not read yet that a label is indexed, or by one of an
+ * earlier version. A process that learns of a label indexes what was stored since it last looked. Each start with the option
+ * looks at all checkpoints since the last such look. An erasing looks at all there are, whatever their ids, until that was done
+ * once after every process had learnt of the labels.
  */
 
 const NAME = "indexed_labels";
 /** Time after which a process that stores reads again which labels are indexed. */
 const REFRESH_MS = 15_000;
-/** Ids are not quite in the order of commits: clocks differ, and a commit takes its time. */
+/** Ids are not quite in the order of commits: clocks differ, and a commit takes its time. Much longer than `REFRESH_MS`. */
 const OVERLAP_MS = 10 * 60_000;
 
 /** An indexed label, as the setting has it. */
@@ -36,13 +38,18 @@ interface Progress {
   readonly isComplete: boolean;
 }
 
-/** The setting. `checked`: all rows up to this id were looked at, apart from those of `OVERLAP_MS` before it. */
+/** The setting. */
 interface Indexed {
   readonly labels: Readonly<Record<string, Progress>>;
+  /** Time of the last change of which labels there are, in milliseconds since 1970. */
+  readonly declaredAt: number;
+  /** Rows up to this id were looked at since, apart from those of `OVERLAP_MS` before it, and from later ones with older ids. */
   readonly checked: string | null;
+  /** Set once all rows were looked at, after every process had learnt of the labels. */
+  readonly isSettled: boolean;
 }
 
-const NOTHING: Indexed = { labels: {}, checked: null };
+const NOTHING: Indexed = { labels: {}, declaredAt: 0, checked: null, isSettled: true };
 
 /** Returns the digest by which a label is found: that of its line, with its line breaks. */
 export function labelKey(line: string): string {
@@ -67,7 +74,10 @@ export class Labels {
   /** Text of the setting as it was read; `null`: it is not there. */
   #text: string | null = null;
   #readAt: number | null = null;
-  #refreshing = false;
+  /** Whether the labels that this storage was asked for are still to be indexed. */
+  #isAsked = false;
+  /** Time since which this process has stored rows without labels that it has learnt of; `null`: none are to be indexed. */
+  #missedSince: number | null = null;
   #background: Promise<void> | null = null;
   readonly #stopping = new AbortController();
 
@@ -87,16 +97,10 @@ export class Labels {
     for (const name of names) this.#wanted.add(name);
   }
 
-  /** Starts to index in the background, once, if this storage was asked for labels. Errors are events. */
+  /** Starts to index in the background, if this storage was asked for labels. */
   start(): void {
-    if (this.#wanted.size === 0 || this.#background !== null) return;
-    this.#background = this.index({ signal: this.#stopping.signal }).then(
-      () => {},
-      (error) => {
-        if (!this.#stopping.signal.aborted)
-          this.#events.emit("labelIndexingFailed", { provider: this.#session.provider, code: codeOf(error) });
-      },
-    );
+    this.#isAsked = this.#wanted.size > 0;
+    this.#indexInBackground();
   }
 
   async stop(): Promise<void> {
@@ -104,14 +108,10 @@ export class Labels {
     await this.#background;
   }
 
-  /**
-   * Makes sure that it is known which labels are indexed, before rows with labels are inserted. Reads it once, and again in the
-   * background from time to time.
-   */
+  /** Makes sure that it is known which labels are indexed, as of a few seconds ago, before rows with labels are inserted. */
   async load(signal: AbortSignal): Promise<void> {
     if (this.#dialect.labels === undefined) return;
-    if (this.#readAt === null) await this.#read(signal);
-    else if (Date.now() - this.#readAt > REFRESH_MS && !this.#refreshing) this.#refresh(this.#readAt);
+    if (this.#readAt === null || Math.abs(Date.now() - this.#readAt) > REFRESH_MS) await this.#read(signal);
   }
 
   /** Returns the labels to index with these rows. */
@@ -121,7 +121,7 @@ export class Labels {
   }
 
   /**
-   * Returns the key of the first of these labels that is indexed.
+   * Returns the key of the first of these labels that is indexed: whole, if one is.
    * @throws CheckpointError `INVALID_ARGUMENT` if none is; `STALE` if it is not complete yet, unless that is allowed
    */
   async find(
@@ -133,16 +133,20 @@ export class Labels {
     if (dialect.labels === undefined) {
       throw new CheckpointError("INVALID_ARGUMENT", `${operation}: the dialect ${dialect.name} has no index of labels`);
     }
-    const isKnown = labels.some(({ name }) => this.#indexed.labels[name]?.isComplete);
-    if (!isKnown) await this.#read(signal);
-    const found = labels.find(({ name }) => Object.hasOwn(this.#indexed.labels, name));
+    const isComplete = ({ name }: CheckedLabel) => this.#progress(name)?.isComplete === true;
+    if (!labels.some(isComplete)) await this.#read(signal);
+    const found = labels.find(isComplete) ?? labels.find(({ name }) => this.#progress(name) !== undefined);
     if (found === undefined) throw this.#notIndexed(labels);
-    if (!this.#indexed.labels[found.name]?.isComplete && !isStaleAllowed) {
+    if (!isComplete(found) && !isStaleAllowed) {
       const advice = "wait for the event labelsIndexed or call indexLabels(), or take what there is with allowStale";
       const message = `${operation}: the label ${show(found.name)} is still being indexed, and the answer may lack checkpoints: ${advice}`;
       throw new CheckpointError("STALE", message);
     }
     return { index: dialect.labels, key: labelKey(found.line) };
+  }
+
+  #progress(name: string): Progress | undefined {
+    return Object.hasOwn(this.#indexed.labels, name) ? this.#indexed.labels[name] : undefined;
   }
 
   #notIndexed(labels: readonly CheckedLabel[]): CheckpointError {
@@ -154,9 +158,9 @@ export class Labels {
 
   /**
    * Indexes what is missing: the labels that this storage was asked for, and what was stored since without its labels. Can be
-   * ended and repeated, also by several processes at once.
+   * ended and repeated, also by several processes at once. `all`: whatever their ids.
    */
-  async index({ signal, onProgress, all = false }: IndexOptions): Promise<IndexLabelsResult> {
+  async index({ signal, onProgress, all = false, isErasing = false }: IndexOptions): Promise<IndexLabelsResult> {
     const counts = { examined: 0 };
     if (this.#dialect.labels === undefined || this.#dialect.settings === undefined) return { ...counts, labels: [] };
     const report = (examined: number) => {
@@ -168,10 +172,12 @@ export class Labels {
     if (names.length === 0) return { ...counts, labels: [] };
     const startedAt = Date.now();
     await this.#indexOlder(signal, report);
-    const { checked } = this.#indexed;
-    const since = all || checked === null ? undefined : firstIdAt(idTime(checked) - OVERLAP_MS);
-    if (all || checked !== null) await this.#indexRange(new Set(names), since, signal, report);
-    await this.#run(signal, (deadline) => this.#setChecked(firstIdAt(startedAt), deadline));
+    const { declaredAt, checked, isSettled } = this.#indexed;
+    const isWhole = all || (isErasing && !isSettled);
+    const lookedAt = checked === null ? declaredAt : idTime(checked);
+    await this.#indexRange(new Set(names), isWhole ? undefined : firstIdAt(lookedAt - OVERLAP_MS), signal, report);
+    const settles = isWhole && startedAt > declaredAt + OVERLAP_MS;
+    await this.#run(signal, (deadline) => this.#setChecked(firstIdAt(startedAt), settles, deadline));
     this.#events.emit("labelsIndexed", { provider: this.#session.provider, labels: names, examined: counts.examined });
     return { ...counts, labels: names };
   }
@@ -249,12 +255,19 @@ export class Labels {
           added,
         );
       }
-      return { labels: declared, checked };
+      return { labels: declared, declaredAt: Date.now(), checked, isSettled: false };
     });
   }
 
-  async #setChecked(id: string, signal: AbortSignal): Promise<void> {
-    await this.#change(signal, (indexed) => ((indexed.checked ?? "") >= id ? null : { ...indexed, checked: id }));
+  /** `settles`: unless more labels were declared meanwhile. */
+  async #setChecked(id: string, settles: boolean, signal: AbortSignal): Promise<void> {
+    const { declaredAt } = this.#indexed;
+    await this.#change(signal, (indexed) => {
+      const isSettled = indexed.isSettled || (settles && indexed.declaredAt === declaredAt);
+      const checked = (indexed.checked ?? "") >= id ? indexed.checked : id;
+      if (checked === indexed.checked && isSettled === indexed.isSettled) return null;
+      return { ...indexed, checked, isSettled };
+    });
   }
 
   /** Changes the setting, again if another process has changed it meanwhile. `null`: there is nothing to change. */
@@ -273,7 +286,12 @@ export class Labels {
   }
 
   async #read(signal: AbortSignal): Promise<void> {
+    const known = this.#indexed.labels;
+    const readAt = this.#readAt;
     this.#set((await this.#dialect.settings?.read(NAME, signal)) ?? null);
+    const hasLearnt = Object.keys(this.#indexed.labels).some((name) => !Object.hasOwn(known, name));
+    if (hasLearnt && readAt !== null) this.#missedSince = Math.min(this.#missedSince ?? readAt, readAt);
+    this.#indexInBackground();
   }
 
   #set(text: string | null): void {
@@ -282,25 +300,30 @@ export class Labels {
     this.#readAt = Date.now();
   }
 
-  /** Reads the setting again, and indexes what this process has stored without the labels that it learns of. */
-  #refresh(readAt: number): void {
-    this.#refreshing = true;
-    const known = new Set(Object.keys(this.#indexed.labels));
-    const refreshing = this.#run(this.#stopping.signal, (deadline) => this.#read(deadline)).then(async () => {
-      const learned = Object.keys(this.#indexed.labels).filter((name) => !known.has(name));
-      if (learned.length === 0) return;
-      const since = firstIdAt(readAt - OVERLAP_MS);
-      await this.#indexRange(new Set(learned), since, this.#stopping.signal, () => {});
-    });
-    refreshing
+  /** What fails is an event, and tried again once the setting is read again. */
+  #indexInBackground(): void {
+    if (this.#background !== null || this.#stopping.signal.aborted) return;
+    if (!this.#isAsked && this.#missedSince === null) return;
+    this.#background = this.#indexMissing()
       .catch((error) => {
         if (this.#stopping.signal.aborted) return;
-        this.#readAt = readAt; // tried again with a later store
         this.#events.emit("labelIndexingFailed", { provider: this.#session.provider, code: codeOf(error) });
       })
       .finally(() => {
-        this.#refreshing = false;
+        this.#background = null;
       });
+  }
+
+  async #indexMissing(): Promise<void> {
+    const { signal } = this.#stopping;
+    if (this.#isAsked) {
+      await this.index({ signal });
+      this.#isAsked = false;
+    }
+    const since = this.#missedSince;
+    if (since === null) return;
+    await this.#indexRange(new Set(Object.keys(this.#indexed.labels)), firstIdAt(since - OVERLAP_MS), signal, () => {});
+    if (this.#missedSince === since) this.#missedSince = null;
   }
 
   #run<Result>(signal: AbortSignal | undefined, work: (deadline: AbortSignal) => Promise<Result>): Promise<Result> {
@@ -313,6 +336,8 @@ export const MAX_LABELS = 8;
 
 export interface IndexOptions extends CheckedProgressOptions<IndexLabelsResult> {
   readonly all?: boolean;
+  /** What it finds is erased: a row that it misses would stay. */
+  readonly isErasing?: boolean;
 }
 
 function rowLabels(rows: readonly Pick<RowHead, "id" | "metadata">[], names: ReadonlySet<string>): RowLabel[] {

@@ -56,17 +56,23 @@ export async function deleteAgent(
   return removed;
 }
 
-/** Deletes whole agents that have a checkpoint with a label. `deleteOne` deletes one, and returns the number of its checkpoints. */
+/**
+ * Deletes whole agents that have a checkpoint with a label, and adds to the counts. `deleteOne` deletes one, and returns the
+ * number of its checkpoints.
+ */
 export async function deleteAgents(
   engine: Engine,
   { labels, dryRun, signal, onProgress }: ReturnType<typeof checkDeleteAgentsQuery>,
   deleteOne: (agentId: string) => Promise<number>,
+  before: DeleteAgentsResult = { agents: 0, checkpoints: 0 },
 ): Promise<DeleteAgentsResult> {
   const operation = "delete agents";
-  await engine.labels.index(signal === undefined ? {} : { signal });
-  const counts = { agents: 0, checkpoints: 0 };
+  await engine.labels.index({ isErasing: true, ...(signal === undefined ? {} : { signal }) });
+  const counts = { ...before };
   for await (const agentId of iterateAgents(engine, operation, { labels, isStaleAllowed: false }, signal)) {
-    counts.checkpoints += dryRun ? await countRows(engine, operation, agentId, signal) : await deleteOne(agentId);
+    const checkpoints = dryRun ? await countRows(engine, operation, agentId, signal) : await deleteOne(agentId);
+    if (checkpoints === 0) continue; // it is deleted already
+    counts.checkpoints += checkpoints;
     counts.agents += 1;
     onProgress?.({ ...counts });
   }

@@ -305,8 +305,9 @@ export interface CheckpointStorage<State = unknown> extends AgentCheckpointProvi
   deleteAgent(agentId: string, query?: DeleteAgentQuery): Promise<number>;
   /**
    * Deletes all that belongs to somebody or something: every agent with a checkpoint that has this label goes whole, in all
-   * namespaces, with its checkpoints that do not have it. First indexes what may be missing, see `indexLabels`. An agent that
-   * stores meanwhile may be there again: end its sessions first.
+   * namespaces, with its checkpoints that do not have it. First indexes what may be missing, see `indexLabels`: in the first ten
+   * minutes of a label that looks at all checkpoints. An agent that stores meanwhile may be there again: end its sessions first.
+   * With a backup a dry run counts what main has.
    * @throws CheckpointError `INVALID_ARGUMENT` if the label is not indexed
    */
   deleteAgents(query: DeleteAgentsQuery): Promise<DeleteAgentsResult>;

@@ -2,7 +2,7 @@ import type { CheckedPrunePolicy, checkDeleteAgentsQuery } from "../checkpoints/
 import type { RowQuery } from "../checkpoints/dialect.ts";
 import type { ReplicableEngine } from "../checkpoints/engine.ts";
 import { pruneCheckpoints } from "../checkpoints/prune.ts";
-import { iterateAgents, listHeads, retrieveCheckpoint } from "../checkpoints/read.ts";
+import { listHeads, retrieveCheckpoint } from "../checkpoints/read.ts";
 import { deleteAgent, deleteAgents, deleteCheckpoint } from "../checkpoints/remove.ts";
 import { deletedAmong, isDeleted, writeTombstones } from "../checkpoints/tombstones.ts";
 import type { DeleteAgentsResult } from "../contract/checkpoints.ts";
@@ -58,36 +58,30 @@ export async function deleteAgentInPair(
   return removed + onlyInBackup.length;
 }
 
-/** Deletes whole agents that have a checkpoint with a label, in main or only in the backup. */
+/** Deletes whole agents that have a checkpoint with a label, in main or only in the backup. A dry run counts those in main. */
 export async function deleteAgentsInPair(
   pair: Pair,
   query: ReturnType<typeof checkDeleteAgentsQuery>,
 ): Promise<DeleteAgentsResult> {
   const { main, backup, failover } = pair;
-  const { labels, signal, onProgress } = query;
+  const { signal } = query;
   const operation = "delete agents";
   await failover.catchUp(operation, withinDeadline(pair, signal));
   const done = new Set<string>();
   const deleteOne = async (agentId: string) => {
+    if (done.has(agentId)) return 0; // its tombstones are on their way
     done.add(agentId);
     return await deleteAgentInPair(pair, { agentId }, signal);
   };
-  const counts = { ...(await deleteAgents(main, query, deleteOne)) };
-  if (query.dryRun) return counts;
+  const inMain = await deleteAgents(main, query, deleteOne);
+  if (query.dryRun) return inMain;
   try {
-    await backup.labels.index(signal === undefined ? {} : { signal });
-    for await (const agentId of iterateAgents(backup, operation, { labels, isStaleAllowed: false }, signal)) {
-      if (done.has(agentId)) continue; // its tombstones are on their way
-      counts.checkpoints += await deleteOne(agentId);
-      counts.agents += 1;
-      onProgress?.({ ...counts });
-    }
+    return await deleteAgents(backup, query, deleteOne, inMain);
   } catch (error) {
     if (factsOf(error)?.failover !== "unreachable") throw error;
     const message = `${operation}: deleted in main; it is unknown whether the backup has more, since it does not answer: try again`;
     throw new CheckpointError("UNAVAILABLE", message, { cause: error });
   }
-  return counts;
 }
 
 /** Lists the checkpoints of a deleted agent that would come back: those that only the backup has, or that it `had` before. */
