@@ -43,15 +43,14 @@ async function trySet(settings: Settings, { name, value }: Setting, signal: Abor
 }
 
 /**
- * Marks a database of a storage with a backup when it is opened. One that nobody has marked is said to be none, so that a removal
- * on a disk that is full by then needs no new row. A database that takes no writes now, or has no tables, is opened all the
- * same: nothing is copied until it is marked.
+ * Marks a database of a storage with a backup when it is opened. One that takes no writes now, or has no tables, is opened all
+ * the same: nothing is copied until it is marked.
  */
 export async function markWhenOpened(engine: Engine, signal: AbortSignal): Promise<void> {
   engine.isReplicated = null; // it may be another database than before
+  if (engine.role === null) return;
   try {
-    if (engine.role === null) await setIfAbsent(engine.dialect, signal);
-    else await mark(engine, signal);
+    await mark(engine, signal);
   } catch (error) {
     if (!TAKES_NO_MARK.has(engine.dialect.classify(error))) throw error;
   }
@@ -59,11 +58,6 @@ export async function markWhenOpened(engine: Engine, signal: AbortSignal): Promi
 
 /** Faults of a database that can be opened, and cannot be marked. */
 const TAKES_NO_MARK: ReadonlySet<Fault | null> = new Set(["read-only", "full", "schema", "privilege"]);
-
-async function setIfAbsent({ settings }: Dialect, signal: AbortSignal): Promise<void> {
-  if (settings === undefined || (await settings.read(NAME, signal)) !== null) return;
-  await settings.replace(NAME, null, NO.value, signal);
-}
 
 /**
  * Commits a removal that was planned on rows read before. They leave tombstones where the database is replicated. `false`:
@@ -91,7 +85,7 @@ async function isReplicatedNow(engine: Engine, settings: Settings, signal: Abort
   const value = await settings.read(NAME, signal);
   if (value === YES.value) engine.isReplicated = true;
   else if (await hasTraces(engine.dialect, signal)) await mark(engine, signal);
-  // Set where it never was, so that the commit can lock it. If another process was faster, the commit is refused.
+  // Set where no migration has, so that the commit can lock it. If another process was faster, the commit is refused.
   else if (value === null) await settings.replace(NAME, null, NO.value, signal);
   engine.isReplicated ??= false;
   return engine.isReplicated;

@@ -99,7 +99,7 @@ describe("a database that has, or had, a backup", () => {
     const storage = open(main, backup);
     expect(await storage.retrieveCheckpoint(id)).toMatchObject({ id, source: "main" });
     await storage.storeCheckpoint(turn(2)); // in the backup
-    expect(main.values.get("replicated")).toBe("no");
+    expect(main.values.get("replicated")).toBeUndefined();
     expect(live(backup)).toHaveLength(1);
     main.isReadOnly = false;
     expect(await storage.reconcile()).toMatchObject({ copiedToBackup: 1 });

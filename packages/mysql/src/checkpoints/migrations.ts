@@ -60,6 +60,7 @@ export const migrations: readonly Migration[] = [
 	\`value\` blob NOT NULL,
 	CONSTRAINT \`agent_checkpoint_settings_name\` PRIMARY KEY(\`name\`)
 )`,
+      "INSERT INTO `agent_checkpoint_settings` (`name`, `value`) VALUES ('replicated', 'no')",
     ],
   },
   {

@@ -58,6 +58,7 @@ export const migrations: readonly Migration[] = [
 	"name" text COLLATE "C" PRIMARY KEY NOT NULL,
 	"value" text COLLATE "C" NOT NULL
 )`,
+      `INSERT INTO "agent_checkpoint_settings" ("name", "value") VALUES ('replicated', 'no')`,
     ],
   },
   {

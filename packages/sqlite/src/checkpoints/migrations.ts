@@ -58,6 +58,7 @@ export const migrations: readonly Migration[] = [
 	\`name\` text PRIMARY KEY NOT NULL,
 	\`value\` text NOT NULL
 )`,
+      "INSERT INTO `agent_checkpoint_settings` (`name`, `value`) VALUES ('replicated', 'no')",
     ],
   },
   {
