@@ -33,6 +33,7 @@ import { MAX_TIMEOUT_MS } from "../database/options.ts";
 import type { RowQuery } from "./dialect.ts";
 import { hasPlausibleTime, parseId } from "./ids.ts";
 import { encodeLabels, encodeMetadata } from "./metadata.ts";
+import { labelTerm, nameLine, nameTerm } from "./terms.ts";
 
 /**
  * Checks of the arguments of all methods, once, before anything else happens. What passes has ids that are UUIDv7 in lower
@@ -72,7 +73,7 @@ export function checkCheckpoint(value: NamedAgentCheckpoint): CheckedCheckpoint 
     id: checkpoint.id === undefined ? null : ownId("checkpoint.id", checkpoint.id),
     agentId: checkAgentId("checkpoint.agentId", checkpoint.agentId),
     namespace: checkpoint.namespace === undefined ? "" : checkNamespace("checkpoint.namespace", checkpoint.namespace),
-    name: name("checkpoint.name", checkpoint.name),
+    name: checkName("checkpoint.name", checkpoint.name),
     parentId: checkpoint.parentId === undefined ? null : ownId("checkpoint.parentId", checkpoint.parentId),
     createdAt: integer("checkpoint.createdAt", checkpoint.createdAt, -MAX_DATE_MS, MAX_DATE_MS, "in milliseconds"),
     metadata: checkpoint.metadata === undefined ? null : encodeMetadata("checkpoint.metadata", checkpoint.metadata),
@@ -186,27 +187,27 @@ function readOptions(field: string, { signal, allowStale }: ObjectWithKeys<"sign
   };
 }
 
-/** Members that narrow a query. All but `agentId` need it; labels do without it, if one of them is indexed. */
+/** Members that narrow a query. All but `agentId` need it; the name and labels do without it, if they are indexed. */
 const FILTERS = ["agentId", "namespace", "name", "parentId", "metadata"] as const;
 const QUERY_KEYS = [...FILTERS, "before", "since", "limit", "signal", "allowStale"] as const;
 
-/** A label to look up across agents. */
-export interface CheckedLabel {
-  readonly name: string;
+/** A line of a row to look up across agents, and its term. */
+export interface TermLine {
+  readonly term: string;
   /** Encoded, with a line break before and after it. */
   readonly line: string;
 }
 
-/** A look-up across agents, by the first of these labels that is indexed. */
-export interface ByLabel {
-  readonly labels: readonly CheckedLabel[];
+/** A look-up across agents, by the first of these lines whose term is indexed. */
+export interface LookUp {
+  readonly lines: readonly TermLine[];
   /** Set where the answer may lack what is not indexed yet. */
   readonly isStaleAllowed: boolean;
 }
 
-/** A filter of rows, by the index of labels if it has `byLabel`. */
+/** A filter of rows, by the index of labels if it has a look-up. */
 export interface ListedQuery extends RowQuery {
-  readonly byLabel?: ByLabel;
+  readonly lookUp?: LookUp;
 }
 
 /** A checked query. `rowQuery`: `null` where no row can match. */
@@ -219,7 +220,8 @@ export function checkListQuery(value: ListQuery): CheckedListQuery {
   const query = objectWithKeys("query", value, QUERY_KEYS);
   refuseUndefined("query", query, FILTERS);
   for (const field of FILTERS) {
-    if (field !== "metadata" && query[field] !== undefined && query.agentId === undefined) {
+    const isAcrossAgents = query.agentId === undefined && query[field] !== undefined;
+    if (isAcrossAgents && field !== "metadata" && field !== "name") {
       throw invalidArgument("query.agentId", `present beside query.${field}`, undefined);
     }
   }
@@ -227,12 +229,12 @@ export function checkListQuery(value: ListQuery): CheckedListQuery {
     query.limit === undefined ? undefined : integer("query.limit", query.limit, 1, MAX_LIMIT, "checkpoints");
   const parentId = query.parentId === undefined ? undefined : checkLookup("query.parentId", query.parentId);
   const read = readOptions("query", query);
-  const isAcrossAgents = query.metadata !== undefined && query.agentId === undefined;
+  const lookUp = query.agentId === undefined ? lookUpAcrossAgents(query, read) : null;
   const rowQuery: Omit<ListedQuery, "parentId"> = {
-    ...(isAcrossAgents ? { byLabel: byLabel(checkLabels("query.metadata", query.metadata), read) } : {}),
+    ...(lookUp === null ? {} : { lookUp }),
     ...(query.agentId === undefined ? {} : { agentId: checkAgentId("query.agentId", query.agentId) }),
     ...(query.namespace === undefined ? {} : { namespace: checkNamespace("query.namespace", query.namespace) }),
-    ...(query.name === undefined ? {} : { name: name("query.name", query.name) }),
+    ...(query.name === undefined ? {} : { name: checkName("query.name", query.name) }),
     ...(query.metadata === undefined ? {} : { labels: encodeLabels("query.metadata", query.metadata) }),
     ...(query.before === undefined ? {} : { before: ownId("query.before", query.before) }),
     ...(query.since === undefined ? {} : { since: ownId("query.since", query.since) }),
@@ -242,14 +244,26 @@ export function checkListQuery(value: ListQuery): CheckedListQuery {
   return { rowQuery: checked, limit, ...read };
 }
 
-function byLabel(labels: readonly CheckedLabel[], { allowStale = false }: CheckedRead): ByLabel {
-  return { labels, isStaleAllowed: allowStale };
+/** Looks up the name if there is one, and then labels only filter. */
+function lookUpAcrossAgents(query: ObjectWithKeys<"name" | "metadata">, read: CheckedRead): LookUp | null {
+  if (query.name !== undefined) {
+    const name = checkName("query.name", query.name);
+    return lookUpOf([{ term: nameTerm(name), line: nameLine(name) }], read);
+  }
+  return query.metadata === undefined ? null : lookUpOf(checkLabels("query.metadata", query.metadata), read);
+}
+
+function lookUpOf(lines: readonly TermLine[], { allowStale = false }: CheckedRead): LookUp {
+  return { lines, isStaleAllowed: allowStale };
 }
 
 /** Checks labels to look up across agents, one at least; `only`: exactly one. */
-function checkLabels(field: string, value: unknown, only = false): CheckedLabel[] {
+function checkLabels(field: string, value: unknown, only = false): TermLine[] {
   const lines = encodeLabels(field, value);
-  const labels = Object.keys(value as object).map((label, at) => ({ name: label, line: lines[at] as string }));
+  const labels = Object.keys(value as object).map((label, at) => ({
+    term: labelTerm(label),
+    line: lines[at] as string,
+  }));
   if (labels.length === 0 || (only && labels.length > 1)) {
     throw invalidArgument(
       field,
@@ -281,12 +295,12 @@ export function checkDeleteAgentQuery(value: DeleteAgentQuery): {
 
 export function checkAgentsQuery(
   value: AgentsQuery,
-): CheckedRead & { readonly after: string | null; readonly limit: number; readonly byLabel: ByLabel | null } {
+): CheckedRead & { readonly after: string | null; readonly limit: number; readonly lookUp: LookUp | null } {
   const query = objectWithKeys("query", value, ["metadata", "after", "limit", "signal", "allowStale"]);
   refuseUndefined("query", query, ["metadata"]);
   const read = readOptions("query", query);
   return {
-    byLabel: query.metadata === undefined ? null : byLabel(checkLabels("query.metadata", query.metadata, true), read),
+    lookUp: query.metadata === undefined ? null : lookUpOf(checkLabels("query.metadata", query.metadata, true), read),
     after: query.after === undefined ? null : checkAgentId("query.after", query.after),
     limit: query.limit === undefined ? DEFAULT_LIMIT : integer("query.limit", query.limit, 1, MAX_LIMIT, "agents"),
     ...read,
@@ -294,14 +308,14 @@ export function checkAgentsQuery(
 }
 
 export function checkDeleteAgentsQuery(value: DeleteAgentsQuery): CheckedProgressOptions<DeleteAgentsResult> & {
-  readonly labels: readonly CheckedLabel[];
+  readonly lines: readonly TermLine[];
   readonly dryRun: boolean;
 } {
   const query = objectWithKeys("query", value, ["metadata", "dryRun", "signal", "onProgress"]);
   refuseUndefined("query", query, ["metadata", "dryRun"]);
   const { metadata, dryRun = false, signal, onProgress } = query;
   return {
-    labels: checkLabels("query.metadata", metadata, true),
+    lines: checkLabels("query.metadata", metadata, true),
     dryRun: boolean("query.dryRun", dryRun),
     ...progressOptions<DeleteAgentsResult>("query", signal, onProgress),
   };
@@ -433,7 +447,7 @@ export function checkTaskPath(field: string, value: unknown): string {
   return checkText(field, value, 0, MAX_NAME_BYTES);
 }
 
-function name(field: string, value: unknown): string {
+export function checkName(field: string, value: unknown): string {
   return checkText(field, value, 0, MAX_NAME_BYTES);
 }
 

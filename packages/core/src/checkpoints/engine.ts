@@ -11,6 +11,7 @@ import type { HeadDigests } from "./equality.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Labels } from "./labels.ts";
 import type { ResolvedCheckpointOptions } from "./options.ts";
+import { labelTerm, nameTerm } from "./terms.ts";
 
 /**
  * The checkpoint engine on one database: what store, read, remove and replication work on. Its functions take checked
@@ -50,7 +51,10 @@ export function createEngine(
     await check(signal);
     labels.start();
   });
-  const labels = new Labels({ dialect, session, events }, options.indexedLabels);
+  const labels = new Labels({ dialect, session, events }, [
+    ...options.indexedLabels.map(labelTerm),
+    ...options.indexedNames.map(nameTerm),
+  ]);
   const groupCommit = new GroupCommit(
     (insert, expected, signal) => insertRows({ dialect, labels }, { insert, expected }, signal),
     (error) => session.mayBeOneRow(error),
@@ -78,7 +82,7 @@ export async function insertRows(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { insert = [] } = change;
-  if (insert.some(({ metadata }) => metadata !== null)) await labels.load(signal);
+  if (insert.length > 0) await labels.load(signal);
   const label = labels.of(insert);
   return await dialect.commit(label.length === 0 ? change : { ...change, label }, signal);
 }

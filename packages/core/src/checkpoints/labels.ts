@@ -1,19 +1,19 @@
-import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { IndexLabelsResult } from "../contract/checkpoints.ts";
-import { CheckpointError, codeOf, invalidArgument } from "../contract/errors.ts";
+import { CheckpointError, codeOf } from "../contract/errors.ts";
 import type { StorageEvents } from "../contract/status.ts";
 import type { Emitter } from "../database/events.ts";
 import type { Session } from "../database/session.ts";
-import type { ByLabel, CheckedLabel, CheckedProgressOptions } from "./arguments.ts";
+import type { CheckedProgressOptions, LookUp, TermLine } from "./arguments.ts";
 import type { Dialect, LabelIndex, RowHead, RowLabel } from "./dialect.ts";
 import { firstIdAt, idTime } from "./ids.ts";
-import { linePrefix, linesOf } from "./metadata.ts";
 import { PAGE } from "./paging.ts";
 import { MAX_PLANS } from "./rebase.ts";
+import { lineKey, linesOfTerms, namesOfTerms } from "./terms.ts";
 
 /**
- * The index of labels: which labels are indexed, and that all checkpoints which have them are in it.
+ * The index of labels: which labels are indexed, and that all checkpoints which have them are in it. The name of a checkpoint is
+ * one more label here; what is indexed are terms, see `terms.ts`.
  *
  * The database knows which labels are indexed, by a setting, so every process that stores writes its rows' labels with them,
  * whatever it was opened with. What is older is indexed in steps, from the newest checkpoint down.
@@ -30,7 +30,7 @@ const REFRESH_MS = 15_000;
 /** Ids are not quite in the order of commits: clocks differ, and a commit takes its time. Much longer than `REFRESH_MS`. */
 const OVERLAP_MS = 10 * 60_000;
 
-/** An indexed label, as the setting has it. */
+/** An indexed term, as the setting has it. */
 interface Progress {
   /** Checkpoints from this id on are indexed; `null`: none is yet. */
   readonly from: string | null;
@@ -40,7 +40,7 @@ interface Progress {
 
 /** The setting. */
 interface Indexed {
-  readonly labels: Readonly<Record<string, Progress>>;
+  readonly terms: Readonly<Record<string, Progress>>;
   /** Time of the last change of which labels there are, in milliseconds since 1970. */
   readonly declaredAt: number;
   /** Rows up to this id were looked at since, apart from those of `OVERLAP_MS` before it, and from later ones with older ids. */
@@ -49,13 +49,9 @@ interface Indexed {
   readonly isSettled: boolean;
 }
 
-const NOTHING: Indexed = { labels: {}, declaredAt: 0, checked: null, isSettled: true };
+const NOTHING: Indexed = { terms: {}, declaredAt: 0, checked: null, isSettled: true };
 
-/** Returns the digest by which a label is found: that of its line, with its line breaks. */
-export function labelKey(line: string): string {
-  const hex = createHash("sha256").update(line).digest("hex");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`;
-}
+type LabelledRow = Pick<RowHead, "id" | "name" | "metadata">;
 
 export interface LabelsParts {
   readonly dialect: Dialect;
@@ -68,7 +64,7 @@ export class Labels {
   readonly #dialect: Dialect;
   readonly #session: Session;
   readonly #events: Emitter<StorageEvents>;
-  /** Names that this storage was asked to index. */
+  /** Terms that this storage was asked to index. */
   readonly #wanted: Set<string>;
   #indexed: Indexed = NOTHING;
   /** Text of the setting as it was read; `null`: it is not there. */
@@ -92,9 +88,9 @@ export class Labels {
     return [...this.#wanted];
   }
 
-  /** Asks for more labels: a backup indexes what its main does. */
-  want(names: readonly string[]): void {
-    for (const name of names) this.#wanted.add(name);
+  /** Asks for more terms: a backup indexes what its main does. */
+  want(terms: readonly string[]): void {
+    for (const term of terms) this.#wanted.add(term);
   }
 
   /** Starts to index in the background, if this storage was asked for labels. */
@@ -115,44 +111,44 @@ export class Labels {
   }
 
   /** Returns the labels to index with these rows. */
-  of(rows: readonly Pick<RowHead, "id" | "metadata">[]): RowLabel[] {
-    const names = Object.keys(this.#indexed.labels);
-    return names.length === 0 ? [] : rowLabels(rows, new Set(names));
+  of(rows: readonly LabelledRow[]): RowLabel[] {
+    const terms = Object.keys(this.#indexed.terms);
+    return terms.length === 0 ? [] : rowLabels(rows, new Set(terms));
   }
 
   /**
-   * Returns the key of the first of these labels that is indexed: whole, if one is.
+   * Returns the key of the first of these lines whose term is indexed: whole, if one is.
    * @throws CheckpointError `INVALID_ARGUMENT` if none is; `STALE` if it is not complete yet, unless that is allowed
    */
   async find(
     operation: string,
-    { labels, isStaleAllowed }: ByLabel,
+    { lines, isStaleAllowed }: LookUp,
     signal: AbortSignal,
   ): Promise<{ index: LabelIndex; key: string }> {
     const dialect = this.#dialect;
     if (dialect.labels === undefined) {
       throw new CheckpointError("INVALID_ARGUMENT", `${operation}: the dialect ${dialect.name} has no index of labels`);
     }
-    const isComplete = ({ name }: CheckedLabel) => this.#progress(name)?.isComplete === true;
-    if (!labels.some(isComplete)) await this.#read(signal);
-    const found = labels.find(isComplete) ?? labels.find(({ name }) => this.#progress(name) !== undefined);
-    if (found === undefined) throw this.#notIndexed(labels);
+    const isComplete = ({ term }: TermLine) => this.#progress(term)?.isComplete === true;
+    if (!lines.some(isComplete)) await this.#read(signal);
+    const found = lines.find(isComplete) ?? lines.find(({ term }) => this.#progress(term) !== undefined);
+    if (found === undefined) throw this.#notIndexed(lines);
     if (!isComplete(found) && !isStaleAllowed) {
       const advice = "wait for the event labelsIndexed or call indexLabels(), or take what there is with allowStale";
-      const message = `${operation}: the label ${show(found.name)} is still being indexed, and the answer may lack checkpoints: ${advice}`;
+      const message = `${operation}: ${found.term} is still being indexed, and the answer may lack checkpoints: ${advice}`;
       throw new CheckpointError("STALE", message);
     }
-    return { index: dialect.labels, key: labelKey(found.line) };
+    return { index: dialect.labels, key: lineKey(found.line) };
   }
 
-  #progress(name: string): Progress | undefined {
-    return Object.hasOwn(this.#indexed.labels, name) ? this.#indexed.labels[name] : undefined;
+  #progress(term: string): Progress | undefined {
+    return Object.hasOwn(this.#indexed.terms, term) ? this.#indexed.terms[term] : undefined;
   }
 
-  #notIndexed(labels: readonly CheckedLabel[]): CheckpointError {
-    const indexed = Object.keys(this.#indexed.labels).map(show).join(", ") || "none";
-    const names = labels.map(({ name }) => show(name)).join(", ");
-    const message = `expected query.metadata to have a label that is indexed (${indexed}), or query.agentId beside it, got ${names}: see the option indexedLabels`;
+  #notIndexed(lines: readonly TermLine[]): CheckpointError {
+    const indexed = Object.keys(this.#indexed.terms).join(", ") || "none";
+    const terms = lines.map(({ term }) => term).join(", ");
+    const message = `expected query to have a label or name that is indexed (${indexed}), or query.agentId beside it, got ${terms}: see the options indexedLabels and indexedNames`;
     return new CheckpointError("INVALID_ARGUMENT", message);
   }
 
@@ -161,49 +157,50 @@ export class Labels {
    * ended and repeated, also by several processes at once. `all`: whatever their ids.
    */
   async index({ signal, onProgress, all = false, isErasing = false }: IndexOptions): Promise<IndexLabelsResult> {
-    const counts = { examined: 0 };
-    if (this.#dialect.labels === undefined || this.#dialect.settings === undefined) return { ...counts, labels: [] };
-    const report = (examined: number) => {
-      counts.examined += examined;
-      onProgress?.({ ...counts, labels: Object.keys(this.#indexed.labels) });
+    let examined = 0;
+    const result = () => ({ examined, ...namesOfTerms(Object.keys(this.#indexed.terms)) });
+    if (this.#dialect.labels === undefined || this.#dialect.settings === undefined) return result();
+    const report = (rows: number) => {
+      examined += rows;
+      onProgress?.(result());
     };
     await this.#run(signal, (deadline) => this.#declare(deadline));
-    const names = Object.keys(this.#indexed.labels);
-    if (names.length === 0) return { ...counts, labels: [] };
+    const terms = new Set(Object.keys(this.#indexed.terms));
+    if (terms.size === 0) return result();
     const startedAt = Date.now();
     await this.#indexOlder(signal, report);
     const { declaredAt, checked, isSettled } = this.#indexed;
     const isWhole = all || (isErasing && !isSettled);
     const lookedAt = checked === null ? declaredAt : idTime(checked);
-    await this.#indexRange(new Set(names), isWhole ? undefined : firstIdAt(lookedAt - OVERLAP_MS), signal, report);
+    await this.#indexRange(terms, isWhole ? undefined : firstIdAt(lookedAt - OVERLAP_MS), signal, report);
     const settles = isWhole && startedAt > declaredAt + OVERLAP_MS;
     await this.#run(signal, (deadline) => this.#setChecked(firstIdAt(startedAt), settles, deadline));
-    this.#events.emit("labelsIndexed", { provider: this.#session.provider, labels: names, examined: counts.examined });
-    return { ...counts, labels: names };
+    this.#events.emit("labelsIndexed", { provider: this.#session.provider, ...result() });
+    return result();
   }
 
-  /** Indexes, for labels that are not complete, all checkpoints below those that are indexed, in steps that are remembered. */
+  /** Indexes, for terms that are not complete, all checkpoints below those that are indexed, in steps that are remembered. */
   async #indexOlder(signal: AbortSignal | undefined, report: (examined: number) => void): Promise<void> {
     for (;;) {
-      const incomplete = Object.entries(this.#indexed.labels).filter(([, { isComplete }]) => !isComplete);
+      const incomplete = Object.entries(this.#indexed.terms).filter(([, { isComplete }]) => !isComplete);
       const [first] = incomplete;
       if (first === undefined) return;
       const { from } = first[1];
       // Those that are as far go together.
-      const names = new Set(incomplete.filter(([, progress]) => progress.from === from).map(([name]) => name));
-      const rows = await this.#indexPage(names, from === null ? {} : { before: from }, signal);
+      const terms = new Set(incomplete.filter(([, progress]) => progress.from === from).map(([term]) => term));
+      const rows = await this.#indexPage(terms, from === null ? {} : { before: from }, signal);
       report(rows.length);
       const next: Progress = { from: rows.at(-1)?.id ?? from, isComplete: rows.length < PAGE };
       await this.#run(signal, (deadline) =>
         this.#change(deadline, (indexed) => {
-          const changed = [...names].filter((name) => {
-            const progress = indexed.labels[name];
+          const changed = [...terms].filter((term) => {
+            const progress = indexed.terms[term];
             return progress !== undefined && !progress.isComplete && progress.from === from;
           });
           if (changed.length === 0) return null; // another process has done it
           return {
             ...indexed,
-            labels: { ...indexed.labels, ...Object.fromEntries(changed.map((name) => [name, next])) },
+            terms: { ...indexed.terms, ...Object.fromEntries(changed.map((term) => [term, next])) },
           };
         }),
       );
@@ -213,14 +210,14 @@ export class Labels {
 
   /** Indexes all checkpoints since an id, newest first. */
   async #indexRange(
-    names: ReadonlySet<string>,
+    terms: ReadonlySet<string>,
     since: string | undefined,
     signal: AbortSignal | undefined,
     report: (examined: number) => void,
   ): Promise<void> {
     for (let before: string | undefined; ; ) {
       const range = { ...(since === undefined ? {} : { since }), ...(before === undefined ? {} : { before }) };
-      const rows = await this.#indexPage(names, range, signal);
+      const rows = await this.#indexPage(terms, range, signal);
       report(rows.length);
       before = rows.at(-1)?.id;
       if (rows.length < PAGE || before === undefined) return;
@@ -229,13 +226,13 @@ export class Labels {
   }
 
   async #indexPage(
-    names: ReadonlySet<string>,
+    terms: ReadonlySet<string>,
     range: { readonly since?: string; readonly before?: string },
     signal: AbortSignal | undefined,
   ): Promise<RowHead[]> {
     return await this.#run(signal, async (deadline) => {
       const rows = await this.#dialect.list({ ...range, limit: PAGE }, deadline);
-      const label = rowLabels(rows, names);
+      const label = rowLabels(rows, terms);
       if (label.length > 0) await this.#dialect.commit({ label }, deadline);
       return rows;
     });
@@ -243,19 +240,18 @@ export class Labels {
 
   /** Adds the labels that this storage was asked for to those that are indexed. */
   async #declare(signal: AbortSignal): Promise<void> {
-    await this.#change(signal, ({ labels, checked }) => {
-      const added = this.wanted.filter((name) => !Object.hasOwn(labels, name));
+    await this.#change(signal, ({ terms, checked }) => {
+      const added = this.wanted.filter((term) => !Object.hasOwn(terms, term));
       if (added.length === 0) return null;
       const isComplete = false;
-      const declared = { ...labels, ...Object.fromEntries(added.map((name) => [name, { from: null, isComplete }])) };
+      const declared = { ...terms, ...Object.fromEntries(added.map((term) => [term, { from: null, isComplete }])) };
       if (Object.keys(declared).length > MAX_LABELS) {
-        throw invalidArgument(
-          "options.indexedLabels",
-          `at most ${MAX_LABELS} with those that are indexed already`,
-          added,
+        throw new CheckpointError(
+          "INVALID_ARGUMENT",
+          `expected options.indexedLabels and options.indexedNames to be at most ${MAX_LABELS} with those that are indexed already (${Object.keys(terms).join(", ")}), got ${added.join(", ")} beside them`,
         );
       }
-      return { labels: declared, declaredAt: Date.now(), checked, isSettled: false };
+      return { terms: declared, declaredAt: Date.now(), checked, isSettled: false };
     });
   }
 
@@ -286,10 +282,10 @@ export class Labels {
   }
 
   async #read(signal: AbortSignal): Promise<void> {
-    const known = this.#indexed.labels;
+    const known = this.#indexed.terms;
     const readAt = this.#readAt;
     this.#set((await this.#dialect.settings?.read(NAME, signal)) ?? null);
-    const hasLearnt = Object.keys(this.#indexed.labels).some((name) => !Object.hasOwn(known, name));
+    const hasLearnt = Object.keys(this.#indexed.terms).some((term) => !Object.hasOwn(known, term));
     if (hasLearnt && readAt !== null) this.#missedSince = Math.min(this.#missedSince ?? readAt, readAt);
     this.#indexInBackground();
   }
@@ -322,7 +318,7 @@ export class Labels {
     }
     const since = this.#missedSince;
     if (since === null) return;
-    await this.#indexRange(new Set(Object.keys(this.#indexed.labels)), firstIdAt(since - OVERLAP_MS), signal, () => {});
+    await this.#indexRange(new Set(Object.keys(this.#indexed.terms)), firstIdAt(since - OVERLAP_MS), signal, () => {});
     if (this.#missedSince === since) this.#missedSince = null;
   }
 
@@ -331,7 +327,7 @@ export class Labels {
   }
 }
 
-/** The most labels of one database: the setting is small, and each label costs a row per checkpoint. */
+/** The most terms of one database: the setting is small, and each costs a row per checkpoint. */
 export const MAX_LABELS = 8;
 
 export interface IndexOptions extends CheckedProgressOptions<IndexLabelsResult> {
@@ -340,15 +336,8 @@ export interface IndexOptions extends CheckedProgressOptions<IndexLabelsResult> 
   readonly isErasing?: boolean;
 }
 
-function rowLabels(rows: readonly Pick<RowHead, "id" | "metadata">[], names: ReadonlySet<string>): RowLabel[] {
-  const prefixes = Array.from(names, linePrefix);
-  return rows.flatMap(({ id, metadata }) => {
-    const lines = metadata === null ? [] : linesOf(metadata);
-    const indexed = lines.filter((line) => prefixes.some((prefix) => line.startsWith(prefix)));
-    return indexed.map((line) => ({ checkpointId: id, label: labelKey(line) }));
-  });
-}
-
-function show(name: string): string {
-  return JSON.stringify(name);
+function rowLabels(rows: readonly LabelledRow[], terms: ReadonlySet<string>): RowLabel[] {
+  return rows.flatMap((row) =>
+    linesOfTerms(row, terms).map((line) => ({ checkpointId: row.id, label: lineKey(line) })),
+  );
 }

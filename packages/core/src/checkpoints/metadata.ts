@@ -55,11 +55,6 @@ export function linesOf(text: string): string[] {
     .map((line) => `\n${line}\n`);
 }
 
-/** Returns the beginning of every line of a label with this name. */
-export function linePrefix(name: string): string {
-  return `\n${JSON.stringify(name)}:`;
-}
-
 /** @throws SyntaxError for a text that {@link encodeMetadata} has not made */
 export function decodeMetadata(text: string): CheckpointMetadata {
   const labels = text.split("\n").slice(1, -1);

@@ -2,16 +2,16 @@ import { boolean, type Given, integer } from "../contract/checks.ts";
 import { invalidArgument } from "../contract/errors.ts";
 import type { CommonStorageOptions } from "../contract/options.ts";
 import { resolveParser, type StateParser } from "../contract/state-parser.ts";
-import { checkText } from "./arguments.ts";
+import { checkName, checkText } from "./arguments.ts";
 import { MAX_LABELS } from "./labels.ts";
 
 const MAX_LABEL_NAME_BYTES = 128;
 
-export const CHECKPOINT_OPTIONS = ["cacheBytes", "freeze", "indexedLabels", "parse"] as const;
+export const CHECKPOINT_OPTIONS = ["cacheBytes", "freeze", "indexedLabels", "indexedNames", "parse"] as const;
 
 /** The options of the checkpoint engine, checked and with their defaults. */
 export interface ResolvedCheckpointOptions
-  extends Given<Pick<CommonStorageOptions, "cacheBytes" | "freeze" | "indexedLabels">> {
+  extends Given<Pick<CommonStorageOptions, "cacheBytes" | "freeze" | "indexedLabels" | "indexedNames">> {
   readonly parse: StateParser<unknown> | null;
 }
 
@@ -21,18 +21,32 @@ export function resolveCheckpointOptions(
     readonly [name in (typeof CHECKPOINT_OPTIONS)[number]]?: unknown;
   },
 ): ResolvedCheckpointOptions {
-  const { cacheBytes = 64_000_000, freeze = false, indexedLabels = [] } = options;
+  const { cacheBytes = 64_000_000, freeze = false, indexedLabels = [], indexedNames = [] } = options;
   return {
     cacheBytes: integer("options.cacheBytes", cacheBytes, 0, Number.MAX_SAFE_INTEGER, "bytes"),
     freeze: boolean("options.freeze", freeze),
     indexedLabels: checkIndexedLabels("options.indexedLabels", indexedLabels),
+    indexedNames: checkIndexedNames("options.indexedNames", indexedNames),
     parse: resolveParser(options.parse),
   };
 }
 
 /** @throws CheckpointError `INVALID_ARGUMENT` */
-export function checkIndexedLabels(field: string, value: unknown): readonly string[] {
-  if (!Array.isArray(value)) throw invalidArgument(field, "an array of names of labels", value);
+function checkIndexedLabels(field: string, value: unknown): readonly string[] {
+  return arrayOfNames(field, value, "labels", (place, name) => checkText(place, name, 1, MAX_LABEL_NAME_BYTES));
+}
+
+function checkIndexedNames(field: string, value: unknown): readonly string[] {
+  return arrayOfNames(field, value, "checkpoints", checkName);
+}
+
+function arrayOfNames(
+  field: string,
+  value: unknown,
+  things: string,
+  check: (field: string, name: unknown) => string,
+): string[] {
+  if (!Array.isArray(value)) throw invalidArgument(field, `an array of names of ${things}`, value);
   if (value.length > MAX_LABELS) throw invalidArgument(field, `at most ${MAX_LABELS} names`, value.length);
-  return Array.from(value, (name: unknown, at) => checkText(`${field}[${at}]`, name, 1, MAX_LABEL_NAME_BYTES));
+  return Array.from(value, (name: unknown, at) => check(`${field}[${at}]`, name));
 }

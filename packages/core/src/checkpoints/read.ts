@@ -3,7 +3,7 @@ import { decodeSnapshot } from "../codec/snapshot.ts";
 import type { AgentCheckpointListItem, StoredAgentCheckpoint } from "../contract/checkpoints.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import type { StorageStats } from "../contract/status.ts";
-import type { ByLabel, ListedQuery } from "./arguments.ts";
+import type { ListedQuery, LookUp } from "./arguments.ts";
 import { type ChainState, isAlwaysFull, timelineOf, unpackChain } from "./chain.ts";
 import type { RowHead, RowQuery } from "./dialect.ts";
 import type { Engine } from "./engine.ts";
@@ -165,11 +165,11 @@ async function listItems(
 async function listRows(
   { dialect, labels }: Engine,
   operation: string,
-  { byLabel, ...query }: ListedQuery,
+  { lookUp, ...query }: ListedQuery,
   signal: AbortSignal,
 ): Promise<RowHead[]> {
-  if (byLabel === undefined) return await dialect.list(query, signal);
-  const { index, key } = await labels.find(operation, byLabel, signal);
+  if (lookUp === undefined) return await dialect.list(query, signal);
+  const { index, key } = await labels.find(operation, lookUp, signal);
   return await index.list(key, query, signal);
 }
 
@@ -196,13 +196,13 @@ export async function listAgents(
   {
     after,
     limit,
-    byLabel = null,
-  }: { readonly after: string | null; readonly limit: number; readonly byLabel?: ByLabel | null },
+    lookUp = null,
+  }: { readonly after: string | null; readonly limit: number; readonly lookUp?: LookUp | null },
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
   return await session.run(operation, signal, async (deadline) => {
-    if (byLabel === null) return await dialect.agents(after, limit, deadline);
-    const { index, key } = await labels.find(operation, byLabel, deadline);
+    if (lookUp === null) return await dialect.agents(after, limit, deadline);
+    const { index, key } = await labels.find(operation, lookUp, deadline);
     return await index.agents(key, after, limit, deadline);
   });
 }
@@ -211,11 +211,11 @@ export async function listAgents(
 export async function* iterateAgents(
   engine: Engine,
   operation: string,
-  byLabel: ByLabel | null,
+  lookUp: LookUp | null,
   signal: AbortSignal | undefined,
 ): AsyncIterableIterator<string> {
   for (let after: string | null = null; ; ) {
-    const page = await listAgents(engine, operation, { after, limit: PAGE, byLabel }, signal);
+    const page = await listAgents(engine, operation, { after, limit: PAGE, lookUp }, signal);
     yield* page;
     if (page.length < PAGE) return;
     after = page.at(-1) ?? null;

@@ -62,14 +62,14 @@ export async function deleteAgent(
  */
 export async function deleteAgents(
   engine: Engine,
-  { labels, dryRun, signal, onProgress }: ReturnType<typeof checkDeleteAgentsQuery>,
+  { lines, dryRun, signal, onProgress }: ReturnType<typeof checkDeleteAgentsQuery>,
   deleteOne: (agentId: string) => Promise<number>,
   before: DeleteAgentsResult = { agents: 0, checkpoints: 0 },
 ): Promise<DeleteAgentsResult> {
   const operation = "delete agents";
   await engine.labels.index({ isErasing: true, ...(signal === undefined ? {} : { signal }) });
   const counts = { ...before };
-  for await (const agentId of iterateAgents(engine, operation, { labels, isStaleAllowed: false }, signal)) {
+  for await (const agentId of iterateAgents(engine, operation, { lines, isStaleAllowed: false }, signal)) {
     const checkpoints = dryRun ? await countRows(engine, operation, agentId, signal) : await deleteOne(agentId);
     if (checkpoints === 0) continue; // it is deleted already
     counts.checkpoints += checkpoints;

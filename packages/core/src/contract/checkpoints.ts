@@ -115,13 +115,14 @@ export interface CheckpointQuery {
   readonly agentId?: string;
   /** Only this namespace of the agent (`""` is the default one). Absent: all of them. Needs `agentId`. */
   readonly namespace?: string;
-  /** Only checkpoints of exactly this name. Needs `agentId`. */
+  /** Only checkpoints of exactly this name. Needs `agentId`, or a name that is indexed (see `indexedNames`). */
   readonly name?: string;
   /** Only the children of this checkpoint. Needs `agentId`. */
   readonly parentId?: string;
   /**
    * Only checkpoints that have all of these labels with exactly these values. Needs `agentId`, or a label that is indexed (see
-   * `indexedLabels`): of several the first such one is looked up, so name first what fewest checkpoints have.
+   * `indexedLabels`): of several the first such one is looked up, so name first what fewest checkpoints have. Beside `name`
+   * without `agentId` they filter what has that name.
    */
   readonly metadata?: CheckpointMetadata;
   /** Only checkpoints older than this id: the cursor of the next page. It need not exist. */
@@ -182,6 +183,8 @@ export interface IndexLabelsOptions extends CallOptions {
 export interface IndexLabelsResult {
   /** Names of the labels that are indexed. */
   readonly labels: readonly string[];
+  /** Names of checkpoints that are indexed. */
+  readonly names: readonly string[];
   /** Checkpoints that were looked at. */
   readonly examined: number;
 }
@@ -312,7 +315,7 @@ export interface CheckpointStorage<State = unknown> extends AgentCheckpointProvi
    */
   deleteAgents(query: DeleteAgentsQuery): Promise<DeleteAgentsResult>;
   /**
-   * Indexes labels now, what this storage was asked for by `indexedLabels` and what processes of earlier versions have stored
+   * Indexes labels now, what this storage was asked for by `indexedLabels` and `indexedNames`, and what processes of earlier versions have stored
    * since the last time; without a call the first use of a storage with `indexedLabels` does that in the background. Can be ended
    * and repeated.
    */

@@ -75,11 +75,13 @@ export interface CommonStorageOptions<State = unknown> {
   readonly parse?: StateParser<State> | undefined;
   /**
    * Names of labels by which lists, `listAgents` and `deleteAgents` find checkpoints across agents: at most 8 in one database,
-   * of 1 to 128 bytes. Each costs a row of an index for every checkpoint that has it. The database remembers them: they stay
+   * with those of `indexedNames`, of 1 to 128 bytes. Each costs a row of an index for every checkpoint that has it. The database remembers them: they stay
    * indexed, also by storages without this option. Existing checkpoints are indexed in the background from the first use on.
    * Default: none.
    */
   readonly indexedLabels?: readonly string[] | undefined;
+  /** Names of checkpoints by which lists find them across agents, as by `indexedLabels`: `["waits for approval"]`. Default: none. */
+  readonly indexedNames?: readonly string[] | undefined;
   readonly retry?: RetryOptions | undefined;
   readonly circuit?: CircuitOptions | undefined;
   /**

@@ -88,8 +88,13 @@ export interface StorageEvents {
   readonly conflict: { readonly id: string };
   readonly reconciled: ReconcileResult;
   /** All checkpoints that were there are in the index of labels. */
-  readonly labelsIndexed: { readonly provider: string; readonly labels: readonly string[]; readonly examined: number };
-  /** Indexing labels in the background failed. It is tried again at the next start, or by `indexLabels()`. */
+  readonly labelsIndexed: {
+    readonly provider: string;
+    readonly labels: readonly string[];
+    readonly names: readonly string[];
+    readonly examined: number;
+  };
+  /** Indexing labels in the background failed. It is tried again by a later call, or by `indexLabels()`. */
   readonly labelIndexingFailed: { readonly provider: string; readonly code: string };
   /** The retention of a config, or of `startRetention`, has pruned in this process. */
   readonly pruned: PruneResult & { readonly durationMs: number };

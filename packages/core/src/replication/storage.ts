@@ -270,10 +270,10 @@ class PairStorage implements ReplicatedStorage {
   }
 
   async listAgents(query: AgentsQuery = {}): Promise<string[]> {
-    const { after, limit, byLabel, allowStale, signal } = checkAgentsQuery(query);
+    const { after, limit, lookUp, allowStale, signal } = checkAgentsQuery(query);
     return await this.#call("list agents", () =>
       readFromPair(this.#pair, "list agents", allowStale, {
-        ask: (engine) => listAgents(engine, "list agents", { after, limit, byLabel }, signal),
+        ask: (engine) => listAgents(engine, "list agents", { after, limit, lookUp }, signal),
         merge: async (inMain, inBackup) => [...new Set([...inMain, ...inBackup])].sort(byBytes).slice(0, limit),
         mayBeStale: () => true,
       }),

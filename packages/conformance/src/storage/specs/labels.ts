@@ -31,9 +31,12 @@ export function describeLabels(bench: Bench): void {
         put(plain, `agent ${turn % 7}`, turn % 100 === 0 ? { user: "42", turn } : { other: "42" }),
       );
       before = (await Promise.all(stores)).filter((_, turn) => turn % 100 === 0);
-      indexing = bench.open({ indexedLabels: ["user", "status"] }, store);
+      indexing = bench.open({ indexedLabels: ["user", "status"], indexedNames: ["waits for approval"] }, store);
       indexing.on("labelsIndexed", (event) => indexed.push(event));
-      expect(await indexing.indexLabels()).toMatchObject({ labels: ["user", "status"] });
+      expect(await indexing.indexLabels()).toMatchObject({
+        labels: ["user", "status"],
+        names: ["waits for approval"],
+      });
       await plain.listCheckpoints({ metadata: { user: "42" } }); // it reads which labels are indexed, else after some seconds
     });
 
@@ -41,11 +44,12 @@ export function describeLabels(bench: Bench): void {
       const metadata = { tenant: "a" };
       const error = await refusal(plain.listCheckpoints({ metadata }), "INVALID_ARGUMENT");
       expect(error.message).toContain(
-        '("user", "status"), or query.agentId beside it, got "tenant": see the option indexedLabels',
+        '("user", "status", name "waits for approval"), or query.agentId beside it, got "tenant": see the options indexedLabels and indexedNames',
       );
       await refusal(plain.listAgents({ metadata }), "INVALID_ARGUMENT");
       await refusal(plain.deleteAgents({ metadata }), "INVALID_ARGUMENT");
       await refusal(plain.listCheckpoints({ metadata: {} }), "INVALID_ARGUMENT");
+      await refusal(plain.listCheckpoints({ name: "turn", metadata: { user: "42" } }), "INVALID_ARGUMENT");
       await refusal(plain.deleteAgents({ metadata: { user: "42", status: "x" } }), "INVALID_ARGUMENT");
     });
 
@@ -97,6 +101,24 @@ export function describeLabels(bench: Bench): void {
         ),
       );
       expect(await idsOf(plain, { user })).toStrictEqual([old, guarded, ...others].sort().reverse());
+    });
+
+    it("lists the checkpoints of a name, with and without labels", async () => {
+      const name = "waits for approval";
+      const ids: string[] = [];
+      for (const [at, storage] of [plain, indexing, plain, indexing].entries()) {
+        ids.push(await put(storage, `agent ${at}`, at % 2 === 0 ? { team: "a" } : { user: "b" }, { name }));
+        await storage.storeCheckpoint(checkpointOf(`agent ${at}`, { name: `${name}!` }));
+        ids.push(await storage.storeCheckpoint(checkpointOf(`agent ${at}`, { name })));
+      }
+      const named = async (query = {}) => (await plain.listCheckpoints({ name, ...query })).map(({ id }) => id);
+      const newestFirst = ids.reverse();
+      expect(await named()).toStrictEqual(newestFirst);
+      expect(await named({ limit: 3, before: newestFirst[1] })).toStrictEqual(newestFirst.slice(2, 5));
+      expect(await named({ metadata: { team: "a" } })).toStrictEqual([newestFirst[3], newestFirst[7]]);
+      expect(await named({ agentId: "agent 3" })).toStrictEqual(newestFirst.slice(0, 2));
+      await plain.deleteAgent("agent 3");
+      expect(await named()).toStrictEqual(newestFirst.slice(2));
     });
 
     it("deletes all agents with a label whole, and no others", async () => {
