@@ -62,6 +62,20 @@ describe.each(readmes.filter(({ found }) => found.length > 0))("$file", ({ found
   });
 });
 
+// With TypeScript's own settings for a new project, but LangGraph's and OpenAI's declarations are not checked: they have
+// errors of their own. What needs no framework is compiled with them checked, in packed.test.ts.
+it("the TypeScript of all READMEs compiles", async () => {
+  const cwd = mkdtempSync(join(folder, "typescript-"));
+  symlinkSync(join(import.meta.dirname, "../node_modules"), join(cwd, "node_modules"));
+  writeFileSync(join(cwd, "package.json"), JSON.stringify({ type: "module" }));
+  const typed = readmes.flatMap(({ found }) => found.filter(({ language }) => language === "ts"));
+  for (const [at, { code }] of typed.entries()) writeFileSync(join(cwd, `snippet-${at}.ts`), code);
+  const tsc = join(cwd, "node_modules/typescript/bin/tsc");
+  await run(process.execPath, [tsc, "--init"], { cwd });
+  await run(process.execPath, [tsc, "-p", ".", "--noEmit", "--skipLibCheck", "--types", "node"], { cwd });
+  expect(typed.length).toBeGreaterThan(12);
+});
+
 describe("a package", () => {
   it.each(published.map((place) => relative(root, place)))("%s has a README with a snippet that runs", (place) => {
     const file = join(root, place, "README.md");
