@@ -5,7 +5,7 @@ import { onTestFinished } from "vitest";
 
 export interface Exit {
   readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
+  readonly signal: string | null;
   readonly output: string;
 }
 

@@ -187,7 +187,7 @@ export function describeSecrets(target: SecretTarget): void {
       const storage = bench.open({ connectionString: proxy.url, poolSize: 2 });
       await storage.migrate();
       proxy.intercept((chunk) => {
-        if (chunk.includes("agent_checkpoints")) proxy.dropAll();
+        if (Buffer.from(chunk).includes("agent_checkpoints")) proxy.dropAll();
         return "forward";
       });
       await expectNoSecrets(makeCalls(storage), "UNAVAILABLE");
@@ -207,7 +207,7 @@ export function describeSecrets(target: SecretTarget): void {
       expect(await child.nextLine()).toBe("ready");
       let seen = 0;
       proxy.intercept((chunk, direction) => {
-        if (direction === "to-server" && chunk.includes("agent_checkpoints") && ++seen % 3 === 0) proxy.dropAll();
+        if (direction === "to-server" && Buffer.from(chunk).includes("agent_checkpoints") && ++seen % 3 === 0) proxy.dropAll();
         return "forward";
       });
       const { code, output } = await child.exit;

@@ -67,6 +67,6 @@ export interface ServerProxy {
    * Decides on every chunk from now on. After `"hold"` all that follows on that connection in that direction waits too, until
    * the next call of `intercept`. Without a function all chunks are forwarded.
    */
-  intercept(decide?: (chunk: Buffer, direction: "to-server" | "to-client") => "forward" | "hold" | "drop"): void;
+  intercept(decide?: (chunk: Uint8Array, direction: "to-server" | "to-client") => "forward" | "hold" | "drop"): void;
   stop(): Promise<void>;
 }

@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers"; // jsdom and Electron's renderer hav
 import { CheckpointError } from "../contract/errors.ts";
 
 /** Lets the process end before a timer fires. Where timers are numbers (jsdom, Electron's renderer) nothing can say so. */
-export function unref(timer: NodeJS.Timeout): NodeJS.Timeout {
+export function unref<Timer extends number | { unref(): unknown }>(timer: Timer): Timer {
   if (typeof timer === "object") timer.unref();
   return timer;
 }
