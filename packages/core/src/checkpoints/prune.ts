@@ -3,12 +3,12 @@ import { type CheckedPrunePolicy, MAX_LIMIT } from "./arguments.ts";
 import type { RowHead } from "./dialect.ts";
 import type { Engine } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
+import { isIdle, isPinned, newProgress, type PruneProgress, retentionFilter, toResult } from "./keep-rules.ts";
 import { slices } from "./paging.ts";
 import { iterateAgents, listHeads } from "./read.ts";
 import { MAX_PLANS } from "./rebase.ts";
 import { rebaseRows, removeRows, vacuumAll } from "./remove.ts";
 import { commitRemoval } from "./replicated.ts";
-import { isIdle, isPinned, newProgress, type PruneProgress, retentionFilter, toResult } from "./retention.ts";
 
 /** Pruning: idle agents go whole; of the others goes what a policy does not keep. */
 
