@@ -230,7 +230,10 @@ export interface ReconcileOptions extends CallOptions {
 }
 
 export interface CloseOptions {
-  /** Time to send what the other provider lacks, in milliseconds. Default 10,000. */
+  /**
+   * Time to send what the other provider lacks, in milliseconds; before that as long at most to end the `retention` of a config.
+   * Default 10,000.
+   */
   readonly timeoutMs?: number | undefined;
 }
 
