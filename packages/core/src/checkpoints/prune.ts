@@ -14,7 +14,7 @@ import { commitRemoval } from "./replicated.ts";
 
 const OPERATION = "prune checkpoints";
 
-/** Rows of an idle agent that go in one commit. A synchronous driver blocks the event loop for that long: some 40 ms. */
+/** Rows of an idle agent that go in one commit, during which a synchronous driver blocks the event loop: for some 40 ms. */
 const MAX_WHOLE = 1_000;
 
 /** A pruning under way. */
