@@ -6,6 +6,7 @@ import {
   type Row,
   type RowHead,
   type RowQuery,
+  rankOf,
   type TaskWriteRow,
 } from "@waymark/core/kit";
 
@@ -38,6 +39,7 @@ export function createMapDialect(rows: Rows): Dialect {
     taskWriteKeys: async (range) => select(rows, { ...range, limit: ALL }).flatMap(({ writes }) => writes),
     writeKeysOfTasks: async (id, taskIds) =>
       (rows.get(id)?.writes ?? []).filter(({ taskId }) => taskIds.includes(taskId)),
+    areWrittenSince: async (ids, since) => areWrittenSince(rows, ids, since),
     dependents: async (ids) => {
       const dependents = [...rows.values()].filter((row) => ids.includes(row.baseId ?? ""));
       return dependents.sort(newestFirst).map(toHead);
@@ -95,7 +97,7 @@ type Put = (id: string, row: StoredRow | undefined) => void;
 /** Applies a change. `false`: a guard missed. */
 function apply(
   rows: Rows,
-  { expected = [], insert = [], rewrite = [], remove = [], emptiedAgent, append = [] }: Change,
+  { expected = [], insert = [], rewrite = [], remove = [], unwrittenSince, emptiedAgent, append = [] }: Change,
   put: Put,
 ): boolean {
   for (const { id, digest } of expected) {
@@ -114,6 +116,7 @@ function apply(
     if (rewritten.baseId !== null && !rows.has(rewritten.baseId)) throw new Refusal("foreign-key");
     put(id, { ...row, ...rewritten });
   }
+  if (unwrittenSince !== undefined && areWrittenSince(rows, remove, unwrittenSince)) return false;
   const basesInUse = new Set(Array.from(remove.length > 0 ? rows.values() : [], (row) => row.baseId));
   for (const id of remove) {
     if (basesInUse.has(id) && [...rows.values()].some((row) => row.baseId === id)) throw new Refusal("foreign-key");
@@ -133,6 +136,11 @@ function withWrite(writes: readonly TaskWriteRow[], added: TaskWriteRow): readon
   const others = writes.filter(({ taskId, index }) => taskId !== added.taskId || index !== added.index);
   const earlier = writes.find((write) => !others.includes(write));
   return earlier !== undefined && earlier.rank > added.rank ? writes : [...others, added];
+}
+
+function areWrittenSince(rows: Rows, ids: readonly string[], since: string): boolean {
+  const writes = ids.flatMap((id) => rows.get(id)?.writes ?? []);
+  return writes.some(({ rank, index }) => rankOf(rank, index) > since);
 }
 
 function latestId(rows: Rows, { agentId, namespace }: Row): string {

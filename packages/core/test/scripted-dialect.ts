@@ -9,6 +9,7 @@ import {
   type RowHead,
   type RowQuery,
   type RowVersion,
+  rankOf,
   type Settings,
   type TaskWriteRow,
 } from "../src/checkpoints/dialect.ts";
@@ -65,6 +66,7 @@ export function scriptedDialect(script: Script = {}, tables: Partial<Tables> = {
       [...writes.values()].filter(({ checkpointId }) => checkpointId > since && checkpointId < before),
     writeKeysOfTasks: async (id, taskIds) =>
       [...writes.values()].filter(({ checkpointId, taskId }) => checkpointId === id && taskIds.includes(taskId)),
+    areWrittenSince: async (ids, since) => areWrittenSince(writes, ids, since),
     dependents: async (ids) =>
       list(rows, { limit: Number.POSITIVE_INFINITY }).filter(({ baseId }) => baseId !== null && ids.includes(baseId)),
     agents: async (after, limit) => {
@@ -157,14 +159,22 @@ function commit({ rows, writes, values }: Tables, change: OutboxChange): boolean
     return row !== undefined && row.agentId !== NO_AGENT;
   };
   if (change.append?.some(({ checkpointId }) => !isThere(checkpointId))) return false;
+  const { remove = [], unwrittenSince } = change;
+  if (unwrittenSince !== undefined && areWrittenSince(writes, remove, unwrittenSince)) return false;
   if (!commitRows(rows, change)) return false;
-  for (const [key, { checkpointId }] of writes) if (change.remove?.includes(checkpointId)) writes.delete(key);
+  for (const [key, { checkpointId }] of writes) if (remove.includes(checkpointId)) writes.delete(key);
   for (const write of change.append ?? []) {
     const key = `${write.checkpointId} ${write.taskId} ${write.index}`;
     const stored = writes.get(key);
     if (stored === undefined || stored.rank <= write.rank) writes.set(key, write);
   }
   return true;
+}
+
+function areWrittenSince(writes: Tables["writes"], ids: readonly string[], since: string): boolean {
+  return [...writes.values()].some(
+    ({ checkpointId, index, rank }) => ids.includes(checkpointId) && rankOf(rank, index) > since,
+  );
 }
 
 /** Applies a change to the rows, and undoes it if a guard or a unique key misses. */

@@ -247,6 +247,7 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
     for (const count of [1, 100]) {
       const ids = numbers.slice(0, count).map(idOf);
       await expectIndexed(() => dialect.readTaskWrites(ids, signal), 2 * count, BY_ID);
+      await expectIndexed(() => dialect.areWrittenSince(ids, idOf(1), signal), 2 * count, BY_ID);
       const append = numbers.slice(0, count).map(writeOf);
       const { steps, read } = await planOf(() => dialect.commit({ append }, signal));
       expect(steps.map(({ type }) => type)).not.toContain("index");

@@ -1,10 +1,13 @@
 // A process with a storage, as an application is: `node child.mjs <task> <file>`.
+import { once } from "node:events";
+import Database from "better-sqlite3";
 import {
   CheckpointService,
   closeOnExit,
   createReplicatedStorage,
   createSQLiteStorage,
   groupAgents,
+  startRetention,
 } from "../dist/index.js";
 
 const [task, databasePath, backupPath] = process.argv.slice(2);
@@ -55,6 +58,21 @@ switch (task) {
     await storage.close();
     process.send("collected", () => process.disconnect());
     break;
+  case "prune by itself": {
+    // and tell of each look at the lease; each prune waits until it is told to go on
+    const verbose = (statement) => /^select .* 'retention'/i.test(statement) && process.send("looked");
+    const pruned = createSQLiteStorage({ database: new Database(databasePath, { verbose }) });
+    const prune = pruned.pruneCheckpoints.bind(pruned);
+    pruned.pruneCheckpoints = async (policy) => {
+      process.send("pruning");
+      await once(process, "message");
+      return await prune(policy);
+    };
+    pruned.on("pruned", ({ removed }) => process.send({ removed }));
+    startRetention(pruned, { keepLast: 1, everyMs: 1_000 });
+    process.on("message", () => {}); // stays
+    break;
+  }
   case "work until the signal": {
     // two agents and an application, which go on where the last process has stopped
     const counter = (agentId) => {

@@ -10,8 +10,8 @@ import type { Database } from "../database/database.ts";
 export interface Dialect extends Database {
   /**
    * Applies a change, all or nothing. `false`: a guard was not met (`expectedSettings`, `expected`, `afterId`, `fromBaseId`,
-   * `emptiedAgent`, `fromPending`, the rows of `append`), and nothing changed. Where a unique index or the foreign key notices
-   * it first, the driver's own error (`duplicate`, `foreign-key`) says the same.
+   * `unwrittenSince`, `emptiedAgent`, `fromPending`, the rows of `append`), and nothing changed. Where a unique index or the
+   * foreign key notices it first, the driver's own error (`duplicate`, `foreign-key`) says the same.
    */
   commit(change: Change, signal: AbortSignal): Promise<boolean>;
   /** Reads the row with this id, its base, and so on down to a full one; empty if there is none. One statement. */
@@ -29,6 +29,11 @@ export interface Dialect extends Database {
    * tasks have, not by what the row has. One statement per thousand tasks or so.
    */
   writeKeysOfTasks(id: string, taskIds: readonly string[], signal: AbortSignal): Promise<TaskWriteKey[]>;
+  /**
+   * Returns whether any of these rows has a write whose rank was made of an id above `since`: by {@link rankOf}. Never reads a
+   * value. One statement per thousand rows or so.
+   */
+  areWrittenSince(ids: readonly string[], since: string, signal: AbortSignal): Promise<boolean>;
   /** Lists the rows whose base is one of these, newest first. */
   dependents(ids: readonly string[], signal: AbortSignal): Promise<RowHead[]>;
   /** Lists distinct agent ids above `after`, in the order of their bytes. Costs by what it returns, not by what there is. */
@@ -96,6 +101,7 @@ export const READS = [
   "readTaskWrites",
   "taskWriteKeys",
   "writeKeysOfTasks",
+  "areWrittenSince",
   "dependents",
   "agents",
   "stats",
@@ -162,7 +168,7 @@ export interface TaskWriteKey {
   readonly taskId: string;
   /** An integer of 32 bits. */
   readonly index: number;
-  /** Of two writes with the same row, task and index the one with the higher rank stays. 16 bytes, written as a UUID. */
+  /** Of two writes with the same row, task and index the one with the higher rank stays. Made by {@link rankOf}. */
   readonly rank: string;
 }
 
@@ -206,6 +212,11 @@ export interface Change {
   readonly rewrite?: readonly Rewrite[];
   /** Highest id first; ids that are not there are skipped. */
   readonly remove?: readonly string[];
+  /**
+   * Guard, checked before `remove`: none of the rows to remove has a write whose rank was made of an id above this one. It waits
+   * for the writes that other clients are appending to them; a later one finds its row gone.
+   */
+  readonly unwrittenSince?: string;
   /** Guard, checked when `remove` is done: this agent has no row left, also none that another client has stored meanwhile. */
   readonly emptiedAgent?: string;
   /**
@@ -319,6 +330,14 @@ export interface RowBacklog {
   readonly storedBytes: number;
   /** The lowest {@link RowHead.pending}; `null` if there is none. */
   readonly oldest: number | null;
+}
+
+/**
+ * Returns the rank of a write: 16 bytes, written as a UUID. It is the id of its call, a UUIDv7, for writes that are overwritten
+ * (index below 0), and that id's complement for those that stay.
+ */
+export function rankOf(id: string, index: number): string {
+  return index < 0 ? id : id.replace(/[0-9a-f]/g, (digit) => (15 - Number.parseInt(digit, 16)).toString(16));
 }
 
 /** Returns the bytes that a row adds to a statement: its variable parts, and an allowance for all else. */

@@ -1,18 +1,21 @@
 import type { PruneResult } from "../contract/status.ts";
-import { type CheckedPrunePolicy, MAX_LIMIT } from "./arguments.ts";
+import type { CheckedPrunePolicy } from "./arguments.ts";
 import type { RowHead } from "./dialect.ts";
 import type { Engine } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
+import { idleSince, isPinned, newProgress, type PruneProgress, retentionFilter, toResult } from "./keep-rules.ts";
 import { slices } from "./paging.ts";
 import { iterateAgents, listHeads } from "./read.ts";
 import { MAX_PLANS } from "./rebase.ts";
 import { rebaseRows, removeRows, vacuumAll } from "./remove.ts";
 import { commitRemoval } from "./replicated.ts";
-import { isIdle, isPinned, newProgress, type PruneProgress, retentionFilter, toResult } from "./retention.ts";
 
 /** Pruning: idle agents go whole; of the others goes what a policy does not keep. */
 
 const OPERATION = "prune checkpoints";
+
+/** Rows of an idle agent that go in one commit, during which a synchronous driver blocks the event loop: for some 40 ms. */
+const MAX_WHOLE = 1_000;
 
 /** A pruning under way. */
 interface Pruning {
@@ -23,10 +26,13 @@ interface Pruning {
 }
 
 export async function pruneCheckpoints(engine: Engine, policy: CheckedPrunePolicy): Promise<PruneResult> {
-  const pruning: Pruning = { engine, policy, nowMs: Date.now(), progress: newProgress() };
+  const nowMs = Date.now();
+  const { dropAgentsIdleForMs: idleForMs } = policy;
+  const since = idleForMs === null ? null : idleSince(idleForMs, nowMs);
+  const pruning: Pruning = { engine, policy, nowMs, progress: newProgress() };
   const agents = policy.agentId === null ? iterateAgents(engine, OPERATION, null, policy.signal) : [policy.agentId];
   for await (const agentId of agents) {
-    if (policy.dropAgentsIdleForMs !== null && (await dropIfIdle(pruning, agentId))) continue;
+    if (since !== null && (await dropIfIdle(pruning, agentId, since))) continue;
     if (policy.hasKeepRule) await pruneAgent(pruning, agentId);
   }
   if (!policy.dryRun) await vacuumAll(engine, OPERATION, policy.signal);
@@ -66,24 +72,33 @@ async function pruneAgent({ engine, policy, nowMs, progress }: Pruning, agentId:
   }
 }
 
-/** Rows of an idle agent, highest first. */
-type IdleRows = readonly Pick<RowHead, "id" | "namespace" | "baseId">[];
+/** An agent whose rows, and their writes, were all made at this id's time or before. */
+interface IdleAgent {
+  readonly agentId: string;
+  readonly since: string;
+  /** Highest first. */
+  readonly rows: readonly Pick<RowHead, "id" | "namespace" | "baseId">[];
+}
 
 /**
  * Removes an agent whole if it is idle. `false`: it is not, and the rules about its checkpoints decide.
  *
- * The last commit is refused unless it leaves no row of the agent. So one that stores before it keeps all that the commit would
- * have removed, and one that stores after it begins anew.
+ * The last commit is refused unless it leaves no row of the agent, and takes no new write. So one that stores before it keeps
+ * all that the commit would have removed, and one that stores after it begins anew.
  */
-async function dropIfIdle(pruning: Pruning, agentId: string): Promise<boolean> {
+async function dropIfIdle(pruning: Pruning, agentId: string, since: string): Promise<boolean> {
   const { policy, progress } = pruning;
+  let namespaces = MAX_WHOLE;
   for (let attempt = 1; attempt <= MAX_PLANS; attempt++) {
-    const rows = await readIfIdle(pruning, agentId);
-    if (rows === null) return false;
-    if (!policy.dryRun) {
-      if (rows.length > MAX_LIMIT && (await trimIdle(pruning, agentId, rows)) > 0) continue;
-      if (!(await removeWhole(pruning, agentId, rows))) continue;
+    const agent = await readIfIdle(pruning, agentId, since);
+    if (agent === null) return false;
+    const { rows } = agent;
+    if (!policy.dryRun && rows.length > MAX_WHOLE) {
+      // Rows that cannot be read hold the rows below them. Those of one namespace are a chain, which is never that long.
+      if ((await trimIdle(pruning, agent, namespaces)) === 0) namespaces = 1;
+      continue;
     }
+    if (!policy.dryRun && !(await removeWhole(pruning, agent))) continue;
     progress.examined += rows.length;
     progress.droppedAgents += 1;
     countIdle(pruning, rows.length);
@@ -99,19 +114,20 @@ function countIdle({ policy, progress }: Pruning, removed: number): void {
 }
 
 /** Reads the rows of an idle agent; `null`: it is not idle, or has none. */
-async function readIfIdle(pruning: Pruning, agentId: string): Promise<IdleRows | null> {
-  const { engine, policy, nowMs } = pruning;
+async function readIfIdle(pruning: Pruning, agentId: string, since: string): Promise<IdleAgent | null> {
+  const { engine, policy } = pruning;
   const newest = await readNewest(pruning, agentId);
-  if (newest === undefined || !isIdle(policy, newest, nowMs)) return null;
-  const idle: IdleRows[number][] = [];
+  if (newest === undefined || newest.id > since) return null;
+  const idle: IdleAgent["rows"][number][] = [];
   for await (const rows of listHeads(engine, OPERATION, { agentId }, policy.signal)) {
     for (const row of rows) {
       // One may have been stored since the newest was read.
-      if (isPinned(policy, row) || !isIdle(policy, row, nowMs)) return null;
+      if (isPinned(policy, row) || row.id > since) return null;
       idle.push({ id: row.id, namespace: row.namespace, baseId: row.baseId });
     }
+    if (await areWritten(pruning, rows, since)) return null;
   }
-  return idle;
+  return { agentId, since, rows: idle };
 }
 
 async function readNewest({ engine, policy }: Pruning, agentId: string): Promise<RowHead | undefined> {
@@ -121,37 +137,54 @@ async function readNewest({ engine, policy }: Pruning, agentId: string): Promise
   return newest;
 }
 
-/** Removes these rows in one commit, if the agent has no other ones. */
-async function removeWhole({ engine, policy }: Pruning, agentId: string, rows: IdleRows): Promise<boolean> {
+/** Returns whether any of these rows has a write from after this id. */
+async function areWritten(
+  { engine, policy }: Pruning,
+  rows: readonly Pick<RowHead, "id">[],
+  since: string,
+): Promise<boolean> {
+  const ids = rows.map(({ id }) => id);
+  return await engine.session.run(OPERATION, policy.signal, (deadline) =>
+    engine.dialect.areWrittenSince(ids, since, deadline),
+  );
+}
+
+/** Removes these rows in one commit, if the agent has no other ones, and has written nothing since. */
+async function removeWhole({ engine, policy }: Pruning, { agentId, since, rows }: IdleAgent): Promise<boolean> {
   const remove = rows.map(({ id }) => id);
-  const isRemoved = await engine.session.run(OPERATION, policy.signal, async (deadline) => {
-    return await commitRemoval(engine, { remove, emptiedAgent: agentId }, deadline);
-  });
+  const change = { remove, unwrittenSince: since, emptiedAgent: agentId };
+  const isRemoved = await engine.session.run(OPERATION, policy.signal, (deadline) =>
+    commitRemoval(engine, change, deadline),
+  );
   if (isRemoved) for (const id of remove) engine.cache.forget(id);
   return isRemoved;
 }
 
 /**
- * Removes the history of an agent with more rows than one commit takes, in batches, while it stays idle: the latest row of each
- * namespace stays, and is made independent. Returns how many were removed.
+ * Removes the history of an agent with more rows than one commit takes, in batches, while it stays idle: the latest row of so
+ * many namespaces, of the newest ones, stays, and is made independent. Returns how many were removed.
  */
-async function trimIdle(pruning: Pruning, agentId: string, rows: IdleRows): Promise<number> {
+async function trimIdle(pruning: Pruning, { agentId, since, rows }: IdleAgent, namespaces: number): Promise<number> {
   const { engine, policy, progress } = pruning;
-  const latest = new Map<string, IdleRows[number]>();
+  const latest = new Map<string, IdleAgent["rows"][number]>();
   for (const row of rows) {
-    if (latest.size < MAX_LIMIT && !latest.has(row.namespace)) latest.set(row.namespace, row);
+    if (latest.size < namespaces && !latest.has(row.namespace)) latest.set(row.namespace, row);
   }
-  const kept = new Set(Array.from(latest.values(), ({ id }) => id));
-  const doomed = new Set(rows.map(({ id }) => id).filter((id) => !kept.has(id)));
+  const kept = [...latest.values()];
+  const keptIds = new Set(kept.map(({ id }) => id));
+  const history = rows.filter(({ id }) => !keptIds.has(id));
+  const doomed = new Set(history.map(({ id }) => id));
   const willBeRemoved = (id: string) => doomed.has(id);
-  const dependent = [...latest.values()].filter(({ baseId }) => baseId !== null && doomed.has(baseId));
+  const dependent = kept.filter(({ baseId }) => baseId !== null && doomed.has(baseId));
   const lowestFirst = dependent.map(({ id }) => id).sort();
   await rebaseRows(engine, OPERATION, lowestFirst, willBeRemoved, policy.signal);
   const newest = rows[0]?.id;
   let removed = 0;
-  for (const batch of slices([...doomed], policy.batchSize)) {
+  for (const batch of slices(history, policy.batchSize)) {
     if ((await readNewest(pruning, agentId))?.id !== newest) break;
-    const some = await removeRows(engine, OPERATION, batch, willBeRemoved, policy.signal);
+    if (await areWritten(pruning, [...kept, ...batch], since)) break;
+    const ids = batch.map(({ id }) => id);
+    const some = await removeRows(engine, OPERATION, ids, willBeRemoved, policy.signal);
     removed += some;
     progress.examined += some;
     countIdle(pruning, some);

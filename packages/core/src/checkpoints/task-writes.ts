@@ -3,7 +3,7 @@ import { decodeSnapshot, type Snapshot } from "../codec/snapshot.ts";
 import type { CheckpointWrite } from "../contract/checkpoints.ts";
 import type { CheckedWrite } from "./arguments.ts";
 import { packFull } from "./chain.ts";
-import { type TaskWriteKey, type TaskWriteRow, writeBytes } from "./dialect.ts";
+import { rankOf, type TaskWriteKey, type TaskWriteRow, writeBytes } from "./dialect.ts";
 import { commitPlan, type Engine } from "./engine.ts";
 import { noCheckpoint, snapshotOf, tooLarge, unreadable } from "./failures.ts";
 import { idClock } from "./ids.ts";
@@ -14,8 +14,7 @@ import { isTombstone } from "./tombstones.ts";
  * and is soon removed with its checkpoint.
  *
  * Of two writes with the same task and index, their ranks decide which one stays, in whatever order they arrive, and in main
- * and backup alike. The rank is an id for writes that are overwritten (index below 0), and its complement for those that
- * stay.
+ * and backup alike. The rank is made of the id of the call, whose time is that of the write.
  */
 
 /** A write as it was when it was handed in. */
@@ -129,16 +128,12 @@ async function packWrite(checkpointId: string, write: PreparedWrite, id: string)
   const { snapshot, ...head } = write;
   const { packed } = await packFull(checkpointId, snapshot);
   const { stateBytes, digest } = snapshot;
-  return { checkpointId, ...head, ...packed, stateBytes, digest, rank: head.index < 0 ? id : complement(id) };
+  return { checkpointId, ...head, ...packed, stateBytes, digest, rank: rankOf(id, head.index) };
 }
 
-/** Returns the id that a rank was made of. */
+/** Returns the id that a rank was made of: the complement of a complement. */
 function idFromRank({ index, rank }: Pick<TaskWriteKey, "index" | "rank">): string {
-  return index < 0 ? rank : complement(rank);
-}
-
-function complement(id: string): string {
-  return id.replace(/[0-9a-f]/g, (digit) => (15 - Number.parseInt(digit, 16)).toString(16));
+  return rankOf(rank, index);
 }
 
 /** Unpacks a write. @throws DamagedState, UnknownEncoding, EncryptionMismatch, MalformedText */

@@ -186,7 +186,7 @@ function configuredStorage(
   const storage = both ?? main;
   const pruning = retention === null ? null : pruneByItself(source, storage, retention);
   const stopAndClose = async (options?: CloseOptions) => {
-    await pruning?.stop();
+    await pruning?.stop(options);
     return await closeProviders(both, storages, options);
   };
   let closing: Promise<CloseReport> | null = null;

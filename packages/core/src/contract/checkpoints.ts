@@ -201,13 +201,14 @@ export interface PrunePolicy extends CallOptions {
   /** Only this namespace of the agent. Needs `agentId`. */
   readonly namespace?: string;
   /**
-   * Remove an agent whole, in all its namespaces, if its newest checkpoint is older than this, in milliseconds; the `keep…`
-   * rules do not hold it, but for `keepMetadata`: an agent with a checkpoint that it keeps is not idle. Cannot be combined with
-   * `namespace`.
+   * Remove an agent whole, in all its namespaces, if its newest checkpoint and its newest task write (`appendWrites`) are older
+   * than this, in milliseconds; the `keep…` rules do not hold it, but for `keepMetadata`: an agent with a checkpoint that it
+   * keeps is not idle. Cannot be combined with `namespace`.
    *
-   * An agent of up to 10,000 checkpoints goes in one commit, whatever `batchSize` is: if it stores meanwhile, all stay, or
-   * all were removed before that store. Of a larger one the history goes first, in batches, then the latest checkpoint of each
-   * namespace in one commit: if it stores meanwhile, the rest stays, and with it the latest of each namespace.
+   * An agent of up to 1,000 checkpoints goes in one commit, whatever `batchSize` is: if it stores or appends meanwhile, all
+   * stay, or all were removed before. Of a larger one the history goes first, in batches, then the latest checkpoint of each
+   * namespace in one commit: if it comes back meanwhile, the rest stays, and with it the latest of each namespace. That holds for
+   * its 1,000 newest namespaces, or only for the newest one if a latest checkpoint cannot be read.
    */
   readonly dropAgentsIdleForMs?: number | undefined;
   /** Keep this many of the newest of each agent and namespace; from 1. */
@@ -232,7 +233,10 @@ export interface ReconcileOptions extends CallOptions {
 }
 
 export interface CloseOptions {
-  /** Time to send what the other provider lacks, in milliseconds. Default 10,000. */
+  /**
+   * Time to send what the other provider lacks, in milliseconds; before that as long at most to end the `retention` of a config.
+   * Default 10,000.
+   */
   readonly timeoutMs?: number | undefined;
 }
 

@@ -63,6 +63,7 @@ const FORWARDED = [
   "migrate",
   "taskWriteKeys",
   "writeKeysOfTasks",
+  "areWrittenSince",
   "list",
   "dependents",
   "agents",

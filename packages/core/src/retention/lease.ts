@@ -25,8 +25,6 @@ export class RetentionLease {
   readonly #settings: Settings;
   readonly #everyMs: number;
   readonly #holder = randomUUID();
-  /** The setting's text while this process holds the lease. */
-  #held: string | null = null;
   #doneAt = 0;
 
   constructor(session: Session, settings: Settings, everyMs: number) {
@@ -39,44 +37,49 @@ export class RetentionLease {
   async take(signal: AbortSignal): Promise<number> {
     return await this.#run(signal, async (deadline) => {
       const text = await this.#settings.read(NAME, deadline);
-      const { until, doneAt } = text === null ? NOBODY : (JSON.parse(text) as Holding);
+      const { holder, until, doneAt } = parse(text);
       const now = Date.now();
       // A time in the future is that of a clock that was wrong.
       const sinceDone = now - doneAt;
       if (sinceDone >= 0 && sinceDone < this.#everyMs) return this.#everyMs - sinceDone;
-      if (until > now && until <= now + LEASE_MS) return until - now;
+      // Its own: the answer to an earlier attempt was lost.
+      if (holder !== this.#holder && until > now && until <= now + LEASE_MS) return until - now;
       this.#doneAt = doneAt;
-      return (await this.#replace(text, { holder: this.#holder, until: now + LEASE_MS, doneAt }, deadline))
-        ? 0
-        : LEASE_MS;
+      const taken = JSON.stringify(this.#holding(now));
+      return (await this.#settings.replace(NAME, text, taken, deadline)) ? 0 : LEASE_MS;
     });
   }
 
-  /** Holds the lease for longer. `false`: another process has taken it. */
+  /** Holds the lease for longer. `false`: another process has taken it, or it was freed. */
   async renew(signal: AbortSignal): Promise<boolean> {
-    return await this.#run(signal, (deadline) => {
-      const held = { holder: this.#holder, until: Date.now() + LEASE_MS, doneAt: this.#doneAt };
-      return this.#replace(this.#held, held, deadline);
-    });
+    return await this.#run(signal, (deadline) => this.#replaceOwn(this.#holding(Date.now()), deadline));
   }
 
   /** Frees the lease. `doneAt`: start of the prune that was done; `null`: it was not. */
   async free(doneAt: number | null, signal: AbortSignal): Promise<void> {
-    const { holder, until } = NOBODY;
-    await this.#run(signal, (deadline) =>
-      this.#replace(this.#held, { holder, until, doneAt: doneAt ?? this.#doneAt }, deadline),
-    );
-    this.#held = null;
+    const free = { ...NOBODY, doneAt: doneAt ?? this.#doneAt };
+    await this.#run(signal, (deadline) => this.#replaceOwn(free, deadline));
   }
 
-  async #replace(from: string | null, to: Holding, signal: AbortSignal): Promise<boolean> {
-    const text = JSON.stringify(to);
-    const isReplaced = await this.#settings.replace(NAME, from, text, signal);
-    if (isReplaced) this.#held = text;
-    return isReplaced;
+  #holding(now: number): Holding {
+    return { holder: this.#holder, until: now + LEASE_MS, doneAt: this.#doneAt };
+  }
+
+  /** Replaces the setting while this process holds the lease. `false`: it does not. */
+  async #replaceOwn(to: Holding, signal: AbortSignal): Promise<boolean> {
+    for (;;) {
+      const text = await this.#settings.read(NAME, signal);
+      if (parse(text).holder !== this.#holder) return false;
+      if (await this.#settings.replace(NAME, text, JSON.stringify(to), signal)) return true;
+      // A renewal of its own came in between: one that was under way, or whose answer was lost.
+    }
   }
 
   #run<Result>(signal: AbortSignal, work: (deadline: AbortSignal) => Promise<Result>): Promise<Result> {
     return this.#session.run("take turns to prune", signal, work);
   }
+}
+
+function parse(text: string | null): Holding {
+  return text === null ? NOBODY : (JSON.parse(text) as Holding);
 }

@@ -1,5 +1,6 @@
+import { checkCloseOptions } from "../checkpoints/arguments.ts";
 import { mainEngineOf } from "../checkpoints/storage.ts";
-import type { CheckpointStorage } from "../contract/checkpoints.ts";
+import type { CheckpointStorage, CloseOptions } from "../contract/checkpoints.ts";
 import { CheckpointError, codeOf, invalidArgument } from "../contract/errors.ts";
 import type { StorageEvents } from "../contract/status.ts";
 import { unref } from "../database/deadline.ts";
@@ -18,14 +19,18 @@ const AFTER_ERROR_MS = 60_000;
 
 /** Pruning that goes on by itself until it is stopped. */
 export interface RetentionRunner extends AsyncDisposable {
-  /** Ends it, and waits for a prune under way to end, after its batch. */
-  stop(): Promise<void>;
+  /**
+   * Ends it, and waits for a prune under way to end, after its batch, and for its turn to be free. If the database does not
+   * answer within `timeoutMs` (default 10,000), other processes wait for a minute until they prune.
+   */
+  stop(options?: CloseOptions): Promise<void>;
 }
 
 /**
  * Prunes a storage at intervals. Every process may start it: the database knows which of them prunes, and when the last one did.
  * It does not keep the process alive. A prune is the event `pruned`, an error is the event `pruneFailed`; none is thrown. Stop
- * it before you close the storage; a config with `retention` does both.
+ * it before you close the storage, so that its turn is free at once; a config with `retention` does both. It ends by itself when
+ * the storage was closed.
  * @throws CheckpointError `INVALID_ARGUMENT`, also if the storage's dialect has no settings
  */
 export function startRetention(storage: CheckpointStorage, options: RetentionOptions): RetentionRunner {
@@ -56,6 +61,8 @@ class Runner implements RetentionRunner {
   readonly #retention: ResolvedRetention;
   readonly #emit: Emit;
   readonly #stopping = new AbortController();
+  /** Aborted when it has waited for its turn to be free for long enough. */
+  readonly #leaving = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #looking: Promise<void> = Promise.resolve();
 
@@ -67,10 +74,17 @@ class Runner implements RetentionRunner {
     this.#lookAfter(Math.random() * Math.min(retention.everyMs, FIRST_LOOK_MS));
   }
 
-  async stop(): Promise<void> {
+  async stop(options: CloseOptions = {}): Promise<void> {
+    const { timeoutMs } = checkCloseOptions(options);
+    this.#end();
+    const timer = setTimeout(() => this.#leaving.abort(), timeoutMs);
+    await this.#looking;
+    clearTimeout(timer);
+  }
+
+  #end(): void {
     clearTimeout(this.#timer);
     this.#stopping.abort();
-    await this.#looking;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -84,7 +98,9 @@ class Runner implements RetentionRunner {
         this.#looking = this.#look().then(
           (waitMs) => this.#lookAfter(waitMs + Math.random() * Math.min(JITTER_MS, this.#retention.everyMs)),
           (error: unknown) => {
-            this.#report(codeOf(error));
+            const code = codeOf(error);
+            if (code === "CLOSED") this.#end();
+            else this.#report(code);
             this.#lookAfter(Math.min(AFTER_ERROR_MS, this.#retention.everyMs));
           },
         );
@@ -120,8 +136,7 @@ class Runner implements RetentionRunner {
     } finally {
       clearInterval(renewing);
       // Also when it is being stopped: else nobody prunes until the lease has run out.
-      if (!lost.signal.aborted)
-        await this.#lease.free(isDone ? startedAt : null, AbortSignal.timeout(LEASE_MS)).catch(() => {});
+      await this.#lease.free(isDone ? startedAt : null, this.#leaving.signal).catch(() => {});
     }
     return this.#retention.everyMs;
   }

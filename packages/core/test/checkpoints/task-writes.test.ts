@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { rankOf } from "../../src/checkpoints/dialect.ts";
 import { firstIdAt } from "../../src/checkpoints/ids.ts";
 import { dropRepeated } from "../../src/checkpoints/task-writes.ts";
 import type { CheckpointWrite } from "../../src/contract/checkpoints.ts";
@@ -6,7 +7,7 @@ import { checkpoint, scriptedStorage } from "../scripted-storage.ts";
 
 describe("a write of a machine whose clock is ahead", () => {
   const FUTURE = Date.now() + 3_600_000;
-  const rankAt = (time: number) => `${firstIdAt(time).slice(0, -1)}1`;
+  const idAt = (time: number) => `${firstIdAt(time).slice(0, -1)}1`;
   const stored = async () => {
     const { storage, dialect } = scriptedStorage();
     const id = await storage.storeCheckpoint(checkpoint());
@@ -16,8 +17,7 @@ describe("a write of a machine whose clock is ahead", () => {
     ]);
     // As if a machine whose clock is ahead had written them.
     for (const [key, write] of dialect.writes) {
-      const flip = (hex: string) => hex.replace(/[0-9a-f]/g, (digit) => (15 - Number.parseInt(digit, 16)).toString(16));
-      dialect.writes.set(key, { ...write, rank: write.index < 0 ? rankAt(FUTURE) : flip(rankAt(FUTURE)) });
+      dialect.writes.set(key, { ...write, rank: rankOf(idAt(FUTURE), write.index) });
     }
     return { storage, id };
   };

@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { CheckpointConfig } from "../../src/config/define.ts";
 import type { OpenOptions } from "../../src/config/open.ts";
 import { createRegistry, type StorageFactory } from "../../src/config/registry.ts";
 import { createStorage, resolveStorageOptions } from "../../src/create-storage.ts";
-import { ScriptedError, scriptedDialect } from "../scripted-dialect.ts";
+import { never, ScriptedError, scriptedDialect } from "../scripted-dialect.ts";
 import { CANARY, config, folder, install, made, open, refusal, useFolder } from "./program-folder.ts";
 
 useFolder();
@@ -121,6 +121,37 @@ describe("a storage with several providers", () => {
       "read config: expected checkpoint.retention to have the members",
     );
     await expect(refusal({ keepLast: 0 })).rejects.toThrow("read config: expected checkpoint.retention.keepLast");
+  });
+
+  test("closes within the given time, and as much again, if main does not answer to its retention", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    onTestFinished(() => {
+      vi.useRealTimers();
+      vi.restoreAllMocks();
+    });
+    const dialect = scriptedDialect();
+    let askForLease = () => {};
+    const isAsked = new Promise<void>((resolve) => {
+      askForLease = resolve;
+    });
+    const settings: typeof dialect.settings = {
+      ...dialect.settings,
+      replace: async (name, from, to, signal) => {
+        if (name === "retention" && to.includes('"holder":null')) askForLease();
+        if (to.includes('"holder":null')) return await never();
+        return await dialect.settings.replace(name, from, to, signal);
+      },
+    };
+    const type = () => createStorage({ ...dialect, settings });
+    const storage = await open({
+      config: { checkpoint: { providers: { main: { type } } as never, retention: { keepLast: 1 } } },
+    });
+    await vi.advanceTimersByTimeAsync(1);
+    await isAsked;
+    const closing = storage.close({ timeoutMs: 1_000 });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(await closing).toEqual({ unsent: null });
   });
 
   test("does not connect when it is opened", async () => {

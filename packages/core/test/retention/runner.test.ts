@@ -1,9 +1,9 @@
 import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { StorageEvents } from "../../src/contract/status.ts";
-import { createStorage } from "../../src/create-storage.ts";
+import { createStorage, resolveStorageOptions } from "../../src/create-storage.ts";
 import { startRetention } from "../../src/retention/runner.ts";
-import { ScriptedError, scriptedDialect, type Tables } from "../scripted-dialect.ts";
+import { never, type Script, ScriptedError, scriptedDialect, type Tables } from "../scripted-dialect.ts";
 import { checkpoint, scriptedStorage } from "../scripted-storage.ts";
 
 const HOUR_MS = 3_600_000;
@@ -17,6 +17,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   vi.useRealTimers();
+  vi.restoreAllMocks();
 });
 
 /** Lets the clocks go on, and waits for what is due then. */
@@ -27,19 +28,51 @@ async function pass(ms: number): Promise<void> {
   }
 }
 
-/** A process: a storage with a retention that keeps one checkpoint of each agent. */
-function process(script: object = {}) {
-  const { storage } = scriptedStorage({
-    tables,
-    script,
-    options: { retry: { maxRetries: 0 } },
-  });
+/**
+ * A process: a storage with a retention that keeps one checkpoint of each agent. `answer` is called when a lease was taken, renewed
+ * or freed, and delays the answer.
+ */
+function process(script: Script = {}, answer: (lease: string) => Promise<unknown> = async () => {}) {
+  const dialect = scriptedDialect(script, tables);
+  const settings: typeof dialect.settings = {
+    ...dialect.settings,
+    replace: async (name, from, to, signal) => {
+      const isReplaced = await dialect.settings.replace(name, from, to, signal);
+      if (name === "retention") await answer(to);
+      return isReplaced;
+    },
+  };
+  const storage = createStorage(
+    { ...dialect, settings },
+    resolveStorageOptions({ retry: { maxRetries: 0 }, operationTimeoutMs: HOUR_MS }),
+  );
   const events: [string, StorageEvents["pruned"] | StorageEvents["pruneFailed"]][] = [];
   storage.on("pruned", (event) => events.push(["pruned", event]));
   storage.on("pruneFailed", (event) => events.push(["pruneFailed", event]));
   const start = () => startRetention(storage, { keepLast: 1, everyMs: HOUR_MS });
   return { storage, events, start };
 }
+
+/** A process whose first prune, at once, goes on until it is cancelled. Resolves when that has begun. */
+async function pruningProcess(answer?: (lease: string) => Promise<unknown>) {
+  let begin = () => {};
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  const agents: Script["agents"] = (_after, _limit, signal) =>
+    new Promise((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason as Error));
+      begin();
+    });
+  const { start, events } = process({ agents }, answer);
+  vi.spyOn(Math, "random").mockReturnValue(0);
+  const runner = start();
+  await vi.advanceTimersByTimeAsync(1);
+  await begun;
+  return { runner, events };
+}
+
+const lease = () => JSON.parse(tables.values.get("retention") as string) as object;
 
 describe("retention that runs by itself", () => {
   test("prunes in one of several processes, once in each interval", async () => {
@@ -89,28 +122,64 @@ describe("retention that runs by itself", () => {
     await pass(MINUTE_MS);
     expect(events).toHaveLength(1);
     await runner.stop();
-    vi.restoreAllMocks();
   });
 
   test("ends when it is stopped: a prune under way is cancelled, its turn is free, and no timer is left", async () => {
-    let reached = () => {};
-    const isReached = new Promise<void>((resolve) => {
-      reached = resolve;
-    });
-    const agents = (_after: unknown, _limit: unknown, signal: AbortSignal) =>
-      new Promise<string[]>((_, reject) => {
-        signal.addEventListener("abort", () => reject(signal.reason as Error));
-        reached();
-      });
-    const { start, events } = process({ agents });
-    vi.spyOn(Math, "random").mockReturnValue(0);
-    const runner = start();
-    await vi.advanceTimersByTimeAsync(1);
-    await isReached;
+    const { runner, events } = await pruningProcess();
     await runner.stop();
-    vi.restoreAllMocks();
     expect(events).toEqual([]);
-    expect(JSON.parse(tables.values.get("retention") as string)).toMatchObject({ holder: null, doneAt: 0 });
+    expect(lease()).toMatchObject({ holder: null, doneAt: 0 });
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("frees its turn when it is stopped, also while a renewal is under way", async () => {
+    let replaced = 0;
+    const { runner } = await pruningProcess(async () => {
+      replaced += 1;
+      if (replaced === 2) await never();
+    });
+    await pass(MINUTE_MS / 4);
+    expect(replaced).toBe(2);
+    await runner.stop();
+    expect(lease()).toMatchObject({ holder: null });
+  });
+
+  test("keeps its turn if the answer to a renewal is lost", async () => {
+    let replaced = 0;
+    const { runner, events } = await pruningProcess(async () => {
+      replaced += 1;
+      if (replaced === 2) throw new ScriptedError("timeout");
+    });
+    await pass(2 * MINUTE_MS);
+    expect(events).toEqual([]);
+    expect(replaced).toBeGreaterThan(3);
+    await runner.stop();
+  });
+
+  test("is stopped after the given time if the database does not answer", async () => {
+    const { runner } = await pruningProcess(async (text) => {
+      if (text.includes('"holder":null')) await never();
+    });
+    let isStopped = false;
+    const stopping = runner.stop({ timeoutMs: 5_000 }).then(() => {
+      isStopped = true;
+    });
+    await pass(4_999);
+    expect(isStopped).toBe(false);
+    await pass(1);
+    expect(isStopped).toBe(true);
+    await stopping;
+    expect(vi.getTimerCount()).toBe(0);
+    await expect(runner.stop({ timeoutMs: -1 })).rejects.toThrow("options.timeoutMs");
+  });
+
+  test("ends by itself when its storage was closed", async () => {
+    const { storage, start, events } = process();
+    start();
+    await pass(5 * MINUTE_MS);
+    await storage.close();
+    await pass(3 * HOUR_MS);
+    expect(events.map(([name]) => name)).toEqual(["pruned"]);
     expect(vi.getTimerCount()).toBe(0);
   });
 

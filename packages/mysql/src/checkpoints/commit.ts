@@ -136,6 +136,7 @@ export class CheckpointCommit {
       rewrite = [],
       label = [],
       remove = [],
+      unwrittenSince,
       emptiedAgent,
       append = [],
     } = change;
@@ -146,6 +147,7 @@ export class CheckpointCommit {
     await this.#insertAll(runner, insert, expected, rewrite.length > 0 ? FOR_UPDATE : IN_SHARE_MODE);
     if (label.length > 0) await this.#labels.addOn(runner, label);
     for (const one of rewrite) await this.#rewrite(runner, one);
+    if (unwrittenSince !== undefined) await this.#checkUnwritten(runner, remove, unwrittenSince);
     for (const ids of slices(remove, MAX_VALUES)) await this.#removeRows(runner, ids);
     // It waits for no insert under way: one that is not seen here comes after this change.
     if (
@@ -304,6 +306,16 @@ export class CheckpointCommit {
       .set(rewritten)
       .where(and(eq(checkpoints.id, id), isBase));
     if (affectedRows !== 1) throw new GuardMissed();
+  }
+
+  /** Locks the rows first: so each write that another client is appending to them is seen, or finds its row gone. */
+  async #checkUnwritten(runner: Runner, ids: readonly string[], since: string): Promise<void> {
+    const { checkpoints } = this.#tables;
+    const { id } = checkpoints;
+    for (const slice of slices(ids, MAX_VALUES)) {
+      await runner.select({ id }).from(checkpoints).where(inArray(id, slice)).orderBy(desc(id)).for("update");
+    }
+    if (await this.#reads.areWrittenSinceOn(runner, ids, since)) throw new GuardMissed();
   }
 
   /** Removes rows in one statement, if these settings are as expected. `null`: no row was removed, for whatever reason. */

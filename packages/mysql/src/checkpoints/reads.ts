@@ -5,11 +5,12 @@ import {
   type RowHead,
   type RowQuery,
   type RowStats,
+  rankOf,
   slices,
   type TaskWriteKey,
   type TaskWriteRow,
 } from "@waymark/core/kit";
-import { and, desc, eq, getTableColumns, gt, inArray, isNull, ne, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, gt, gte, inArray, isNull, lt, ne, or, type SQL, sql } from "drizzle-orm";
 import type { MySql2Database } from "drizzle-orm/mysql2";
 import { equals, indexesOf, inRange, MAX_VALUES, type QueryTerms, type Runner, storedBytesOf } from "./expressions.ts";
 import type { Tables } from "./schema.ts";
@@ -95,6 +96,22 @@ export class CheckpointReads {
       keys.push(...(await this.#db.select(this.#key).from(writes).where(ofTasks)));
     }
     return keys;
+  }
+
+  async areWrittenSince(ids: readonly string[], since: string): Promise<boolean> {
+    return await this.areWrittenSinceOn(this.#db, ids, since);
+  }
+
+  /** Asks within a transaction. */
+  async areWrittenSinceOn(runner: Runner, ids: readonly string[], since: string): Promise<boolean> {
+    const { writes } = this.#tables;
+    const { checkpointId, index, rank } = writes;
+    const isLater = or(and(lt(index, 0), gt(rank, rankOf(since, -1))), and(gte(index, 0), lt(rank, rankOf(since, 0))));
+    for (const slice of slices(ids, MAX_VALUES)) {
+      const ofRows = and(inArray(checkpointId, slice), isLater);
+      if ((await runner.select({ checkpointId }).from(writes).where(ofRows).limit(1)).length > 0) return true;
+    }
+    return false;
   }
 
   async list(query: RowQuery): Promise<RowHead[]> {

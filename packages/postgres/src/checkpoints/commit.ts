@@ -115,6 +115,7 @@ export class CheckpointCommit {
       rewrite = [],
       label = [],
       remove = [],
+      unwrittenSince,
       emptiedAgent,
       append = [],
     } = change;
@@ -123,6 +124,7 @@ export class CheckpointCommit {
     await this.#insertAll(runner, insert, expected);
     if (label.length > 0) await this.#labels.addOn(runner, label);
     for (const one of rewrite) await this.#rewrite(runner, one);
+    if (unwrittenSince !== undefined) await this.#checkUnwritten(runner, remove, unwrittenSince);
     if (remove.length > 0) await this.#removeRows(runner, remove);
     // It waits for no insert under way: one that is not seen here comes after this change.
     if (
@@ -258,6 +260,13 @@ export class CheckpointCommit {
       .where(and(eq(checkpoints.id, id), isBase))
       .returning({ id: checkpoints.id });
     if (changed.length !== 1) throw new GuardMissed();
+  }
+
+  /** Locks the rows first: so each write that another client is appending to them is seen, or finds its row gone. */
+  async #checkUnwritten(runner: Runner, ids: readonly string[], since: string): Promise<void> {
+    const { id } = this.#tables.checkpoints;
+    await runner.select({ id }).from(this.#tables.checkpoints).where(isOneOf(id, ids)).for("update");
+    if (await this.#reads.areWrittenSinceOn(runner, ids, since)) throw new GuardMissed();
   }
 
   /** Foreign keys are checked when the statement is done, so the order of the rows does not matter here. */

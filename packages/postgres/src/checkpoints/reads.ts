@@ -5,10 +5,25 @@ import {
   type RowHead,
   type RowQuery,
   type RowStats,
+  rankOf,
   type TaskWriteKey,
   type TaskWriteRow,
 } from "@waymark/core/kit";
-import { and, desc, eq, getTableColumns, isNull, ne, type Placeholder, type SQL, sql } from "drizzle-orm";
+import {
+  and,
+  desc,
+  eq,
+  getTableColumns,
+  gt,
+  gte,
+  isNull,
+  lt,
+  ne,
+  or,
+  type Placeholder,
+  type SQL,
+  sql,
+} from "drizzle-orm";
 import type { AnyPgColumn } from "drizzle-orm/pg-core";
 import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import { inRange, isOneOf, type QueryTerms, type Runner, storedBytesOf, textArray, uuidArray } from "./expressions.ts";
@@ -95,6 +110,22 @@ export class CheckpointReads {
 
   async writeKeysOfTasks(id: string, taskIds: readonly string[]): Promise<TaskWriteKey[]> {
     return await this.#keysOfTasks.execute({ id, taskIds: textArray(taskIds) });
+  }
+
+  async areWrittenSince(ids: readonly string[], since: string): Promise<boolean> {
+    return await this.areWrittenSinceOn(this.#db, ids, since);
+  }
+
+  /** Asks within a transaction. */
+  async areWrittenSinceOn(runner: Runner, ids: readonly string[], since: string): Promise<boolean> {
+    const { checkpointId, index, rank } = this.#tables.writes;
+    const isLater = or(and(lt(index, 0), gt(rank, rankOf(since, -1))), and(gte(index, 0), lt(rank, rankOf(since, 0))));
+    const found = await runner
+      .select({ checkpointId })
+      .from(this.#tables.writes)
+      .where(and(isOneOf(checkpointId, ids), isLater))
+      .limit(1);
+    return found.length > 0;
   }
 
   async list(query: RowQuery): Promise<RowHead[]> {

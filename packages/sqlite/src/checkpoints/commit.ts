@@ -104,6 +104,7 @@ export class CheckpointCommit {
       rewrite = [],
       label = [],
       remove = [],
+      unwrittenSince,
       emptiedAgent,
       append = [],
     } = change;
@@ -116,6 +117,7 @@ export class CheckpointCommit {
     }
     this.#labels.add(label);
     for (const one of rewrite) this.#rewrite(one);
+    if (unwrittenSince !== undefined && this.#reads.areWrittenSince(remove, unwrittenSince)) throw new GuardMissed();
     // One by one: a text with a list of ids would be another one for every length (see handle.ts).
     for (const id of remove) this.#remove.run({ id });
     if (emptiedAgent !== undefined && this.#reads.list({ agentId: emptiedAgent, limit: 1 }).length > 0) {

@@ -5,6 +5,7 @@ import {
   type RowHead,
   type RowQuery,
   type RowStats,
+  rankOf,
   type TaskWriteKey,
   type TaskWriteRow,
 } from "@waymark/core/kit";
@@ -29,6 +30,7 @@ export class CheckpointReads {
   readonly #writes;
   readonly #key;
   readonly #keysOfTasks;
+  readonly #writtenSince;
   /** One statement for each set of query members. */
   readonly #lists = new Map<string, PreparedList>();
 
@@ -53,6 +55,16 @@ export class CheckpointReads {
           sql`${taskId} in (select value from json_each(${sql.placeholder("taskIds")}) as wanted)`,
         ),
       )
+      .prepare();
+    const [above, below] = ["above", "below"].map((name) => sql.param(sql.placeholder(name), rank));
+    this.#writtenSince = db
+      .select({ checkpointId })
+      .from(writes)
+      .where(
+        sql`${checkpointId} in ${joinedIds()}
+          and ((${index} < 0 and ${rank} > ${above}) or (${index} >= 0 and ${rank} < ${below}))`,
+      )
+      .limit(1)
       .prepare();
   }
 
@@ -102,6 +114,11 @@ export class CheckpointReads {
 
   writeKeysOfTasks(id: string, taskIds: readonly string[]): TaskWriteKey[] {
     return this.#keysOfTasks.all({ id, taskIds: JSON.stringify(taskIds) });
+  }
+
+  areWrittenSince(ids: readonly string[], since: string): boolean {
+    const ranks = { above: rankOf(since, -1), below: rankOf(since, 0) };
+    return this.#writtenSince.get({ ids: joinIds(ids), ...ranks }) !== undefined;
   }
 
   list(query: RowQuery): RowHead[] {

@@ -1,4 +1,4 @@
-import type { Dialect } from "@waymark/core/kit";
+import { type Dialect, rankOf } from "@waymark/core/kit";
 import { describe, expect, it } from "vitest";
 import type { DialectBench } from "../bench.ts";
 import {
@@ -80,6 +80,25 @@ export function describeContention(bench: DialectBench): void {
         expect(outcomes.sort()).toEqual(["done", "guard missed"]);
         const left = await listNumbers(one, { agentId });
         expect(left).toEqual(left.length > 0 ? [next, latest, first] : []);
+      }
+    });
+
+    it("empty an agent and append a write to one of its rows: exactly one succeeds", async () => {
+      const [one, other] = await bench.openTwo();
+      for (const round of numbers(1, 40)) {
+        const rows = [round * 2, round * 2 + 1];
+        const agentId = `agent ${round}`;
+        const index = round % 4 < 2 ? 0 : -1;
+        await one.commit({ insert: rows.map((number) => newRow(number, { agentId })) }, signal);
+        const write = newWrite(round * 2, { index, rank: rankOf(idOf(1_000), index) });
+        const append = () => outcomeOf(one, { append: [write] });
+        const remove = rows.toReversed().map(idOf);
+        const empty = () => outcomeOf(other, { remove, unwrittenSince: idOf(999), emptiedAgent: agentId });
+        const outcomes = await Promise.all(round % 2 === 0 ? [append(), empty()] : [empty(), append()]);
+        const [appended, emptied] = round % 2 === 0 ? outcomes : outcomes.toReversed();
+        if (appended === "done") expect(emptied).toBe("guard missed");
+        else expect([["guard missed", "foreign-key"].includes(appended as string), emptied]).toEqual([true, "done"]);
+        expect(await listNumbers(one, { agentId })).toEqual(appended === "done" ? rows.toReversed() : []);
       }
     });
 

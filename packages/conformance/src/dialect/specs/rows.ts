@@ -1,4 +1,4 @@
-import { NIL_ID, type Row } from "@waymark/core/kit";
+import { NIL_ID, type Row, rankOf } from "@waymark/core/kit";
 import { describe, expect, it } from "vitest";
 import type { DialectBench } from "../bench.ts";
 import {
@@ -9,6 +9,7 @@ import {
   idOf,
   newRow,
   newTombstone,
+  newWrite,
   numbers,
   readBases,
   refusalOf,
@@ -116,6 +117,20 @@ export function describeRows(bench: DialectBench): void {
       const tombstones = bench.hasOutbox ? { insertTombstones: [newTombstone(2)] } : {};
       expect(await commit(dialect, { remove: [3, 2, 1].map(idOf), emptiedAgent: "agent", ...tombstones })).toBe(true);
       expect(await readBases(dialect)).toEqual({ 4: null });
+    });
+
+    it("with unwrittenSince removes nothing if one of the rows has a later write, and does not look at others", async () => {
+      const dialect = await bench.open();
+      const append = [newWrite(1, { rank: rankOf(idOf(5), 0) }), newWrite(2, { index: -1, rank: idOf(5) })];
+      await dialect.commit({ insert: numbers(1, 3).map((number) => newRow(number)), append }, signal);
+      for (const some of [[1], [2], [3, 2, 1]]) {
+        expect(await dialect.commit({ remove: some.map(idOf), unwrittenSince: idOf(4) }, signal)).toBe(false);
+      }
+      expect(await readBases(dialect)).toEqual({ 1: null, 2: null, 3: null });
+      const tombstones = bench.hasOutbox ? { insertTombstones: [newTombstone(3)] } : {};
+      expect(await commit(dialect, { remove: [idOf(3)], unwrittenSince: idOf(4), ...tombstones })).toBe(true);
+      expect(await dialect.commit({ remove: [idOf(2), idOf(1)], unwrittenSince: idOf(5) }, signal)).toBe(true);
+      expect(await readBases(dialect)).toEqual({});
     });
 
     it("takes thousands of rows in one commit, highest id first", async () => {

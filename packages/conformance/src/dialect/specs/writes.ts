@@ -1,4 +1,4 @@
-import type { IdRange, TaskWriteRow } from "@waymark/core/kit";
+import { type IdRange, rankOf, type TaskWriteRow } from "@waymark/core/kit";
 import { describe, expect, it } from "vitest";
 import type { DialectBench } from "../bench.ts";
 import {
@@ -138,6 +138,29 @@ export function describeWrites(bench: DialectBench): void {
       expect(await dialect.writeKeysOfTasks(idOf(3), ["a"], signal)).toEqual([]);
       const [key] = await dialect.writeKeysOfTasks(idOf(2), ["a"], signal);
       expect(key).toMatchObject({ checkpointId: idOf(2), taskId: "a", index: 0, rank: idOf(1) });
+    });
+
+    it("are told apart by the ids that their ranks were made of, earlier and later, overwritten ones and others", async () => {
+      const dialect = await bench.open();
+      const rows = numbers(1, 1_200);
+      await dialect.commit({ insert: rows.map((number) => newRow(number)) }, signal);
+      const writtenAt = (row: number, at: number, index: number) =>
+        newWrite(row, { index, rank: rankOf(idOf(at), index) });
+      const append = [
+        ...rows.flatMap((row) => [writtenAt(row, 5, 0), writtenAt(row, 5, -1)]),
+        writtenAt(7, 6, 1),
+        writtenAt(1_200, 6, -2),
+      ];
+      await dialect.commit({ append }, signal);
+      const areWritten = (some: readonly number[], at: number) =>
+        dialect.areWrittenSince(some.map(idOf), idOf(at), signal);
+      for (const some of [[7], [1_200], [8, 7], [1_200, 9], rows]) {
+        expect([await areWritten(some, 5), await areWritten(some, 6)]).toEqual([true, false]);
+      }
+      for (const some of [[8], [9, 8], rows.filter((row) => row !== 7 && row !== 1_200)]) {
+        expect([await areWritten(some, 4), await areWritten(some, 5)]).toEqual([true, false]);
+      }
+      expect([await areWritten([], 0), await areWritten([9_999], 0)]).toEqual([false, false]);
     });
 
     it("are removed with their row, and do not come back with another row of its id", async () => {

@@ -197,6 +197,21 @@ export function describePrune(bench: Bench): void {
         expect(await remaining(idle)).toStrictEqual([id]);
       });
 
+      it("keeps an agent that has appended writes to one of its checkpoints, whatever that one's age", async () => {
+        for (const at of [0, 3]) {
+          const agentId = await storeAgent(31 * DAY_MS);
+          const ids = await remaining(agentId);
+          const writes = [{ taskId: "task", index: 0, channel: "channel", value: "of a step that goes on" }];
+          await bench.storage.appendWrites(ids[at] as string, writes);
+          for (const dryRun of [true, false]) {
+            const counted = await bench.storage.pruneCheckpoints({ agentId, ...idleFor, dryRun });
+            expect(counted).toMatchObject({ removed: 0, droppedAgents: 0 });
+          }
+          expect(await remaining(agentId)).toStrictEqual(ids);
+          expect(await bench.storage.listWrites(ids[at] as string)).toStrictEqual(writes);
+        }
+      });
+
       it("counts what goes and what stays by its reason, for all agents", async () => {
         const store = await bench.createStore();
         const storage = bench.open({}, store);

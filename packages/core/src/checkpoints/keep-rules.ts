@@ -1,7 +1,7 @@
 import type { KeptBy, PruneResult } from "../contract/status.ts";
 import type { CheckedPrunePolicy } from "./arguments.ts";
 import type { RowHead } from "./dialect.ts";
-import { idTime } from "./ids.ts";
+import { firstIdAt, idTime } from "./ids.ts";
 
 /** A rule that keeps checkpoints. */
 type KeepRule = keyof KeptBy;
@@ -60,11 +60,7 @@ export function isPinned({ keepLabels }: CheckedPrunePolicy, { metadata }: RowHe
   return keepLabels?.every((label) => metadata?.includes(label)) ?? false;
 }
 
-/** Returns whether an agent is idle whose newest row is this one. */
-export function isIdle(
-  { dropAgentsIdleForMs }: CheckedPrunePolicy,
-  newest: Pick<RowHead, "id">,
-  nowMs: number,
-): boolean {
-  return dropAgentsIdleForMs !== null && nowMs - idTime(newest.id) > dropAgentsIdleForMs;
+/** Returns the id above which a checkpoint, or a task write, is a sign of life of its agent. */
+export function idleSince(dropAgentsIdleForMs: number, nowMs: number): string {
+  return firstIdAt(nowMs - dropAgentsIdleForMs);
 }
