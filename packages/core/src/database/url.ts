@@ -1,5 +1,5 @@
 import { CheckpointError, invalidArgument } from "../contract/errors.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../contract/nearest.ts";
 import { warnOnce } from "./warnings.ts";
 
 /**

@@ -1,5 +1,4 @@
 import { describe, expect, test, vi } from "vitest";
-import { nearest } from "../../src/database/nearest.ts";
 import { planTls } from "../../src/database/tls.ts";
 import { applyUrlParameters, parseDatabaseUrl, type UrlRules } from "../../src/database/url.ts";
 
@@ -132,12 +131,6 @@ describe("parameters of a URL", () => {
   ])("are refused by name: %s", (query, message) => {
     expect(() => apply(query)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT", message }));
   });
-});
-
-test("the nearest name differs by a third at most", () => {
-  const names = ["sqlite", "postgres", "mysql"];
-  const near = ["sqllite", "postgers", "mysq", "Postgress", "pg", "mongodb", ""].map((name) => nearest(name, names));
-  expect(near).toEqual(["sqlite", "postgres", "mysql", "postgres", null, null, null]);
 });
 
 test.each([
