@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { planTls } from "../../src/database/tls.ts";
-import { applyUrlParameters, parseDatabaseUrl, type UrlRules } from "../../src/database/url.ts";
+import { applyUrlParameters, locationOf, parseDatabaseUrl, type UrlRules } from "../../src/database/url.ts";
 
 const parse = (url: unknown) => parseDatabaseUrl("options.url", url, ["db", "dbs"]);
 const parts = (url: string) => {
@@ -85,6 +85,17 @@ describe("a URL", () => {
       expect.objectContaining({ message: expect.not.stringMatching(/hunter2|canary|ter2/) }),
     );
   });
+});
+
+test.each([
+  ["db://u:p@h/d?x=1", "h:5432/d"],
+  ["db://u:p@one,[::1]:7/d", "one:5432,[::1]:7/d"],
+  ["db://u:p@%2Frun%2Fdb/d", "/run/db/d"],
+  ["db://u:p@h:7", "h:7"],
+  ["db://u:p@/d?host=/run/db&port=7", "/run/db:7/d"],
+])("the location of %s is %s, with no user, password or parameter", (url, location) => {
+  const { addresses, database } = parse(url);
+  expect(locationOf(addresses, database, 5_432)).toBe(location);
 });
 
 describe("parameters of a URL", () => {
