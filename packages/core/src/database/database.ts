@@ -50,7 +50,10 @@ export interface Database {
 export interface Opened {
   /** Name of the driver, for `status()`. */
   readonly driver?: string;
-  /** Set where there was no database, and its file, at `location`, was created. */
+  /**
+   * Set where the file at `location` was missing, and was created, though it be by an attempt before that failed. The event `created`
+   * tells of it once.
+   */
   readonly created?: boolean;
   /** The most bytes that the rows and writes of one commit may have together, so that the server takes its statements. */
   readonly maxStatementBytes: number;
