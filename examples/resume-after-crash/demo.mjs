@@ -85,7 +85,8 @@ if (!proofs.every(({ ok }) => ok)) {
  * `killAt` is true is SIGKILL. So it dies at exactly that point, however fast the machine is.
  */
 async function runAgent(databasePath, killAt) {
-  const child = fork(resolve(options.agent), [databasePath]);
+  // Not as JSON, the default: in that Deno sends U+FFFD in place of half of a surrogate pair.
+  const child = fork(resolve(options.agent), [databasePath], { serialization: "advanced" });
   const events = [];
   child.on("message", (event) => {
     events.push(event);

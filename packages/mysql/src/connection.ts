@@ -8,7 +8,7 @@ import { classify } from "./errors.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { ServerUrl } from "./url.ts";
 
-const DEFAULT_PORT = 3_306;
+export const DEFAULT_PORT = 3_306;
 
 /** Time for the server to close the connections of a closed pool; with shorter deadlines half of one. */
 const CLOSE_TIMEOUT_MS = 5_000;

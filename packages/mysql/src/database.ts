@@ -1,6 +1,6 @@
-import { type Database, type DomainSchema, Shared, type SharedUse } from "@waymark/core/kit";
+import { type Database, type DomainSchema, locationOf, Shared, type SharedUse } from "@waymark/core/kit";
 import type { PoolConnection, RowDataPacket } from "mysql2/promise";
-import { type Connection, connect } from "./connection.ts";
+import { type Connection, connect, DEFAULT_PORT } from "./connection.ts";
 import { classify } from "./errors.ts";
 import { migrateSchema } from "./migrate.ts";
 import type { ResolvedOptions } from "./options.ts";
@@ -35,11 +35,12 @@ export function databaseOn(
   return {
     name: "mysql",
     system: server?.isMariaDb === true ? "mariadb" : "mysql",
+    ...(server !== null && { location: locationOf([server.address], server.database, DEFAULT_PORT) }),
     collection: `${tablePrefix}${schema.tables[0]?.name}`,
     apiVersion: 1,
     async open(signal) {
       if (migrate !== "off") await migrateIn(migrate === "auto" ? "apply" : "verify", signal);
-      return { maxStatementBytes: await use(signal, readMaxStatementBytes) };
+      return { maxStatementBytes: await use(signal, readMaxStatementBytes), driver: "mysql2" };
     },
     migrate: migrateIn,
     ping: (signal) => use(signal, async (one) => void (await one.query("select 1"))),

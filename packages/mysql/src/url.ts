@@ -6,7 +6,9 @@ import {
   oneOfWords,
   parseDatabaseUrl,
   planTls,
+  poolSizeRule,
   type ServerAddress,
+  TLS_RULES,
   type TlsMode,
   type TlsSettings,
   tlsFileRule,
@@ -130,10 +132,6 @@ function setTime(option: "connectTimeoutMs" | "idleTimeoutMs"): UrlRule<Settings
 
 const hasSeparator = ({ name }: UrlParameter) => /[-_]/.test(name);
 
-const setPoolSize: UrlRule<Settings> = (_, { options }, parameter) => {
-  options.poolSize = wholeNumber(parameter, 1, 10_000, "connections");
-};
-
 const setSocket: UrlRule<Settings> = (value, settings) => {
   settings.socketPath = value;
 };
@@ -176,13 +174,7 @@ const RULES: UrlRules<Settings> = {
     tls.options.ciphers = value;
   },
   serverSslCert: setRoot, // JDBC
-  sslpassword: (value, { tls }) => {
-    tls.options.passphrase = value;
-  },
-  sslaccept: (_, { tls }, parameter) => {
-    const isStrict = oneOfWords(parameter, ["strict", "accept_invalid_certs"]) === "strict"; // Prisma
-    tls.mode = isStrict ? "verify-full" : "require";
-  },
+  ...TLS_RULES,
   tls: tlsModeRule({ true: "verify-full", false: "disable", "skip-verify": "require", preferred: "prefer" }), // Go
   useSSL: setModeIf("true", "require", "disable"), // JDBC
   requireSSL: setModeIf("true", "require"),
@@ -196,7 +188,7 @@ const RULES: UrlRules<Settings> = {
   "unix-socket": setSocket,
   connectTimeout: setTime("connectTimeoutMs"),
   idleTimeout: setTime("idleTimeoutMs"),
-  connectionLimit: setPoolSize,
+  connectionLimit: poolSizeRule,
   ...Object.fromEntries(DRIVER_OPTIONS.map((name) => [name, setOfDriver(name)])),
   timezone: (value, { driverOptions }, parameter) => {
     if (!/^(?:local|Z|[ +-]\d\d:\d\d)$/.test(value)) throw invalidParameter(parameter, "local, Z or ±hh:mm");

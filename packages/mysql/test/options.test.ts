@@ -50,6 +50,7 @@ describe.each(servers)("$title", ({ kind, url: serverUrl }) => {
       const storage = open({ pool });
       await callEveryMethod(storage);
       await storeFifty(storage);
+      expect((await storage.status()).providers.main).toMatchObject({ location: null, driver: "mysql2" });
       const [newest] = await storage.listCheckpoints({ limit: 1 });
       expect(newest).toMatchObject({ createdAt: 1_700_000_000_000, name: expect.stringMatching(/^turn \d+$/) });
       expect(await storage.stats()).toMatchObject({ checkpoints: 50, stateBytes: 50 * '{"turn":1}'.length });

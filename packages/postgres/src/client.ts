@@ -16,7 +16,7 @@ const CANCEL_AGAIN_MS = 50;
 /** Time for a call to settle once its last query was answered. */
 const END_CALLS_MS = 50;
 
-const DEFAULT_PORT = 5_432;
+export const DEFAULT_PORT = 5_432;
 
 /** The type bytea. The parser of postgres.js reads one of the two forms that servers write, by their setting `bytea_output`. */
 const BYTEA = {

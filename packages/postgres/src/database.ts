@@ -1,5 +1,5 @@
-import { type Database, type DomainSchema, Shared, type SharedUse } from "@waymark/core/kit";
-import { checkBytes, ping } from "./client.ts";
+import { type Database, type DomainSchema, locationOf, Shared, type SharedUse } from "@waymark/core/kit";
+import { checkBytes, DEFAULT_PORT, ping } from "./client.ts";
 import { type Connection, connect } from "./connection.ts";
 import { classify } from "./errors.ts";
 import { migrateSchema } from "./migrate.ts";
@@ -22,7 +22,7 @@ export function databaseOn(
   schema: DomainSchema,
   options: ResolvedOptions,
 ): Database {
-  const { tablePrefix, migrate } = options;
+  const { tablePrefix, migrate, server } = options;
 
   async function migrateIn(mode: "apply" | "verify" | "sql", signal: AbortSignal): Promise<string[]> {
     const { use } = await connection.get(signal);
@@ -42,13 +42,14 @@ export function databaseOn(
   return {
     name: "postgres",
     system: "postgresql",
+    ...(server !== null && { location: locationOf(server.addresses, server.database, DEFAULT_PORT) }),
     collection: `${tablePrefix}${schema.tables[0]?.name}`,
     apiVersion: 1,
     async open(signal) {
       if (options.client !== null) await checkClient(signal);
       if (migrate === "off") await pingIn(signal);
       else await migrateIn(migrate === "auto" ? "apply" : "verify", signal);
-      return { maxStatementBytes: MAX_STATEMENT_BYTES };
+      return { maxStatementBytes: MAX_STATEMENT_BYTES, driver: "postgres.js" };
     },
     migrate: migrateIn,
     ping: pingIn,

@@ -5,7 +5,9 @@ import {
   oneOfWords,
   parseDatabaseUrl,
   planTls,
+  poolSizeRule,
   type ServerAddress,
+  TLS_RULES,
   type TlsPlan,
   type TlsSettings,
   tlsFileRule,
@@ -116,10 +118,6 @@ const setSchema: UrlRule<Settings> = (value, { options }) => {
   options.schema = value;
 };
 
-const setPoolSize: UrlRule<Settings> = (_, { options }, parameter) => {
-  options.poolSize = wholeNumber(parameter, 1, 10_000, "connections");
-};
-
 /** Makes the rule of a time in seconds; 0, which is no limit to libpq, leaves it at the default. */
 function setTime(option: "connectTimeoutMs" | "idleTimeoutMs"): UrlRule<Settings> {
   return (_, { options }, parameter) => {
@@ -148,9 +146,7 @@ const RULES: UrlRules<Settings> = {
   sslcert: tlsFileRule("cert"),
   sslkey: tlsFileRule("key"),
   sslcrl: tlsFileRule("crl"),
-  sslpassword: (value, { tls }) => {
-    tls.options.passphrase = value;
-  },
+  ...TLS_RULES,
   sslnegotiation: (_, settings, parameter) => {
     settings.hasDirectTls = oneOfWords(parameter, ["postgres", "direct"]) === "direct";
   },
@@ -160,10 +156,6 @@ const RULES: UrlRules<Settings> = {
   ssl_max_protocol_version: (_, { tls }, parameter) => {
     tls.options.maxVersion = oneOfWords(parameter, TLS_VERSIONS);
   },
-  sslaccept: (_, { tls }, parameter) => {
-    const isStrict = oneOfWords(parameter, ["strict", "accept_invalid_certs"]) === "strict"; // Prisma
-    tls.mode = isStrict ? "verify-full" : "require";
-  },
   target_session_attrs: (_, settings, parameter) => {
     const words = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"] as const;
     const word = oneOfWords(parameter, words);
@@ -171,8 +163,8 @@ const RULES: UrlRules<Settings> = {
   },
   connect_timeout: setTime("connectTimeoutMs"),
   idle_timeout: setTime("idleTimeoutMs"),
-  max: setPoolSize,
-  connection_limit: setPoolSize, // Prisma
+  max: poolSizeRule,
+  connection_limit: poolSizeRule, // Prisma
   schema: setSchema, // Prisma
   currentSchema: setSchema, // JDBC
   prepare: (_, { options }, parameter) => {

@@ -51,6 +51,7 @@ it("leaves a user's own client open, and its reading and writing of dates as it 
 
   const storage = open({ client });
   await callEveryMethod(storage);
+  expect((await storage.status()).providers.main).toMatchObject({ location: null, driver: "postgres.js" });
   await storage.close();
   await expect(storage.listCheckpoints()).rejects.toMatchObject({ code: "CLOSED" });
   expect(await dates()).toEqual(read);

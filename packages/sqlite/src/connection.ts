@@ -4,6 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { CheckpointError } from "@waymark/core";
 import { keepWords, property } from "@waymark/core/kit";
 import { adoptDatabase, loadDriver } from "./drivers/choose.ts";
+import type { DriverDatabase } from "./drivers/driver.ts";
 import { type Handle, handleOn } from "./handle.ts";
 import type { ResolvedOptions } from "./options.ts";
 
@@ -11,20 +12,35 @@ import type { ResolvedOptions } from "./options.ts";
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 
-/** Opens the database of the options, or checks the one that they bring. */
-export async function connect(options: ResolvedOptions, signal: AbortSignal): Promise<Handle> {
-  try {
-    return options.database === null ? await open(options, signal) : check(options.database);
-  } catch (error) {
-    throw keepWords(error); // no statement has had a value yet
+/** Makes a function that opens the database of the options, or checks the one that they bring. */
+export function connector(options: ResolvedOptions): (signal: AbortSignal) => Promise<Handle> {
+  const { databasePath, driver, nativeBinding } = options as typeof options & { databasePath: string };
+  /** Stays set if opening fails once the file is there: the attempt that succeeds tells of it. */
+  let isNew = false;
+
+  async function open(signal: AbortSignal): Promise<Handle> {
+    const openFile = await loadDriver(driver, { nativeBinding });
+    if (databasePath !== ":memory:" && createFile(databasePath)) isNew = true;
+    const handle = await setUp(openFile(databasePath), isNew, options, signal);
+    isNew = false;
+    return handle;
   }
+
+  return async (signal) => {
+    try {
+      return options.database === null ? await open(signal) : check(options.database);
+    } catch (error) {
+      throw keepWords(error); // no statement has had a value yet
+    }
+  };
 }
 
-async function open(options: ResolvedOptions, signal: AbortSignal): Promise<Handle> {
-  const { databasePath, driver, nativeBinding, synchronous } = options as typeof options & { databasePath: string };
-  const openFile = await loadDriver(driver, { nativeBinding });
-  const isNew = databasePath !== ":memory:" && createFile(databasePath);
-  const database = openFile(databasePath);
+async function setUp(
+  database: DriverDatabase,
+  isNew: boolean,
+  options: ResolvedOptions,
+  signal: AbortSignal,
+): Promise<Handle> {
   try {
     const handle = handleOn(database, isNew);
     // It holds up the event loop, and with it the timer of the call's deadline.
@@ -33,7 +49,7 @@ async function open(options: ResolvedOptions, signal: AbortSignal): Promise<Hand
     // it is in WAL mode or has a table the setting has no effect; then WAL.
     if (Number(handle.value("pragma page_count")) === 0) handle.exec("pragma auto_vacuum = INCREMENTAL");
     await switchToWal(handle, signal);
-    handle.exec(`pragma synchronous = ${synchronous}`);
+    handle.exec(`pragma synchronous = ${options.synchronous}`);
     handle.exec("pragma foreign_keys = ON");
     return handle;
   } catch (error) {

@@ -1,6 +1,6 @@
 import { CheckpointError } from "@waymark/core";
 import { type Database, type DomainSchema, keepWords, Shared, type SharedUse } from "@waymark/core/kit";
-import { connect } from "./connection.ts";
+import { connector } from "./connection.ts";
 import { classify } from "./errors.ts";
 import type { Handle } from "./handle.ts";
 import { migrateSchema } from "./migrate.ts";
@@ -11,12 +11,9 @@ const MAX_STATEMENT_BYTES = 900_000_000;
 
 /** One connection, which the domains that stand on it share: opened at first use, closed with the last of them. */
 export function shareConnection(options: ResolvedOptions): Shared<Handle> {
-  return new Shared(
-    (signal) => connect(options, signal),
-    async (handle) => {
-      if (options.database === null) handle.close();
-    },
-  );
+  return new Shared(connector(options), async (handle) => {
+    if (options.database === null) handle.close();
+  });
 }
 
 /**
@@ -37,7 +34,6 @@ export async function openHandle(connection: SharedUse<Handle>, signal: AbortSig
 /** The database of one domain: its schema, on a shared connection. */
 export function databaseOn(connection: SharedUse<Handle>, schema: DomainSchema, options: ResolvedOptions): Database {
   const { tablePrefix, migrate } = options;
-  let reported: Handle | null = null;
 
   async function migrateIn(mode: "apply" | "verify" | "sql", signal: AbortSignal): Promise<string[]> {
     const handle = await openHandle(connection, signal);
@@ -57,9 +53,7 @@ export function databaseOn(connection: SharedUse<Handle>, schema: DomainSchema, 
     async open(signal) {
       if (migrate !== "off") await migrateIn(migrate === "auto" ? "apply" : "verify", signal);
       const handle = await openHandle(connection, signal);
-      const created = handle.isNew && handle !== reported; // once, though a session may open it again
-      reported = handle;
-      return { maxStatementBytes: MAX_STATEMENT_BYTES, driver: handle.driver, created };
+      return { maxStatementBytes: MAX_STATEMENT_BYTES, driver: handle.driver, created: handle.isNew };
     },
     migrate: migrateIn,
     ping: async (signal) => void (await openHandle(connection, signal)).value("select 1"),

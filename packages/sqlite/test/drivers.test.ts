@@ -94,7 +94,11 @@ it("takes a database of the user's own of each driver, refuses stores within its
     database.exec("rollback");
     await storage.close();
     database.exec("select 1");
+    await using open = createSQLiteStorage({ database });
+    expect(await open.listAgents()).toEqual(["agent"]);
     close();
+    const late = open.storeCheckpoint({ agentId: "agent", name: "turn", state: 3, createdAt: 1 });
+    await expect(late).rejects.toMatchObject({ code: "DATABASE_ERROR" });
     await expect(createSQLiteStorage({ database }).listAgents()).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
   }
 });

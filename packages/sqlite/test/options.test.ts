@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
@@ -37,6 +37,25 @@ describe("a storage in SQLite", () => {
       expect([existsSync(join(folder, "relative.db")), existsSync(join(other, "relative.db"))]).toEqual([true, false]);
     });
     rmSync(other, { recursive: true });
+  });
+
+  it("tells of a new file once, when opening has succeeded, though an attempt before has failed", async () => {
+    const databasePath = newFile();
+    const log = `${databasePath}-wal`;
+    mkdirSync(log);
+    const storage = createSQLiteStorage({ databasePath });
+    const created: unknown[] = [];
+    storage.on("created", (event) => created.push(event));
+    await failure(storage.listAgents());
+    expect([existsSync(databasePath), created]).toEqual([true, []]);
+    rmdirSync(log);
+    expect(await storage.listAgents()).toEqual([]);
+    await storage.close();
+    const other = createSQLiteStorage({ databasePath });
+    other.on("created", (event) => created.push(event));
+    expect(await other.listAgents()).toEqual([]);
+    await other.close();
+    expect(created).toEqual([{ provider: "main", location: databasePath }]);
   });
 
   it("warns when it creates a file below the working directory and nobody listens for that", async () => {

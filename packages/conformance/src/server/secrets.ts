@@ -61,10 +61,10 @@ function makeCalls(storage: CheckpointStorage): Promise<unknown>[] {
   ];
 }
 
-/** Returns all that an error can show, in every way of printing it. */
-function printed(error: unknown): string {
+/** Returns all that a value can show, most often an error, in every way of printing it. */
+function printed(value: unknown): string {
   const texts: string[] = [];
-  for (let one = error; one instanceof Error; one = one.cause) {
+  for (let one = value; one instanceof Error; one = one.cause) {
     const own = Object.getOwnPropertyNames(one).map((name) => [name, Reflect.get(one as Error, name)]);
     texts.push(
       String(one),
@@ -74,7 +74,7 @@ function printed(error: unknown): string {
       JSON.stringify(Object.fromEntries(own)),
     );
   }
-  texts.push(inspect(error, { showHidden: true, depth: Number.POSITIVE_INFINITY }));
+  texts.push(JSON.stringify(value), inspect(value, { showHidden: true, depth: Number.POSITIVE_INFINITY }));
   return texts.join("\n");
 }
 
@@ -110,7 +110,7 @@ const STORE_IN_ROUNDS = `
   });
   console.log("done");`;
 
-/** Registers the tests that no error shows a password, or a word of a checkpoint. */
+/** Registers the tests that no error and no status shows a password, or a word of a checkpoint. */
 export function describeSecrets(target: SecretTarget): void {
   const bench = new ServerBench(target);
 
@@ -179,6 +179,17 @@ export function describeSecrets(target: SecretTarget): void {
       await alter("drop constraint no_canary");
       await target.run(database.url, target.shortenNames);
       await expectNoSecret(storage.storeCheckpoint(newSecretCheckpoint()), target.tooLongCode);
+    });
+
+    it("do not show in the status, which says where the database is", async () => {
+      const database = await bench.createDatabase();
+      const url = await target.withPassword(database, PASSWORD);
+      const storage = bench.open({ connectionString: url });
+      await storage.storeCheckpoint(newSecretCheckpoint());
+      const status = await storage.status();
+      const driver = expect.any(String);
+      expect(status.providers.main).toMatchObject({ location: `${new URL(url).host}/${database.name}`, driver });
+      expect(secretsIn(printed(status))).toEqual([]);
     });
 
     it("do not show when connections are lost with statements under way, or nothing answers", async () => {

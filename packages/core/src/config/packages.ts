@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { join, resolve, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { CheckpointError, withoutValues } from "../contract/errors.ts";
-import { nearest } from "../database/nearest.ts";
+import { nearest } from "../contract/nearest.ts";
 import { URL_SCHEMES } from "./database-urls.ts";
 import type { Provider } from "./define.ts";
 import { importModule, type Module, missingModule } from "./modules.ts";

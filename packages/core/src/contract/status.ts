@@ -20,9 +20,12 @@ export interface ProviderStatus {
   readonly lastError: { readonly code: string; readonly at: number } | null;
   /** Moving average of the latency of successful calls, in milliseconds; `null`: none so far. */
   readonly latencyMs: number | null;
-  /** The database: the absolute path of its file, or the server's host and database; `null`: it is in memory, or not known. */
+  /**
+   * The database: the absolute path of its file, or the server's host, port and database, `localhost:5432/app`. No user, no
+   * password. `null`: it is in memory, or a connection of your own leads to it.
+   */
   readonly location: string | null;
-  /** The driver, where there are several; `null`: there is one, or the database was not opened yet. */
+  /** The driver: `postgres.js`, for example; `null`: the database was not opened yet, or its backend names none. */
   readonly driver: string | null;
   /** Rows that the other provider does not have yet; `null`: there is no other provider, or this one does not answer. */
   readonly backlog: Backlog | null;

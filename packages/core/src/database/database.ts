@@ -16,7 +16,10 @@ export interface Database {
   readonly name: string;
   /** Name in OpenTelemetry's conventions (`db.system.name`). Default: `name`. */
   readonly system?: string;
-  /** The database, for `status()`: the absolute path of its file, or the server's host and database. Nothing secret. */
+  /**
+   * The database, for `status()`: the absolute path of its file, or the server's host, port and database. Nothing secret. Absent: it
+   * is in memory, or a connection of the user's own leads to it.
+   */
   readonly location?: string;
   /** Main table of the domain, for OpenTelemetry (`db.collection.name`). */
   readonly collection?: string;
@@ -45,9 +48,12 @@ export interface Database {
 
 /** Facts about a database that are known once it is open. */
 export interface Opened {
-  /** Name of the driver, where there are several. */
+  /** Name of the driver, for `status()`. */
   readonly driver?: string;
-  /** Set where there was no database, and its file, at `location`, was created. */
+  /**
+   * Set where the file at `location` was missing, and was created, though it be by an attempt before that failed. The event `created`
+   * tells of it once.
+   */
   readonly created?: boolean;
   /** The most bytes that the rows and writes of one commit may have together, so that the server takes its statements. */
   readonly maxStatementBytes: number;

@@ -70,11 +70,11 @@ export class Session {
         await check(signal);
         return result;
       });
-      this.#wasOpened = true;
       this.#driver = opened.driver ?? null;
-      if (opened.created) {
+      if (opened.created && !this.#wasOpened) {
         emitCreated(events, { provider: this.#provider, location: database.location ?? database.name });
       }
+      this.#wasOpened = true;
       return opened;
     });
     this.#circuit = new Circuit(circuit, {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { CheckpointError, property } from "../contract/errors.ts";
-import { invalidParameter, type UrlParameter } from "./url.ts";
+import { invalidParameter, oneOfWords, type UrlParameter } from "./url.ts";
 
 /** TLS of a connection, as URLs describe it: with libpq's meanings, whatever the words of a dialect are. */
 
@@ -66,6 +66,18 @@ export function tlsFileRule(option: "ca" | "cert" | "key" | "crl"): TlsRule {
     }
   };
 }
+
+/** Rules of the parameters about TLS that mean the same to all dialects. */
+export const TLS_RULES: Readonly<Record<"sslpassword" | "sslaccept", TlsRule>> = {
+  sslpassword(value, { tls }) {
+    tls.options.passphrase = value;
+  },
+  // Prisma
+  sslaccept(_, { tls }, parameter) {
+    const isStrict = oneOfWords(parameter, ["strict", "accept_invalid_certs"]) === "strict";
+    tls.mode = isStrict ? "verify-full" : "require";
+  },
+};
 
 /**
  * Decides what the settings come to; `null`: no TLS. A root certificate or a client's asks for TLS by itself.

@@ -1,5 +1,5 @@
 import { CheckpointError, invalidArgument } from "../contract/errors.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../contract/nearest.ts";
 import { warnOnce } from "./warnings.ts";
 
 /**
@@ -125,6 +125,19 @@ export function parseDatabaseUrl(
       ({ name }) => !Object.hasOwn(PART_PARAMETERS, name),
     ),
   };
+}
+
+/**
+ * Says in which database a storage is, for `status()`: `localhost:5432/app`, `one:5432,two:5433/app`, `/run/postgresql/app`. It
+ * holds no user, no password and no parameter.
+ */
+export function locationOf(addresses: readonly ServerAddress[], database: string | null, defaultPort: number): string {
+  const places = addresses.map(({ host, port }) => {
+    // A socket without a port of its own has the one that all expect.
+    if (host.startsWith("/")) return port === null ? host : `${host}:${port}`;
+    return `${host.includes(":") ? `[${host}]` : host}:${port ?? defaultPort}`;
+  });
+  return database === null ? places.join(",") : `${places.join(",")}/${database}`;
 }
 
 function refused(field: string, expected: string): CheckpointError {
@@ -276,6 +289,15 @@ export function wholeNumber(parameter: UrlParameter, min: number, max: number, u
   const number = Number(parameter.value);
   if (/^\d+$/.test(parameter.value) && number >= min && number <= max) return number;
   throw invalidParameter(parameter, `a whole number from ${min} to ${max} (${unit})`);
+}
+
+/** The rule of a parameter that limits the number of connections. */
+export function poolSizeRule(
+  _: string,
+  { options }: { readonly options: { poolSize?: number } },
+  parameter: UrlParameter,
+): undefined {
+  options.poolSize = wholeNumber(parameter, 1, 10_000, "connections");
 }
 
 /** Makes the error for a parameter's value. It does not show the value. */

@@ -34,7 +34,8 @@ export const newSession = (
   database: Database = scriptedDialect(),
   options: RawDatabaseOptions = {},
   events = new Emitter<StorageEvents>(),
-) => new Session(database, resolveDatabaseOptions(options), events);
+  check?: () => Promise<void>,
+) => new Session(database, resolveDatabaseOptions(options), events, check);
 
 export const run = (session: Session, work: () => Promise<unknown> = async () => "done", signal?: AbortSignal) =>
   session.run("store checkpoint", signal, work);

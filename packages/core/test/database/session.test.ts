@@ -2,6 +2,8 @@ import { setImmediate as turn } from "node:timers/promises";
 import { inspect } from "node:util";
 import { describe, expect, test, vi } from "vitest";
 import { CheckpointError, type CheckpointErrorCode } from "../../src/contract/errors.ts";
+import type { StorageEvents } from "../../src/contract/status.ts";
+import { Emitter } from "../../src/database/events.ts";
 import type { Fault } from "../../src/database/faults.ts";
 import { failing, never, ScriptedError, scriptedDialect } from "../scripted-dialect.ts";
 import { errorOf, fakeTimers, newSession, run } from "./session-fixture.ts";
@@ -200,6 +202,31 @@ describe("closing", () => {
     const session = newSession(scriptedDialect({ close: never }));
     expect((await errorOf(session.close())).message).toBe("close storage: not done within 30000 ms");
   });
+});
+
+test("a file that was created is told of once: when the first opening succeeds, its check too", async () => {
+  const created: unknown[] = [];
+  const events = new Emitter<StorageEvents>();
+  events.on("created", (event) => created.push(event));
+  const database = scriptedDialect({ open: async () => ({ maxStatementBytes: 1, created: true }) });
+  let refusal: Error | null = new ScriptedError("other");
+  const check = async () => {
+    if (refusal !== null) throw refusal;
+  };
+  const session = newSession(database, {}, events, check);
+  await errorOf(run(session));
+  expect(created).toEqual([]);
+  refusal = null;
+  await run(session);
+  // Tables that are gone: it is opened anew.
+  let isGone = true;
+  await run(session, async () => {
+    if (!isGone) return;
+    isGone = false;
+    throw new ScriptedError("schema");
+  });
+  expect(database.calls.filter((call) => call === "open")).toHaveLength(3);
+  expect(created).toEqual([{ provider: "main", location: "scripted" }]);
 });
 
 describe("the status of a database", () => {

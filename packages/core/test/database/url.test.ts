@@ -1,7 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
-import { nearest } from "../../src/database/nearest.ts";
 import { planTls } from "../../src/database/tls.ts";
-import { applyUrlParameters, parseDatabaseUrl, type UrlRules } from "../../src/database/url.ts";
+import { applyUrlParameters, locationOf, parseDatabaseUrl, type UrlRules } from "../../src/database/url.ts";
 
 const parse = (url: unknown) => parseDatabaseUrl("options.url", url, ["db", "dbs"]);
 const parts = (url: string) => {
@@ -88,6 +87,17 @@ describe("a URL", () => {
   });
 });
 
+test.each([
+  ["db://u:p@h/d?x=1", "h:5432/d"],
+  ["db://u:p@one,[::1]:7/d", "one:5432,[::1]:7/d"],
+  ["db://u:p@%2Frun%2Fdb/d", "/run/db/d"],
+  ["db://u:p@h:7", "h:7"],
+  ["db://u:p@/d?host=/run/db&port=7", "/run/db:7/d"],
+])("the location of %s is %s, with no user, password or parameter", (url, location) => {
+  const { addresses, database } = parse(url);
+  expect(locationOf(addresses, database, 5_432)).toBe(location);
+});
+
 describe("parameters of a URL", () => {
   const rules: UrlRules<string[]> = {
     "ssl-mode": (value, seen) => void seen.push(value),
@@ -132,12 +142,6 @@ describe("parameters of a URL", () => {
   ])("are refused by name: %s", (query, message) => {
     expect(() => apply(query)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT", message }));
   });
-});
-
-test("the nearest name differs by a third at most", () => {
-  const names = ["sqlite", "postgres", "mysql"];
-  const near = ["sqllite", "postgers", "mysq", "Postgress", "pg", "mongodb", ""].map((name) => nearest(name, names));
-  expect(near).toEqual(["sqlite", "postgres", "mysql", "postgres", null, null, null]);
 });
 
 test.each([

@@ -40,10 +40,9 @@ export const nodeSqlite: Driver = {
   },
 
   adopt(database) {
-    // Without `isTransaction` a store within a transaction of the owner's would be acknowledged, and lost by a rollback.
-    if (typeof property(database, "isOpen") !== "boolean" || typeof property(database, "isTransaction") !== "boolean")
-      return null;
-    return wrap(database as DatabaseSync, true);
+    // Without `isTransaction` a store within a transaction of the owner's would be acknowledged, and lost by a rollback. It is
+    // not read: since Node 26 it throws for a database that is closed.
+    return "isOpen" in database && "isTransaction" in database ? wrap(database as DatabaseSync, true) : null;
   },
 };
 
