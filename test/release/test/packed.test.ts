@@ -272,6 +272,7 @@ describe("a new project of `tsc --init`, without the types of Node", () => {
       writeFileSync(join(cwd, "package.json"), JSON.stringify({ type: "module" }));
       writeFileSync(join(cwd, "commonjs/package.json"), JSON.stringify({ type: "commonjs" }));
       writeFileSync(join(cwd, "node.d.ts"), NODE);
+      writeFileSync(join(cwd, "kit.ts"), 'export type { Dialect } from "@waymark/core/kit";\n');
       expect(typed.length).toBeGreaterThan(9);
       for (const [at, code] of typed.entries()) {
         writeFileSync(join(cwd, `snippet-${at}.ts`), code);

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { createSecureContext, type SecureContextOptions } from "node:tls";
+import { createSecureContext } from "node:tls";
 import { CheckpointError, property } from "../contract/errors.ts";
 import { invalidParameter, oneOfWords, type UrlParameter } from "./url.ts";
 
@@ -14,13 +14,24 @@ import { invalidParameter, oneOfWords, type UrlParameter } from "./url.ts";
  */
 export type TlsMode = "disable" | "prefer" | "require" | "verify-ca" | "verify-full";
 
+/** Options of `node:tls` that URLs give: content of files, and the like. Not its own type: users may lack Node's types. */
+export interface TlsOptions {
+  ca?: string;
+  cert?: string;
+  key?: string;
+  crl?: string;
+  passphrase?: string;
+  ciphers?: string;
+  minVersion?: "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
+  maxVersion?: "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
+}
+
 /** The parameters of a URL that are about TLS. */
 export interface TlsSettings {
   mode: TlsMode | null;
   /** `system` in place of the file: certificates of the authorities that Node knows, and nothing less than `verify-full`. */
   system: boolean;
-  /** Options of `node:tls`: content of files, and the like. */
-  readonly options: SecureContextOptions;
+  readonly options: TlsOptions;
 }
 
 type TlsRule = (value: string, settings: { readonly tls: TlsSettings }, parameter: UrlParameter) => undefined;
@@ -31,7 +42,7 @@ export interface TlsPlan {
   readonly isOptional: boolean;
   /** How much of the server's certificate is verified. */
   readonly verifies: "nothing" | "chain" | "chain and host";
-  readonly options: SecureContextOptions;
+  readonly options: TlsOptions;
 }
 
 export function newTlsSettings(): TlsSettings {
@@ -103,7 +114,7 @@ export function planTls(field: string, { mode, system, options }: TlsSettings): 
 }
 
 /** Checks certificates and keys. Drivers read them when they connect, and throw where nobody can catch it. */
-export function checkTlsOptions(field: string, options: SecureContextOptions): void {
+export function checkTlsOptions(field: string, options: object): void {
   try {
     createSecureContext(options);
   } catch (error) {
