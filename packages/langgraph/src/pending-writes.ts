@@ -1,4 +1,18 @@
+import { ERROR, INTERRUPT } from "@langchain/langgraph-checkpoint";
 import type { CheckpointWrite } from "@waymark/core";
+
+/** A control channel that LangGraph numbers like others: the node whose error a handler is to get. */
+const ERROR_SOURCE_NODE = "__error_source_node__";
+
+/**
+ * Returns the interrupts and errors of tasks that have no result. A task that was answered, or has succeeded when it was tried
+ * again, keeps them beside its result until the next checkpoint. (LangGraph tells by the same rule which interrupts wait.)
+ */
+export function stopsOf(writes: readonly CheckpointWrite[]): CheckpointWrite[] {
+  const results = writes.filter(({ index, channel }) => index >= 0 && channel !== ERROR_SOURCE_NODE);
+  const ended = new Set(results.map(({ taskId }) => taskId));
+  return writes.filter(({ taskId, channel }) => [INTERRUPT, ERROR].includes(channel) && !ended.has(taskId));
+}
 
 /**
  * Compares writes in the order in which LangGraph applies them. (LangGraph exports a comparator, but only in versions later

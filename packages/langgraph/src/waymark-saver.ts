@@ -16,7 +16,7 @@ import {
   WRITES_IDX_MAP,
 } from "@langchain/langgraph-checkpoint";
 import type { CheckpointStorage, CheckpointWrite, ListQuery } from "@waymark/core";
-import { checkAgentId, invalidWord, PAGE } from "@waymark/core/kit";
+import { checkAgentId, invalidWord, objectWithKeys, PAGE } from "@waymark/core/kit";
 import type { CheckpointAddress } from "./address.ts";
 import { rangeInAllTimelines, revisionRange } from "./checkpoint-id.ts";
 import { type CheckpointHead, Checkpoints, type NewCheckpoint, type ReadCheckpoint } from "./checkpoints.ts";
@@ -32,6 +32,7 @@ import {
 } from "./config.ts";
 import { type Filter, filterOf, isMatch, isRuledOut, labelFilter, labelsOf } from "./labels.ts";
 import { LastPuts } from "./last-puts.ts";
+import { stopsOf } from "./pending-writes.ts";
 import { type Dumped, type Serialized, Serializer } from "./serializer.ts";
 import { WriteQueue } from "./write-queue.ts";
 
@@ -51,13 +52,16 @@ export interface WaitingQuery {
   readonly after?: string | undefined;
 }
 
-/** A thread whose latest checkpoint in the root namespace has interrupts or errors of tasks. */
+/** A thread whose latest checkpoint in the root namespace has interrupts or errors of tasks without a result. */
 export interface WaitingThread {
   readonly threadId: string;
   readonly checkpointId: string;
   /** What was passed to `interrupt` and is not answered; its `id` names it in `Command({ resume })`. */
   readonly interrupts: readonly unknown[];
-  /** Errors with which tasks have failed. The graph runs them again with the next `invoke(null, …)`. */
+  /**
+   * Errors of tasks that have failed. The graph runs these tasks again with the next `invoke(null, …)`. A task that has failed
+   * once and asked a question once, and has no result, is listed with both, as by `getState`: which one came last is not stored.
+   */
   readonly errors: readonly unknown[];
 }
 
@@ -281,29 +285,29 @@ export class WaymarkSaver extends BaseCheckpointSaver {
   }
 
   /**
-   * Iterates over the threads that wait, by their ids: those that an interrupt or a failed task has stopped. One read for each
-   * thread that there is, of its latest checkpoint, in pages.
+   * Iterates over the threads that wait, by their ids: those that an interrupt or a failed task has stopped. For each agent in
+   * the storage it reads the head and the writes of the latest checkpoint, and no state, several agents at a time. An agent
+   * whose latest checkpoint another program has stored is left out.
+   * @throws CheckpointError `INVALID_ARGUMENT`
    */
-  async *listWaiting({ after }: WaitingQuery = {}): AsyncGenerator<WaitingThread> {
-    if (after !== undefined) checkAgentId("query.after", after);
-    const serializer = this.#serializer();
+  async *listWaiting(query: WaitingQuery = {}): AsyncGenerator<WaitingThread> {
+    const { after: last } = objectWithKeys("query", query, ["after"]);
+    const after = last === undefined ? undefined : checkAgentId("query.after", last);
     for await (const threadIds of this.#checkpoints.threadPages(after, MAX_CONCURRENT_THREADS)) {
-      const reads = await Promise.all(
-        threadIds.map(async (threadId) => await this.#checkpoints.readLatest({ threadId, namespace: "" })),
-      );
-      for (const read of reads) {
-        const stopped = read?.writes.filter(({ channel }) => channel === INTERRUPT || channel === ERROR) ?? [];
-        if (read === undefined || stopped.length === 0) continue;
-        const valuesOf = async (of: string) =>
-          await Promise.all(
-            stopped
-              .filter(({ channel }) => channel === of)
-              .map(async ({ value }) => await serializer.load(value as Serialized)),
-          );
-        const [interrupts, errors] = [(await valuesOf(INTERRUPT)).flat(1), await valuesOf(ERROR)];
-        yield { threadId: read.threadId, checkpointId: read.checkpointId, interrupts, errors };
+      const stopped = await Promise.all(threadIds.map(async (threadId) => await this.#readStops(threadId)));
+      for (const { head, stops } of stopped) {
+        if (head === undefined || stops.length === 0) continue;
+        const { threadId, checkpointId } = head;
+        const loaded = await this.#loadWrites(stops);
+        const valuesOf = (of: string) => loaded.filter(([, channel]) => channel === of).map(([, , value]) => value);
+        yield { threadId, checkpointId, interrupts: valuesOf(INTERRUPT).flat(1), errors: valuesOf(ERROR) };
       }
     }
+  }
+
+  async #readStops(threadId: string) {
+    const head = await this.#checkpoints.findLatest({ threadId, namespace: "" });
+    return { head, stops: stopsOf(await this.#checkpoints.readWrites(head)) };
   }
 
   /** @internal */
@@ -345,7 +349,7 @@ export class WaymarkSaver extends BaseCheckpointSaver {
 
   /** Adds messages sent to tasks. Before version 4 of LangGraph's format, they were among the parent's writes. */
   async #addPendingSends(checkpoint: Checkpoint, parent: CheckpointAddress): Promise<void> {
-    const writes = await this.#checkpoints.readWritesAt(parent);
+    const writes = await this.#checkpoints.readWrites(await this.#checkpoints.find(parent));
     const sends = await this.#loadWrites(writes.filter(({ channel }) => channel === TASKS));
     const versions = Object.values(checkpoint.channel_versions);
     checkpoint.channel_values[TASKS] = sends.map(([, , value]) => value);
