@@ -13,11 +13,10 @@ import {
   type PendingWrite,
   type SerializerProtocol,
   TASKS,
-  WRITES_IDX_MAP,
 } from "@langchain/langgraph-checkpoint";
 import type { CheckpointStorage, CheckpointWrite, ListQuery } from "@waymark/core";
-import { checkAgentId, invalidWord, objectWithKeys, PAGE } from "@waymark/core/kit";
-import type { CheckpointAddress } from "./address.ts";
+import { checkAgentId, invalidWord, objectWithKeys, PAGE, quoted } from "@waymark/core/kit";
+import { type CheckpointAddress, checkpointKey } from "./address.ts";
 import { rangeInAllTimelines, revisionRange } from "./checkpoint-id.ts";
 import { type CheckpointHead, Checkpoints, type NewCheckpoint, type ReadCheckpoint } from "./checkpoints.ts";
 import {
@@ -32,7 +31,7 @@ import {
 } from "./config.ts";
 import { type Filter, filterOf, isMatch, isRuledOut, labelFilter, labelsOf } from "./labels.ts";
 import { LastPuts } from "./last-puts.ts";
-import { stopsOf } from "./pending-writes.ts";
+import { groupByTask, missingIn, stopsOf, writesOf } from "./pending-writes.ts";
 import { type Dumped, type Serialized, Serializer } from "./serializer.ts";
 import { WriteQueue } from "./write-queue.ts";
 
@@ -41,8 +40,10 @@ const MAX_CONCURRENT_LISTED = 8;
 /** The most ancestors read concurrently for delta channels. */
 const MAX_CONCURRENT_ANCESTORS = 64;
 
-/** For {@link copyThreads}: the keys of a thread's checkpoints. */
-export const STORED_IDS = Symbol("stored ids");
+/** @internal For `copyThreads`: finds the checkpoints of a thread. */
+export const FIND_ALL = Symbol("find all");
+/** @internal For `copyThreads`: adds the pending writes that a checkpoint lacks. */
+export const ADD_MISSING_WRITES = Symbol("add missing writes");
 
 /** Threads read at a time by `listWaiting`. */
 const MAX_CONCURRENT_THREADS = 32;
@@ -179,8 +180,8 @@ export class WaymarkSaver extends BaseCheckpointSaver {
     const last = this.#lastPuts.get(address);
     const keepsAll = parent !== null || metadata?.source === "fork" || newVersions === undefined;
     const isNew = (channel: string) => newVersions === undefined || Object.hasOwn(newVersions, channel);
-    // LangGraph's serializer serializes all of them before the first `await`: later changes are not stored. Values without a
-    // new version too: a node may have changed one in place, and the graph goes on with that.
+    // LangGraph's values are encoded before the first `await`: later changes are not stored. Values without a new version too:
+    // a node may have changed one in place, and the graph goes on with that.
     const serializingChannels = Object.entries(channel_values)
       .filter(([channel]) => keepsAll || isNew(channel))
       .map(async ([channel, value]): Promise<[string, Dumped]> => {
@@ -220,19 +221,19 @@ export class WaymarkSaver extends BaseCheckpointSaver {
       throw invalidWord("config.configurable.checkpoint_id", "a UUIDv6 of a time since 1970", checkpointId);
     }
     checkTaskWrites(writes, taskId, taskPath);
-    if (writes.length === 0) return;
+    await this.#addWrites({ ...timeline, checkpointId }, writesOf(writes, taskId, taskPath));
+  }
 
+  /** Adds writes whose values are not serialized yet. */
+  async #addWrites(address: CheckpointAddress, writes: readonly CheckpointWrite[]): Promise<void> {
+    if (writes.length === 0) return;
     const serializer = this.#serializer();
     const dumped = await Promise.all(
-      writes.map(async ([channel, value]) => await serializer.dump(`put writes: ${channelField(channel)}`, value)),
+      writes.map(async ({ channel, value }) => await serializer.dump(`put writes: ${channelField(channel)}`, value)),
     );
-    const results = writes.map(([channel], at): CheckpointWrite => {
-      const { serialized } = dumped[at] as (typeof dumped)[number];
-      const index = Object.hasOwn(WRITES_IDX_MAP, channel) ? (WRITES_IDX_MAP[channel] as number) : at;
-      return { taskId, index, channel, value: serialized, ...(taskPath ? { taskPath } : {}) };
-    });
+    const serialized = writes.map((write, at) => ({ ...write, value: dumped[at]?.serialized }));
     const bytes = dumped.reduce((sum, one) => sum + one.bytes, 0);
-    await this.#queue.add({ ...timeline, checkpointId }, { writes: results, bytes });
+    await this.#queue.add(address, { writes: serialized, bytes });
   }
 
   /** Deletes all checkpoints and writes of a thread, in all namespaces, after this saver's puts that are under way. */
@@ -310,13 +311,28 @@ export class WaymarkSaver extends BaseCheckpointSaver {
     return { head, stops: stopsOf(await this.#checkpoints.readWrites(head)) };
   }
 
-  /** @internal */
-  async [STORED_IDS](threadId: string): Promise<ReadonlySet<string>> {
-    const keys = new Set<string>();
-    for await (const { namespace, checkpointId } of this.#checkpoints.list({ agentId: threadId }, PAGE)) {
-      keys.add(JSON.stringify([namespace, checkpointId]));
-    }
-    return keys;
+  /** @internal Finds the checkpoints of a thread, by {@link checkpointKey}. */
+  async [FIND_ALL](threadId: string): Promise<ReadonlyMap<string, CheckpointHead>> {
+    const heads = new Map<string, CheckpointHead>();
+    for await (const head of this.#checkpoints.list({ agentId: threadId }, PAGE)) heads.set(checkpointKey(head), head);
+    return heads;
+  }
+
+  /** @internal Adds those pending writes that a checkpoint lacks. `head`: undefined if it has none yet. */
+  async [ADD_MISSING_WRITES](
+    address: CheckpointAddress,
+    head: CheckpointHead | undefined,
+    pendingWrites: readonly CheckpointPendingWrite[],
+  ): Promise<void> {
+    if (pendingWrites.length === 0) return;
+    const stored = await this.#checkpoints.readWrites(head);
+    const paths = new Map(stored.map(({ taskId, taskPath }) => [taskId, taskPath]));
+    const writes = [...groupByTask(pendingWrites)].flatMap(([taskId, ofTask], place) => {
+      checkTaskWrites(ofTask, taskId, undefined);
+      // The path keeps the tasks in their order.
+      return writesOf(ofTask, taskId, paths.get(taskId) ?? String(place).padStart(6, "0"));
+    });
+    await this.#addWrites(address, missingIn(stored, writes));
   }
 
   /** Returns the current serializer: `this.serde` is public, and may be replaced. */
@@ -412,7 +428,7 @@ function configOf({ threadId, namespace, checkpointId }: CheckpointAddress): Run
 
 /** Returns the name of a channel in error messages. */
 function channelField(channel: string): string {
-  return `channel ${JSON.stringify(channel.slice(0, 64))}`;
+  return `channel ${quoted(channel)}`;
 }
 
 /** Returns a name for people, such as `input -1` or `loop 3`. */
