@@ -4,6 +4,7 @@ export {
   checkChannel,
   checkIfLatestIsGiven,
   checkNamespace,
+  checkProgressOptions,
   checkTaskId,
   checkTaskPath,
   checkText,
@@ -17,10 +18,12 @@ export { boolean, identifier, integer, objectWithKeys, oneOf, refuseUndefined, s
 export {
   type CheckpointErrorCode,
   factsOf,
+  formatPath,
   invalidArgument,
   invalidWord,
   keepWords,
   property,
+  quoted,
   rootCause,
   withoutValues,
 } from "./contract/errors.ts";

@@ -104,8 +104,8 @@ export class Checkpoints {
   }
 
   /** Copies the writes of earlier revisions to a new one, so that they stay if the earlier ones are pruned. */
-  async #copyWrites({ revisions }: CheckpointHead, toRevisionId: string): Promise<void> {
-    await this.#append(toRevisionId, await this.#readWrites(revisions.map(({ id }) => id)));
+  async #copyWrites(from: CheckpointHead, toRevisionId: string): Promise<void> {
+    await this.#append(toRevisionId, await this.readWrites(from));
   }
 
   /** Appends writes. `false`: there is no such checkpoint. */
@@ -149,6 +149,16 @@ export class Checkpoints {
     return this.#toRead(address, row, await this.#readWrites(revisionIds));
   }
 
+  /** Finds the head of the newest checkpoint of a timeline; undefined if another program has stored the newest one. */
+  async findLatest(timeline: Timeline): Promise<CheckpointHead | undefined> {
+    const { threadId: agentId, namespace } = timeline;
+    const [row] = await this.#storage.listCheckpoints({ agentId, namespace, limit: 1 });
+    const checkpointId = row && checkpointIdOf(row);
+    if (row === undefined || checkpointId === undefined) return undefined;
+    const address = { ...timeline, checkpointId };
+    return revisionOf(row.id) === 1 ? { ...address, revisions: [row] } : await this.find(address);
+  }
+
   /** Reads the checkpoint at an address. */
   async readAt(address: CheckpointAddress): Promise<ReadCheckpoint | undefined> {
     const range = revisionRange(address, address.checkpointId);
@@ -170,7 +180,7 @@ export class Checkpoints {
   async read(head: CheckpointHead): Promise<ReadCheckpoint | undefined> {
     const [row, writes] = await Promise.all([
       this.#storage.retrieveCheckpoint(head.revisions[0].id),
-      this.#readWrites(head.revisions.map(({ id }) => id)),
+      this.readWrites(head),
     ]);
     return row === null ? undefined : this.#toRead(head, row, writes);
   }
@@ -207,10 +217,9 @@ export class Checkpoints {
     return newest && { ...address, revisions: [newest, ...older] };
   }
 
-  /** Reads the writes of the checkpoint at an address; none if there is no such checkpoint. */
-  async readWritesAt(address: CheckpointAddress): Promise<CheckpointWrite[]> {
-    const revisions = (await this.find(address))?.revisions ?? [];
-    return await this.#readWrites(revisions.map(({ id }) => id));
+  /** Reads the writes of a checkpoint; none if there is no checkpoint. */
+  async readWrites(head: CheckpointHead | undefined): Promise<CheckpointWrite[]> {
+    return await this.#readWrites((head?.revisions ?? []).map(({ id }) => id));
   }
 
   /** Lists LangGraph's checkpoints that match, newest first. `expected`: number that the caller will probably take. */

@@ -41,7 +41,7 @@ export function serdeIn(options: { readonly serde?: SerializerProtocol | undefin
   return serde as SerializerProtocol | undefined;
 }
 
-function hasMethods(value: unknown, names: readonly string[]): boolean {
+export function hasMethods(value: unknown, names: readonly string[]): boolean {
   return names.every((name) => typeof property(value, name) === "function");
 }
 

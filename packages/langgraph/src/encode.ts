@@ -1,6 +1,7 @@
 import { types } from "node:util";
 import { DeltaSnapshot } from "@langchain/langgraph-checkpoint";
 import { CheckpointError } from "@waymark/core";
+import { formatPath } from "@waymark/core/kit";
 
 /** As a state may have in all. */
 const MAX_LEVELS = 1_000;
@@ -13,8 +14,8 @@ interface Encoded {
 
 /**
  * Encodes a value as the data of the JSON that LangGraph's serializer writes for it. There are two differences: a bigint stays
- * one, and nothing is replaced by a text that says what could not be written. As in JSON, members that are functions or symbols
- * are left out.
+ * one, and nothing is replaced by a text that says what could not be written. As in JSON, members that are functions without a
+ * `toJSON`, or symbols, are left out.
  *
  * `earlier`: the data of the value before this one. Parts that are equal are taken from it, and all others are frozen
  * (structural sharing): a storage recognizes frozen objects that it had before, and neither encodes nor compares them again.
@@ -26,7 +27,11 @@ export function encode(field: string, value: unknown, earlier?: unknown): Encode
   const problem = (text: string) => new CheckpointError("UNSUPPORTED_VALUE", `${field}${encoding.path()} ${text}`);
   try {
     const data = encoding.encode(value, "", earlier);
-    if (data === LEFT_OUT) throw problem(`is a ${typeof value}, which cannot be stored`);
+    if (data === LEFT_OUT) {
+      const what =
+        typeof value === "object" ? "has a toJSON that returns a function or symbol" : `is a ${typeof value}`;
+      throw problem(`${what}, which cannot be stored`);
+    }
     return { data, bytes: encoding.bytes };
   } catch (error) {
     if (error instanceof CheckpointError) throw error;
@@ -56,8 +61,7 @@ class Encoding {
 
   /** The path to the current position. */
   path(): string {
-    const steps = this.#path.map((key) => (typeof key === "number" ? `[${key}]` : pathStep(key)));
-    return (steps.length <= 16 ? steps : [...steps.slice(0, 8), "…", ...steps.slice(-8)]).join("");
+    return formatPath(this.#path);
   }
 
   /** The order is that of `JSON.stringify`: `toJSON`, the serializer's replacer, then the members of what these return. */
@@ -133,8 +137,11 @@ class Encoding {
   }
 }
 
+/** Types of values whose `toJSON` JSON calls. */
+const MAY_HAVE_TO_JSON: ReadonlySet<string> = new Set(["object", "function", "bigint"]);
+
 function ownJson(value: unknown, key: string | number): unknown {
-  if (typeof value !== "bigint" && (typeof value !== "object" || value === null)) return value;
+  if (value === null || !MAY_HAVE_TO_JSON.has(typeof value)) return value;
   const { toJSON } = value as { toJSON?: unknown };
   return typeof toJSON === "function" ? (toJSON.call(value, String(key)) as unknown) : value;
 }
@@ -167,9 +174,4 @@ function record(name: string, method: string | null, args: readonly unknown[]): 
 function define(data: Data, key: string, value: unknown): void {
   if (key !== "__proto__") data[key] = value;
   else Object.defineProperty(data, key, { value, enumerable: true, configurable: true, writable: true });
-}
-
-function pathStep(key: string): string {
-  if (/^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(key)) return `.${key}`;
-  return `[${JSON.stringify(key.length <= 64 ? key : `${key.slice(0, 64)}…`)}]`;
 }

@@ -44,7 +44,8 @@ export class Serializer {
     if (this.isLangGraphs && !(own instanceof Uint8Array)) {
       const [type, before] = earlier?.serialized ?? [];
       const { data, bytes } = encode(field, own, type === "json" ? before : undefined);
-      return { serialized: share(earlier?.serialized, ["json", data]), bytes };
+      const isEqual = earlier !== undefined && data === before;
+      return { serialized: isEqual ? earlier.serialized : Object.freeze<Serialized>(["json", data]), bytes };
     }
     const [type, data] = await this.#serde.dumpsTyped(own);
     if (type === "json") refuseFallback(field, own, data);

@@ -1,6 +1,7 @@
 /**
- * Structural sharing: replaces parts of parsed data by equal parts of earlier data, and freezes the rest. A storage
- * recognizes frozen objects that it had before, and neither encodes nor compares them again.
+ * Structural sharing for the output of any serializer: replaces parts of parsed data by equal parts of earlier data, and
+ * freezes the rest. A storage recognizes frozen objects that it had before, and neither encodes nor compares them again.
+ * (`encode` shares as it goes.)
  */
 export function share<Data>(earlier: Data | undefined, data: Data): Data {
   if (data === earlier) return data;

@@ -13,11 +13,10 @@ import {
   type PendingWrite,
   type SerializerProtocol,
   TASKS,
-  WRITES_IDX_MAP,
 } from "@langchain/langgraph-checkpoint";
 import type { CheckpointStorage, CheckpointWrite, ListQuery } from "@waymark/core";
-import { checkAgentId, invalidWord, PAGE } from "@waymark/core/kit";
-import type { CheckpointAddress } from "./address.ts";
+import { checkAgentId, invalidWord, objectWithKeys, PAGE, quoted } from "@waymark/core/kit";
+import { type CheckpointAddress, checkpointKey } from "./address.ts";
 import { rangeInAllTimelines, revisionRange } from "./checkpoint-id.ts";
 import { type CheckpointHead, Checkpoints, type NewCheckpoint, type ReadCheckpoint } from "./checkpoints.ts";
 import {
@@ -32,6 +31,7 @@ import {
 } from "./config.ts";
 import { type Filter, filterOf, isMatch, isRuledOut, labelFilter, labelsOf } from "./labels.ts";
 import { LastPuts } from "./last-puts.ts";
+import { groupByTask, missingIn, stopsOf, writesOf } from "./pending-writes.ts";
 import { type Dumped, type Serialized, Serializer } from "./serializer.ts";
 import { WriteQueue } from "./write-queue.ts";
 
@@ -40,8 +40,10 @@ const MAX_CONCURRENT_LISTED = 8;
 /** The most ancestors read concurrently for delta channels. */
 const MAX_CONCURRENT_ANCESTORS = 64;
 
-/** For {@link copyThreads}: the keys of a thread's checkpoints. */
-export const STORED_IDS = Symbol("stored ids");
+/** @internal For `copyThreads`: finds the checkpoints of a thread. */
+export const FIND_ALL = Symbol("find all");
+/** @internal For `copyThreads`: adds the pending writes that a checkpoint lacks. */
+export const ADD_MISSING_WRITES = Symbol("add missing writes");
 
 /** Threads read at a time by `listWaiting`. */
 const MAX_CONCURRENT_THREADS = 32;
@@ -51,13 +53,16 @@ export interface WaitingQuery {
   readonly after?: string | undefined;
 }
 
-/** A thread whose latest checkpoint in the root namespace has interrupts or errors of tasks. */
+/** A thread whose latest checkpoint in the root namespace has interrupts or errors of tasks without a result. */
 export interface WaitingThread {
   readonly threadId: string;
   readonly checkpointId: string;
   /** What was passed to `interrupt` and is not answered; its `id` names it in `Command({ resume })`. */
   readonly interrupts: readonly unknown[];
-  /** Errors with which tasks have failed. The graph runs them again with the next `invoke(null, …)`. */
+  /**
+   * Errors of tasks that have failed. The graph runs these tasks again with the next `invoke(null, …)`. A task that has failed
+   * once and asked a question once, and has no result, is listed with both, as by `getState`: which one came last is not stored.
+   */
   readonly errors: readonly unknown[];
 }
 
@@ -175,8 +180,8 @@ export class WaymarkSaver extends BaseCheckpointSaver {
     const last = this.#lastPuts.get(address);
     const keepsAll = parent !== null || metadata?.source === "fork" || newVersions === undefined;
     const isNew = (channel: string) => newVersions === undefined || Object.hasOwn(newVersions, channel);
-    // LangGraph's serializer serializes all of them before the first `await`: later changes are not stored. Values without a
-    // new version too: a node may have changed one in place, and the graph goes on with that.
+    // LangGraph's values are encoded before the first `await`: later changes are not stored. Values without a new version too:
+    // a node may have changed one in place, and the graph goes on with that.
     const serializingChannels = Object.entries(channel_values)
       .filter(([channel]) => keepsAll || isNew(channel))
       .map(async ([channel, value]): Promise<[string, Dumped]> => {
@@ -216,19 +221,19 @@ export class WaymarkSaver extends BaseCheckpointSaver {
       throw invalidWord("config.configurable.checkpoint_id", "a UUIDv6 of a time since 1970", checkpointId);
     }
     checkTaskWrites(writes, taskId, taskPath);
-    if (writes.length === 0) return;
+    await this.#addWrites({ ...timeline, checkpointId }, writesOf(writes, taskId, taskPath));
+  }
 
+  /** Adds writes whose values are not serialized yet. */
+  async #addWrites(address: CheckpointAddress, writes: readonly CheckpointWrite[]): Promise<void> {
+    if (writes.length === 0) return;
     const serializer = this.#serializer();
     const dumped = await Promise.all(
-      writes.map(async ([channel, value]) => await serializer.dump(`put writes: ${channelField(channel)}`, value)),
+      writes.map(async ({ channel, value }) => await serializer.dump(`put writes: ${channelField(channel)}`, value)),
     );
-    const results = writes.map(([channel], at): CheckpointWrite => {
-      const { serialized } = dumped[at] as (typeof dumped)[number];
-      const index = Object.hasOwn(WRITES_IDX_MAP, channel) ? (WRITES_IDX_MAP[channel] as number) : at;
-      return { taskId, index, channel, value: serialized, ...(taskPath ? { taskPath } : {}) };
-    });
+    const serialized = writes.map((write, at) => ({ ...write, value: dumped[at]?.serialized }));
     const bytes = dumped.reduce((sum, one) => sum + one.bytes, 0);
-    await this.#queue.add({ ...timeline, checkpointId }, { writes: results, bytes });
+    await this.#queue.add(address, { writes: serialized, bytes });
   }
 
   /** Deletes all checkpoints and writes of a thread, in all namespaces, after this saver's puts that are under way. */
@@ -281,38 +286,53 @@ export class WaymarkSaver extends BaseCheckpointSaver {
   }
 
   /**
-   * Iterates over the threads that wait, by their ids: those that an interrupt or a failed task has stopped. One read for each
-   * thread that there is, of its latest checkpoint, in pages.
+   * Iterates over the threads that wait, by their ids: those that an interrupt or a failed task has stopped. For each agent in
+   * the storage it reads the head and the writes of the latest checkpoint, and no state, several agents at a time. An agent
+   * whose latest checkpoint another program has stored is left out.
+   * @throws CheckpointError `INVALID_ARGUMENT`
    */
-  async *listWaiting({ after }: WaitingQuery = {}): AsyncGenerator<WaitingThread> {
-    if (after !== undefined) checkAgentId("query.after", after);
-    const serializer = this.#serializer();
+  async *listWaiting(query: WaitingQuery = {}): AsyncGenerator<WaitingThread> {
+    const { after: last } = objectWithKeys("query", query, ["after"]);
+    const after = last === undefined ? undefined : checkAgentId("query.after", last);
     for await (const threadIds of this.#checkpoints.threadPages(after, MAX_CONCURRENT_THREADS)) {
-      const reads = await Promise.all(
-        threadIds.map(async (threadId) => await this.#checkpoints.readLatest({ threadId, namespace: "" })),
-      );
-      for (const read of reads) {
-        const stopped = read?.writes.filter(({ channel }) => channel === INTERRUPT || channel === ERROR) ?? [];
-        if (read === undefined || stopped.length === 0) continue;
-        const valuesOf = async (of: string) =>
-          await Promise.all(
-            stopped
-              .filter(({ channel }) => channel === of)
-              .map(async ({ value }) => await serializer.load(value as Serialized)),
-          );
-        const [interrupts, errors] = [(await valuesOf(INTERRUPT)).flat(1), await valuesOf(ERROR)];
-        yield { threadId: read.threadId, checkpointId: read.checkpointId, interrupts, errors };
+      const stopped = await Promise.all(threadIds.map(async (threadId) => await this.#readStops(threadId)));
+      for (const { head, stops } of stopped) {
+        if (head === undefined || stops.length === 0) continue;
+        const { threadId, checkpointId } = head;
+        const loaded = await this.#loadWrites(stops);
+        const valuesOf = (of: string) => loaded.filter(([, channel]) => channel === of).map(([, , value]) => value);
+        yield { threadId, checkpointId, interrupts: valuesOf(INTERRUPT).flat(1), errors: valuesOf(ERROR) };
       }
     }
   }
 
-  /** @internal */
-  async [STORED_IDS](threadId: string): Promise<ReadonlySet<string>> {
-    const keys = new Set<string>();
-    for await (const { namespace, checkpointId } of this.#checkpoints.list({ agentId: threadId }, PAGE)) {
-      keys.add(JSON.stringify([namespace, checkpointId]));
-    }
-    return keys;
+  async #readStops(threadId: string) {
+    const head = await this.#checkpoints.findLatest({ threadId, namespace: "" });
+    return { head, stops: stopsOf(await this.#checkpoints.readWrites(head)) };
+  }
+
+  /** @internal Finds the checkpoints of a thread, by {@link checkpointKey}. */
+  async [FIND_ALL](threadId: string): Promise<ReadonlyMap<string, CheckpointHead>> {
+    const heads = new Map<string, CheckpointHead>();
+    for await (const head of this.#checkpoints.list({ agentId: threadId }, PAGE)) heads.set(checkpointKey(head), head);
+    return heads;
+  }
+
+  /** @internal Adds those pending writes that a checkpoint lacks. `head`: undefined if it has none yet. */
+  async [ADD_MISSING_WRITES](
+    address: CheckpointAddress,
+    head: CheckpointHead | undefined,
+    pendingWrites: readonly CheckpointPendingWrite[],
+  ): Promise<void> {
+    if (pendingWrites.length === 0) return;
+    const stored = await this.#checkpoints.readWrites(head);
+    const paths = new Map(stored.map(({ taskId, taskPath }) => [taskId, taskPath]));
+    const writes = [...groupByTask(pendingWrites)].flatMap(([taskId, ofTask], place) => {
+      checkTaskWrites(ofTask, taskId, undefined);
+      // The path keeps the tasks in their order.
+      return writesOf(ofTask, taskId, paths.get(taskId) ?? String(place).padStart(6, "0"));
+    });
+    await this.#addWrites(address, missingIn(stored, writes));
   }
 
   /** Returns the current serializer: `this.serde` is public, and may be replaced. */
@@ -345,7 +365,7 @@ export class WaymarkSaver extends BaseCheckpointSaver {
 
   /** Adds messages sent to tasks. Before version 4 of LangGraph's format, they were among the parent's writes. */
   async #addPendingSends(checkpoint: Checkpoint, parent: CheckpointAddress): Promise<void> {
-    const writes = await this.#checkpoints.readWritesAt(parent);
+    const writes = await this.#checkpoints.readWrites(await this.#checkpoints.find(parent));
     const sends = await this.#loadWrites(writes.filter(({ channel }) => channel === TASKS));
     const versions = Object.values(checkpoint.channel_versions);
     checkpoint.channel_values[TASKS] = sends.map(([, , value]) => value);
@@ -408,7 +428,7 @@ function configOf({ threadId, namespace, checkpointId }: CheckpointAddress): Run
 
 /** Returns the name of a channel in error messages. */
 function channelField(channel: string): string {
-  return `channel ${JSON.stringify(channel.slice(0, 64))}`;
+  return `channel ${quoted(channel)}`;
 }
 
 /** Returns a name for people, such as `input -1` or `loop 3`. */

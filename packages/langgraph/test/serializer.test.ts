@@ -136,6 +136,10 @@ describe("a dumped value", () => {
         fc.constantFrom<unknown>(null, undefined, true, -0, () => 1, Symbol("a"), /a"/gi, new TypeError("b"), Tool),
         fc.constantFrom<unknown>(new Tool(), Object(1), Object("a"), Object(false), Buffer.from("a"), new URL("a:b")),
         fc.constantFrom<unknown>(...messages, { toJSON: (key: string) => ({ key, again: [undefined] }) }),
+        fc.constantFrom<unknown>(
+          Object.assign(() => 1, { toJSON: (key: string) => ({ key }) }),
+          { toJSON: () => Tool },
+        ),
       ),
       fc.array(tie("value"), { maxLength: 3 }),
       fc.array(tie("value"), { maxLength: 3 }).map((members) => new Set(members)),
@@ -174,17 +178,11 @@ describe("a dumped value", () => {
   });
 
   it.each<[string, unknown]>([
-    ["data", { rows: [{ id: 1n }, -(2n ** 80n)] }],
+    ["data, and texts that look like them", { rows: [{ id: 1n }, -(2n ** 80n), "1n", "1"] }],
     ["a message", [new ToolMessage({ content: "a", tool_call_id: "1", artifact: { id: 1n, ids: [2n] } })]],
     ["a message beside data", { id: 3n, messages: [new AIMessage({ content: "", additional_kwargs: { id: 4n } })] }],
     ["a Map, a Set and a snapshot", [new Map([[1n, new Set([2n, "2"])]]), new DeltaSnapshot([3n]), undefined]],
   ])("keeps bigints in %s", async (_name, value) => {
-    const { serialized } = await serializer.dump("value", value);
-    expect(await serializer.load(structuredClone(serialized))).toStrictEqual(value);
-  });
-
-  it("keeps texts that look like what stands for a bigint", async () => {
-    const value = [{ id: 1n }, new HumanMessage("00000000-0000-4000-8000-000000000000:1"), "1n"];
     const { serialized } = await serializer.dump("value", value);
     expect(await serializer.load(structuredClone(serialized))).toStrictEqual(value);
   });
@@ -240,20 +238,41 @@ describe("a dumped value", () => {
     }
   });
 
-  it.each(refused.slice(0, 4))(
-    "is refused if a serializer built upon LangGraph's replaces it by a text: %s",
-    async (_name, value) => {
-      class Own extends JsonPlusSerializer {}
-      const own = new Serializer(new Own(), false);
-      for (const one of [value, [{ a: [value] }]]) {
-        // A getter that throws ends that serializer's call.
-        await expect(own.dump("value", one)).rejects.toThrow(/^(value has a part that|secret)/);
-      }
-      await expect(own.dump("value", [1n])).rejects.toMatchObject({ code: "UNSUPPORTED_VALUE" });
-      const texts = ["[Circular]", "[unable to serialize, circular reference is too complex to analyze]"];
-      for (const same of [texts, texts[1]]) {
-        expect((await own.dump("value", same)).serialized).toEqual(["json", same]);
-      }
-    },
-  );
+  const own = new Serializer(new (class extends JsonPlusSerializer {})(), false);
+
+  it.each<[string, string]>([
+    [
+      "a toJSON that throws",
+      "value has a part that the serializer cannot write, such as a bigint or a toJSON that throws",
+    ],
+    ["a getter that throws", "secret"], // it ends the call of LangGraph's serializer
+    ["a cycle", "value has a part that contains itself"],
+    ["a Map in itself", "value has a part that the serializer cannot write, such as a bigint or a toJSON that throws"],
+  ])("is refused if a serializer built upon LangGraph's replaces it by a text: %s", async (name, message) => {
+    const value = refused.find(([of]) => of === name)?.[1];
+    for (const one of [value, [{ a: [value] }]]) await expect(own.dump("value", one)).rejects.toThrow(message);
+  });
+
+  it("is refused there if it is a bigint, and may be such a text itself", async () => {
+    await expect(own.dump("value", [1n])).rejects.toMatchObject({ code: "UNSUPPORTED_VALUE" });
+    const texts = ["[Circular]", "[unable to serialize, circular reference is too complex to analyze]"];
+    for (const same of [texts, texts[1]]) expect((await own.dump("value", same)).serialized).toEqual(["json", same]);
+  });
+
+  it("is refused if it or its toJSON's result is a function or a symbol, unless that has a toJSON", async () => {
+    const problem = (value: unknown) => serializer.dump("value", value).then(throws, (error: Error) => error.message);
+    expect(await problem(() => 1)).toBe("value is a function, which cannot be stored");
+    expect(await problem({ toJSON: () => Symbol("a") })).toBe(
+      "value has a toJSON that returns a function or symbol, which cannot be stored",
+    );
+    const kept = Object.assign(() => 1, { toJSON: () => "kept" });
+    for (const value of [kept, { a: kept, b: [kept] }]) {
+      expect(JSON.stringify((await serializer.dump("value", value)).serialized[1])).toBe(await text(value));
+    }
+  });
+
+  it("is named by its path, where characters that do not show are escaped", async () => {
+    const value = { "a\u202eb": [{ toJSON: throws }] };
+    await expect(serializer.dump("value", value)).rejects.toThrow('value["a\\u202eb"][0] threw an error');
+  });
 });

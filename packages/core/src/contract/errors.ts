@@ -250,6 +250,19 @@ export function quoted(text: string): string {
   return JSON.stringify(cut).replace(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, escaped);
 }
 
+/** The most steps of a path that a message shows. */
+const MAX_STEPS = 16;
+
+/** Formats a path within a value for a message, such as `.messages[0]["a key"]`. The middle of a long one is left out. */
+export function formatPath(keys: readonly (string | number)[]): string {
+  const steps = keys.map((key) => {
+    if (typeof key === "number") return `[${key}]`;
+    return /^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(key) ? `.${key}` : `[${quoted(key)}]`;
+  });
+  if (steps.length <= MAX_STEPS) return steps.join("");
+  return [...steps.slice(0, MAX_STEPS / 2), "…", ...steps.slice(-MAX_STEPS / 2)].join("");
+}
+
 /** Names a value's type for a message. Of its content it shows no more than a number or a boolean. */
 export function describe(value: unknown): string {
   if (value === null) return "null";

@@ -1,5 +1,5 @@
 import type { StoredAgentCheckpoint } from "./checkpoints.ts";
-import { CheckpointError, invalidArgument, property, quoted, withoutValues } from "./errors.ts";
+import { CheckpointError, formatPath, invalidArgument, property, quoted, withoutValues } from "./errors.ts";
 
 /** Parsers of states: what gives a stored state its type, and checks it when it is read. */
 
@@ -67,13 +67,8 @@ function mismatch({ id, agentId }: StoredAgentCheckpoint, issues: unknown, error
 }
 
 function pathOf(path: unknown): string {
-  const keys = Array.isArray(path) ? path.map((step) => property(step, "key") ?? step) : [];
-  const steps = keys.map((key) => {
-    if (typeof key === "number") return `[${key}]`;
-    const name = String(key);
-    return /^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(name) ? `.${name}` : `[${quoted(name)}]`;
-  });
-  return `state${steps.join("")}`;
+  const keys: unknown[] = Array.isArray(path) ? path.map((step) => property(step, "key") ?? step) : [];
+  return `state${formatPath(keys.map((key) => (typeof key === "number" ? key : String(key))))}`;
 }
 
 function isSchema<State>(parser: StateParser<State>): parser is StandardSchema<State> {
