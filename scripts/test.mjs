@@ -8,12 +8,13 @@
 // does not start as one failed test.
 
 import { spawn } from "node:child_process";
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { DIALECTS, SERVERS } from "./dialects.mjs";
+import { appendToTally, readResults } from "./results.mjs";
 import { install, root, runQuietly, setUp } from "./setup.mjs";
 import { testOnNode } from "./test-on-node.mjs";
 
@@ -171,15 +172,10 @@ async function runTests(kinds) {
   const code = await new Promise((resolve) => child.on("close", resolve));
   interruption.signal.removeEventListener("abort", stop);
 
-  const result = existsSync(results) ? JSON.parse(readFileSync(results, "utf8")) : undefined;
-  const counts = result ? count(result) : { passed: 0, failed: 0, skipped: 0 };
-  failures.push(...(result?.testResults ?? []).flatMap(failuresOf));
-  durations.push(...(result?.testResults ?? []).map(durationOf));
-  if (code !== 0 && counts.failed === 0) {
-    failures.push(`an error outside of all tests: vitest exited with ${code}`);
-    counts.failed = 1;
-  }
-  for (const key of Object.keys(tally)) tally[key] += counts[key];
+  const found = readResults(results, code === 0);
+  failures.push(...found.failures);
+  durations.push(...found.durations);
+  for (const key of Object.keys(tally)) tally[key] += found[key];
   rmSync(folder, { recursive: true });
 }
 
@@ -190,31 +186,6 @@ function runOnNode(version) {
   const result = testOnNode(version, { env: { ...env, WAYMARK_TEST_ALL: "1" } });
   for (const key of Object.keys(tally)) tally[key] += result[key];
   failures.push(...result.failures.map((failure) => `Node ${version}: ${failure}`));
-}
-
-function count({ numTotalTests, numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults }) {
-  // A file that does not load has failed without a failed test. The tests of a process that died have no result at all.
-  const broken = testResults.filter(
-    (file) => file.status === "failed" && file.assertionResults.every((test) => test.status !== "failed"),
-  );
-  const skipped = numPendingTests + numTodoTests;
-  const lost = Math.max(0, numTotalTests - numPassedTests - numFailedTests - skipped);
-  return { passed: numPassedTests, failed: numFailedTests + broken.length + lost, skipped };
-}
-
-/** Lists the failures of a test file: its path, the test, and the first line of the error. */
-function failuresOf({ name, status, message, assertionResults }) {
-  if (status !== "failed") return [];
-  const file = relative(root, name);
-  const failed = assertionResults.filter((test) => test.status === "failed");
-  const reasons = failed.map((test) => [`${file} > ${test.fullName}`, test.failureMessages?.[0]]);
-  return (reasons.length > 0 ? reasons : [[file, message]]).map(
-    ([where, reason]) => `${where}: ${(reason ?? "").split("\n")[0]}`,
-  );
-}
-
-function durationOf({ name, startTime, endTime, assertionResults }) {
-  return { file: relative(root, name), ms: endTime - startTime, cases: assertionResults.length };
 }
 
 function reportSlowest() {
@@ -232,14 +203,11 @@ function report() {
   if (aborted) console.error(`\nInterrupted by ${reason}: some tests were not run.`);
   reportSlowest();
   if (chosen) console.log(`\nThis run was limited with --only to ${chosen.join(", ")}, without typecheck and lint.`);
-  // The script that set WAYMARK_TEST_TALLY adds up several runs, and prints the last line itself.
-  const tallyFile = process.env.WAYMARK_TEST_TALLY;
   for (const failure of failures) console.log(`✗ ${failure}`);
-  if (tallyFile) {
-    appendFileSync(tallyFile, `${passed} ${failed} ${skipped}\n${failures.map((line) => `✗ ${line}\n`).join("")}`);
-  }
+  appendToTally({ ...tally, failures });
+  // The script that set WAYMARK_TEST_TALLY adds up several runs, and prints the last line itself.
   console.log(
-    tallyFile
+    process.env.WAYMARK_TEST_TALLY
       ? `\n${passed} + ${failed} + ${skipped} (passed, failed, skipped)`
       : `\n${passed} passed, ${failed} failed, ${skipped} skipped`,
   );

@@ -3,20 +3,9 @@ import { createSQLiteStorage } from "@waymark/sqlite";
 import { expect, it } from "vitest";
 import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
 import { shareConnection } from "../src/database.ts";
-import { DRIVER_NAMES, type DriverName } from "../src/drivers/driver.ts";
 import { resolveOptions } from "../src/options.ts";
 import { newFile } from "./fixtures.ts";
-
-/** Drivers of this runtime. A copy of better-sqlite3 that is compiled for another version of Node is left out by name. */
-const { WAYMARK_TEST_DRIVERS: named, WAYMARK_TEST_FILE: shared } = process.env;
-const drivers = DRIVER_NAMES.filter((driver) =>
-  named === undefined ? runsHere(driver) : named.split(",").includes(driver),
-);
-
-function runsHere(driver: DriverName): boolean {
-  if (driver === "better-sqlite3") return !("bun" in process.versions) && !("deno" in process.versions);
-  return process.getBuiltinModule(driver) !== undefined;
-}
+import { drivers, openOwn } from "./runtime-drivers.ts";
 
 // better-sqlite3 has the suite in dialect.test.ts.
 for (const driver of drivers.filter((name) => name !== "better-sqlite3")) {
@@ -43,7 +32,7 @@ const STATE = {
 
 // `node scripts/test-on-runtimes.mjs` has one file for all runtimes.
 it("has one form of file for all drivers: each reads what others have written, and goes on", async () => {
-  const databasePath = shared ?? newFile();
+  const databasePath = process.env["WAYMARK_TEST_FILE"] ?? newFile();
   for (const driver of drivers) {
     await using storage = createSQLiteStorage({ databasePath, driver });
     const { bun, deno, node } = process.versions as Record<string, string | undefined>;
@@ -84,7 +73,7 @@ it("names an error by SQLite's code, whatever the driver", async () => {
 
 it("takes a database of the user's own of each driver, refuses stores within its transactions, and leaves it open", async () => {
   for (const driver of drivers) {
-    const { database, close } = await openOwn(driver, newFile());
+    const database = await openOwn(driver, newFile());
     const storage = createSQLiteStorage({ database });
     await storage.storeCheckpoint({ agentId: "agent", name: "turn", state: STATE, createdAt: 1 });
     expect((await storage.retrieveLatestCheckpoint("agent"))?.state).toEqual(STATE);
@@ -96,24 +85,9 @@ it("takes a database of the user's own of each driver, refuses stores within its
     database.exec("select 1");
     await using open = createSQLiteStorage({ database });
     expect(await open.listAgents()).toEqual(["agent"]);
-    close();
+    database.close();
     const late = open.storeCheckpoint({ agentId: "agent", name: "turn", state: 3, createdAt: 1 });
     await expect(late).rejects.toMatchObject({ code: "DATABASE_ERROR" });
     await expect(createSQLiteStorage({ database }).listAgents()).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
   }
 });
-
-interface Own {
-  prepare(sql: string): unknown;
-  exec(sql: string): unknown;
-  close(): void;
-}
-
-async function openOwn(driver: DriverName, path: string): Promise<{ database: Own; close(): void }> {
-  const module: unknown =
-    driver === "better-sqlite3" ? (await import(driver)).default : process.getBuiltinModule(driver);
-  const { DatabaseSync, Database = DatabaseSync ?? module } = module as Record<string, new (path: string) => Own>;
-  const database = new (Database as new (path: string) => Own)(path);
-  database.exec("pragma foreign_keys = ON");
-  return { database, close: () => database.close() };
-}

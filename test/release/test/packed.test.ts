@@ -1,6 +1,7 @@
 import {
   copyFileSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -127,6 +128,23 @@ describe.each(dialects)("%s, installed by npm in an empty folder", (dialect) => 
   it("loads without output on stderr, and opens nothing by itself", async () => {
     const script = `process.on("warning", (warning) => { throw warning; }); await import("@waymark/${dialect}");`;
     await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: project });
+  });
+});
+
+describe("sqlite on Node 24, installed by npm without install scripts", () => {
+  it("runs the first example of the README: no native part is compiled or fetched", async () => {
+    const cwd = join(folder, "without-scripts");
+    mkdirSync(cwd);
+    writeFileSync(join(cwd, "package.json"), JSON.stringify({ name: "a-user", private: true, type: "module" }));
+    const onNode24 = (...command: string[]) => run("npx", ["--yes", "--package=node@24", "--", ...command], { cwd });
+    const own = ["core", "sqlite"].map((name) => tarballs[`@waymark/${name}`] ?? name);
+    const install = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];
+    await onNode24("npm", ...install, ...own);
+    expect(existsSync(join(cwd, "node_modules/better-sqlite3/package.json"))).toBe(true);
+    expect(existsSync(join(cwd, "node_modules/better-sqlite3/build"))).toBe(false);
+    const [example] = snippets(readFileSync(join(root, "README.md"), "utf8"));
+    writeFileSync(join(cwd, "example.ts"), example?.code ?? ""); // Node 24 runs TypeScript as it is
+    expect(await onNode24("node", "example.ts")).toMatch(/^\S+ turn 3\n\S+ turn 2\n\S+ turn 1\n$/);
   });
 });
 

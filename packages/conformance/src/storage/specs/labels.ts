@@ -1,4 +1,4 @@
-import type { CheckpointStorage, StorageEvents } from "@waymark/core";
+import type { CheckpointStorage } from "@waymark/core";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Bench, checkpointOf, collect } from "../bench.ts";
 import { refusal } from "../errors.ts";
@@ -13,7 +13,6 @@ export function describeLabels(bench: Bench): void {
     let store: ConformanceStore;
     let plain: CheckpointStorage;
     let indexing: CheckpointStorage;
-    const indexed: StorageEvents["labelsIndexed"][] = [];
     beforeEach(({ skip }) => skip(bench.target.labels === false, "the dialect has no index of labels"));
 
     const put = (storage: CheckpointStorage, agentId: string, metadata: object, members = {}) =>
@@ -32,11 +31,20 @@ export function describeLabels(bench: Bench): void {
       );
       before = (await Promise.all(stores)).filter((_, turn) => turn % 100 === 0);
       indexing = bench.open({ indexedLabels: ["user", "status"], indexedNames: ["waits for approval"] }, store);
-      indexing.on("labelsIndexed", (event) => indexed.push(event));
+      // It also indexes in the background. What one of them has done the other leaves out, so only together they look at all.
+      const lookedAtAll = new Promise<void>((resolve, reject) => {
+        let examined = 0;
+        indexing.on("labelsIndexed", (event) => {
+          examined += event.examined;
+          if (examined >= TURNS) resolve();
+        });
+        indexing.on("labelIndexingFailed", reject);
+      });
       expect(await indexing.indexLabels()).toMatchObject({
         labels: ["user", "status"],
         names: ["waits for approval"],
       });
+      await lookedAtAll;
       await plain.listCheckpoints({ metadata: { user: "42" } }); // it reads which labels are indexed, else after some seconds
     });
 
@@ -54,7 +62,6 @@ export function describeLabels(bench: Bench): void {
     });
 
     it("finds what was there before a label was indexed, by every storage", async () => {
-      expect(indexed.reduce((sum, { examined }) => sum + examined, 0)).toBeGreaterThanOrEqual(TURNS);
       for (const storage of [indexing, plain, bench.open({ cacheBytes: 0 }, store)]) {
         expect(await idsOf(storage, { user: "42" })).toStrictEqual([...before].reverse());
         expect(await idsOf(storage, { user: 42 })).toStrictEqual([]);
