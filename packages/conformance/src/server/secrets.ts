@@ -218,7 +218,8 @@ export function describeSecrets(target: SecretTarget): void {
       expect(await child.nextLine()).toBe("ready");
       let seen = 0;
       proxy.intercept((chunk, direction) => {
-        if (direction === "to-server" && Buffer.from(chunk).includes("agent_checkpoints") && ++seen % 3 === 0) proxy.dropAll();
+        if (direction === "to-server" && Buffer.from(chunk).includes("agent_checkpoints") && ++seen % 3 === 0)
+          proxy.dropAll();
         return "forward";
       });
       const { code, output } = await child.exit;
