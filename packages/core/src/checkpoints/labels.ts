@@ -9,7 +9,7 @@ import type { Dialect, LabelIndex, RowHead, RowLabel } from "./dialect.ts";
 import { firstIdAt, idTime } from "./ids.ts";
 import { PAGE } from "./paging.ts";
 import { MAX_PLANS } from "./rebase.ts";
-import { lineKey, linesOfTerms, namesOfTerms } from "./terms.ts";
+import { labelTerm, lineKey, linesOfTerms, namesOfTerms } from "./terms.ts";
 
 /**
  * The index of labels: which labels are indexed, and that all checkpoints which have them are in it. The name of a checkpoint is
@@ -147,8 +147,10 @@ export class Labels {
 
   #notIndexed(lines: readonly TermLine[]): CheckpointError {
     const indexed = Object.keys(this.#indexed.terms).join(", ") || "none";
-    const terms = lines.map(({ term }) => term).join(", ");
-    const message = `expected query to have a label or name that is indexed (${indexed}), or query.agentId beside it, got ${terms}: see the options indexedLabels and indexedNames`;
+    // Labels by their names. The name of a checkpoint is text of the user's, and errors do not show it.
+    const { labels, names } = namesOfTerms(lines.map(({ term }) => term));
+    const got = names.length > 0 ? "another name" : labels.map(labelTerm).join(", ");
+    const message = `expected query to have a label or name that is indexed (${indexed}), or query.agentId beside it, got ${got}: see the options indexedLabels and indexedNames`;
     return new CheckpointError("INVALID_ARGUMENT", message);
   }
 
