@@ -51,7 +51,12 @@ async function runTests(name, { command, driver }, file) {
   const results = join(folder, `${name} ${file}.json`);
   const reporters = ["--reporter=dot", "--reporter=json", `--outputFile.json=${results}`];
   const vitest = ["node_modules/vitest/vitest.mjs", "run", join("packages/sqlite/test", file), ...reporters];
-  const env = { ...process.env, WAYMARK_TEST_DRIVERS: driver, WAYMARK_TEST_FILE: join(folder, "shared.db") };
+  const env = {
+    ...process.env,
+    WAYMARK_TEST_DRIVERS: driver,
+    WAYMARK_TEST_FILE: join(folder, "shared.db"),
+    NO_COLOR: "1",
+  };
   await run(`${name}, ${driver}, ${file}`, [...command, ...vitest], env, (ok) => readResults(results, ok));
 }
 
