@@ -1,6 +1,6 @@
 import type { CheckpointStorage } from "../contract/checkpoints.ts";
 import { objectWithKeys, plainObject } from "../contract/checks.ts";
-import { CheckpointError, describe, invalidWord, quoted, withoutValues } from "../contract/errors.ts";
+import { CheckpointError, describeThrown, invalidWord, quoted, withoutValues } from "../contract/errors.ts";
 import {
   REPLICATION_OPTIONS,
   type ReplicationOptions,
@@ -163,8 +163,7 @@ export function createProvider(
     return callFactory(factory, options);
   } catch (error) {
     if (!(error instanceof CheckpointError)) {
-      const kind = error instanceof Error ? `an error of class ${error.constructor.name}` : describe(error);
-      const message = `${source}: ${field}: its factory threw ${kind}`;
+      const message = `${source}: ${field}: its factory threw ${describeThrown(error)}`;
       throw new CheckpointError("INVALID_CONFIG", message, { cause: withoutValues(error) });
     }
     const option = isVariable ? /\boptions\.(?:connectionString|databasePath)\b/ : /\boptions\b/;
