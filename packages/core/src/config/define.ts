@@ -132,7 +132,9 @@ export function parseConfig(source: string, value: unknown): ParsedConfig {
 function required(field: string, value: unknown, member: string): Record<string, unknown> {
   const object = plainObject(field, value);
   if (object[member] !== undefined) return object;
-  const others = Object.keys(object).map((key) => quoted(key));
+  const others = Object.keys(object)
+    .filter((key) => object[key] !== undefined)
+    .map((key) => quoted(key));
   const got = others.length === 0 ? "none" : others.slice(0, 8).join(", ");
   throw new CheckpointError("INVALID_ARGUMENT", `expected ${field} to have the member ${member}, got ${got}`);
 }

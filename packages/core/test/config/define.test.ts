@@ -103,6 +103,7 @@ describe("a config", () => {
     [{ checkpoint: null }, "expected checkpoint to be an object, got null"],
     [{ checkpoint: [] }, "expected checkpoint to be an object, got an array"],
     [{ checkpoint: { provider: { main } } }, 'expected checkpoint to have the member providers, got "provider"'],
+    [{ checkpoint: { providers: undefined } }, "expected checkpoint to have the member providers, got none"],
     [
       { checkpoint: { providers: { main }, retries: 1 } },
       'expected checkpoint to have the members providers, retention, replication, failover, staleReads, reconcile, tombstoneRetentionMs, got "retries"',
