@@ -1,3 +1,4 @@
+import { checkCheckpoint } from "../checkpoints/arguments.ts";
 import type { CheckpointMetadata, StoredAgentCheckpoint } from "../contract/checkpoints.ts";
 import { objectWithKeys, oneOf, plainObject, string } from "../contract/checks.ts";
 import { CheckpointError, invalidArgument, property } from "../contract/errors.ts";
@@ -70,7 +71,7 @@ export function groupAgents<Application = unknown>(
 
 class AgentGroup<Application> implements CheckpointedAgent<AgentGroupState<Application>> {
   readonly #options: AgentGroupOptions<Application>;
-  /** States of the last restored checkpoint that nobody has taken over. */
+  /** States of the last restored checkpoint that nobody has taken over, nor saved another one of since. */
   #unknown: AgentGroupState<Application> = { agents: {} };
 
   constructor(options: AgentGroupOptions<Application>) {
@@ -112,15 +113,24 @@ class AgentGroup<Application> implements CheckpointedAgent<AgentGroupState<Appli
       await agent.restoreCheckpoint({ ...shared, agentId, ...labels, state: own });
     }
     if (this.#options.unknownStates === "drop") return;
-    const known = new Set(members.map(([member]) => member));
-    const agents = Object.fromEntries(Object.entries(state.agents).filter(([member]) => !known.has(member)));
-    this.#unknown = { ...(this.#options.application === undefined ? application : {}), agents };
+    this.#unknown = { ...application, agents: state.agents };
+    this.#forget(members);
   }
 
   members(): [string, CheckpointedAgent][] {
     const members = Object.entries(this.#options.agents);
     for (const [name, agent] of members) checkAgent(`options.agents[${JSON.stringify(name)}]`, agent);
     return members;
+  }
+
+  /** Forgets the unknown states of these members, and that of the application if there is one now: they have newer ones. */
+  #forget(members: readonly [string, CheckpointedAgent][]): void {
+    const known = new Set(members.map(([member]) => member));
+    const { agents, ...application } = this.#unknown;
+    this.#unknown = {
+      ...(this.#options.application === undefined ? application : {}),
+      agents: Object.fromEntries(Object.entries(agents).filter(([member]) => !known.has(member))),
+    };
   }
 
   /** `results`: those of the members, and then that of the application, if there is one. */
@@ -130,10 +140,13 @@ class AgentGroup<Application> implements CheckpointedAgent<AgentGroupState<Appli
   ): AgentCheckpoint<AgentGroupState<Application>> {
     const { agentId, namespace, metadata, application } = this.#options;
     const agents = members.map(([name], at): [string, GroupedCheckpoint] => {
-      const field = `the result of agents[${JSON.stringify(name)}].generateCheckpoint`;
+      const field = `agents[${JSON.stringify(name)}].generateCheckpoint()`;
       const { createdAt: _, parentId: __, ...kept } = checkGenerated(field, results[at] as AgentCheckpoint);
+      // The group's state is stored as it is: without this, no restore would take it.
+      checkCheckpoint({ ...kept, name: "", createdAt: 0 }, field);
       return [name, kept];
     });
+    this.#forget(members);
     return {
       agentId,
       namespace,

@@ -19,7 +19,9 @@ interface ServerMethods {
   closeIdleConnections?(): void;
 }
 
+/** A connection of TCP or, above it, of TLS. */
 interface Connection {
+  /** Of a connection of TLS: without the handshake. */
   readonly bytesRead: number;
   once(event: "close", listener: () => void): unknown;
   destroy(): unknown;
@@ -41,7 +43,10 @@ interface Session {
   once(event: "close", listener: () => void): unknown;
 }
 
-/** Time for requests that are on their way on idle connections: their clients cannot know yet that the server closes. */
+/**
+ * Time for requests that are on their way on idle connections: their clients cannot know yet that the server closes. Then idle
+ * connections are closed again and again after this time: a handshake that began before may have made another one.
+ */
 const IDLE_MS = 500;
 
 export function isServer(value: unknown): value is NodeServer {
@@ -81,7 +86,7 @@ export class ServerCloser {
     await this.#acceptWaiting(timeoutMs / 2);
     const closed = new Promise<void>((resolve) => stopListening(this.#server, () => resolve()));
     for (const session of this.#sessions) session.close();
-    const idle = setTimeout(() => {
+    const idle = setInterval(() => {
       this.#closesIdle = true;
       setImmediate(() => this.#closeIdle()); // after a pause of the process, what has arrived meanwhile is read first
     }, IDLE_MS);
@@ -89,13 +94,14 @@ export class ServerCloser {
       for (const connection of this.#connections) connection.destroy();
     }, timeoutMs);
     await closed;
-    clearTimeout(idle);
+    clearInterval(idle);
     clearTimeout(late);
     this.release();
   }
 
   readonly #listeners = new Map<string, (...values: unknown[]) => void>([
     ["connection", (connection) => this.#onConnection(connection as Connection)],
+    ["secureConnection", (connection) => this.#onConnection(connection as Connection)],
     ["session", (session) => follow(this.#sessions, session as Session)],
     ["request", (request, response) => this.#onRequest(request as Request, response as Response)],
   ]);
@@ -133,6 +139,7 @@ export class ServerCloser {
     this.#server.closeIdleConnections?.();
     // Node does not count as idle what a browser opens in advance.
     for (const connection of this.#connections) if (connection.bytesRead === 0) connection.destroy();
+    for (const session of this.#sessions) session.close();
   }
 }
 

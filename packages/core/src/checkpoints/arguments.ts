@@ -66,17 +66,17 @@ export interface CheckedCheckpoint {
 
 const CHECKPOINT_KEYS = ["agentId", "name", "state", "createdAt", "namespace", "parentId", "metadata", "id"] as const;
 
-export function checkCheckpoint(value: NamedAgentCheckpoint): CheckedCheckpoint {
-  const checkpoint = objectWithKeys("checkpoint", value, CHECKPOINT_KEYS);
-  if (!("state" in value)) throw invalidArgument("checkpoint.state", "present (undefined is a state too)", undefined);
+export function checkCheckpoint(value: NamedAgentCheckpoint, field = "checkpoint"): CheckedCheckpoint {
+  const checkpoint = objectWithKeys(field, value, CHECKPOINT_KEYS);
+  if (!("state" in value)) throw invalidArgument(`${field}.state`, "present (undefined is a state too)", undefined);
   return {
-    id: checkpoint.id === undefined ? null : ownId("checkpoint.id", checkpoint.id),
-    agentId: checkAgentId("checkpoint.agentId", checkpoint.agentId),
-    namespace: checkpoint.namespace === undefined ? "" : checkNamespace("checkpoint.namespace", checkpoint.namespace),
-    name: checkName("checkpoint.name", checkpoint.name),
-    parentId: checkpoint.parentId === undefined ? null : ownId("checkpoint.parentId", checkpoint.parentId),
-    createdAt: integer("checkpoint.createdAt", checkpoint.createdAt, -MAX_DATE_MS, MAX_DATE_MS, "in milliseconds"),
-    metadata: checkpoint.metadata === undefined ? null : encodeMetadata("checkpoint.metadata", checkpoint.metadata),
+    id: checkpoint.id === undefined ? null : ownId(`${field}.id`, checkpoint.id),
+    agentId: checkAgentId(`${field}.agentId`, checkpoint.agentId),
+    namespace: checkpoint.namespace === undefined ? "" : checkNamespace(`${field}.namespace`, checkpoint.namespace),
+    name: checkName(`${field}.name`, checkpoint.name),
+    parentId: checkpoint.parentId === undefined ? null : ownId(`${field}.parentId`, checkpoint.parentId),
+    createdAt: integer(`${field}.createdAt`, checkpoint.createdAt, -MAX_DATE_MS, MAX_DATE_MS, "in milliseconds"),
+    metadata: checkpoint.metadata === undefined ? null : encodeMetadata(`${field}.metadata`, checkpoint.metadata),
   };
 }
 

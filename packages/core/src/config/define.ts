@@ -1,6 +1,6 @@
 import type { CheckpointStorage } from "../contract/checkpoints.ts";
 import { objectWithKeys, plainObject } from "../contract/checks.ts";
-import { CheckpointError, describe, invalidWord, quoted, withoutValues } from "../contract/errors.ts";
+import { CheckpointError, describeThrown, invalidWord, quoted, withoutValues } from "../contract/errors.ts";
 import {
   REPLICATION_OPTIONS,
   type ReplicationOptions,
@@ -132,7 +132,9 @@ export function parseConfig(source: string, value: unknown): ParsedConfig {
 function required(field: string, value: unknown, member: string): Record<string, unknown> {
   const object = plainObject(field, value);
   if (object[member] !== undefined) return object;
-  const others = Object.keys(object).map((key) => quoted(key));
+  const others = Object.keys(object)
+    .filter((key) => object[key] !== undefined)
+    .map((key) => quoted(key));
   const got = others.length === 0 ? "none" : others.slice(0, 8).join(", ");
   throw new CheckpointError("INVALID_ARGUMENT", `expected ${field} to have the member ${member}, got ${got}`);
 }
@@ -163,8 +165,7 @@ export function createProvider(
     return callFactory(factory, options);
   } catch (error) {
     if (!(error instanceof CheckpointError)) {
-      const kind = error instanceof Error ? `an error of class ${error.constructor.name}` : describe(error);
-      const message = `${source}: ${field}: its factory threw ${kind}`;
+      const message = `${source}: ${field}: its factory threw ${describeThrown(error)}`;
       throw new CheckpointError("INVALID_CONFIG", message, { cause: withoutValues(error) });
     }
     const option = isVariable ? /\boptions\.(?:connectionString|databasePath)\b/ : /\boptions\b/;

@@ -59,10 +59,10 @@ const FILE_PARAMETERS = /^(?:(?:connection_limit|pool_timeout|connect_timeout|so
 
 /** Reads the path of a URL. `rest`: the URL from the colon on, `:./relative.db`, `:/absolute.db`, `:///absolute.db`, `::memory:` */
 function databasePathOf(variable: string, rest: string, cwd: string): string {
-  const [path = "", query] = rest.slice(1).split("?", 2);
-  if (path === ":memory:") return path;
+  const [, path = "", query] = /^:([^?]*)(?:\?(.*))?$/s.exec(rest) ?? [];
   try {
     if (!/^$|^~|#|\/$/.test(path) && (query === undefined || FILE_PARAMETERS.test(query))) {
+      if (path === ":memory:") return path;
       return path.startsWith("/") ? fileURLToPath(`file:${path}`) : resolve(cwd, decodeURIComponent(path));
     }
   } catch {

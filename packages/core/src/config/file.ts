@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { CheckpointError, describe, property } from "../contract/errors.ts";
+import { CheckpointError, describeThrown, property } from "../contract/errors.ts";
 import { type ParsedConfig, parseConfig } from "./define.ts";
 import { importModule, type Module, missingModule } from "./modules.ts";
 
@@ -113,13 +113,9 @@ async function importC12(file: string): Promise<typeof import("c12")> {
 /** Describes an error of loading a config file, and its position. Not by its message, which may quote the config. */
 function describeLoadError(file: string, error: unknown): string {
   if (extname(file) === ".json" && error instanceof SyntaxError) return "it is not valid JSON";
-  const className = error instanceof Error ? error.constructor.name : "";
-  const thrown = /^[A-Za-z_$][\w$]{0,63}$/.test(className) ? className : describe(error);
-  const code = property(error, "code");
-  const shownCode = typeof code === "string" && /^[A-Z0-9_]{1,64}$/.test(code) ? ` (${code})` : "";
   // Node prints the position of a syntax error to its console only.
   const place = positionOf(file, error) ?? (error instanceof SyntaxError ? `: node --check ${file} shows where` : "");
-  return `it threw ${thrown}${shownCode}${missingModule(error) ?? place}`;
+  return `it threw ${describeThrown(error)}${missingModule(error) ?? place}`;
 }
 
 /** Finds the position of an error in the file, by its stack. A parser's error has no frame there, but text. */

@@ -32,9 +32,9 @@ export interface OpenOptions<State = unknown> {
   readonly registry?: Registry | undefined;
   /**
    * Parses every state that `retrieveCheckpoint` and `retrieveLatestCheckpoint` return, see `CommonStorageOptions`. Not for the
-   * storages that `provider` returns. Default: none.
+   * storages that `provider` returns. Default: none. `undefined` is refused.
    */
-  readonly parse?: StateParser<State> | undefined;
+  readonly parse?: StateParser<State>;
   /** Environment variables. Default: `process.env`. */
   readonly env?: Environment | undefined;
 }

@@ -278,3 +278,12 @@ export function describe(value: unknown): string {
   }
   return value === undefined ? "undefined" : `a ${typeof value}`;
 }
+
+/** Names the class and the code of what was thrown, for a message. Its own message may hold a value. */
+export function describeThrown(error: unknown): string {
+  const className: unknown = error instanceof Error ? error.constructor?.name : undefined;
+  const thrown =
+    typeof className === "string" && /^[A-Za-z_$][\w$]{0,63}$/.test(className) ? className : describe(error);
+  const code = property(error, "code");
+  return typeof code === "string" && /^[A-Z0-9_]{1,64}$/.test(code) ? `${thrown} (${code})` : thrown;
+}

@@ -70,9 +70,10 @@ export interface CommonStorageOptions<State = unknown> {
   /**
    * Parses every state that `retrieveCheckpoint` and `retrieveLatestCheckpoint` return, and gives it its type: a schema of Zod,
    * Valibot, ArkType or another library of https://standardschema.dev, or a function. A state that does not match rejects with
-   * `STATE_MISMATCH`. States are stored as they are. Default: none, and the type is taken on trust.
+   * `STATE_MISMATCH`. States are stored as they are. Default: none, and the type is taken on trust. `undefined` is refused: states
+   * that should be checked would not be.
    */
-  readonly parse?: StateParser<State> | undefined;
+  readonly parse?: StateParser<State>;
   /**
    * Names of labels by which lists, `listAgents` and `deleteAgents` find checkpoints across agents: at most 8 in one database,
    * with those of `indexedNames`, of 1 to 128 bytes. Each costs a row of an index for every checkpoint that has it. The database remembers them: they stay

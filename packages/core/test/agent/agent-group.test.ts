@@ -125,6 +125,37 @@ describe("a group of agents", () => {
     expect(await latestState()).toEqual({ agents: { writer: { agentId: "writer", state: { turn: 2 } } } });
   });
 
+  test("does not bring back the state of an agent that has come and gone since", async () => {
+    await saved();
+    const agents: Record<string, Counter> = { researcher: new Counter({ agentId: "researcher" }) };
+    const group = groupAgents({ agentId: "desk", agents });
+    await service.restoreLatestAgentCheckpoint("desk", group);
+    agents["writer"] = new Counter({ agentId: "writer" });
+    await service.saveAgentCheckpoint("stop", group);
+    expect((await latestState()).agents).toMatchObject({ writer: { state: { turn: 0 } } });
+    delete agents["writer"];
+    await service.saveAgentCheckpoint("stop", group);
+    expect(await latestState()).toEqual({
+      agents: { researcher: { agentId: "researcher", state: { turn: 1 } } },
+      application: { visits: 3 },
+    });
+  });
+
+  test.each([
+    ["agentId", { state: 1 }, " to be a string, got undefined"],
+    ["namespace", { agentId: "writer", namespace: 7, state: 1 }, " to be a string, got 7"],
+    ["metadata", { agentId: "writer", metadata: ["a"], state: 1 }, ""],
+    ["state", { agentId: "writer" }, " to be present"],
+  ])("stores nothing if the %s of one of them could not be restored", async (member, generated, rest) => {
+    const agents = { writer: { generateCheckpoint: () => generated as never, restoreCheckpoint() {} } };
+    const saving = service.saveAgentCheckpoint("stop", groupAgents({ agentId: "desk", agents }));
+    await expect(saving).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      message: expect.stringContaining(`expected agents["writer"].generateCheckpoint().${member}${rest}`),
+    });
+    expect(await storage.listCheckpoints()).toEqual([]);
+  });
+
   test("is saved after each turn as a single agent is", async () => {
     const { researcher, group } = program();
     const auto = service.autoCheckpoint(group);

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { closeOnExit } from "../../src/agent/close-on-exit.ts";
 import { CheckpointError } from "../../src/contract/errors.ts";
@@ -8,10 +9,14 @@ import { INDEX } from "./counter.ts";
 interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
+  /** What it said, and then its warnings. */
   readonly output: string;
 }
 
-/** Runs a module whose body may use `closeOnExit`, `say`, and `storage(name)`, whose `close` takes a short time. */
+/**
+ * Runs a module whose body may use `closeOnExit`, `say`, `storage(name)`, whose `close` takes a short time, and `part(name)`,
+ * the same as a function without options.
+ */
 function start(program: string): { child: ChildProcess; said(text: string): Promise<void>; exit: Promise<Exit> } {
   const prologue = `
     import { writeSync } from "node:fs";
@@ -26,23 +31,30 @@ function start(program: string): { child: ChildProcess; said(text: string): Prom
         return { unsent: null };
       },
     });
+    const part = (name) => {
+      const { close } = storage(name);
+      return () => close();
+    };
     const stay = setInterval(() => {}, 1_000);
   `;
   const { NODE_OPTIONS: _, ...env } = process.env;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", prologue + program], { env });
   onTestFinished(() => void child.kill("SIGKILL"));
   let output = "";
+  let errors = "";
   const awaited = new Map<string, () => void>();
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (text: string) => {
-      output += text;
-      for (const [said, resolve] of awaited) if (output.includes(`${said}\n`)) resolve();
-    });
-  }
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    output += text;
+    for (const [said, resolve] of awaited) if (output.includes(`${said}\n`)) resolve();
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    errors += text;
+  });
+  const warnings = () => errors.replace(/^\(node:\d+\) |^\(Use .*\n/gm, "");
   return {
     child,
     said: (said) => new Promise((resolve) => (output.includes(`${said}\n`) ? resolve() : awaited.set(said, resolve))),
-    exit: once(child, "close").then(([code, signal]) => ({ code, signal, output })),
+    exit: once(child, "close").then(([code, signal]) => ({ code, signal, output: output + warnings() })),
   };
 }
 
@@ -66,7 +78,7 @@ describe.skipIf(process.platform === "win32")("a process", () => {
     expect(await exit).toEqual({ code: 7, signal: null, output: "closing one {}\nclosed one\n" });
   });
 
-  test("closes a storage once that was registered twice, with the first options", async () => {
+  test("closes a storage once that was registered twice, with the last options", async () => {
     const { child, said, exit } = start(`
       const one = storage("one");
       closeOnExit(one, { timeoutMs: 1 });
@@ -74,7 +86,48 @@ describe.skipIf(process.platform === "win32")("a process", () => {
       say("ready");`);
     await said("ready");
     child.kill("SIGTERM");
-    expect((await exit).output).toBe('ready\nclosing one {"timeoutMs":1}\nclosed one\n');
+    expect((await exit).output).toBe('ready\nclosing one {"timeoutMs":2}\nclosed one\n');
+  });
+
+  test.each([
+    ["before", "closeOnExit(last); closeOnExit([first, last]);"],
+    ["after", "closeOnExit([first, last]); closeOnExit(last);"],
+    ["beside", "closeOnExit([first, last]); closeOnExit([first, last]);"],
+    ["in", "closeOnExit([last, first, last]);"],
+  ])("closes what is registered alone, or again, %s a list after what is before it in the list", async (_, calls) => {
+    const { child, said, exit } = start(`
+      const [first, last] = [part("first"), part("last")];
+      ${calls}
+      say("ready");`);
+    await said("ready");
+    child.kill("SIGTERM");
+    const parts = ["closing first undefined", "closed first", "closing last undefined", "closed last"];
+    expect((await exit).output).toBe(`ready\n${parts.join("\n")}\n`);
+  });
+
+  test("closes the rest of every list that has the same first part", async () => {
+    const { child, said, exit } = start(`
+      const server = part("server");
+      closeOnExit([server, part("one")]);
+      closeOnExit([server, part("two")]);
+      say("ready");`);
+    await said("ready");
+    child.kill("SIGTERM");
+    const lines = (await exit).output.replaceAll(" undefined", "").trimEnd().split("\n");
+    const rest = ["closing one", "closing two", "closed one", "closed two"];
+    expect(lines).toEqual(["ready", "closing server", "closed server", ...rest]);
+  });
+
+  test("closes each part once even if two lists contradict each other", async () => {
+    const { child, said, exit } = start(`
+      const [one, two] = [part("one"), part("two")];
+      closeOnExit([one, two], { timeoutMs: 20 });
+      closeOnExit([two, one], { timeoutMs: 20 });
+      say("ready");`);
+    await said("ready");
+    child.kill("SIGTERM");
+    const lines = (await exit).output.split("\n");
+    expect(lines.filter((line) => line.startsWith("closed")).sort()).toEqual(["closed one", "closed two"]);
   });
 
   test("ends at once at the second signal", async () => {
@@ -102,7 +155,8 @@ describe.skipIf(process.platform === "win32")("a process", () => {
       say("ready");`);
     await said("ready");
     child.kill("SIGTERM");
-    const output = "ready\none\ntwo\nthree\nlate 0\nlast true\n";
+    const warning = "[WAYMARK_CLOSE] WaymarkWarning: closeOnExit: closing a part of the program failed: Error";
+    const output = `ready\none\ntwo\nthree\nlate 0\nlast true\n${warning}\n`;
     expect(await exit).toEqual({ code: null, signal: "SIGTERM", output });
   });
 
@@ -125,14 +179,25 @@ describe.skipIf(process.platform === "win32")("a process", () => {
     expect(await exit).toEqual({ code: 143, signal: null, output: "ready\nclosing one {}\nclosed one\n" });
   });
 
-  test("ends by the signal even if closing fails", async () => {
+  test("ends by the signal even if closing fails, and warns of it without a value", async () => {
     const { child, said, exit } = start(`
-      closeOnExit({ close: () => Promise.reject(new Error("no")) });
-      closeOnExit({ close() { throw new Error("no"); } });
+      const failed = () => Object.assign(new RangeError("a password"), { code: "E_NO" });
+      closeOnExit({ close: () => Promise.reject(failed()) });
+      // As Fastify's: its close takes a callback.
+      closeOnExit({ close(callback) { callback(); } });
+      closeOnExit(() => { throw "a password"; });
       say("ready");`);
     await said("ready");
     child.kill("SIGTERM");
-    expect(await exit).toEqual({ code: null, signal: "SIGTERM", output: "ready\n" });
+    const thrown = ["RangeError (E_NO)", "TypeError", "a string of 10 characters"];
+    const { code, signal, output } = await exit;
+    const [first, ...warnings] = output.trimEnd().split("\n");
+    expect([code, signal, first, ...warnings.sort()]).toEqual([
+      ...[null, "SIGTERM", "ready"],
+      ...thrown.map(
+        (one) => `[WAYMARK_CLOSE] WaymarkWarning: closeOnExit: closing a part of the program failed: ${one}`,
+      ),
+    ]);
   });
 
   test("is left to other listeners of the signal, which end it when they are done", async () => {
@@ -163,6 +228,33 @@ describe.skipIf(process.platform === "win32")("a process", () => {
     child.kill("SIGTERM");
     expect(await exit).toEqual({ code: null, signal: "SIGTERM", output: "0\nready\nclosing two {}\nclosed two\n" });
   });
+});
+
+test("undoing a call leaves what other calls registered", () => {
+  const listeners = () => process.listenerCount("SIGTERM");
+  const storage = { close: async () => ({ unsent: null }) };
+  const [undoFirst, undoSecond] = [closeOnExit(storage), closeOnExit([() => {}, storage])];
+  undoSecond();
+  undoSecond();
+  expect(listeners()).toBe(1);
+  undoFirst();
+  expect(listeners()).toBe(0);
+  const undoThird = closeOnExit(storage);
+  undoFirst();
+  expect(listeners()).toBe(1);
+  undoThird();
+  expect(listeners()).toBe(0);
+});
+
+test("a server is followed until the last call with it is undone", () => {
+  const server = createServer();
+  const before = server.listenerCount("request");
+  const undo = [closeOnExit([server, () => {}]), closeOnExit(server)];
+  expect(server.listenerCount("request")).toBe(before + 1);
+  undo[0]?.();
+  expect(server.listenerCount("request")).toBe(before + 1);
+  undo[1]?.();
+  expect(server.listenerCount("request")).toBe(before);
 });
 
 test("closeOnExit refuses wrong arguments at once", () => {

@@ -1,15 +1,26 @@
 import { once } from "node:events";
 import { Agent, createServer, type IncomingMessage, type RequestListener, request } from "node:http";
-import { connect as connectHttp2, createServer as createHttp2Server } from "node:http2";
-import { type AddressInfo, connect, type Server } from "node:net";
+import {
+  connect as connectHttp2,
+  createServer as createHttp2Server,
+  createSecureServer as createSecureHttp2Server,
+} from "node:http2";
+import { createServer as createSecureServer } from "node:https";
+import { type AddressInfo, connect, type Server, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { setImmediate as turn } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
 import { expect, onTestFinished, test } from "vitest";
 import { ServerCloser } from "../../src/agent/close-server.ts";
 
 const LONG_MS = 60_000;
 /** An address, not a name: so a connection is made before the call that connects returns. */
 const HOST = "127.0.0.1";
+/** TLS with a key that both sides have: it needs no certificate. */
+const PSK = { psk: Buffer.alloc(32, 7), identity: "a client" };
+const TLS = { ciphers: "PSK", maxVersion: "TLSv1.2" } as const;
+const SECURE_SERVER = { ...TLS, pskCallback: () => PSK.psk };
+const SECURE_CLIENT = { ...TLS, pskCallback: () => PSK, checkServerIdentity: () => undefined };
 
 async function listening<One extends Server>(
   server: One,
@@ -38,6 +49,14 @@ async function closing({ server, closer }: { server: Server; closer: ServerClose
   const closed = closer.close(timeoutMs);
   while (server.listening) await turn();
   return { closed };
+}
+
+/** Waits until a client's socket is connected. `ended` resolves when the server has closed the connection. */
+async function connected<Client extends Socket>(socket: Client, event: "connect" | "secureConnect") {
+  const ended = once(socket, "close");
+  await once(socket, event);
+  socket.resume();
+  return { socket, ended };
 }
 
 test("a request under way is answered, and its connection ends with it", async () => {
@@ -90,6 +109,25 @@ test("idle connections end: after their last request, after a stream that had be
   await closed;
 });
 
+test("HTTPS: idle connections end, with a handshake before or while the server closes; requests under way are answered", async () => {
+  let answer = () => {};
+  const server = createSecureServer(SECURE_SERVER, (_, response) => {
+    answer = () => void response.end("done");
+  });
+  const one = await listening(server);
+  const silent = await connected(connectTls({ host: HOST, port: one.port, ...SECURE_CLIENT }), "secureConnect");
+  const late = await connected(connect(one.port, HOST), "connect");
+  const busy = connectTls({ host: HOST, port: one.port, ...SECURE_CLIENT });
+  busy.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  await once(one.server, "request");
+  const { closed } = await closing(one);
+  const secure = await connected(connectTls({ socket: late.socket, ...SECURE_CLIENT }), "secureConnect");
+  await Promise.all([silent.ended, secure.ended]);
+  answer();
+  expect(await text(busy)).toMatch(/\r\nConnection: close\r\n.*done/s);
+  await closed;
+});
+
 test("what has not ended when the time is over is cut off", async () => {
   const one = await start(() => {});
   const response = one.get("/");
@@ -107,7 +145,7 @@ test("a server that does not listen, or that somebody else has closed, is closed
 });
 
 test("a server that is no longer to be closed is left alone", async () => {
-  const events = ["connection", "session", "request"];
+  const events = ["connection", "secureConnection", "session", "request"];
   const server = createServer();
   const before = events.map((event) => server.listenerCount(event));
   new ServerCloser(server).release();
@@ -123,4 +161,16 @@ test("HTTP/2: streams under way end, then their connection", async () => {
   stream.end("done");
   expect(await text(request)).toBe("done");
   await Promise.all([closed, once(client, "close")]);
+});
+
+test("HTTP/2 over TLS: connections end that have sent nothing, or that a handshake makes while the server closes", async () => {
+  const server = createSecureHttp2Server({ ...SECURE_SERVER, ALPNProtocols: ["h2"] });
+  const one = await listening(server);
+  const options = { ...SECURE_CLIENT, ALPNProtocols: ["h2"] };
+  const silent = await connected(connectTls({ host: HOST, port: one.port, ...options }), "secureConnect");
+  const late = await connected(connect(one.port, HOST), "connect");
+  const { closed } = await closing(one);
+  const createConnection = () => connectTls({ socket: late.socket, ...options });
+  const client = connectHttp2(`https://${HOST}:${one.port}`, { createConnection });
+  await Promise.all([closed, silent.ended, once(client, "close")]);
 });

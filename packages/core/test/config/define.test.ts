@@ -103,6 +103,7 @@ describe("a config", () => {
     [{ checkpoint: null }, "expected checkpoint to be an object, got null"],
     [{ checkpoint: [] }, "expected checkpoint to be an object, got an array"],
     [{ checkpoint: { provider: { main } } }, 'expected checkpoint to have the member providers, got "provider"'],
+    [{ checkpoint: { providers: undefined } }, "expected checkpoint to have the member providers, got none"],
     [
       { checkpoint: { providers: { main }, retries: 1 } },
       'expected checkpoint to have the members providers, retention, replication, failover, staleReads, reconcile, tombstoneRetentionMs, got "retries"',
@@ -204,9 +205,7 @@ describe("an error of a factory", () => {
 
   test("is reported without its message if it is no CheckpointError", () => {
     const error = refusalOf(throwing(new TypeError(CANARY)));
-    expect(error.message).toBe(
-      "read config /app/x.mjs: checkpoint.providers.backup: its factory threw an error of class TypeError",
-    );
+    expect(error.message).toBe("read config /app/x.mjs: checkpoint.providers.backup: its factory threw TypeError");
     expect(String(error.cause)).not.toContain(CANARY);
     expect(refusalOf(throwing(CANARY)).message).toMatch(/its factory threw a string of 14 characters$/);
   });

@@ -27,6 +27,7 @@ describe("the environment", () => {
     ["file:/data/x.db?connection_limit=1&socket_timeout=10", "sqlite", { databasePath: "/data/x.db" }],
     ["sqlite:///data/x.db", "sqlite", { databasePath: "/data/x.db" }],
     ["sqlite::memory:", "sqlite", { databasePath: ":memory:" }],
+    ["file::memory:?connection_limit=1", "sqlite", { databasePath: ":memory:" }],
   ])("selects the package by the scheme of the URL: %s", async (url, type, options) => {
     const storage = made(await open({ env: { WAYMARK_URL: url } }));
     expect([storage.from, storage.options]).toEqual([expect.stringContaining(`/@waymark/${type}/`), options]);
@@ -122,6 +123,10 @@ describe("the environment", () => {
     "file:~/x.db",
     `file://${CANARY}/x.db`,
     `file:${CANARY}?mode=ro`,
+    `file:${CANARY}?connection_limit=1?mode=ro`,
+    `file:${CANARY}?connection_limit=1\n?mode=ro`,
+    "file::memory:?cache=shared",
+    "sqlite::memory:?",
     `sqlite:///${CANARY}#x`,
     `file:${CANARY}%`,
     "file:",
