@@ -82,9 +82,9 @@ export async function insertRows(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { insert = [] } = change;
-  if (insert.length > 0) await labels.load(signal);
-  const label = labels.of(insert);
-  return await dialect.commit(label.length === 0 ? change : { ...change, label }, signal);
+  return await labels.insert(insert, signal, (label) =>
+    dialect.commit(label.length === 0 ? change : { ...change, label }, signal),
+  );
 }
 
 /** Ends what an engine does by itself, and closes its database. */

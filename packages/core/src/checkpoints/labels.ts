@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import type { IndexLabelsResult } from "../contract/checkpoints.ts";
 import { CheckpointError, codeOf } from "../contract/errors.ts";
 import type { StorageEvents } from "../contract/status.ts";
+import { unref } from "../database/deadline.ts";
 import type { Emitter } from "../database/events.ts";
 import type { Session } from "../database/session.ts";
 import type { CheckedProgressOptions, LookUp, TermLine } from "./arguments.ts";
@@ -19,15 +20,17 @@ import { labelTerm, lineKey, linesOfTerms, namesOfTerms } from "./terms.ts";
  * whatever it was opened with. What is older is indexed in steps, from the newest checkpoint down.
  *
  * Some rows are stored without their labels still: by a process that has not read yet that a label is indexed, or by one of an
- * earlier version. A process that learns of a label indexes what was stored since it last looked. Each start with the option
- * looks at all checkpoints since the last such look. An erasing looks at all there are, whatever their ids, until that was done
- * once after every process had learnt of the labels.
+ * earlier version. A process that has stored reads the setting again soon after, and indexes the rows whose labels it has not
+ * known of. Each start with the option looks at all checkpoints since the last such look. An erasing looks at all there are,
+ * whatever their ids, until that was done once after every process had learnt of the labels.
  */
 
 const NAME = "indexed_labels";
-/** Time after which a process that stores reads again which labels are indexed. */
+/** Time after a store until the process reads again which labels are indexed. */
 const REFRESH_MS = 15_000;
-/** Ids are not quite in the order of commits: clocks differ, and a commit takes its time. Much longer than `REFRESH_MS`. */
+/** Age of what was read, from which on a store waits until it is read again. */
+const MAX_AGE_MS = 5 * 60_000;
+/** Ids are not quite in the order of commits: clocks differ, and a commit takes its time. Much longer than `MAX_AGE_MS`. */
 const OVERLAP_MS = 10 * 60_000;
 
 /** An indexed term, as the setting has it. */
@@ -70,11 +73,17 @@ export class Labels {
   /** Text of the setting as it was read; `null`: it is not there. */
   #text: string | null = null;
   #readAt: number | null = null;
+  #isStarted = false;
   /** Whether the labels that this storage was asked for are still to be indexed. */
   #isAsked = false;
-  /** Time since which this process has stored rows without labels that it has learnt of; `null`: none are to be indexed. */
-  #missedSince: number | null = null;
+  /** Time of the lowest id that this process has stored since it last read the setting; `null`: it has stored nothing. */
+  #storedFrom: number | null = null;
+  /** The same for rows that were stored without labels that it has learnt of; `null`: none are to be indexed. */
+  #missedFrom: number | null = null;
+  #refreshing: ReturnType<typeof setTimeout> | null = null;
   #background: Promise<void> | null = null;
+  /** Labels of the other one of main and backup, which indexes what this one does. */
+  #other: Labels | null = null;
   readonly #stopping = new AbortController();
 
   constructor({ dialect, session, events }: LabelsParts, wanted: readonly string[]) {
@@ -84,36 +93,66 @@ export class Labels {
     this.#wanted = new Set(wanted);
   }
 
-  get wanted(): readonly string[] {
-    return [...this.#wanted];
+  /** Makes a pair's databases index the same, whichever of them was asked to, or remembers to. */
+  join(other: Labels): void {
+    this.#other = other;
+    other.#other = this;
+    this.#want([...other.#wanted]);
+    other.#want([...this.#wanted]);
   }
 
-  /** Asks for more terms: a backup indexes what its main does. */
-  want(terms: readonly string[]): void {
-    for (const term of terms) this.#wanted.add(term);
+  #want(terms: readonly string[]): void {
+    const added = terms.filter((term) => !this.#wanted.has(term));
+    for (const term of added) this.#wanted.add(term);
+    if (added.length > 0 && this.#isStarted) this.start();
   }
 
   /** Starts to index in the background, if this storage was asked for labels. */
   start(): void {
+    this.#isStarted = true;
     this.#isAsked = this.#wanted.size > 0;
     this.#indexInBackground();
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    if (this.#refreshing !== null) clearTimeout(this.#refreshing);
     await this.#background;
   }
 
-  /** Makes sure that it is known which labels are indexed, as of a few seconds ago, before rows with labels are inserted. */
-  async load(signal: AbortSignal): Promise<void> {
-    if (this.#dialect.labels === undefined) return;
-    if (this.#readAt === null || Math.abs(Date.now() - this.#readAt) > REFRESH_MS) await this.#read(signal);
+  /** Inserts rows by `commit`, which gets the labels to index with them. */
+  async insert(
+    rows: readonly LabelledRow[],
+    signal: AbortSignal,
+    commit: (labels: readonly RowLabel[]) => Promise<boolean>,
+  ): Promise<boolean> {
+    if (rows.length === 0 || this.#dialect.labels === undefined) return await commit([]);
+    if (this.#readAt === null || Math.abs(Date.now() - this.#readAt) > MAX_AGE_MS) await this.#read(signal);
+    const { terms } = this.#indexed;
+    const isInserted = await commit(rowLabels(rows, new Set(Object.keys(terms))));
+    if (isInserted) this.#noteStored(Math.min(...rows.map(({ id }) => idTime(id))), terms);
+    return isInserted;
   }
 
-  /** Returns the labels to index with these rows. */
-  of(rows: readonly LabelledRow[]): RowLabel[] {
-    const terms = Object.keys(this.#indexed.terms);
-    return terms.length === 0 ? [] : rowLabels(rows, new Set(terms));
+  /** Remembers rows that were stored with the labels of these terms, and reads the setting again soon. */
+  #noteStored(from: number, terms: Indexed["terms"]): void {
+    this.#storedFrom = Math.min(this.#storedFrom ?? from, from);
+    if (this.#hasLearnt(terms)) this.#miss(from);
+    if (this.#refreshing !== null || this.#stopping.signal.aborted) return;
+    this.#refreshing = setTimeout(() => {
+      this.#refreshing = null;
+      this.#run(this.#stopping.signal, (deadline) => this.#read(deadline)).catch(() => {}); // a later store tries again
+    }, REFRESH_MS);
+    unref(this.#refreshing);
+  }
+
+  #hasLearnt(known: Indexed["terms"]): boolean {
+    return Object.keys(this.#indexed.terms).some((term) => !Object.hasOwn(known, term));
+  }
+
+  #miss(from: number): void {
+    this.#missedFrom = Math.min(this.#missedFrom ?? from, from);
+    this.#indexInBackground();
   }
 
   /**
@@ -243,7 +282,7 @@ export class Labels {
   /** Adds the labels that this storage was asked for to those that are indexed. */
   async #declare(signal: AbortSignal): Promise<void> {
     await this.#change(signal, ({ terms, checked }) => {
-      const added = this.wanted.filter((term) => !Object.hasOwn(terms, term));
+      const added = [...this.#wanted].filter((term) => !Object.hasOwn(terms, term));
       if (added.length === 0) return null;
       const isComplete = false;
       const declared = { ...terms, ...Object.fromEntries(added.map((term) => [term, { from: null, isComplete }])) };
@@ -284,11 +323,13 @@ export class Labels {
   }
 
   async #read(signal: AbortSignal): Promise<void> {
-    const known = this.#indexed.terms;
-    const readAt = this.#readAt;
-    this.#set((await this.#dialect.settings?.read(NAME, signal)) ?? null);
-    const hasLearnt = Object.keys(this.#indexed.terms).some((term) => !Object.hasOwn(known, term));
-    if (hasLearnt && readAt !== null) this.#missedSince = Math.min(this.#missedSince ?? readAt, readAt);
+    const text = (await this.#dialect.settings?.read(NAME, signal)) ?? null;
+    const { terms: known } = this.#indexed;
+    const storedFrom = this.#storedFrom;
+    this.#storedFrom = null;
+    this.#set(text);
+    if (this.#other !== null) this.#other.#want(Object.keys(this.#indexed.terms));
+    if (storedFrom !== null && this.#hasLearnt(known)) this.#miss(storedFrom);
     this.#indexInBackground();
   }
 
@@ -301,10 +342,11 @@ export class Labels {
   /** What fails is an event, and tried again once the setting is read again. */
   #indexInBackground(): void {
     if (this.#background !== null || this.#stopping.signal.aborted) return;
-    if (!this.#isAsked && this.#missedSince === null) return;
+    if (!this.#isAsked && this.#missedFrom === null) return;
     this.#background = this.#indexMissing()
       .catch((error) => {
         if (this.#stopping.signal.aborted) return;
+        if (codeOf(error) === "INVALID_ARGUMENT") this.#isAsked = false; // too many terms: no repetition helps
         this.#events.emit("labelIndexingFailed", { provider: this.#session.provider, code: codeOf(error) });
       })
       .finally(() => {
@@ -318,10 +360,10 @@ export class Labels {
       await this.index({ signal });
       this.#isAsked = false;
     }
-    const since = this.#missedSince;
-    if (since === null) return;
-    await this.#indexRange(new Set(Object.keys(this.#indexed.terms)), firstIdAt(since - OVERLAP_MS), signal, () => {});
-    if (this.#missedSince === since) this.#missedSince = null;
+    const from = this.#missedFrom;
+    if (from === null) return;
+    await this.#indexRange(new Set(Object.keys(this.#indexed.terms)), firstIdAt(from - 1), signal, () => {});
+    if (this.#missedFrom === from) this.#missedFrom = null;
   }
 
   #run<Result>(signal: AbortSignal | undefined, work: (deadline: AbortSignal) => Promise<Result>): Promise<Result> {

@@ -184,10 +184,11 @@ async function trimIdle(pruning: Pruning, { agentId, since, rows }: IdleAgent, n
     if ((await readNewest(pruning, agentId))?.id !== newest) break;
     if (await areWritten(pruning, [...kept, ...batch], since)) break;
     const ids = batch.map(({ id }) => id);
-    const some = await removeRows(engine, OPERATION, ids, willBeRemoved, policy.signal);
+    const some = await removeRows(engine, OPERATION, ids, willBeRemoved, policy.signal, since);
     removed += some;
     progress.examined += some;
     countIdle(pruning, some);
+    if (some < batch.length && (await areWritten(pruning, batch, since))) break;
   }
   return removed;
 }

@@ -85,20 +85,25 @@ async function countRows(engine: Engine, operation: string, agentId: string, sig
   return count;
 }
 
-/** Removes rows, highest first, in bounded steps. Returns how many: a row that another one needs and cannot do without stays. */
+/**
+ * Removes rows, highest first, in bounded steps. Returns how many: a row that another one needs and cannot do without stays.
+ * `unwrittenSince`: ends before a step whose rows have a write from after this id.
+ */
 export async function removeRows(
   engine: Engine,
   operation: string,
   ids: readonly string[],
   willBeRemoved: (id: string) => boolean,
   signal: AbortSignal | undefined,
+  unwrittenSince?: string,
 ): Promise<number> {
   let removed = 0;
   for (let left = ids; left.length > 0; ) {
     const some = left.slice(0, MAX_LIMIT);
     const step = await engine.session.run(operation, signal, (deadline, { maxStatementBytes: maxRowBytes }) =>
-      removeSome(engine, { ids: some, willBeRemoved, maxRowBytes }, deadline),
+      removeSome(engine, { ids: some, willBeRemoved, maxRowBytes }, deadline, unwrittenSince),
     );
+    if (step.done === 0) return removed;
     removed += step.removed;
     left = left.slice(step.done);
     await setImmediate(); // a synchronous driver would otherwise block the event loop
@@ -106,18 +111,23 @@ export async function removeRows(
   return removed;
 }
 
-/** Removes as many of these rows as one step takes, from the first on. `done`: how many that are. */
+/** Removes as many of these rows as one step takes, from the first on. `done`: how many that are; 0 if one was written since. */
 async function removeSome(
   engine: Engine,
   request: RemovalRequest,
   signal: AbortSignal,
+  unwrittenSince?: string,
 ): Promise<{ done: number; removed: number; blockedBy: Removal["blockedBy"] }> {
   for (let attempt = 1; attempt <= MAX_PLANS; attempt++) {
     const { ids, change, blockedBy } = await planRemoval(engine.dialect, request, signal);
-    if (change.remove.length === 0 || (await commitRemoval(engine, change, signal))) {
+    const guarded = unwrittenSince === undefined ? change : { ...change, unwrittenSince };
+    if (change.remove.length === 0 || (await commitRemoval(engine, guarded, signal))) {
       for (const id of change.remove) engine.cache.forget(id);
       return { done: ids.length, removed: change.remove.length, blockedBy };
     }
+    const isWritten =
+      unwrittenSince !== undefined && (await engine.dialect.areWrittenSince(change.remove, unwrittenSince, signal));
+    if (isWritten) return { done: 0, removed: 0, blockedBy: null };
   }
   throw changedTooOften();
 }

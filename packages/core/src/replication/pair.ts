@@ -39,8 +39,7 @@ export function createPair(
     throw new CheckpointError("INVALID_ARGUMENT", "expected main and backup to be two storages, got one twice");
   }
   const engines = { main: replicableEngine("main", main), backup: replicableEngine("backup", backup) };
-  engines.backup.labels.want(engines.main.labels.wanted);
-  engines.main.labels.want(engines.backup.labels.wanted);
+  engines.main.labels.join(engines.backup.labels);
   const lingerMs = options.replication === "required" ? 0 : LINGER_MS;
   const events = new Emitter<StorageEvents>();
   const toBackup = new OutboxRelay({ from: engines.main, to: engines.backup, target: "backup", lingerMs });

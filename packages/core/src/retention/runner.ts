@@ -113,7 +113,7 @@ class Runner implements RetentionRunner {
   /** Prunes if it is due and this process's turn. Returns the time until the next look, in milliseconds. */
   async #look(): Promise<number> {
     const { signal } = this.#stopping;
-    const waitMs = await this.#lease.take(signal);
+    const waitMs = await this.#take(signal);
     if (waitMs > 0) return waitMs;
     const startedAt = Date.now();
     const lost = new AbortController();
@@ -136,9 +136,22 @@ class Runner implements RetentionRunner {
     } finally {
       clearInterval(renewing);
       // Also when it is being stopped: else nobody prunes until the lease has run out.
-      await this.#lease.free(isDone ? startedAt : null, this.#leaving.signal).catch(() => {});
+      await this.#free(isDone ? startedAt : null);
     }
     return this.#retention.everyMs;
+  }
+
+  async #take(signal: AbortSignal): Promise<number> {
+    try {
+      return await this.#lease.take(signal);
+    } catch (error) {
+      await this.#free(null); // it may have been taken, and the answer was lost
+      throw error;
+    }
+  }
+
+  async #free(doneAt: number | null): Promise<void> {
+    await this.#lease.free(doneAt, this.#leaving.signal).catch(() => {});
   }
 
   #report(code: ReturnType<typeof codeOf>): void {

@@ -102,6 +102,20 @@ describe("an idle agent with many checkpoints", () => {
     expect(dialect.rows.size).toBe(700);
   });
 
+  test("keeps a write that is appended to an old checkpoint just before its batch is removed, and what is left", async () => {
+    await insertRows(["", "sub", "third"], 400);
+    passDays();
+    const [oldest] = [...dialect.rows.keys()].sort();
+    let batch = 0;
+    beforeRemoval = async () => {
+      batch += 1;
+      if (batch === 3) await storage.appendWrites(oldest as string, write("resumed"));
+    };
+    expect(await storage.pruneCheckpoints(POLICY)).toMatchObject({ droppedAgents: 0, removed: 1_000 });
+    expect(await storage.listWrites(oldest as string)).toHaveLength(1);
+    expect(dialect.rows.size).toBe(200);
+  });
+
   test("is never removed in a larger commit, even if its checkpoints cannot be read, which hold their bases", async () => {
     await insertRows(["", "a", "b", "c", "d"], 250, true);
     passDays();
