@@ -5,8 +5,8 @@ import type { CheckpointMetadata, MetadataValue } from "@waymark/core";
  * Labels of a Waymark checkpoint: LangGraph's id of it, and those entries of LangGraph's metadata that a database can filter
  * by. The state holds all of the metadata; the labels are a copy of it. If some entries are missing, a label says so.
  *
- * Beside them the user's entries in the metadata of the run's config: LangGraph JS does not copy these into the checkpoint's
- * metadata, as LangGraph in Python does. They are labels only: filters of `list` apply to the checkpoint's metadata.
+ * Beside them the user's entries in the metadata of the run's config, which LangGraph JS, unlike that in Python, does not copy
+ * into the checkpoint's metadata. They are labels only: filters of `list` apply to the checkpoint's metadata.
  */
 
 /** The label that every LangGraph checkpoint has, and no other checkpoint. */
@@ -30,10 +30,7 @@ type Label = readonly [key: string, value: MetadataValue];
 
 /** Returns the user's entries of a run's metadata that can be labels. */
 export function runLabelsOf(runMetadata: unknown): readonly Label[] {
-  return entriesOf(runMetadata).filter(
-    (entry): entry is [string, MetadataValue] =>
-      isLabel(...entry) && !RUN_KEYS.has(entry[0]) && !THEIR_KEY.test(entry[0]),
-  );
+  return labelsIn(entriesOf(runMetadata)).filter(([key]) => !RUN_KEYS.has(key) && !THEIR_KEY.test(key));
 }
 
 /** Returns the labels of a checkpoint with this metadata, and of its run, as far as they fit. */
@@ -48,8 +45,7 @@ export function labelsOf(checkpointId: string, metadata: unknown, runLabels: rea
     labels.set(key, value);
     return true;
   };
-  const ofMetadata = own.filter((entry): entry is [string, MetadataValue] => isLabel(...entry));
-  if (!ofMetadata.every(add)) labels.set(PARTIAL, true);
+  if (!labelsIn(own).every(add)) labels.set(PARTIAL, true);
   const keys = new Set(own.map(([key]) => key));
   for (const label of runLabels) if (!keys.has(label[0])) add(label);
   return Object.fromEntries(labels);
@@ -71,7 +67,7 @@ export function filterOf(filter: unknown): Filter {
 
 /** Returns the part of a filter that a database can apply to labels. */
 export function labelFilter(filter: Filter): CheckpointMetadata {
-  return Object.fromEntries(filter.filter((entry): entry is [string, MetadataValue] => isLabel(...entry)));
+  return Object.fromEntries(labelsIn(filter));
 }
 
 /** Returns `true` if the labels alone show that the metadata does not match. */
@@ -85,6 +81,11 @@ export function isRuledOut({ metadata = {} }: { readonly metadata?: CheckpointMe
 export function isMatch(metadata: unknown, filter: Filter): boolean {
   const entries = new Map(entriesOf(metadata));
   return filter.every(([key, value]) => entries.has(key) && isDeepStrictEqual(entries.get(key), value));
+}
+
+/** Returns those entries that can be labels. */
+function labelsIn(entries: Filter): Label[] {
+  return entries.filter((entry): entry is Label => isLabel(...entry));
 }
 
 function isLabel(key: string, value: unknown): value is MetadataValue {
