@@ -6,7 +6,7 @@ import { parseState, resolveParser, type StateParser } from "../contract/state-p
 import type { CloseReport } from "../contract/status.ts";
 import { forward } from "../database/forward.ts";
 import { type ResolvedReplicationOptions, resolveReplication } from "../replication/options.ts";
-import { nameProvider } from "../replication/pair.ts";
+import { nameProvider, shareMain } from "../replication/pair.ts";
 import { type ReplicatedStorage, replicate } from "../replication/storage.ts";
 import type { ResolvedRetention } from "../retention/options.ts";
 import { type RetentionRunner, runRetention } from "../retention/runner.ts";
@@ -194,7 +194,7 @@ function configuredStorage(
     closing ??= stopAndClose(options);
     return closing;
   };
-  return {
+  const configured: ConfiguredStorage = {
     providers: Object.freeze([...storages.keys()]),
     provider(name) {
       const found = storages.get(name);
@@ -216,6 +216,8 @@ function configuredStorage(
       await close();
     },
   };
+  shareMain(configured, storage);
+  return configured;
 }
 
 function pruneByItself(source: string, storage: CheckpointStorage, retention: ResolvedRetention): RetentionRunner {
