@@ -123,12 +123,7 @@ function checkBackup(
   { replication }: ResolvedReplicationOptions,
 ): void {
   const [main, backup] = ["main", "backup"].map((name) => providers.find((provider) => provider.name === name));
-  if (main === undefined || replication === "off") return;
-  if (backup === undefined) {
-    if (replication !== "required") return;
-    const message = 'checkpoint.replication: expected a provider backup beside "required", got none';
-    throw new CheckpointError("INVALID_CONFIG", `${source}: ${message}`);
-  }
+  if (main === undefined || backup === undefined || replication === "off") return;
   const place = ({ type, options }: Provider) => [
     type,
     options["connectionString"] ?? options["databasePath"],
