@@ -4,6 +4,9 @@ import type { CheckpointMetadata, MetadataValue } from "@waymark/core";
 /**
  * Labels of a Waymark checkpoint: LangGraph's id of it, and those entries of LangGraph's metadata that a database can filter
  * by. The state holds all of the metadata; the labels are a copy of it. If some entries are missing, a label says so.
+ *
+ * Beside them the user's entries in the metadata of the run's config, which LangGraph JS, unlike that in Python, does not copy
+ * into the checkpoint's metadata. They are labels only: filters of `list` apply to the checkpoint's metadata.
  */
 
 /** The label that every LangGraph checkpoint has, and no other checkpoint. */
@@ -18,15 +21,33 @@ const MAX_BYTES = 15 * 1_024;
 /** A filter for the checkpoints whose labels lack some of their metadata. */
 export const PARTIAL_ONLY: CheckpointMetadata = { [PARTIAL]: true };
 
-export function labelsOf(checkpointId: string, metadata: unknown): CheckpointMetadata {
-  const labels: [string, MetadataValue][] = [[ID, checkpointId]];
+/** Keys that LangGraph copies into a run's metadata from its `configurable`; they differ from run to run. */
+const RUN_KEYS: ReadonlySet<string> = new Set(["thread_id", "checkpoint_id", "checkpoint_ns", "task_id", "run_id"]);
+/** Beginnings of the keys that LangGraph, LangChain and LangSmith add to a run's metadata. */
+const THEIR_KEY = /^(?:__|langgraph_|lc_|ls_)/;
+
+type Label = readonly [key: string, value: MetadataValue];
+
+/** Returns the user's entries of a run's metadata that can be labels. */
+export function runLabelsOf(runMetadata: unknown): readonly Label[] {
+  return labelsIn(entriesOf(runMetadata)).filter(([key]) => !RUN_KEYS.has(key) && !THEIR_KEY.test(key));
+}
+
+/** Returns the labels of a checkpoint with this metadata, and of its run, as far as they fit. */
+export function labelsOf(checkpointId: string, metadata: unknown, runLabels: readonly Label[]): CheckpointMetadata {
+  const own = entriesOf(metadata);
+  const labels = new Map<string, MetadataValue>([[ID, checkpointId]]);
   let bytes = 0;
-  for (const [key, value] of entriesOf(metadata)) {
-    if (!isLabel(key, value)) continue;
-    bytes += Buffer.byteLength(JSON.stringify([key, value]));
-    if (bytes > MAX_BYTES) return Object.fromEntries([...labels, [PARTIAL, true]]);
-    labels.push([key, value]);
-  }
+  const add = ([key, value]: Label) => {
+    const more = Buffer.byteLength(JSON.stringify([key, value]));
+    if (bytes + more > MAX_BYTES) return false;
+    bytes += more;
+    labels.set(key, value);
+    return true;
+  };
+  if (!labelsIn(own).every(add)) labels.set(PARTIAL, true);
+  const keys = new Set(own.map(([key]) => key));
+  for (const label of runLabels) if (!keys.has(label[0])) add(label);
   return Object.fromEntries(labels);
 }
 
@@ -46,7 +67,7 @@ export function filterOf(filter: unknown): Filter {
 
 /** Returns the part of a filter that a database can apply to labels. */
 export function labelFilter(filter: Filter): CheckpointMetadata {
-  return Object.fromEntries(filter.filter((entry): entry is [string, MetadataValue] => isLabel(...entry)));
+  return Object.fromEntries(labelsIn(filter));
 }
 
 /** Returns `true` if the labels alone show that the metadata does not match. */
@@ -60,6 +81,11 @@ export function isRuledOut({ metadata = {} }: { readonly metadata?: CheckpointMe
 export function isMatch(metadata: unknown, filter: Filter): boolean {
   const entries = new Map(entriesOf(metadata));
   return filter.every(([key, value]) => entries.has(key) && isDeepStrictEqual(entries.get(key), value));
+}
+
+/** Returns those entries that can be labels. */
+function labelsIn(entries: Filter): Label[] {
+  return entries.filter((entry): entry is Label => isLabel(...entry));
 }
 
 function isLabel(key: string, value: unknown): value is MetadataValue {

@@ -29,7 +29,7 @@ import {
   threadIdIn,
   timelineIn,
 } from "./config.ts";
-import { type Filter, filterOf, isMatch, isRuledOut, labelFilter, labelsOf } from "./labels.ts";
+import { type Filter, filterOf, isMatch, isRuledOut, labelFilter, labelsOf, runLabelsOf } from "./labels.ts";
 import { LastPuts } from "./last-puts.ts";
 import { groupByTask, missingIn, stopsOf, writesOf } from "./pending-writes.ts";
 import { type Dumped, type Serialized, Serializer } from "./serializer.ts";
@@ -69,6 +69,13 @@ export interface WaitingThread {
 export interface WaymarkSaverOptions {
   /** Serializer of values. Default: LangGraph's `JsonPlusSerializer`. */
   readonly serde?: SerializerProtocol | undefined;
+}
+
+interface SerializedCheckpoint {
+  readonly content: Omit<NewCheckpoint, "labels">;
+  /** The metadata as it will be read. Another serializer's output cannot be inspected: then as it was given. */
+  readonly readMetadata: unknown;
+  readonly channels: ReadonlyMap<string, Dumped>;
 }
 
 type DeltaChannelHistories = Awaited<ReturnType<BaseCheckpointSaver["getDeltaChannelHistory"]>>;
@@ -142,6 +149,8 @@ export class WaymarkSaver extends BaseCheckpointSaver {
    * Stores a checkpoint and returns the config that names it, once it is durable in the database. An id may be put again:
    * reads return the content of the last put.
    *
+   * Its labels are of `metadata` and, beside that, of the user's entries in `config.metadata`.
+   *
    * As with LangGraph's own savers, a checkpoint without a parent keeps only the channels in `newVersions`, unless it is a
    * fork.
    * @throws CheckpointError `INVALID_ARGUMENT` if `thread_id` or `checkpoint_ns` cannot be stored, or if the checkpoint's id
@@ -157,13 +166,21 @@ export class WaymarkSaver extends BaseCheckpointSaver {
     const timeline = timelineIn(config);
     const parent = checkpointIdIn("config", config) ?? null;
     const address = { ...timeline, checkpointId: checkpoint.id };
+    const runLabels = runLabelsOf(config.metadata);
     const range = revisionRange(address, checkCheckpointId("checkpoint.id", checkpoint.id));
     if (range === null) throw invalidWord("checkpoint.id", "a UUIDv6 of a time since 1970", checkpoint.id);
 
     await this.#queue.put(address, async () => {
-      const serialized = await this.#serialize(address, parent, checkpoint, metadata, newVersions);
-      const revisionId = await this.#checkpoints.put(address, range, serialized.checkpoint);
-      this.#lastPuts.add(address, revisionId, serialized.channels);
+      const { content, readMetadata, channels } = await this.#serialize(
+        address,
+        parent,
+        checkpoint,
+        metadata,
+        newVersions,
+      );
+      const labels = labelsOf(checkpoint.id, readMetadata, runLabels);
+      const revisionId = await this.#checkpoints.put(address, range, { ...content, labels });
+      this.#lastPuts.add(address, revisionId, channels);
     });
     return configOf(address);
   }
@@ -174,7 +191,7 @@ export class WaymarkSaver extends BaseCheckpointSaver {
     checkpoint: Checkpoint,
     metadata: CheckpointMetadata,
     newVersions: ChannelVersions,
-  ): Promise<{ readonly checkpoint: NewCheckpoint; readonly channels: ReadonlyMap<string, Dumped> }> {
+  ): Promise<SerializedCheckpoint> {
     const serializer = this.#serializer();
     const { channel_values = {}, ...rest } = checkpoint;
     const last = this.#lastPuts.get(address);
@@ -198,10 +215,8 @@ export class WaymarkSaver extends BaseCheckpointSaver {
       metadata: serializedMetadata.serialized,
       parent,
     };
-    // The metadata as it will be read. Another serializer's output cannot be inspected.
     const readMetadata = serializer.isLangGraphs ? serializedMetadata.serialized[1] : metadata;
-    const labels = labelsOf(checkpoint.id, readMetadata);
-    return { checkpoint: { name: nameOf(metadata), state, labels }, channels: new Map(channels) };
+    return { content: { name: nameOf(metadata), state }, readMetadata, channels: new Map(channels) };
   }
 
   /**

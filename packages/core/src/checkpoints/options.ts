@@ -25,19 +25,21 @@ export function resolveCheckpointOptions(
   return {
     cacheBytes: integer("options.cacheBytes", cacheBytes, 0, Number.MAX_SAFE_INTEGER, "bytes"),
     freeze: boolean("options.freeze", freeze),
-    indexedLabels: checkIndexedLabels("options.indexedLabels", indexedLabels),
-    indexedNames: checkIndexedNames("options.indexedNames", indexedNames),
+    ...checkIndexed(indexedLabels, indexedNames),
     parse: resolveParser(options.parse),
   };
 }
 
 /** @throws CheckpointError `INVALID_ARGUMENT` */
-function checkIndexedLabels(field: string, value: unknown): readonly string[] {
-  return arrayOfNames(field, value, "labels", (place, name) => checkText(place, name, 1, MAX_LABEL_NAME_BYTES));
-}
-
-function checkIndexedNames(field: string, value: unknown): readonly string[] {
-  return arrayOfNames(field, value, "checkpoints", checkName);
+function checkIndexed(labels: unknown, names: unknown) {
+  const indexedLabels = arrayOfNames("options.indexedLabels", labels, "labels", (place, name) =>
+    checkText(place, name, 1, MAX_LABEL_NAME_BYTES),
+  );
+  const indexedNames = arrayOfNames("options.indexedNames", names, "checkpoints", checkName);
+  const count = new Set(indexedLabels).size + new Set(indexedNames).size;
+  if (count <= MAX_LABELS) return { indexedLabels, indexedNames };
+  const fields = "options.indexedLabels and options.indexedNames";
+  throw invalidArgument(fields, `at most ${MAX_LABELS} names together`, count);
 }
 
 function arrayOfNames(

@@ -80,7 +80,7 @@ export function engineOf(storage: CheckpointStorage): Engine | null {
   return (property(storage, ENGINE) as Engine | undefined) ?? null;
 }
 
-/** The engine that decides, for storages that have more than one. */
+/** The engine that decides, for storages that stand around others. */
 const MAIN_ENGINE = Symbol.for("waymark.MainEngine");
 
 /** Returns the engine of a storage, or that of its main; `null`: it is not one of ours. */

@@ -1,6 +1,7 @@
 import type { CheckpointStorage } from "../contract/checkpoints.ts";
-import { objectWithKeys, plainObject } from "../contract/checks.ts";
+import { type ObjectWithKeys, objectWithKeys, plainObject } from "../contract/checks.ts";
 import { CheckpointError, describeThrown, invalidWord, quoted, withoutValues } from "../contract/errors.ts";
+import { nearest } from "../contract/nearest.ts";
 import {
   REPLICATION_OPTIONS,
   type ReplicationOptions,
@@ -26,7 +27,10 @@ export interface CheckpointConfig extends ReplicationOptions {
   readonly providers: ProvidersConfig;
 }
 
-/** Providers by name. `undefined` counts as absent, so that a provider may depend on a condition. */
+/**
+ * Providers by name. `undefined` counts as absent, so that a provider may depend on a condition. A name that is nearly `backup` is
+ * refused, unless there is a member `backup`, if only an undefined one.
+ */
 export interface ProvidersConfig {
   /** The storage that is used. */
   readonly main: ProviderConfig;
@@ -115,9 +119,12 @@ export function parseConfig(source: string, value: unknown): ParsedConfig {
       required("checkpoint", checkpoint, "providers"),
       keys,
     );
-    const given = Object.entries(required("checkpoint.providers", providers, "main"));
+    const byName = required("checkpoint.providers", providers, "main");
+    const given = Object.entries(byName);
+    const policy = resolveReplication("checkpoint", replication);
+    checkWithoutBackup(byName, replication);
     return {
-      policy: resolveReplication("checkpoint", replication),
+      policy,
       retention: retention === undefined ? null : resolveRetention("checkpoint.retention", retention),
       providers: given
         .filter(([, provider]) => provider !== undefined)
@@ -125,6 +132,37 @@ export function parseConfig(source: string, value: unknown): ParsedConfig {
     };
   } catch (error) {
     throw invalidConfig(source, error);
+  }
+}
+
+/** Values of the options that have a meaning with a backup only. */
+const NEEDS_BACKUP: { readonly [Name in (typeof REPLICATION_OPTIONS)[number]]?: readonly unknown[] } = {
+  replication: ["async", "required"],
+  failover: ["automatic", "read-only"],
+  staleReads: ["allow"],
+  reconcile: [true],
+};
+
+/**
+ * Refuses a config without a backup that seems to mean one: its data would be in one database only, in silence. With
+ * `backup: undefined` there is none by intention, and only `replication: "required"` is refused.
+ */
+function checkWithoutBackup(
+  providers: Record<string, unknown>,
+  options: ObjectWithKeys<keyof ReplicationOptions>,
+): void {
+  if (providers["backup"] !== undefined) return;
+  const isIntended = Object.hasOwn(providers, "backup");
+  const mistyped = Object.keys(providers).find((name) => nearest(name, ["backup"]) !== null);
+  if (mistyped !== undefined && !isIntended) {
+    const message = `expected checkpoint.providers to have no name that is nearly backup, got ${quoted(mistyped)}: did you mean backup? If not, say backup: undefined beside it`;
+    throw new CheckpointError("INVALID_ARGUMENT", message);
+  }
+  for (const name of REPLICATION_OPTIONS) {
+    const value = options[name];
+    if (!NEEDS_BACKUP[name]?.includes(value) || (isIntended && value !== "required")) continue;
+    const message = `checkpoint.${name}: expected a provider backup beside ${JSON.stringify(value)}, got none`;
+    throw new CheckpointError("INVALID_ARGUMENT", message);
   }
 }
 

@@ -6,7 +6,7 @@ import { parseState, resolveParser, type StateParser } from "../contract/state-p
 import type { CloseReport } from "../contract/status.ts";
 import { forward } from "../database/forward.ts";
 import { type ResolvedReplicationOptions, resolveReplication } from "../replication/options.ts";
-import { nameProvider } from "../replication/pair.ts";
+import { nameProvider, shareMain } from "../replication/pair.ts";
 import { type ReplicatedStorage, replicate } from "../replication/storage.ts";
 import type { ResolvedRetention } from "../retention/options.ts";
 import { type RetentionRunner, runRetention } from "../retention/runner.ts";
@@ -123,12 +123,7 @@ function checkBackup(
   { replication }: ResolvedReplicationOptions,
 ): void {
   const [main, backup] = ["main", "backup"].map((name) => providers.find((provider) => provider.name === name));
-  if (main === undefined || replication === "off") return;
-  if (backup === undefined) {
-    if (replication !== "required") return;
-    const message = 'checkpoint.replication: expected a provider backup beside "required", got none';
-    throw new CheckpointError("INVALID_CONFIG", `${source}: ${message}`);
-  }
+  if (main === undefined || backup === undefined || replication === "off") return;
   const place = ({ type, options }: Provider) => [
     type,
     options["connectionString"] ?? options["databasePath"],
@@ -194,7 +189,7 @@ function configuredStorage(
     closing ??= stopAndClose(options);
     return closing;
   };
-  return {
+  const configured: ConfiguredStorage = {
     providers: Object.freeze([...storages.keys()]),
     provider(name) {
       const found = storages.get(name);
@@ -216,6 +211,8 @@ function configuredStorage(
       await close();
     },
   };
+  shareMain(configured, storage);
+  return configured;
 }
 
 function pruneByItself(source: string, storage: CheckpointStorage, retention: ResolvedRetention): RetentionRunner {

@@ -4,7 +4,7 @@ import { isReplicable, type ReplicableEngine } from "../checkpoints/engine.ts";
 import { PAGE } from "../checkpoints/paging.ts";
 import { listHeads } from "../checkpoints/read.ts";
 import { isUnmarked, unmarkReplicated } from "../checkpoints/replicated.ts";
-import { engineOf } from "../checkpoints/storage.ts";
+import { mainEngineOf } from "../checkpoints/storage.ts";
 import type { CallOptions, CheckpointStorage } from "../contract/checkpoints.ts";
 import { invalidArgument } from "../contract/errors.ts";
 
@@ -16,12 +16,12 @@ const OPERATION = "end replication";
  *
  * Call it when no process has the backup in its config any more. If one still opens main with a backup, or opens this backup
  * again later, checkpoints that were deleted come back: empty such a backup first.
- * @param storage one that was opened alone, not one with a backup
+ * @param storage of a factory, or of `openCheckpointStorage`; not one with a backup
  * @throws CheckpointError `INVALID_ARGUMENT` for a storage with a backup; and the codes of a database
  */
 export async function endReplication(storage: CheckpointStorage, options: CallOptions = {}): Promise<number> {
   const { signal } = checkCallOptions(options);
-  const engine = engineOf(storage);
+  const engine = mainEngineOf(storage);
   if (engine === null || engine.role !== null) {
     throw invalidArgument("storage", "a storage of one database, opened without a backup", storage);
   }

@@ -1,5 +1,5 @@
 import { type Engine, isReplicable, type ReplicableEngine } from "../checkpoints/engine.ts";
-import { engineOf } from "../checkpoints/storage.ts";
+import { engineOf, mainEngineOf, markMainEngine } from "../checkpoints/storage.ts";
 import type { CheckpointStorage } from "../contract/checkpoints.ts";
 import { CheckpointError, codeOf, factsOf, invalidArgument } from "../contract/errors.ts";
 import type { Source, StorageEvents } from "../contract/status.ts";
@@ -11,6 +11,8 @@ import { OutboxRelay } from "./outbox-relay.ts";
 
 /** Time for rows to gather before they are delivered to the backup together, where no caller waits for that. */
 const LINGER_MS = 50;
+
+const ONE_DATABASE = "a storage of one database: of a factory, or a provider of openCheckpointStorage";
 
 /**
  * Main and backup: two engines, a relay each way, and the failover state. Reads, stores and removals of `read.ts`,
@@ -52,7 +54,7 @@ export function createPair(
 
 function replicableEngine(name: Source, storage: CheckpointStorage): ReplicableEngine {
   const engine = engineOf(storage);
-  if (engine === null) throw invalidArgument(name, "a storage made by createStorage of @waymark/core", storage);
+  if (engine === null) throw invalidArgument(name, ONE_DATABASE, storage);
   if (!isReplicable(engine)) {
     const lacking = engine.dialect.outbox === undefined ? "outbox" : "settings";
     const message = `expected ${name} to be a storage whose dialect has an outbox and settings, got the dialect ${engine.dialect.name}, which has no ${lacking}`;
@@ -67,6 +69,11 @@ function replicableEngine(name: Source, storage: CheckpointStorage): ReplicableE
 export function nameProvider(storage: CheckpointStorage, name: string): void {
   const engine: Engine | null = engineOf(storage);
   if (engine !== null) engine.session.provider = name;
+}
+
+/** Makes a storage around another one have its main engine, for what works on the database of main. */
+export function shareMain(around: CheckpointStorage, storage: CheckpointStorage): void {
+  markMainEngine(around, mainEngineOf(storage));
 }
 
 /** Passes the events of a relay on, and records them. */

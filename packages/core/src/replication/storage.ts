@@ -111,7 +111,8 @@ export interface ReplicatedStorageOptions<State = unknown> extends ReplicationOp
 
 /**
  * Makes one storage of a main and a backup, as a config with both does. Closing it closes both. States are parsed as main parses
- * them.
+ * them. Each is of a factory, or a `provider(name)` of `openCheckpointStorage`; a whole storage of the latter is refused, since
+ * it has more to close, such as other providers and its retention.
  * @throws CheckpointError `INVALID_ARGUMENT`, also if a dialect has no outbox
  */
 export function createReplicatedStorage<State = unknown>(

@@ -30,7 +30,8 @@ export interface RetentionRunner extends AsyncDisposable {
  * Prunes a storage at intervals. Every process may start it: the database knows which of them prunes, and when the last one did.
  * It does not keep the process alive. A prune is the event `pruned`, an error is the event `pruneFailed`; none is thrown. Stop
  * it before you close the storage, so that its turn is free at once; a config with `retention` does both. It ends by itself when
- * the storage was closed.
+ * the storage was closed. All retentions of a database share its turns, also two of one process: the first one to look prunes, by
+ * its own policy alone. So start one only where the config has none.
  * @throws CheckpointError `INVALID_ARGUMENT`, also if the storage's dialect has no settings
  */
 export function startRetention(storage: CheckpointStorage, options: RetentionOptions): RetentionRunner {
@@ -39,7 +40,9 @@ export function startRetention(storage: CheckpointStorage, options: RetentionOpt
 
 export function runRetention(storage: CheckpointStorage, { policy, everyMs }: ResolvedRetention): RetentionRunner {
   const engine = mainEngineOf(storage);
-  if (engine === null) throw invalidArgument("storage", "one made by a factory of Waymark's", storage);
+  if (engine === null) {
+    throw invalidArgument("storage", "one of a factory, openCheckpointStorage or createReplicatedStorage", storage);
+  }
   const { settings, name } = engine.dialect;
   if (settings === undefined) {
     const message = `expected storage to be of a dialect with settings, got the dialect ${name}, which has none`;

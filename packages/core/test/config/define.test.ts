@@ -63,7 +63,8 @@ describe("a config", () => {
       reconcile: false,
       tombstoneRetentionMs: 0,
     };
-    expect(parseConfig("read config", { checkpoint: { providers: { main }, ...policy } }).policy).toEqual(policy);
+    const providers = { main, backup: main };
+    expect(parseConfig("read config", { checkpoint: { providers, ...policy } }).policy).toEqual(policy);
     const absent = { replication: undefined, reconcile: undefined };
     expect(parseConfig("read config", { checkpoint: { providers: { main }, ...absent } }).policy).toMatchObject({
       replication: "async",
@@ -86,6 +87,48 @@ describe("a config", () => {
     [{ tombstoneRetentionMs: "30d" }, "checkpoint.tombstoneRetentionMs to be a whole number from 0 to "],
   ])("is refused with the name of a wrong replication option: %#", (policy, message) => {
     expect(refusal({ checkpoint: { providers: { main }, ...policy } })).toContain(`expected ${message}`);
+  });
+
+  test.each(["bakcup", "Backup", "back-up", "backups", "backup2"])(
+    "is refused for a provider that may be its backup, mistyped: %s",
+    (name) => {
+      expect(refusal(config({ main, [name]: main }))).toBe(
+        `expected checkpoint.providers to have no name that is nearly backup, got "${name}": did you mean backup? If not, say backup: undefined beside it`,
+      );
+      const providers = { main, backup: undefined, [name]: main };
+      expect(parseConfig("read config", config(providers)).providers.map((one) => one.name)).toEqual(["main", name]);
+      expect(refusal(config({ main, backup: main, [name]: main }))).toBe("(accepted)");
+    },
+  );
+
+  test.each(["second", "archive", "off-site_2", "replica", "main2", "maintenance", "lookup", "pack"])(
+    "may have a provider without a meaning of its own: %s",
+    (name) => {
+      expect(refusal(config({ main, [name]: main }))).toBe("(accepted)");
+    },
+  );
+
+  test.each<[object, string]>([
+    [{ replication: "async" }, 'checkpoint.replication: expected a provider backup beside "async", got none'],
+    [{ replication: "required" }, 'checkpoint.replication: expected a provider backup beside "required", got none'],
+    [{ failover: "automatic" }, 'checkpoint.failover: expected a provider backup beside "automatic", got none'],
+    [{ failover: "read-only" }, 'checkpoint.failover: expected a provider backup beside "read-only", got none'],
+    [{ staleReads: "allow" }, 'checkpoint.staleReads: expected a provider backup beside "allow", got none'],
+    [{ reconcile: true }, "checkpoint.reconcile: expected a provider backup beside true, got none"],
+  ])("is refused for an option that needs a backup while there is none: %j", (policy, message) => {
+    expect(refusal({ checkpoint: { providers: { main, archive: main }, ...policy } })).toBe(message);
+    expect(refusal({ checkpoint: { providers: { main, backup: main }, ...policy } })).toBe("(accepted)");
+    // A backup that depends on a condition: only what promises two copies is refused without it.
+    const isPromise = message.includes("required");
+    const conditional = { checkpoint: { providers: { main, backup: undefined }, ...policy } };
+    expect(refusal(conditional)).toBe(isPromise ? message : "(accepted)");
+  });
+
+  test("may have options that need no backup, without one", () => {
+    const policy = { failover: "off", staleReads: "refuse", reconcile: false, tombstoneRetentionMs: 1 };
+    for (const replication of ["off", undefined]) {
+      expect(refusal({ checkpoint: { providers: { main }, ...policy, replication } })).toBe("(accepted)");
+    }
   });
 
   test.each<[unknown, string]>([

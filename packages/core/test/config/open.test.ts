@@ -260,7 +260,7 @@ describe("a storage with several providers", () => {
     const foreign = { type: (() => ({ storeCheckpoint: async () => "stored", close: async () => {} })) as never };
     const config = { checkpoint: { providers: { main: own, backup: own, [name]: foreign } } };
     expect(await refusal({ config })).toBe(
-      `read config: checkpoint.providers: expected ${name} to be a storage made by createStorage of @waymark/core, got an object`,
+      `read config: checkpoint.providers: expected ${name} to be a storage of one database: of a factory, or a provider of openCheckpointStorage, got an object`,
     );
     const off = await open({ config: { checkpoint: { ...config.checkpoint, replication: "off" } } });
     expect(off.providers).toEqual(["main", "backup"]);

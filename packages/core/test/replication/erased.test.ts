@@ -1,12 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { NO_AGENT } from "../../src/checkpoints/dialect.ts";
 import { tombstoneOf } from "../../src/checkpoints/tombstones.ts";
+import { openCheckpointStorage } from "../../src/config/open.ts";
 import { createStorage } from "../../src/create-storage.ts";
 import { endReplication } from "../../src/replication/end.ts";
 import { scriptedDialect } from "../scripted-dialect.ts";
 import { codeOf } from "../scripted-storage.ts";
 import {
   closeAfterEach,
+  closeAfterwards,
   type Database,
   database,
   ids,
@@ -169,6 +171,21 @@ describe("ending replication", () => {
     });
     expect(await endReplication(slow)).toBe(2);
     expect([ids(main), tombstones(main), await isReplicated(main)]).toEqual([[], [], false]);
+  });
+
+  test("takes a storage of openCheckpointStorage, unless that has a backup", async () => {
+    const [main, backup] = [database(), database()];
+    const id = await useWithBackup(main, backup);
+    await openAlone(main).deleteCheckpoint(id);
+    const opened = async (...given: [name: string, Database][]) => {
+      const providers = given.map(([name, one]) => [name, { type: () => openAlone(one) }]);
+      const config = { checkpoint: { providers: Object.fromEntries(providers) as never } };
+      return closeAfterwards(await openCheckpointStorage({ config, env: {} }));
+    };
+    const pair = await opened(["main", main], ["backup", database()]);
+    expect(await codeOf(endReplication(pair))).toBe("INVALID_ARGUMENT");
+    expect(await endReplication(await opened(["main", main], ["archive", backup]))).toBe(1);
+    expect([tombstones(main), await isReplicated(main)]).toEqual([[], false]);
   });
 
   test("is refused for a storage with a backup, and does nothing without an outbox", async () => {

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { openCheckpointStorage } from "../../src/config/open.ts";
 import { createStorage } from "../../src/create-storage.ts";
 import { createReplicatedStorage } from "../../src/replication/storage.ts";
 import { scriptedDialect } from "../scripted-dialect.ts";
 import { codeOf } from "../scripted-storage.ts";
-import { closeAfterEach, database, open, openAlone, turn, until } from "./databases.ts";
+import { closeAfterEach, closeAfterwards, database, live, open, openAlone, turn, until } from "./databases.ts";
 
 closeAfterEach();
 
@@ -45,7 +46,20 @@ describe("main and backup", () => {
   test.each(["main", "backup"])("have to be made by createStorage: %s", (name) => {
     const storages = { main: createStorage(scriptedDialect()), backup: createStorage(scriptedDialect()) };
     expect(() => createReplicatedStorage({ ...storages, [name]: { storeCheckpoint() {} } as never })).toThrow(
-      `expected ${name} to be a storage made by createStorage of @waymark/core, got an object`,
+      `expected ${name} to be a storage of one database: of a factory, or a provider of openCheckpointStorage, got an object`,
     );
+  });
+
+  test("may be providers of a config, but not all of its storage, which has more to close", async () => {
+    const [main, backup] = [database(), database()];
+    const providers = { main: { type: () => openAlone(main) } };
+    const config = closeAfterwards(await openCheckpointStorage({ config: { checkpoint: { providers } }, env: {} }));
+    const storages = { main: config, backup: openAlone(backup) };
+    expect(() => createReplicatedStorage(storages)).toThrow("or a provider of openCheckpointStorage, got an object");
+    const storage = createReplicatedStorage({ ...storages, main: config.provider("main") });
+    await storage.storeCheckpoint(turn(1));
+    expect(await storage.close()).toEqual({ unsent: { toBackup: 0, toMain: 0 } });
+    expect(live(backup)).toHaveLength(1);
+    expect(await config.close()).toEqual({ unsent: null });
   });
 });

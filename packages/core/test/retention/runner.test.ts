@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { openCheckpointStorage } from "../../src/config/open.ts";
 import type { StorageEvents } from "../../src/contract/status.ts";
 import { createStorage, resolveStorageOptions } from "../../src/create-storage.ts";
 import { startRetention } from "../../src/retention/runner.ts";
@@ -181,6 +182,38 @@ describe("retention that runs by itself", () => {
     await pass(3 * HOUR_MS);
     expect(events.map(([name]) => name)).toEqual(["pruned"]);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test.each([
+    ["main", ["main"]],
+    ["main and backup", ["main", "backup"]],
+  ])("prunes a storage of openCheckpointStorage with %s", async (_, names) => {
+    const providers = Object.fromEntries(names.map((name) => [name, { type: () => process().storage }])) as never;
+    const storage = await openCheckpointStorage({ config: { checkpoint: { providers } }, env: {} });
+    const pruned: unknown[] = [];
+    storage.on("pruned", ({ removed }) => pruned.push(removed));
+    const runner = startRetention(storage, { keepLast: 1, everyMs: HOUR_MS });
+    await pass(5 * MINUTE_MS);
+    expect(pruned).toEqual([0]);
+    await runner.stop();
+    await storage.close({ timeoutMs: 0 });
+  });
+
+  test("prunes once in an interval if it is started twice, in a config and in code: both share the turns of the database", async () => {
+    const { storage: main, events } = process();
+    const config = {
+      checkpoint: { providers: { main: { type: () => main } }, retention: { keepLast: 2, everyMs: HOUR_MS } },
+    };
+    await using storage = await openCheckpointStorage({ config, env: {} });
+    await using _ = startRetention(storage, { keepLast: 1, everyMs: HOUR_MS });
+    await pass(HOUR_MS / 2);
+    expect(events.map(([name]) => name)).toEqual(["pruned"]);
+  });
+
+  test("refuses a storage that Waymark has not made", () => {
+    expect(() => startRetention({ storeCheckpoint() {} } as never, { keepLast: 1 })).toThrow(
+      "expected storage to be one of a factory, openCheckpointStorage or createReplicatedStorage, got an object",
+    );
   });
 
   test("refuses a policy without a rule, an interval that is none, and a dialect without settings", () => {
