@@ -14,7 +14,16 @@ export * from "./checkpoints/dialect.ts";
 export { checkMetadata } from "./checkpoints/metadata.ts";
 export { PAGE, slices } from "./checkpoints/paging.ts";
 export { dropRepeated } from "./checkpoints/task-writes.ts";
-export { boolean, identifier, integer, objectWithKeys, oneOf, refuseUndefined, string } from "./contract/checks.ts";
+export {
+  boolean,
+  identifier,
+  integer,
+  isPlain,
+  objectWithKeys,
+  oneOf,
+  refuseUndefined,
+  string,
+} from "./contract/checks.ts";
 export {
   type CheckpointErrorCode,
   factsOf,

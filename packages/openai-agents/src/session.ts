@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import { isUint8Array } from "node:util/types";
 import {
   type AgentInputItem,
   applySessionHistoryMutations,
@@ -17,6 +18,7 @@ import {
   checkNamespace,
   integer,
   invalidArgument,
+  isPlain,
   objectWithKeys,
   oneOf,
   property,
@@ -359,8 +361,8 @@ function canonicalText(value: unknown): string {
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value !== "object" || value === null) return String(value);
   if (Array.isArray(value)) return `[${Array.from(value, canonicalText).join()}]`;
-  if (value instanceof Uint8Array) return `bytes(${Buffer.from(value).toString("base64")})`;
-  if (Object.getPrototypeOf(value) !== Object.prototype) {
+  if (isUint8Array(value)) return `bytes(${Buffer.from(value).toString("base64")})`;
+  if (!isPlain(value)) {
     const expected = "plain objects, arrays, text, numbers and bytes";
     throw new CheckpointError("UNSUPPORTED_VALUE", `expected transaction to consist of ${expected}`);
   }

@@ -42,7 +42,7 @@ async function setUp(
   signal: AbortSignal,
 ): Promise<Handle> {
   try {
-    const handle = handleOn(database, isNew);
+    const handle = handleOn(database, { path: options.databasePath, isNew });
     // It holds up the event loop, and with it the timer of the call's deadline.
     handle.exec(`pragma busy_timeout = ${Math.min(options.busyTimeoutMs, options.operationTimeoutMs)}`);
     // In this order: the busy timeout before anything that may wait; auto_vacuum while the file is still empty, since once
@@ -86,7 +86,7 @@ function check(value: object): Handle {
   if (!database?.isOpen()) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options.database to be open, got one that is closed");
   }
-  const handle = handleOn(database, false);
+  const handle = handleOn(database, null);
   if (Number(handle.value("pragma foreign_keys")) !== 1) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options.database to have foreign_keys on, got off");
   }

@@ -23,7 +23,11 @@ export interface Handle {
   close(): void;
 }
 
-export function handleOn(database: DriverDatabase, isNew: boolean): Handle {
+/** `own`: the file that we have opened; `null` for a database of the user's. */
+export function handleOn(
+  database: DriverDatabase,
+  own: { readonly path: string | null; readonly isNew: boolean } | null,
+): Handle {
   const statements = new Map<string, Statement>();
 
   function prepare(sql: string): Statement {
@@ -38,8 +42,8 @@ export function handleOn(database: DriverDatabase, isNew: boolean): Handle {
 
   return {
     driver: database.driver,
-    file: FileWatch.of(value("select file from pragma_database_list where name = 'main'")),
-    isNew,
+    file: FileWatch.of(value("select file from pragma_database_list where name = 'main'"), own?.path ?? null),
+    isNew: own?.isNew ?? false,
     prepare,
     exec: (sql) => database.exec(sql),
     value,

@@ -126,6 +126,11 @@ function resolveDatabasePath(value: unknown): string {
       scheme === undefined ? "~, which only a shell replaces" : `a URL (${scheme}), which belongs into WAYMARK_URL`;
     throw new CheckpointError("INVALID_ARGUMENT", `expected options.databasePath to be a path, got ${got}`);
   }
+  // A URL in quotes, as `docker --env-file` leaves them, or libpq's words: with a password, which would be in the file's name.
+  if (/^["']|:\/\/|\bpassword=/i.test(given)) {
+    const got = "a text with quotes, a URL or a password in it";
+    throw new CheckpointError("INVALID_ARGUMENT", `expected options.databasePath to be a path, got ${got}`);
+  }
   const path = checkPath("options.databasePath", value);
   return path === ":memory:" ? path : resolve(path);
 }

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { untilDone } from "@waymark/conformance";
@@ -141,6 +141,24 @@ describe("a storage in an SQLite file", () => {
     await storage.storeCheckpoint(checkpoint(4));
     expect((await storage.stats()).checkpoints).toBe(2);
   });
+
+  it.skipIf(process.platform === "win32")(
+    "acknowledges no store once the write-ahead log was deleted, or the path leads elsewhere",
+    async () => {
+      const files = [newFile(), newFile()] as const;
+      const link = `${files[0]}.link`;
+      symlinkSync(files[0], link);
+      await using other = createSQLiteStorage({ databasePath: files[1] });
+      await other.storeCheckpoint(checkpoint(1));
+      await using linked = createSQLiteStorage({ databasePath: link });
+      await linked.storeCheckpoint(checkpoint(1));
+      unlinkSync(link);
+      symlinkSync(files[1], link);
+      await expect(linked.storeCheckpoint(checkpoint(2))).rejects.toMatchObject({ code: "UNAVAILABLE" });
+      unlinkSync(`${files[1]}-wal`);
+      await expect(other.storeCheckpoint(checkpoint(2))).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    },
+  );
 
   it("refuses stores with READ_ONLY on a handle that is read-only", async () => {
     const databasePath = newFile();

@@ -165,6 +165,12 @@ describe("a storage in SQLite", () => {
       { databasePath: "file:./dev.db" },
       "options.databasePath to be a path, got a URL (file:), which belongs into WAYMARK_URL",
     ],
+    [{ databasePath: '"postgres://u:canary@h/db"' }, "a path, got a text with quotes, a URL or a password in it"],
+    [
+      { databasePath: "DATABASE_URL=postgres://u:canary@h/db" },
+      "a path, got a text with quotes, a URL or a password in it",
+    ],
+    [{ databasePath: "host=db password=canary" }, "a path, got a text with quotes, a URL or a password in it"],
     [{ databasePath: " postgres://u:canary@h/db" }, "a path, got a URL (postgres:), which belongs into WAYMARK_URL"],
     [{ databasePath: "~/agent.db" }, "options.databasePath to be a path, got ~, which only a shell replaces"],
     [{ databasePath: "x.db", driver: "sqlite3" }, 'options.driver to be "better-sqlite3" or "node:sqlite"'],

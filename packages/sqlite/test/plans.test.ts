@@ -16,7 +16,7 @@ import { migrateSchema } from "../src/migrate.ts";
 
 it("reaches the rows it needs among 100,000 by an index, with every statement", () => {
   const database = new Database(":memory:");
-  migrateSchema(handleOn(adoptDatabase(database) as DriverDatabase, false), { ...SCHEMA, migrations }, "", "apply");
+  migrateSchema(handleOn(adoptDatabase(database) as DriverDatabase, null), { ...SCHEMA, migrations }, "", "apply");
   fill(database, 100_000);
   const run: string[] = [];
   const db = drizzle(database, { logger: { logQuery: (query) => run.push(query) } });

@@ -205,7 +205,7 @@ export class Labels {
       examined += rows;
       onProgress?.(result());
     };
-    await this.#run(signal, (deadline) => this.#declare(deadline));
+    await this.#run(signal, (deadline) => this.#declare(isErasing, deadline));
     const terms = new Set(Object.keys(this.#indexed.terms));
     if (terms.size === 0) return result();
     const startedAt = Date.now();
@@ -280,13 +280,14 @@ export class Labels {
   }
 
   /** Adds the labels that this storage was asked for to those that are indexed. */
-  async #declare(signal: AbortSignal): Promise<void> {
+  async #declare(isErasing: boolean, signal: AbortSignal): Promise<void> {
     await this.#change(signal, ({ terms, checked }) => {
       const added = [...this.#wanted].filter((term) => !Object.hasOwn(terms, term));
       if (added.length === 0) return null;
       const isComplete = false;
       const declared = { ...terms, ...Object.fromEntries(added.map((term) => [term, { from: null, isComplete }])) };
       if (Object.keys(declared).length > MAX_LABELS) {
+        if (isErasing) return null; // erasing by a label that is indexed needs no other one
         throw new CheckpointError(
           "INVALID_ARGUMENT",
           `expected options.indexedLabels and options.indexedNames to be at most ${MAX_LABELS} with those that are indexed already (${Object.keys(terms).join(", ")}), got ${added.join(", ")} beside them`,

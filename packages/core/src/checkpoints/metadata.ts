@@ -1,5 +1,5 @@
 import type { CheckpointMetadata, MetadataValue } from "../contract/checkpoints.ts";
-import { plainObject } from "../contract/checks.ts";
+import { isPlain, plainObject } from "../contract/checks.ts";
 import { invalidArgument, quoted } from "../contract/errors.ts";
 
 /**
@@ -31,11 +31,7 @@ export function checkMetadata(field: string, value: unknown): CheckpointMetadata
 /** Encodes each label with a line break before and after it. @throws CheckpointError `INVALID_ARGUMENT` */
 export function encodeLabels(field: string, value: unknown): string[] {
   const object = plainObject(field, value);
-  const prototype: unknown = Object.getPrototypeOf(object);
-  if (
-    (prototype !== null && prototype !== Object.prototype) ||
-    Reflect.ownKeys(object).length !== Object.keys(object).length
-  ) {
+  if (!isPlain(object) || Reflect.ownKeys(object).length !== Object.keys(object).length) {
     throw invalidArgument(field, "a plain object of strings, numbers, booleans and nulls", value);
   }
   return Object.keys(object).map((key) => `\n${JSON.stringify(key)}:${encodeValue(field, key, object[key])}\n`);

@@ -51,6 +51,13 @@ export function plainObject(field: string, value: unknown): Record<string, unkno
   return value as Record<string, unknown>;
 }
 
+/** Returns whether a value is no instance of a class. One of another realm (vm contexts, test runners) has another prototype. */
+export function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (typeof prototype !== "object" || prototype === null) return true;
+  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "isPrototypeOf");
+}
+
 export function string(field: string, value: unknown): string {
   if (typeof value !== "string") throw invalidArgument(field, "a string", value);
   return value;

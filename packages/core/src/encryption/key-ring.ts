@@ -1,4 +1,5 @@
 import { createHmac, createSecretKey, hkdfSync, type KeyObject, webcrypto } from "node:crypto";
+import { isUint8Array } from "node:util/types";
 import { crc32 } from "node:zlib";
 import { boolean, type Given, objectWithKeys, plainObject } from "../contract/checks.ts";
 import { CheckpointError, describe, invalidArgument, withoutValues } from "../contract/errors.ts";
@@ -52,18 +53,17 @@ function checkKeyRing(value: unknown): KeyRing {
 }
 
 function keyBytes(field: string, value: unknown): Uint8Array {
-  if (value instanceof Uint8Array && value.byteLength === KEY_BYTES) return Uint8Array.from(value);
+  if (isUint8Array(value) && value.byteLength === KEY_BYTES) return Uint8Array.from(value);
   if (typeof value === "string") {
     if (/^[0-9a-fA-F]{64}$/.test(value)) return Buffer.from(value, "hex");
     const bytes = /^[A-Za-z0-9+/_-]{43}=?$/.test(value) ? Buffer.from(value, "base64") : null;
     if (bytes?.byteLength === KEY_BYTES) return bytes;
   }
-  const received =
-    value instanceof Uint8Array
-      ? `${value.byteLength} bytes`
-      : typeof value === "number"
-        ? "a number"
-        : describe(value);
+  const received = isUint8Array(value)
+    ? `${value.byteLength} bytes`
+    : typeof value === "number"
+      ? "a number"
+      : describe(value);
   const expected = `${KEY_BYTES} bytes, as a Uint8Array or in hex or base64`;
   throw new CheckpointError("INVALID_ARGUMENT", `expected ${field} to be ${expected}, got ${received}`);
 }

@@ -1,3 +1,4 @@
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeMetadata, encodeLabels, encodeMetadata } from "../../src/checkpoints/metadata.ts";
@@ -28,6 +29,13 @@ describe("metadata", () => {
       }),
       { numRuns: 3_000 },
     );
+  });
+
+  test("may be of another realm, and may not be an instance of a class", () => {
+    expect(decodeMetadata(encode(runInNewContext("({ user: '42' })")))).toEqual({ user: "42" });
+    for (const source of ["new (class { user = '42' })()", "new Map()", "Object.create({ user: '42' })"]) {
+      expect(() => encode(runInNewContext(source))).toThrow("a plain object of strings");
+    }
   });
 
   test("matches exactly the filters whose labels it has", () => {

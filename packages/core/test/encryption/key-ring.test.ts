@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { inspect } from "node:util";
+import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import type { KeyRing } from "../../src/contract/options.ts";
 import { encryptDialect } from "../../src/encryption/encrypted-dialect.ts";
@@ -32,6 +33,7 @@ describe("keys", () => {
       KEY.toString("base64"),
       KEY.toString("base64url"),
       Uint8Array.from(KEY),
+      runInNewContext("Uint8Array.from(bytes)", { bytes: [...KEY] }) as Uint8Array, // of another realm
     ]) {
       expect(await open({ keys: ringOf("one", { one: key }) }).retrieveCheckpoint(id)).not.toBeNull();
     }
