@@ -23,7 +23,7 @@ interface Registration {
 /** Default of {@link CloseOptions.timeoutMs}. */
 const TIMEOUT_MS = 10_000;
 
-/** What to close; one listener serves all of them: Node warns of more than ten. */
+/** Parts to close; one listener serves all of them: Node warns of more than ten. */
 const registered = new Set<Registration>();
 
 /** The parts of all registrations: one that is in several of them is closed once. */
@@ -40,7 +40,7 @@ const registeredParts = new Map<Closable, Part>();
  * gives idle connections half a second for a request that is on its way. `timeoutMs` (default 10,000) is the time for the
  * whole list: each part gets what is left of it, and is not waited for beyond it, except for the last.
  *
- * What is registered by several calls is closed once, after all that is before it in any of their lists, with the time that is
+ * A part of several calls is closed once, after all that is before it in any of their lists, with the time that is
  * left of the list that comes to it last. So a module may register its storage, and the program a server before it. Returns a
  * function that undoes this call.
  * @throws CheckpointError `INVALID_ARGUMENT`

@@ -17,7 +17,7 @@ import { labelTerm, lineKey, linesOfTerms, namesOfTerms } from "./terms.ts";
  * one more label here; what is indexed are terms, see `terms.ts`.
  *
  * The database knows which labels are indexed, by a setting, so every process that stores writes its rows' labels with them,
- * whatever it was opened with. What is older is indexed in steps, from the newest checkpoint down.
+ * whatever it was opened with. Older rows are indexed in steps, from the newest checkpoint down.
  *
  * Some rows are stored without their labels still: by a process that has not read yet that a label is indexed, or by one of an
  * earlier version. A process that has stored reads the setting again soon after, and indexes the rows whose labels it has not
@@ -186,10 +186,10 @@ export class Labels {
 
   #notIndexed(lines: readonly TermLine[]): CheckpointError {
     const indexed = Object.keys(this.#indexed.terms).join(", ") || "none";
-    // Labels by their names. The name of a checkpoint is text of the user's, and errors do not show it.
+    // Names that are indexed are the owner's words, as labels are. The name that a call asks for may come from elsewhere.
     const { labels, names } = namesOfTerms(lines.map(({ term }) => term));
     const got = names.length > 0 ? "another name" : labels.map(labelTerm).join(", ");
-    const message = `expected query to have a label or name that is indexed (${indexed}), or query.agentId beside it, got ${got}: see the options indexedLabels and indexedNames`;
+    const message = `expected query to have a ${names.length > 0 ? "name" : "label"} that is indexed (${indexed}), or query.agentId beside it, got ${got}: see the options indexedLabels and indexedNames`;
     return new CheckpointError("INVALID_ARGUMENT", message);
   }
 
@@ -340,7 +340,7 @@ export class Labels {
     this.#readAt = Date.now();
   }
 
-  /** What fails is an event, and tried again once the setting is read again. */
+  /** Tries again what has failed, which is an event, once the setting is read again. */
   #indexInBackground(): void {
     if (this.#background !== null || this.#stopping.signal.aborted) return;
     if (!this.#isAsked && this.#missedFrom === null) return;
@@ -377,7 +377,7 @@ export const MAX_LABELS = 8;
 
 export interface IndexOptions extends CheckedProgressOptions<IndexLabelsResult> {
   readonly all?: boolean;
-  /** What it finds is erased: a row that it misses would stay. */
+  /** Set before an erasing: a row that is missed would stay. */
   readonly isErasing?: boolean;
 }
 

@@ -94,7 +94,7 @@ async function dropIfIdle(pruning: Pruning, agentId: string, since: string): Pro
     if (agent === null) return false;
     const { rows } = agent;
     if (!policy.dryRun && rows.length > MAX_WHOLE) {
-      // Rows that cannot be read hold the rows below them. Those of one namespace are a chain, which is never that long.
+      // Rows that cannot be read hold the rows below them. The rows of one namespace are a chain, which is never that long.
       if ((await trimIdle(pruning, agent, namespaces)) === 0) namespaces = 1;
       continue;
     }

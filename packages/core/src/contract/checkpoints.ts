@@ -319,9 +319,9 @@ export interface CheckpointStorage<State = unknown> extends AgentCheckpointProvi
    */
   deleteAgents(query: DeleteAgentsQuery): Promise<DeleteAgentsResult>;
   /**
-   * Indexes labels now, what this storage was asked for by `indexedLabels` and `indexedNames`, and what processes of earlier versions have stored
-   * since the last time; without a call the first use of a storage with `indexedLabels` does that in the background. Can be ended
-   * and repeated.
+   * Indexes labels and names now: those of `indexedLabels` and `indexedNames`, and rows that processes of earlier versions have
+   * stored since the last time. Without a call the first use of a storage with one of these options does that in the background.
+   * Can be ended and repeated.
    */
   indexLabels(options?: IndexLabelsOptions): Promise<IndexLabelsResult>;
   /** Deletes the checkpoints that no rule keeps, in bounded batches; stores go on meanwhile. Can be repeated if it was ended. */

@@ -75,8 +75,8 @@ export interface CommonStorageOptions<State = unknown> {
    */
   readonly parse?: StateParser<State>;
   /**
-   * Names of labels by which lists, `listAgents` and `deleteAgents` find checkpoints across agents: at most 8 in one database,
-   * with those of `indexedNames`, of 1 to 128 bytes. Each costs a row of an index for every checkpoint that has it. The database remembers them: they stay
+   * Names of labels by which lists, `listAgents` and `deleteAgents` find checkpoints across agents. A name has 1 to 128 bytes. One
+   * database takes 8, those of `indexedNames` included. Each costs a row of an index for every checkpoint that has it. The database remembers them: they stay
    * indexed, also by storages without this option. Existing checkpoints are indexed in the background from the first use on.
    * Default: none.
    */

@@ -51,7 +51,7 @@ export interface Opened {
   /** Name of the driver, for `status()`. */
   readonly driver?: string;
   /**
-   * Set where the file at `location` was missing, and was created, though it be by an attempt before that failed. The event `created`
+   * Set where the file at `location` was missing, and was created, also by an earlier attempt that failed. The event `created`
    * tells of it once.
    */
   readonly created?: boolean;

@@ -52,7 +52,7 @@ export function describeLabels(bench: Bench): void {
       const metadata = { tenant: "a" };
       const error = await refusal(plain.listCheckpoints({ metadata }), "INVALID_ARGUMENT");
       expect(error.message).toContain(
-        '("user", "status", name "waits for approval"), or query.agentId beside it, got "tenant": see the options indexedLabels and indexedNames',
+        'a label that is indexed ("user", "status", name "waits for approval"), or query.agentId beside it, got "tenant": see the options indexedLabels and indexedNames',
       );
       await refusal(plain.listAgents({ metadata }), "INVALID_ARGUMENT");
       await refusal(plain.deleteAgents({ metadata }), "INVALID_ARGUMENT");
