@@ -1,3 +1,4 @@
+import { createReplicatedStorage } from "@waymark/core";
 import { createSQLiteStorage } from "@waymark/sqlite";
 import Database from "better-sqlite3";
 import { afterEach, expect, it, onTestFinished, vi } from "vitest";
@@ -27,9 +28,27 @@ it("indexes what a process has stored before it learned of a label, once it does
   await indexing.storage.indexLabels();
   const second = await unaware.put(USER);
   expect(await indexing.list()).toEqual([first]);
-  vi.useFakeTimers({ now: Date.now() + 16_000, toFake: ["Date"] });
-  const third = await unaware.put(USER); // it looks in the background
+  vi.useFakeTimers({ now: Date.now() + 6 * 60_000, toFake: ["Date"] });
+  const third = await unaware.put(USER); // it looks before it stores
   await vi.waitFor(async () => expect(await indexing.list()).toEqual([third, second, first]));
+});
+
+it("erases in main and backup where only the database of one of them remembers the label", async () => {
+  const [main, backup] = [newFile(), newFile()];
+  const indexing = open(main, ["user"]);
+  await indexing.put(USER, { agentId: "in main" });
+  await indexing.storage.indexLabels();
+  await open(backup).put(USER, { agentId: "in the backup" });
+  const pair = createReplicatedStorage({
+    main: createSQLiteStorage({ databasePath: main }),
+    backup: createSQLiteStorage({ databasePath: backup }),
+    reconcile: false,
+  });
+  onTestFinished(async () => void (await pair.close()));
+  expect(await pair.deleteAgents({ metadata: USER })).toEqual({ agents: 2, checkpoints: 2 });
+  await pair.reconcile();
+  expect(await pair.listAgents()).toEqual([]);
+  expect(await open(backup).list()).toEqual([]);
 });
 
 it("indexes what a process of an earlier version has stored: at the next start, or before it erases", async () => {

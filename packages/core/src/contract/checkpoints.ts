@@ -234,8 +234,8 @@ export interface ReconcileOptions extends CallOptions {
 
 export interface CloseOptions {
   /**
-   * Time to send what the other provider lacks, in milliseconds; before that as long at most to end the `retention` of a config.
-   * Default 10,000.
+   * Time to send what the other provider lacks, in milliseconds. The `retention` of a config is ended first, which may take as long
+   * once more. Default 10,000.
    */
   readonly timeoutMs?: number | undefined;
 }
