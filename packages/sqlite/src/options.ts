@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { resolve, sep } from "node:path";
 import { CheckpointError, type CommonStorageOptions } from "@waymark/core";
 import {
   invalidArgument,
@@ -124,7 +124,7 @@ function resolveDatabasePath(value: unknown): string {
     // Only the scheme is shown: the URL of a server has a password.
     const got =
       scheme === undefined ? "~, which only a shell replaces" : `a URL (${scheme}), which belongs into WAYMARK_URL`;
-    throw new CheckpointError("INVALID_ARGUMENT", `expected options.databasePath to be a path, got ${got}`);
+    throw invalidPath("a path", got);
   }
   // A URL in quotes, as `docker --env-file` leaves them, or libpq's words: with a password, which would be in the file's name.
   if (/^["']|:\/\/|\bpassword=/i.test(given)) {
@@ -132,13 +132,21 @@ function resolveDatabasePath(value: unknown): string {
     throw new CheckpointError("INVALID_ARGUMENT", `expected options.databasePath to be a path, got ${got}`);
   }
   const path = checkPath("options.databasePath", value);
+  if (path.endsWith("/") || path.endsWith(sep)) {
+    throw invalidPath("a file's path", "a folder's");
+  }
   return path === ":memory:" ? path : resolve(path);
+}
+
+function invalidPath(expected: string, got: string): CheckpointError {
+  return new CheckpointError("INVALID_ARGUMENT", `expected options.databasePath to be ${expected}, got ${got}`);
 }
 
 function checkPath(field: string, value: unknown): string {
   const checked = string(field, value);
-  // SQLite's driver trims it, and takes nothing for a temporary database.
-  if (checked.trim() !== checked || checked === "" || checked.includes("\0")) {
+  if (checked === "") throw invalidArgument(field, "a path", value); // SQLite takes it for a temporary database
+  // SQLite's driver trims it.
+  if (checked.trim() !== checked || checked.includes("\0")) {
     throw invalidWord(field, "a path without spaces around it", value);
   }
   return checked;

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, sep } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { createSQLiteStorage, type SQLiteStorageOptions } from "@waymark/sqlite";
 import Database from "better-sqlite3";
@@ -160,7 +160,9 @@ describe("a storage in SQLite", () => {
   it.each<[object, string]>([
     [{}, "either databasePath or database"],
     [{ databasePath: "x.db", database: {} }, "either databasePath or database"],
-    [{ databasePath: "" }, "options.databasePath to be a path"],
+    [{ databasePath: "" }, "options.databasePath to be a path, got an empty string"],
+    [{ databasePath: "./dir/" }, "options.databasePath to be a file's path, got a folder's"],
+    [{ databasePath: `dir${sep}` }, "options.databasePath to be a file's path, got a folder's"],
     [
       { databasePath: "file:./dev.db" },
       "options.databasePath to be a path, got a URL (file:), which belongs into WAYMARK_URL",

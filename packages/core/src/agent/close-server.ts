@@ -29,6 +29,7 @@ interface Connection {
 
 interface Request {
   readonly httpVersionMajor: number;
+  readonly socket: Pick<Connection, "bytesRead"> | null;
 }
 
 interface Response {
@@ -68,6 +69,8 @@ export class ServerCloser {
   #isClosing = false;
   /** Set from the end of {@link IDLE_MS}. */
   #closesIdle = false;
+  /** Unset once a request came from a connection that says it has read nothing, as all do on Bun. */
+  #countsBytes = true;
 
   constructor(server: NodeServer) {
     this.#server = server as NodeServer & ServerMethods;
@@ -111,8 +114,9 @@ export class ServerCloser {
     follow(this.#connections, connection);
   }
 
-  #onRequest({ httpVersionMajor }: Request, response: Response): void {
+  #onRequest({ httpVersionMajor, socket }: Request, response: Response): void {
     this.#arrived += 1;
+    if (socket?.bytesRead === 0) this.#countsBytes = false;
     if (httpVersionMajor !== 1) return;
     follow(this.#responses, response);
     if (this.#isClosing) endConnectionAfter(response);
@@ -137,9 +141,13 @@ export class ServerCloser {
 
   #closeIdle(): void {
     this.#server.closeIdleConnections?.();
-    // Node does not count as idle what a browser opens in advance.
-    for (const connection of this.#connections) if (connection.bytesRead === 0) connection.destroy();
+    if (this.#countsBytes) this.#closeSilent();
     for (const session of this.#sessions) session.close();
+  }
+
+  /** Closes what a browser opens in advance: Node does not count it as idle. Bun, which counts no bytes, does. */
+  #closeSilent(): void {
+    for (const connection of this.#connections) if (connection.bytesRead === 0) connection.destroy();
   }
 }
 

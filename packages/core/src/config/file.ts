@@ -4,6 +4,7 @@ import { basename, dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { CheckpointError, describeThrown, property } from "../contract/errors.ts";
 import { type ParsedConfig, parseConfig } from "./define.ts";
+import { jsonErrorAt } from "./json-position.ts";
 import { importModule, type Module, missingModule } from "./modules.ts";
 
 /** Config files: finding and loading them. */
@@ -60,7 +61,7 @@ export async function readConfigFile(file: string): Promise<ConfigSource> {
 /** Loads a config. JavaScript is imported by Node itself, so that the config shares its modules with the program. */
 async function loadConfigFile(file: string): Promise<unknown> {
   const extension = extname(file);
-  if (extension === ".json") return JSON.parse(await readFile(file, "utf8"));
+  if (extension === ".json") return parseJson(file, await readFile(file, "utf8"));
   const module = TYPESCRIPT.includes(extension)
     ? await loadTypeScript(file)
     : await importModule(pathToFileURL(file).href);
@@ -69,6 +70,16 @@ async function loadConfigFile(file: string): Promise<unknown> {
   if (property(exported, "__esModule") === true) return property(exported, "default");
   if (exported !== undefined || Object.hasOwn(module, "default")) return exported;
   throw new CheckpointError("INVALID_CONFIG", `read config ${file}: expected it to have a default export, got none`);
+}
+
+function parseJson(file: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    const lines = text.slice(0, jsonErrorAt(text)).split("\n");
+    const place = at(lines.length, (lines.at(-1) as string).length + 1);
+    throw new CheckpointError("INVALID_CONFIG", `read config ${file}: it is not valid JSON${place}`);
+  }
 }
 
 async function loadTypeScript(file: string): Promise<Module> {
@@ -112,22 +123,42 @@ async function importC12(file: string): Promise<typeof import("c12")> {
 
 /** Describes an error of loading a config file, and its position. Not by its message, which may quote the config. */
 function describeLoadError(file: string, error: unknown): string {
-  if (extname(file) === ".json" && error instanceof SyntaxError) return "it is not valid JSON";
+  const isTypeScript = TYPESCRIPT.includes(extname(file));
+  const syntaxError = isTypeScript ? describeSyntaxError(file, error) : null;
+  if (syntaxError !== null) return syntaxError;
   // Node prints the position of a syntax error to its console only.
-  const place = positionOf(file, error) ?? (error instanceof SyntaxError ? `: node --check ${file} shows where` : "");
+  const advice = error instanceof SyntaxError && !isTypeScript ? `: node --check ${file} shows where` : "";
+  const place = positionOf(file, error, isTypeScript) ?? advice;
   return `it threw ${describeThrown(error)}${missingModule(error) ?? place}`;
 }
 
-/** Finds the position of an error in the file, by its stack. A parser's error has no frame there, but text. */
-function positionOf(file: string, error: unknown): string | null {
+/** Describes an error of the parser of TypeScript, a plain `Error` with the position in its message; `null`: it is another one. */
+function describeSyntaxError(file: string, error: unknown): string | null {
+  const found = /^ParseError: .* \n (.+):(\d{1,6}):(\d{1,6})$/s.exec(String(property(error, "message")));
+  if (found === null) return null;
+  const [, path = "", line, column] = found;
+  if (!isFile(path)) return null; // the config's own error
+  const subject = resolve(path) === file ? "it" : `it imports ${path}, which`;
+  return `${subject} has a syntax error${at(Number(line), Number(column) + 1)}`; // the parser counts columns from 0
+}
+
+/**
+ * Finds the position of an error in the file, by its stack. A parser's error has no frame there, but text. Compiled TypeScript
+ * keeps its lines, not its columns.
+ */
+function positionOf(file: string, error: unknown, isTypeScript: boolean): string | null {
   const stack = String(property(error, "stack"));
   const message = String(property(error, "message"));
   for (const text of [stack.slice(stack.indexOf(message) + message.length), stack]) {
     for (const name of [pathToFileURL(file).href, file]) {
-      const at = text.indexOf(`${name}:`);
-      const place = at < 0 ? null : /^:(\d{1,6})(?::(\d{1,6}))?/.exec(text.slice(at + name.length));
-      if (place !== null) return ` at line ${place[1]}${place[2] === undefined ? "" : `, column ${place[2]}`}`;
+      const start = text.indexOf(`${name}:`);
+      const place = start < 0 ? null : /^:(\d{1,6})(?::(\d{1,6}))?/.exec(text.slice(start + name.length));
+      if (place !== null) return at(Number(place[1]), isTypeScript ? undefined : place[2]);
     }
   }
   return null;
+}
+
+function at(line: number, column: number | string | undefined): string {
+  return ` at line ${line}${column === undefined ? "" : `, column ${column}`}`;
 }

@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { resolve, sep } from "node:path";
 import type { CheckpointStorage, CloseOptions } from "../contract/checkpoints.ts";
 import { objectWithKeys, plainObject, refuseUndefined, string } from "../contract/checks.ts";
 import { CheckpointError, invalidArgument, invalidWord, property } from "../contract/errors.ts";
@@ -142,8 +142,9 @@ function checkBackup(
  */
 function withPathsFrom(folder: string, provider: Provider): Provider {
   const { databasePath } = provider.options;
-  // A URL and ~ are no paths: the dialect refuses them.
-  if (typeof databasePath !== "string" || /^$|^:memory:$|^[a-z]{2,}:|^~/i.test(databasePath)) return provider;
+  // A URL, ~ and a folder are no files' paths: the dialect refuses them.
+  if (typeof databasePath !== "string" || /^$|^:memory:$|^[a-z]{2,}:|^~|\/$/i.test(databasePath)) return provider;
+  if (databasePath.endsWith(sep)) return provider;
   return { ...provider, options: { ...provider.options, databasePath: resolve(folder, databasePath) } };
 }
 

@@ -162,7 +162,7 @@ export class FailoverState {
     this.#updateMode();
   }
 
-  /** Records that the backup answers in place of main. */
+  /** Records that a call goes to the backup because main is unreachable. */
   markMainUnreachable(): void {
     this.#mainUnreachable = true;
     this.#updateMode();
@@ -244,6 +244,7 @@ export class FailoverState {
   async reconcileNow(): Promise<void> {
     this.#reconciling ??= this.#reconcileAndCheck().finally(() => {
       this.#reconciling = null;
+      this.#updateMode();
     });
     await this.#reconciling;
   }
@@ -345,7 +346,9 @@ export class FailoverState {
 
   #updateMode(): void {
     const isDown = this.#mainUnreachable || this.#options.main.session.circuit !== "closed";
-    const mode = isDown ? "failover" : this.#backupAhead === true ? "draining" : "main";
+    // Until a comparison ends, it may find something else that main lacks, or once more what main has received since.
+    const isComparing = this.#mode === "draining" && this.#backupAhead === null && this.#reconciling !== null;
+    const mode = isDown ? "failover" : this.#backupAhead === true || isComparing ? "draining" : "main";
     if (mode === this.#mode) return;
     this.#mode = mode;
     this.#options.events.emit("mode", { mode });

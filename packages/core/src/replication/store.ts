@@ -101,6 +101,8 @@ async function doInBackup(
 ): Promise<void> {
   const { failover, toMain } = pair;
   const isNotFound = reason.code === "NOT_FOUND";
+  const isUnreachable = isMainUnreachable(pair, reason);
+  if (isUnreachable) failover.markMainUnreachable(); // first: a backup that is ahead of a reachable main is the mode `draining`
   try {
     failover.markBackupAhead();
     await work();
@@ -110,13 +112,11 @@ async function doInBackup(
   } finally {
     failover.markBackupAhead();
   }
-  if (isNotFound) {
-    toMain.wake(); // main answers, and lacks what is here
-    return;
-  }
-  if (isMainUnreachable(pair, reason)) failover.markMainUnreachable();
-  failover.recordFailover(operation, reason.code);
-  toMain.start();
+  if (!isNotFound) failover.recordFailover(operation, reason.code);
+  const hasRecovered = isUnreachable && failover.mode !== "failover";
+  // If main answers, and lacks what is here, nothing else says that there is something to send.
+  if (isNotFound || hasRecovered) toMain.wake();
+  else toMain.start();
 }
 
 /** Returns whether the backup may have a checkpoint that main lacks, since it took it while main was unreachable. */

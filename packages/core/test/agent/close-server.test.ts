@@ -109,6 +109,28 @@ test("idle connections end: after their last request, after a stream that had be
   await closed;
 });
 
+test("a request under way is answered on a runtime whose connections do not count what they read", async () => {
+  let answer = () => {};
+  const one = await start((_, response) => {
+    answer = () => void response.end("done");
+  });
+  one.server.prependListener("connection", (socket) => Object.defineProperty(socket, "bytesRead", { value: 0 }));
+  const closeIdleConnections = one.server.closeIdleConnections.bind(one.server);
+  const idleClosed = new Promise<void>((resolve) => {
+    one.server.closeIdleConnections = () => {
+      closeIdleConnections();
+      resolve();
+    };
+  });
+  const response = one.get("/");
+  await once(one.server, "request");
+  const { closed } = await closing(one);
+  await idleClosed;
+  answer();
+  expect(await text(await response)).toBe("done");
+  await closed;
+});
+
 test("HTTPS: idle connections end, with a handshake before or while the server closes; requests under way are answered", async () => {
   let answer = () => {};
   const server = createSecureServer(SECURE_SERVER, (_, response) => {

@@ -43,6 +43,7 @@ describe("a config object", () => {
     expect(await paths(7)).toMatchObject({ databasePath: 7 });
     expect(await paths("file:./x.db")).toMatchObject({ databasePath: "file:./x.db" });
     expect(await paths("~/x.db")).toMatchObject({ databasePath: "~/x.db" });
+    expect(await paths("./data/")).toMatchObject({ databasePath: "./data/" }); // a folder, which the dialect refuses
   });
 
   test.each<[OpenOptions, string]>([

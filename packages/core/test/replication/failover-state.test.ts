@@ -2,13 +2,60 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Row } from "../../src/checkpoints/dialect.ts";
 import { idClock } from "../../src/checkpoints/ids.ts";
 import type { CheckpointError } from "../../src/contract/errors.ts";
+import { intercept } from "../scripted-dialect.ts";
 import { codeOf } from "../scripted-storage.ts";
-import { closeAfterEach, copyOf, database, live, open, pending, turn, until, values, write } from "./databases.ts";
+import {
+  closeAfterEach,
+  copyOf,
+  type Database,
+  database,
+  live,
+  open,
+  pending,
+  turn,
+  until,
+  values,
+  write,
+} from "./databases.ts";
 
 closeAfterEach();
 afterEach(() => {
   vi.useRealTimers();
 });
+
+/**
+ * Lets the relay deliver to main within a comparison: after it has listed main, which lacks a checkpoint then, and before it has
+ * listed the backup.
+ */
+function deliveringWithinComparison(backup: Database, main: Database): Database {
+  const { dialect } = backup;
+  const { list, outbox } = dialect;
+  let [listed, isDelivered] = [0, false];
+  const isFailover = () => live(backup).length > 1;
+  return {
+    ...backup,
+    dialect: {
+      ...dialect,
+      async list(query, signal) {
+        if (isFailover() && query.limit !== 1 && query.agentId === undefined) listed += 1;
+        if (listed === 2) await until(() => isDelivered);
+        return await list(query, signal);
+      },
+      outbox: {
+        ...outbox,
+        async pending(...args) {
+          if (isFailover()) await until(() => listed >= 2);
+          return await outbox.pending(...args);
+        },
+        async backlog(signal) {
+          const found = await outbox.backlog(signal);
+          isDelivered ||= live(main).length > 1 && found.rows === 0;
+          return found;
+        },
+      },
+    },
+  };
+}
 
 describe("while main is unreachable", () => {
   test("the backup takes stores, and main receives them once it is reachable", async () => {
@@ -45,6 +92,60 @@ describe("while main is unreachable", () => {
     expect([back?.id, back?.source, back?.state]).toEqual([stored.at(-1), "main", turn(12).state]);
     expect(await storage.deleteCheckpoint(stored[0] as string)).toBe(true);
   }, 20_000);
+
+  test("the mode is first failover, then draining, then main, once each", async () => {
+    const [main, backup] = [database(), database()];
+    const events: unknown[] = [];
+    const storage = open(main, deliveringWithinComparison(backup, main), {}, { mode: events, failover: events });
+    await storage.storeCheckpoint(turn(1));
+    await until(() => live(backup).length === 1 && pending(main) === 0);
+    await storage.retrieveLatestCheckpoint("agent"); // waits for the first comparison
+    main.isDown = true;
+    await storage.storeCheckpoint(turn(2));
+    const begin = { phase: "begin", operation: "store checkpoint", code: "UNAVAILABLE" };
+    expect(events).toEqual([{ mode: "failover" }, begin]);
+    main.isDown = false;
+    await until(async () => (await storage.status()).mode === "main");
+    await storage.reconcile(); // after the comparison
+    const end = { phase: "end", calls: 1 };
+    expect(events).toEqual([{ mode: "failover" }, begin, { mode: "draining" }, { mode: "main" }, end]);
+    expect(live(main)).toHaveLength(2);
+  });
+
+  test("the mode is failover, not draining, while the backup is unreachable too", async () => {
+    const [main, backup] = [database(), database()];
+    const events: unknown[] = [];
+    const storage = open(main, backup, {}, { mode: events });
+    await storage.storeCheckpoint(turn(1));
+    await until(() => live(backup).length === 1 && pending(main) === 0);
+    main.isDown = true;
+    backup.isDown = true;
+    expect(await codeOf(storage.storeCheckpoint(turn(2)))).toBe("UNAVAILABLE");
+    expect(events).toEqual([{ mode: "failover" }]);
+    main.isDown = false;
+    backup.isDown = false;
+    await until(async () => (await storage.status()).mode === "main");
+  });
+
+  test("main receives what the backup takes while main recovers", async () => {
+    const [main, backup] = [database(), database()];
+    const dialect = intercept(backup.dialect, async (name, call) => {
+      if (name === "commit" && main.isDown) {
+        main.isDown = false;
+        await until(async () => (await storage.status()).mode !== "failover");
+        await storage.reconcile(); // all that a recovery starts has ended, and has found nothing
+      }
+      return await call();
+    });
+    const storage = open(main, { ...backup, dialect });
+    await storage.storeCheckpoint(turn(1));
+    await until(() => live(backup).length === 1 && pending(main) === 0);
+    await storage.reconcile();
+    main.isDown = true;
+    await storage.storeCheckpoint(turn(2));
+    await until(() => live(main).length === 2);
+    await until(async () => (await storage.status()).mode === "main");
+  });
 
   test("reads ask both if main is read-only, and the backup has taken stores", async () => {
     const [main, backup] = [database(), database()];
@@ -107,7 +208,8 @@ describe("while main is unreachable", () => {
     const storage = open(main, backup);
     const id = await storage.storeCheckpoint(turn(1));
     await until(() => live(backup).length === 1 && pending(main) === 0);
-    await storage.reconcile(); // nothing else is under way in main then: each failure counts for its circuit
+    await storage.retrieveLatestCheckpoint("agent"); // waits for the first comparison: each failure counts for the circuit
+    await storage.reconcile();
     main.isDown = true;
     const latest = await storage.retrieveLatestCheckpoint("agent", { allowStale: true });
     expect([latest?.id, latest?.source]).toEqual([id, "backup"]);
