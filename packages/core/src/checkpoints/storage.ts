@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import type {
   AgentCheckpointListItem,
   AgentsQuery,
@@ -212,6 +213,7 @@ export class EngineStorage implements CheckpointStorage {
 
   async status(options: CallOptions = {}): Promise<StorageStatus> {
     const { signal } = checkCallOptions(options);
+    await turn(); // a caller that waits for a circuit in a loop would otherwise starve its probe
     const deadline = AbortSignal.timeout(STATUS_MS);
     const within = signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
     const replicated = await askReplicated(this.#engine, within);

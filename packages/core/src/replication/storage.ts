@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import {
   checkAgentId,
   checkAgentsQuery,
@@ -347,6 +348,7 @@ class PairStorage implements ReplicatedStorage {
   async status(options: CallOptions = {}): Promise<StorageStatus> {
     const { signal } = checkCallOptions(options);
     const { main, backup, failover } = this.#pair;
+    await turn(); // a caller that waits for a circuit in a loop would otherwise starve its probe
     const backlogs = await this.#backlogs(signal);
     return {
       providers: {

@@ -51,6 +51,15 @@ describe("a storage", () => {
     expect(dialect.calls).toEqual(["open", "list", "stats", "close"]);
   });
 
+  test("lets the event loop turn while its status is asked again and again", async () => {
+    let hasTurned = false;
+    setImmediate(() => {
+      hasTurned = true;
+    });
+    for (let asked = 0; asked < 1_000 && !hasTurned; asked++) await storage.status();
+    expect(hasTurned).toBe(true);
+  });
+
   test("reports in its health that the database is down, and does not reject", async () => {
     open({ script: { ping: () => Promise.reject(new ScriptedError("access")) } });
     expect(await storage.health()).toMatchObject({
