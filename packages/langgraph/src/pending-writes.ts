@@ -6,6 +6,7 @@ import {
   WRITES_IDX_MAP,
 } from "@langchain/langgraph-checkpoint";
 import type { CheckpointWrite } from "@waymark/core";
+import { property } from "@waymark/core/kit";
 
 /**
  * Writes of a task. Those to LangGraph's control channels (an error, an interrupt, its answer) have fixed indexes below 0, and
@@ -66,6 +67,12 @@ export function stopsOf(writes: readonly CheckpointWrite[]): CheckpointWrite[] {
   const results = writes.filter(({ index, channel }) => index >= 0 && channel !== ERROR_SOURCE_NODE);
   const ended = new Set(results.map(({ taskId }) => taskId));
   return writes.filter(({ taskId, channel }) => [INTERRUPT, ERROR].includes(channel) && !ended.has(taskId));
+}
+
+/** Drops interrupts whose id an earlier one has: an interrupt within a `task` is also one of the task that has called it. */
+export function dropRepeatedQuestions(interrupts: readonly unknown[]): unknown[] {
+  const ids = interrupts.map((one) => property(one, "id"));
+  return interrupts.filter((_, at) => ids[at] === undefined || ids.indexOf(ids[at]) === at);
 }
 
 /**

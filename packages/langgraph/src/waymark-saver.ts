@@ -31,7 +31,7 @@ import {
 } from "./config.ts";
 import { type Filter, filterOf, isMatch, isRuledOut, labelFilter, labelsOf } from "./labels.ts";
 import { LastPuts } from "./last-puts.ts";
-import { groupByTask, missingIn, stopsOf, writesOf } from "./pending-writes.ts";
+import { dropRepeatedQuestions, groupByTask, missingIn, stopsOf, writesOf } from "./pending-writes.ts";
 import { type Dumped, type Serialized, Serializer } from "./serializer.ts";
 import { WriteQueue } from "./write-queue.ts";
 
@@ -301,7 +301,8 @@ export class WaymarkSaver extends BaseCheckpointSaver {
         const { threadId, checkpointId } = head;
         const loaded = await this.#loadWrites(stops);
         const valuesOf = (of: string) => loaded.filter(([, channel]) => channel === of).map(([, , value]) => value);
-        yield { threadId, checkpointId, interrupts: valuesOf(INTERRUPT).flat(1), errors: valuesOf(ERROR) };
+        const interrupts = dropRepeatedQuestions(valuesOf(INTERRUPT).flat(1));
+        yield { threadId, checkpointId, interrupts, errors: valuesOf(ERROR) };
       }
     }
   }
