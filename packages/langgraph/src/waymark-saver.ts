@@ -328,7 +328,7 @@ export class WaymarkSaver extends BaseCheckpointSaver {
     head: CheckpointHead | undefined,
     pendingWrites: readonly CheckpointPendingWrite[],
   ): Promise<CopiedWrites> {
-    const stored = pendingWrites.length === 0 ? [] : await this.#checkpoints.readWrites(head);
+    const stored = await this.#checkpoints.readWrites(head);
     const paths = new Map(stored.map(({ taskId, taskPath }) => [taskId, taskPath]));
     const original = [...groupByTask(pendingWrites)].flatMap(([taskId, ofTask], place) => {
       checkTaskWrites(ofTask, taskId, undefined);

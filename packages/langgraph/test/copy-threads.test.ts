@@ -235,6 +235,18 @@ describe("copied threads", () => {
     expect(await questionsIn(saver)).toEqual(["q3"]);
   });
 
+  it("have gone on if they ran a step before which the original has stopped", async () => {
+    const [source, { saver }] = [new MemorySaver(), await empty()];
+    await thriceOn(source).invoke({ answers: [] }, { ...asking, interruptBefore: ["ask"] });
+    await copyThreads(source, saver);
+    await thriceOn(saver).invoke(null, asking);
+    await expect(copyThreads(source, saver, { verify: false })).rejects.toMatchObject({
+      code: "CONFLICT",
+      message: expect.stringContaining("has gone on in the target"),
+    });
+    expect(await questionsIn(saver)).toEqual(["q1"]);
+  });
+
   it("are left as they are if both have gone on from their latest checkpoint", async () => {
     const [source, { saver }] = [new MemorySaver(), await empty()];
     const config = { configurable: { thread_id: "thread 1" } };
