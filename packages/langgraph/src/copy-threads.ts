@@ -22,7 +22,11 @@ import {
 } from "@waymark/core/kit";
 import { type CheckpointAddress, checkpointKey } from "./address.ts";
 import { hasMethods, namespaceIn } from "./config.ts";
-import { ADD_MISSING_WRITES, FIND_ALL, WaymarkSaver } from "./waymark-saver.ts";
+import { type CopiedWrites, changesOf } from "./pending-writes.ts";
+import { ADD_WRITES, FIND_ALL, READ_COPIED_WRITES, WaymarkSaver } from "./waymark-saver.ts";
+
+/** Threads with a conflict that the error names. */
+const MAX_NAMED = 10;
 
 export interface CopyThreadsOptions {
   /**
@@ -45,9 +49,12 @@ export interface CopyThreadsOptions {
 
 /** Counts up to now. */
 export interface CopyProgress {
-  /** The thread that was copied last. */
+  /** The thread that was copied last, or had a conflict. */
   readonly threadId: string | null;
+  /** Threads that were copied, or were there already. */
   readonly threads: number;
+  /** Threads that have gone on in the target, which stay as they are, and those that read back differently. */
+  readonly conflicts: number;
   /** Checkpoints that were copied. */
   readonly checkpoints: number;
   /** Checkpoints that were there already: an earlier call has copied them. */
@@ -57,9 +64,10 @@ export interface CopyProgress {
 /**
  * Copies threads, with their checkpoints and pending writes, from any checkpointer. Checkpoints and writes that are there already
  * are not written again, so a call that has failed or was stopped is continued by the same call. Stop the agents of the threads
- * meanwhile.
- * @throws CheckpointError `INVALID_ARGUMENT`; `CONFLICT` if a checkpoint reads back differently; `ABORTED`; errors of the storage;
- *   errors of `from` as they are. Threads under way are ended first
+ * meanwhile. A thread whose original has gone on follows it. A thread that has gone on by itself, in the target, is left as it
+ * is; to copy it again, delete it in the target first.
+ * @throws CheckpointError `INVALID_ARGUMENT`; `ABORTED`; errors of the storage; errors of `from` as they are. Threads under way are
+ *   ended first. `CONFLICT`, after all other threads were copied, if threads have gone on by themselves or read back differently
  */
 export async function copyThreads(
   from: BaseCheckpointSaver,
@@ -70,7 +78,8 @@ export async function copyThreads(
   if (!(to instanceof WaymarkSaver)) throw invalidArgument("to", "a WaymarkSaver", to);
   const { threadIds, concurrency, verify, onProgress, signal } = checkOptions(from, options);
   const ids = each(threadIds);
-  let progress: CopyProgress = { threadId: null, threads: 0, checkpoints: 0, skipped: 0 };
+  let progress: CopyProgress = { threadId: null, threads: 0, conflicts: 0, checkpoints: 0, skipped: 0 };
+  const conflicts: Conflict[] = [];
   const failures: unknown[] = [];
   const isGoingOn = () => {
     throwIfAborted(signal);
@@ -81,9 +90,15 @@ export async function copyThreads(
       const { done, value } = await ids.next();
       if (done || !isGoingOn()) return;
       const threadId = checkAgentId("each thread_id", value);
-      const { copied, skipped } = await copyThread(from, to, threadId, verify, signal);
-      const { threads, checkpoints, skipped: before } = progress;
-      progress = { threadId, threads: threads + 1, checkpoints: checkpoints + copied, skipped: before + skipped };
+      const { copied, skipped, problem } = await copyThread(from, to, threadId, verify, signal);
+      if (problem !== undefined && conflicts.length < MAX_NAMED) conflicts.push({ threadId, problem });
+      progress = {
+        threadId,
+        threads: progress.threads + (problem === undefined ? 1 : 0),
+        conflicts: progress.conflicts + (problem === undefined ? 0 : 1),
+        checkpoints: progress.checkpoints + copied,
+        skipped: progress.skipped + skipped,
+      };
       onProgress?.(progress);
     }
   };
@@ -91,7 +106,21 @@ export async function copyThreads(
   await Promise.all(Array.from({ length: concurrency }, () => copyNext().catch(fail)));
   await ids.return().catch(fail);
   if (failures.length > 0) throw failures[0];
+  if (progress.conflicts > 0) throw conflictOf(conflicts, progress.conflicts);
   return progress;
+}
+
+interface Conflict {
+  readonly threadId: string;
+  readonly problem: string;
+}
+
+/** `conflicts`: the first ones of so many. */
+function conflictOf([first, ...others]: readonly Conflict[], count: number): CheckpointError {
+  const named = others.map(({ threadId }) => quoted(threadId)).join(", ");
+  const more = count - 1 - others.length;
+  const rest = others.length === 0 ? "" : `. Also: ${named}${more > 0 ? ` and ${more} more threads` : ""}`;
+  return new CheckpointError("CONFLICT", `copy threads: ${first?.problem}${rest}`);
 }
 
 function checkOptions(from: BaseCheckpointSaver, value: CopyThreadsOptions) {
@@ -108,32 +137,69 @@ function checkOptions(from: BaseCheckpointSaver, value: CopyThreadsOptions) {
   };
 }
 
+/** `problem`: why the copy is not like its original. */
 async function copyThread(
   from: BaseCheckpointSaver,
   to: WaymarkSaver,
   threadId: string,
   verify: boolean,
   signal: AbortSignal | undefined,
-): Promise<{ readonly copied: number; readonly skipped: number }> {
+): Promise<{ readonly copied: number; readonly skipped: number; readonly problem: string | undefined }> {
   const thread = { configurable: { thread_id: threadId } };
   const [tuples, stored] = await Promise.all([all(from.list(thread)), to[FIND_ALL](threadId)]);
-  let skipped = 0;
-  for (const tuple of tuples.toReversed()) {
-    throwIfAborted(signal);
-    const { parentConfig, checkpoint, metadata, pendingWrites = [] } = tuple;
+  const originals = tuples.toReversed().map((tuple) => {
     const address = addressOf(threadId, tuple);
-    const head = stored.get(checkpointKey(address));
+    return { tuple, address, head: stored.get(checkpointKey(address)) };
+  });
+  const copiedWrites: CopiedWrites[] = [];
+  for (const { tuple, head } of originals) {
+    throwIfAborted(signal);
+    copiedWrites.push(await to[READ_COPIED_WRITES](head, tuple.pendingWrites ?? []));
+  }
+  // Of the whole thread, and before anything is written: a copy that has gone on is left as it is, not mixed with the original.
+  const changes = hasOwnBranch(threadId, tuples, stored) ? undefined : changesOf(copiedWrites);
+  if (changes === undefined) return { copied: 0, skipped: 0, problem: `the thread ${quoted(threadId)} ${HAS_GONE_ON}` };
+  for (const [at, { tuple, address, head }] of originals.entries()) {
+    throwIfAborted(signal);
+    const { parentConfig, checkpoint, metadata } = tuple;
     const parent: RunnableConfig = parentConfig ?? {
       configurable: { thread_id: threadId, checkpoint_ns: address.namespace },
     };
-    if (head !== undefined) skipped += 1;
-    else await to.put(parent, checkpoint, metadata as CheckpointMetadata, versionsOf(checkpoint));
-    // Also of a checkpoint that was there: a call that was stopped may not have come to them. What is there stays, though: the
-    // thread may have gone on.
-    await to[ADD_MISSING_WRITES](address, head, pendingWrites);
+    if (head === undefined) await to.put(parent, checkpoint, metadata as CheckpointMetadata, versionsOf(checkpoint));
+    // Also to a checkpoint that was there: a call that was stopped may not have come to them, or the original has gone on.
+    await to[ADD_WRITES](address, changes[at] ?? []);
   }
-  if (verify) compare(threadId, tuples, await all(to.list(thread)));
-  return { copied: tuples.length - skipped, skipped };
+  const problem = verify ? differenceOf(threadId, tuples, await all(to.list(thread))) : undefined;
+  const skipped = originals.filter(({ head }) => head !== undefined).length;
+  return { copied: originals.length - skipped, skipped, problem };
+}
+
+/**
+ * Returns whether both the original and the copy have gone on from a checkpoint that both have: the later of the two branches
+ * would become the latest. (A checkpoint that only the copy has is none of its own if the source has deleted it.)
+ */
+function hasOwnBranch(
+  threadId: string,
+  tuples: readonly CheckpointTuple[],
+  stored: ReadonlyMap<string, CheckpointAddress>,
+): boolean {
+  const keys = new Set(tuples.map((tuple) => checkpointKey(addressOf(threadId, tuple))));
+  return tuples.some((tuple) => {
+    const address = addressOf(threadId, tuple);
+    const parent = { ...address, checkpointId: String(tuple.parentConfig?.configurable?.["checkpoint_id"]) };
+    const parentKey = checkpointKey(parent);
+    if (stored.has(checkpointKey(address)) || !stored.has(parentKey) || !keys.has(parentKey)) return false;
+    const newest = newestIn(address.namespace, stored.values());
+    return newest !== undefined && newest.checkpointId > parent.checkpointId && !keys.has(checkpointKey(newest));
+  });
+}
+
+function newestIn(namespace: string, addresses: Iterable<CheckpointAddress>): CheckpointAddress | undefined {
+  let newest: CheckpointAddress | undefined;
+  for (const address of addresses) {
+    if (address.namespace === namespace && address.checkpointId > (newest?.checkpointId ?? "")) newest = address;
+  }
+  return newest;
 }
 
 /** A version for each channel with a value: of a checkpoint without a parent, no others are stored. */
@@ -145,16 +211,24 @@ function versionsOf({ channel_values, channel_versions }: Checkpoint): ChannelVe
 const DIFFERS =
   "reads back differently: it was changed meanwhile, or the serializer of the source keeps what the copy's does not, such as a Date (then use the same serde, or verify: false)";
 
-/** @throws CheckpointError `CONFLICT` for the first checkpoint that differs */
-function compare(threadId: string, originals: readonly CheckpointTuple[], copies: readonly CheckpointTuple[]): void {
+const HAS_GONE_ON =
+  "has gone on in the target since it was copied (or its original has asked something else, and nobody has answered), and is left as it is; to copy it again, delete it in the target first";
+
+/** Returns what is wrong with the first checkpoint that differs. */
+function differenceOf(
+  threadId: string,
+  originals: readonly CheckpointTuple[],
+  copies: readonly CheckpointTuple[],
+): string | undefined {
   const found = new Map(copies.map((copy) => [checkpointKey(addressOf(threadId, copy)), copy]));
   for (const original of originals) {
     const copy = found.get(checkpointKey(addressOf(threadId, original)));
     if (copy !== undefined && isDeepStrictEqual(contentOf(copy), contentOf(original))) continue;
     const which = `checkpoint ${original.checkpoint.id} of the thread ${quoted(threadId)}`;
     const problem = copy === undefined ? "is missing; was it deleted meanwhile?" : DIFFERS;
-    throw new CheckpointError("CONFLICT", `copy threads: ${which} ${problem}`);
+    return `${which} ${problem}`;
   }
+  return undefined;
 }
 
 function contentOf({ checkpoint, metadata, parentConfig, pendingWrites = [] }: CheckpointTuple): unknown {

@@ -1,11 +1,14 @@
+import { isDeepStrictEqual } from "node:util";
 import {
   type CheckpointPendingWrite,
   ERROR,
   INTERRUPT,
   type PendingWrite,
+  RESUME,
   WRITES_IDX_MAP,
 } from "@langchain/langgraph-checkpoint";
 import type { CheckpointWrite } from "@waymark/core";
+import { property } from "@waymark/core/kit";
 
 /**
  * Writes of a task. Those to LangGraph's control channels (an error, an interrupt, its answer) have fixed indexes below 0, and
@@ -38,23 +41,76 @@ export function groupByTask(pendingWrites: readonly CheckpointPendingWrite[]): R
   return tasks;
 }
 
-/**
- * Returns those writes that have no counterpart in `stored`: no write of the same task to the same control channel, or none
- * with the same place among the task's other writes. (Two savers may have numbered them differently.)
- */
-export function missingIn(stored: readonly CheckpointWrite[], writes: readonly CheckpointWrite[]): CheckpointWrite[] {
-  const taken = new Set(slotsOf(stored));
-  const slots = slotsOf(writes);
-  return writes.filter((_, at) => !taken.has(slots[at] as string));
+/** Pending writes of a checkpoint in a copied thread, and those of its original. Their values are as the copy reads them. */
+export interface CopiedWrites {
+  readonly stored: readonly CheckpointWrite[];
+  readonly original: readonly CheckpointWrite[];
 }
 
+/** Relation of a write of the original to the one in the same slot of the copy. */
+type Relation = "equal" | "added" | "later" | "other question" | "conflict";
+
+/**
+ * Returns for each checkpoint of a thread the writes that bring the copy to the state of its original; undefined if the copy
+ * has gone on by itself. It has not if each of its writes is the original's, or an earlier one of the original: answers that
+ * the original has too, with more after them. A question may be another one if the original has more answers or results than
+ * the copy: the original has asked it later. Without more of them, nothing tells which of the two is the later one.
+ */
+export function changesOf(checkpoints: readonly CopiedWrites[]): CheckpointWrite[][] | undefined {
+  const originals = checkpoints.flatMap(({ original }) => original);
+  const answers = originals.filter(({ channel }) => channel === RESUME).flatMap(({ value }) => value);
+  const relations = checkpoints.map((writes) => relationsOf(writes, answers));
+  const found = new Set(relations.flat());
+  const hasGoneOn = checkpoints.some(({ stored, original }) => hasMore(stored, original));
+  if (hasGoneOn || found.has("conflict") || (found.has("other question") && !found.has("later"))) return undefined;
+  return checkpoints.map(({ original }, place) => original.filter((_, at) => relations[place]?.[at] !== "equal"));
+}
+
+/** Returns whether some write has no counterpart in `others`. */
+function hasMore(writes: readonly CheckpointWrite[], others: readonly CheckpointWrite[]): boolean {
+  const slots = new Set(slotsOf(others));
+  return slotsOf(writes).some((slot) => !slots.has(slot));
+}
+
+function relationsOf({ stored, original }: CopiedWrites, answers: readonly unknown[]): Relation[] {
+  const storedSlots = slotsOf(stored);
+  const values = new Map(stored.map(({ value }, at) => [storedSlots[at], value]));
+  // Answers as they were given, which a task takes over: LangGraph keeps the last one only, without a question beside it.
+  const asking = new Set(original.filter(({ channel }) => channel !== RESUME).map(({ taskId }) => taskId));
+  return slotsOf(original).map((slot, at): Relation => {
+    const { taskId, channel, index, value } = original[at] as CheckpointWrite;
+    if (!values.has(slot)) return index >= 0 || channel === RESUME ? "later" : "added";
+    const before = values.get(slot);
+    if (isDeepStrictEqual(before, value)) return "equal";
+    if (channel === INTERRUPT) return "other question";
+    if (channel === ERROR) return "added"; // an error is nobody's progress
+    if (channel !== RESUME) return "conflict";
+    if (asking.has(taskId)) return isPrefix(before, value) ? "later" : "conflict";
+    const isKnown =
+      includes(answers, before) || (Array.isArray(before) && before.every((one) => includes(answers, one)));
+    return isKnown ? "later" : "conflict";
+  });
+}
+
+function isPrefix(list: unknown, longer: unknown): boolean {
+  return Array.isArray(list) && Array.isArray(longer) && isDeepStrictEqual(list, longer.slice(0, list.length));
+}
+
+function includes(items: readonly unknown[], value: unknown): boolean {
+  return items.some((item) => isDeepStrictEqual(item, value));
+}
+
+/**
+ * Returns the slots of writes: the control channel of a task, or the place among the task's other writes to the channel. (Two
+ * savers may have numbered them differently, or return the channels in another order.)
+ */
 function slotsOf(writes: readonly CheckpointWrite[]): string[] {
   const places = new Map<string, number>();
-  return writes.map(({ taskId, index }) => {
-    if (index < 0) return `${index} ${taskId}`;
-    const place = places.get(taskId) ?? 0;
-    places.set(taskId, place + 1);
-    return `${place} ${taskId}`;
+  return writes.map(({ taskId, index, channel }) => {
+    const slot = JSON.stringify([taskId, channel]);
+    const place = places.get(slot) ?? 0;
+    if (index >= 0) places.set(slot, place + 1);
+    return `${place} ${slot}`;
   });
 }
 
@@ -66,6 +122,12 @@ export function stopsOf(writes: readonly CheckpointWrite[]): CheckpointWrite[] {
   const results = writes.filter(({ index, channel }) => index >= 0 && channel !== ERROR_SOURCE_NODE);
   const ended = new Set(results.map(({ taskId }) => taskId));
   return writes.filter(({ taskId, channel }) => [INTERRUPT, ERROR].includes(channel) && !ended.has(taskId));
+}
+
+/** Drops interrupts whose id an earlier one has: an interrupt within a `task` is also one of the task that has called it. */
+export function dropRepeatedQuestions(interrupts: readonly unknown[]): unknown[] {
+  const ids = interrupts.map((one) => property(one, "id"));
+  return interrupts.filter((_, at) => ids[at] === undefined || ids.indexOf(ids[at]) === at);
 }
 
 /**

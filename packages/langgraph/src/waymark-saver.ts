@@ -31,9 +31,9 @@ import {
 } from "./config.ts";
 import { type Filter, filterOf, isMatch, isRuledOut, labelFilter, labelsOf, runLabelsOf } from "./labels.ts";
 import { LastPuts } from "./last-puts.ts";
-import { groupByTask, missingIn, stopsOf, writesOf } from "./pending-writes.ts";
+import { type CopiedWrites, dropRepeatedQuestions, groupByTask, stopsOf, writesOf } from "./pending-writes.ts";
 import { type Dumped, type Serialized, Serializer } from "./serializer.ts";
-import { WriteQueue } from "./write-queue.ts";
+import { WriteQueue, type Writes } from "./write-queue.ts";
 
 /** The most checkpoints read concurrently for a list, whose caller may stop early. */
 const MAX_CONCURRENT_LISTED = 8;
@@ -42,8 +42,10 @@ const MAX_CONCURRENT_ANCESTORS = 64;
 
 /** @internal For `copyThreads`: finds the checkpoints of a thread. */
 export const FIND_ALL = Symbol("find all");
-/** @internal For `copyThreads`: adds the pending writes that a checkpoint lacks. */
-export const ADD_MISSING_WRITES = Symbol("add missing writes");
+/** @internal For `copyThreads`: reads the pending writes of a checkpoint, to compare them with those of its original. */
+export const READ_COPIED_WRITES = Symbol("read copied writes");
+/** @internal For `copyThreads`: adds pending writes to a checkpoint. */
+export const ADD_WRITES = Symbol("add writes");
 
 /** Threads read at a time by `listWaiting`. */
 const MAX_CONCURRENT_THREADS = 32;
@@ -241,14 +243,16 @@ export class WaymarkSaver extends BaseCheckpointSaver {
 
   /** Adds writes whose values are not serialized yet. */
   async #addWrites(address: CheckpointAddress, writes: readonly CheckpointWrite[]): Promise<void> {
-    if (writes.length === 0) return;
+    if (writes.length > 0) await this.#queue.add(address, await this.#serializeWrites(writes));
+  }
+
+  async #serializeWrites(writes: readonly CheckpointWrite[]): Promise<Writes> {
     const serializer = this.#serializer();
     const dumped = await Promise.all(
       writes.map(async ({ channel, value }) => await serializer.dump(`put writes: ${channelField(channel)}`, value)),
     );
-    const serialized = writes.map((write, at) => ({ ...write, value: dumped[at]?.serialized }));
     const bytes = dumped.reduce((sum, one) => sum + one.bytes, 0);
-    await this.#queue.add(address, { writes: serialized, bytes });
+    return { writes: writes.map((write, at) => ({ ...write, value: dumped[at]?.serialized })), bytes };
   }
 
   /** Deletes all checkpoints and writes of a thread, in all namespaces, after this saver's puts that are under way. */
@@ -316,7 +320,8 @@ export class WaymarkSaver extends BaseCheckpointSaver {
         const { threadId, checkpointId } = head;
         const loaded = await this.#loadWrites(stops);
         const valuesOf = (of: string) => loaded.filter(([, channel]) => channel === of).map(([, , value]) => value);
-        yield { threadId, checkpointId, interrupts: valuesOf(INTERRUPT).flat(1), errors: valuesOf(ERROR) };
+        const interrupts = dropRepeatedQuestions(valuesOf(INTERRUPT).flat(1));
+        yield { threadId, checkpointId, interrupts, errors: valuesOf(ERROR) };
       }
     }
   }
@@ -333,21 +338,26 @@ export class WaymarkSaver extends BaseCheckpointSaver {
     return heads;
   }
 
-  /** @internal Adds those pending writes that a checkpoint lacks. `head`: undefined if it has none yet. */
-  async [ADD_MISSING_WRITES](
-    address: CheckpointAddress,
+  /** @internal Reads the pending writes of a checkpoint. `head`: undefined if it is not stored; `pendingWrites`: the original's. */
+  async [READ_COPIED_WRITES](
     head: CheckpointHead | undefined,
     pendingWrites: readonly CheckpointPendingWrite[],
-  ): Promise<void> {
-    if (pendingWrites.length === 0) return;
+  ): Promise<CopiedWrites> {
     const stored = await this.#checkpoints.readWrites(head);
     const paths = new Map(stored.map(({ taskId, taskPath }) => [taskId, taskPath]));
-    const writes = [...groupByTask(pendingWrites)].flatMap(([taskId, ofTask], place) => {
+    const original = [...groupByTask(pendingWrites)].flatMap(([taskId, ofTask], place) => {
       checkTaskWrites(ofTask, taskId, undefined);
       // The path keeps the tasks in their order.
       return writesOf(ofTask, taskId, paths.get(taskId) ?? String(place).padStart(6, "0"));
     });
-    await this.#addWrites(address, missingIn(stored, writes));
+    if (stored.length === 0) return { stored, original };
+    const { writes } = await this.#serializeWrites(original);
+    return { stored: await this.#withValues(stored), original: await this.#withValues(writes) };
+  }
+
+  /** @internal Adds pending writes to a checkpoint. */
+  async [ADD_WRITES](address: CheckpointAddress, writes: readonly CheckpointWrite[]): Promise<void> {
+    await this.#addWrites(address, writes);
   }
 
   /** Returns the current serializer: `this.serde` is public, and may be replaced. */
@@ -389,11 +399,14 @@ export class WaymarkSaver extends BaseCheckpointSaver {
   }
 
   async #loadWrites(writes: readonly CheckpointWrite[]): Promise<CheckpointPendingWrite[]> {
+    return (await this.#withValues(writes)).map(({ taskId, channel, value }) => [taskId, channel, value]);
+  }
+
+  /** Returns the writes with their values deserialized. */
+  async #withValues(writes: readonly CheckpointWrite[]): Promise<CheckpointWrite[]> {
     const serializer = this.#serializer();
     return await Promise.all(
-      writes.map(async ({ taskId, channel, value }): Promise<CheckpointPendingWrite> => {
-        return [taskId, channel, await serializer.load(value as Serialized)];
-      }),
+      writes.map(async (write) => ({ ...write, value: await serializer.load(write.value as Serialized) })),
     );
   }
 }

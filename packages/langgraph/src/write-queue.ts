@@ -5,7 +5,8 @@ import { type CheckpointAddress, checkpointKey } from "./address.ts";
 /** Bytes of writes held in memory for checkpoints that are not stored yet. */
 const MAX_HELD_BYTES = 64_000_000;
 
-interface Writes {
+/** Serialized writes of a checkpoint. */
+export interface Writes {
   readonly writes: readonly CheckpointWrite[];
   /** Their size as text. */
   readonly bytes: number;

@@ -3,12 +3,14 @@ import { AIMessage, HumanMessage } from "@langchain/core/messages";
 import {
   Annotation,
   Command,
+  entrypoint,
   interrupt,
   MemorySaver,
   MessagesAnnotation,
   Send,
   START,
   StateGraph,
+  task,
 } from "@langchain/langgraph";
 import type { BaseCheckpointSaver, CheckpointTuple, SerializerProtocol } from "@langchain/langgraph-checkpoint";
 import { type CopyProgress, type CopyThreadsOptions, copyThreads, WaymarkSaver } from "@waymark/langgraph";
@@ -85,6 +87,30 @@ async function answer(checkpointer: BaseCheckpointSaver, question: string): Prom
   const id = tasks.flatMap(({ interrupts }) => interrupts).find(({ value }) => value === question)?.id as string;
   await askingOn(checkpointer).invoke(new Command({ resume: { [id]: "yes" } }), asking);
 }
+
+const Answers = Annotation.Root({ answers: Annotation<string[]> });
+const askThrice = () => [interrupt("q1"), interrupt("q2"), interrupt("q3")] as string[];
+const thriceOn = (checkpointer?: BaseCheckpointSaver) =>
+  new StateGraph(Answers)
+    .addNode("ask", () => ({ answers: askThrice() }))
+    .addEdge(START, "ask")
+    .compile({ ...(checkpointer === undefined ? {} : { checkpointer }) });
+
+/** Workflows that ask three questions in a row: what runs them, given their input or an answer. */
+const thrice: Record<string, (checkpointer: BaseCheckpointSaver) => (value: unknown) => Promise<unknown>> = {
+  "a node": (checkpointer) => async (value) => await thriceOn(checkpointer).invoke(value as never, asking),
+  "a subgraph": (checkpointer) => async (value) =>
+    await new StateGraph(Answers)
+      .addNode("inner", thriceOn())
+      .addEdge(START, "inner")
+      .compile({ checkpointer })
+      .invoke(value as never, asking),
+  "a task of a function": (checkpointer) => async (value) => {
+    const ask = task("ask", async () => askThrice());
+    const workflow = entrypoint({ name: "workflow", checkpointer }, async (_: unknown) => ({ answers: await ask() }));
+    return await workflow.invoke(value as never, asking);
+  },
+};
 
 async function listed(saver: WaymarkSaver, after?: string) {
   const waiting = [];
@@ -174,6 +200,104 @@ describe("copied threads", () => {
     await copyThreads(source, other, { verify: false });
     for (const question of ["q1", "q2"]) await answer(other, question);
     expect((await askingOn(other).getState(asking)).values).toEqual({ found: ["once yes", "twice yes yes"] });
+  });
+
+  it.each(Object.entries(thrice))("follow an original that has answers to %s", async (_name, runOn) => {
+    const [source, { saver }] = [new MemorySaver(), await empty()];
+    const [original, copy] = [runOn(source), runOn(saver)];
+    await original({ answers: [] });
+    await copyThreads(source, saver);
+    for (const reply of ["one", "two"]) await original(new Command({ resume: reply }));
+    await copyThreads(source, saver); // and they are equal
+    expect(await questionsIn(saver)).toEqual(["q3"]);
+    expect(await copy(new Command({ resume: "three" }))).toEqual({ answers: ["one", "two", "three"] });
+  });
+
+  it.each(Object.entries(thrice))("that have other answers to %s are left as they are", async (_name, runOn) => {
+    const [source, { saver }] = [new MemorySaver(), await empty()];
+    const [original, copy] = [runOn(source), runOn(saver)];
+    await original({ answers: [] });
+    await copyThreads(source, saver);
+    await copy(new Command({ resume: "one" }));
+    const before = await all(saver.list(asking));
+    for (const reply of [undefined, "another one", "two"]) {
+      if (reply !== undefined) await original(new Command({ resume: reply }));
+      for (const verify of [true, false]) {
+        await expect(copyThreads(source, saver, { verify })).rejects.toMatchObject({
+          code: "CONFLICT",
+          message: expect.stringContaining('the thread "asking" has gone on in the target'),
+        });
+      }
+      expect(await all(saver.list(asking))).toEqual(before);
+    }
+    await saver.deleteThread("asking");
+    await copyThreads(source, saver);
+    expect(await questionsIn(saver)).toEqual(["q3"]);
+  });
+
+  it("have gone on if they ran a step before which the original has stopped", async () => {
+    const [source, { saver }] = [new MemorySaver(), await empty()];
+    await thriceOn(source).invoke({ answers: [] }, { ...asking, interruptBefore: ["ask"] });
+    await copyThreads(source, saver);
+    await thriceOn(saver).invoke(null, asking);
+    await expect(copyThreads(source, saver, { verify: false })).rejects.toMatchObject({
+      code: "CONFLICT",
+      message: expect.stringContaining("has gone on in the target"),
+    });
+    expect(await questionsIn(saver)).toEqual(["q1"]);
+  });
+
+  it("are left as they are if both have gone on from their latest checkpoint", async () => {
+    const [source, { saver }] = [new MemorySaver(), await empty()];
+    const config = { configurable: { thread_id: "thread 1" } };
+    const turn = async (checkpointer: BaseCheckpointSaver, content: string) =>
+      await graphOn(checkpointer).invoke({ messages: [new HumanMessage({ id: content, content })] }, config);
+    await turn(source, "one");
+    await copyThreads(source, saver);
+    await turn(saver, "two, of the copy");
+    const before = await all(saver.list(config));
+    expect(await copyThreads(source, saver)).toMatchObject({ conflicts: 0, checkpoints: 0 });
+    await turn(source, "two, of the original");
+    await expect(copyThreads(source, saver, { verify: false })).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(await all(saver.list(config))).toEqual(before);
+  });
+
+  it("follow an original that keeps its latest checkpoints only", async () => {
+    const [source, { saver }] = [new MemorySaver(), await empty()];
+    const config = { configurable: { thread_id: "thread 1" } };
+    await graphOn(source).invoke({ messages: [] }, config);
+    await copyThreads(source, saver);
+    await graphOn(source).invoke({ messages: [new HumanMessage({ id: "two", content: "two" })] }, config);
+    const kept = (await all(source.list(config))).slice(0, 2);
+    vi.spyOn(source, "list").mockImplementation(async function* () {
+      yield* kept;
+    });
+    expect(await copyThreads(source, saver)).toMatchObject({ checkpoints: 2, conflicts: 0 });
+  });
+
+  it("that have gone on do not keep others from being copied", async () => {
+    const [source, { saver }] = [new MemorySaver(), await empty()];
+    const ask = async (thread: number) =>
+      await thriceOn(source).invoke({ answers: [] }, { configurable: { thread_id: `thread ${thread}` } });
+    const goneOn = Array.from({ length: 12 }, (_, at) => `thread ${at + 1}`);
+    for (let thread = 1; thread <= goneOn.length; thread++) await ask(thread);
+    await copyThreads(source, saver);
+    for (const thread_id of goneOn)
+      await thriceOn(saver).invoke(new Command({ resume: "yes" }), { configurable: { thread_id } });
+    for (let thread = 20; thread < 25; thread++) await ask(thread);
+    const progress: CopyProgress[] = [];
+    await expect(
+      copyThreads(source, saver, { concurrency: 1, onProgress: (one) => void progress.push(one) }),
+    ).rejects.toMatchObject({
+      code: "CONFLICT",
+      message: expect.stringMatching(
+        /^copy threads: the thread "thread 1" has gone on .* Also: "thread 2", .*"thread 10" and 2 more threads$/,
+      ),
+    });
+    expect(progress).toHaveLength(17);
+    expect(progress.at(-1)).toMatchObject({ threads: 5, conflicts: 12 });
+    const added = (await listed(saver)).map(({ threadId }) => threadId).filter((id) => !goneOn.includes(id));
+    expect(added).toEqual([20, 21, 22, 23, 24].map((thread) => `thread ${thread}`));
   });
 
   it("are compared with the originals", async () => {

@@ -1,4 +1,4 @@
-import { Annotation, Command, interrupt, START, StateGraph } from "@langchain/langgraph";
+import { Annotation, Command, entrypoint, interrupt, START, StateGraph, task } from "@langchain/langgraph";
 import { ERROR, emptyCheckpoint, uuid6 } from "@langchain/langgraph-checkpoint";
 import { type WaitingQuery, WaymarkSaver } from "@waymark/langgraph";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
@@ -74,6 +74,17 @@ describe("a thread that waits", () => {
     fails = false;
     await graph.invoke(null, thread);
     expect(await listed(saver)).toMatchObject([{ interrupts: [{ value: "b?" }], errors: [] }]);
+  });
+
+  it("is listed once with a question that a task of a function asks", async () => {
+    const { saver } = await empty();
+    const ask = task("ask", async (of: string) => interrupt(`${of}?`));
+    const workflow = entrypoint({ name: "workflow", checkpointer: saver }, async (of: string[]) => {
+      return await Promise.all(of.map(async (one) => await ask(one)));
+    });
+    await workflow.invoke(["a", "b"], thread);
+    const [waiting] = await listed(saver);
+    expect(waiting?.interrupts.map((one) => (one as { value?: unknown }).value).toSorted()).toEqual(["a?", "b?"]);
   });
 
   it("is listed with an error for which LangGraph has noted the node", async () => {
