@@ -66,6 +66,8 @@ export class ServerCloser {
   /** The responses of HTTP/1 that have not ended yet. */
   readonly #responses = new Set<Response>();
   readonly #sessions = new Set<Session>();
+  /** Connections on which nothing had arrived when it was last looked. */
+  #silent: ReadonlySet<Connection> = new Set();
   #isClosing = false;
   /** Set from the end of {@link IDLE_MS}. */
   #closesIdle = false;
@@ -89,9 +91,14 @@ export class ServerCloser {
     await this.#acceptWaiting(timeoutMs / 2);
     const closed = new Promise<void>((resolve) => stopListening(this.#server, () => resolve()));
     for (const session of this.#sessions) session.close();
+    this.#closeSilent();
     const idle = setInterval(() => {
       this.#closesIdle = true;
-      setImmediate(() => this.#closeIdle()); // after a pause of the process, what has arrived meanwhile is read first
+      // After a pause of the process, what has arrived meanwhile is read first.
+      setImmediate(() => {
+        this.#closeIdle();
+        this.#closeSilent();
+      });
     }, IDLE_MS);
     const late = setTimeout(() => {
       for (const connection of this.#connections) connection.destroy();
@@ -141,13 +148,18 @@ export class ServerCloser {
 
   #closeIdle(): void {
     this.#server.closeIdleConnections?.();
-    if (this.#countsBytes) this.#closeSilent();
     for (const session of this.#sessions) session.close();
   }
 
-  /** Closes what a browser opens in advance: Node does not count it as idle. Bun, which counts no bytes, does. */
+  /**
+   * Closes connections that a browser has opened in advance, once nothing has arrived on them from one look to the next: Node
+   * does not count them as idle. Bun, which counts no bytes, does.
+   */
   #closeSilent(): void {
-    for (const connection of this.#connections) if (connection.bytesRead === 0) connection.destroy();
+    if (!this.#countsBytes) return;
+    const silent = new Set([...this.#connections].filter(({ bytesRead }) => bytesRead === 0));
+    for (const connection of silent) if (this.#silent.has(connection)) connection.destroy();
+    this.#silent = silent;
   }
 }
 

@@ -31,7 +31,7 @@ export function toResult({ removedBy, keptBy, ...counts }: PruneProgress): Prune
  * Makes a function that returns the rule by which a row is kept, the first one, or `null`. It is called with the rows of one
  * timeline, newest first.
  */
-export function retentionFilter(policy: CheckedPrunePolicy, nowMs: number): (row: RowHead) => KeepRule | null {
+export function keepFilter(policy: CheckedPrunePolicy, nowMs: number): (row: RowHead) => KeepRule | null {
   let count = 0;
   const keptPeriods = policy.keepEvery.map(() => new Set<number>());
   return (row) => {

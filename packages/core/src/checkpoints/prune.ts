@@ -3,7 +3,7 @@ import type { CheckedPrunePolicy } from "./arguments.ts";
 import type { RowHead } from "./dialect.ts";
 import type { Engine } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
-import { idleSince, isPinned, newProgress, type PruneProgress, retentionFilter, toResult } from "./keep-rules.ts";
+import { idleSince, isPinned, keepFilter, newProgress, type PruneProgress, toResult } from "./keep-rules.ts";
 import { slices } from "./paging.ts";
 import { iterateAgents, listHeads } from "./read.ts";
 import { MAX_PLANS } from "./rebase.ts";
@@ -42,13 +42,13 @@ export async function pruneCheckpoints(engine: Engine, policy: CheckedPrunePolic
 async function pruneAgent({ engine, policy, nowMs, progress }: Pruning, agentId: string): Promise<void> {
   const { namespace, signal } = policy;
   const query = namespace === null ? { agentId } : { agentId, namespace };
-  const filters = new Map<string, ReturnType<typeof retentionFilter>>();
+  const filters = new Map<string, ReturnType<typeof keepFilter>>();
   // Both highest first.
   const doomed = new Set<string>();
   const kept: Pick<RowHead, "id" | "baseId">[] = [];
   for await (const rows of listHeads(engine, OPERATION, query, signal)) {
     for (const row of rows) {
-      const keptBy = filters.get(row.namespace) ?? retentionFilter(policy, nowMs);
+      const keptBy = filters.get(row.namespace) ?? keepFilter(policy, nowMs);
       filters.set(row.namespace, keptBy);
       progress.examined += 1;
       const rule = keptBy(row);

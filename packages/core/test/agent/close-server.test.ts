@@ -10,7 +10,7 @@ import { type AddressInfo, connect, type Server, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { setImmediate as turn } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { ServerCloser } from "../../src/agent/close-server.ts";
 
 const LONG_MS = 60_000;
@@ -147,6 +147,21 @@ test("HTTPS: idle connections end, with a handshake before or while the server c
   await Promise.all([silent.ended, secure.ended]);
   answer();
   expect(await text(busy)).toMatch(/\r\nConnection: close\r\n.*done/s);
+  await closed;
+});
+
+test("HTTPS: a request is answered that follows a handshake just before idle connections end", async () => {
+  const one = await listening(createSecureServer(SECURE_SERVER, (_, response) => void response.end("done")));
+  const late = await connected(connect(one.port, HOST), "connect");
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const { closed } = await closing(one);
+  const secure = connectTls({ socket: late.socket, ...SECURE_CLIENT });
+  await once(secure, "secureConnect");
+  vi.advanceTimersByTime(500);
+  await turn();
+  secure.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  expect(await text(secure)).toMatch(/done/);
   await closed;
 });
 
