@@ -1,12 +1,13 @@
 import {
   type CheckpointStorage,
   type CommonStorageOptions,
+  createRegistry,
   openCheckpointStorage,
   type WaymarkConfig,
 } from "@waymark/core";
 import { createMySQLStorage, type MySQLStorageOptions } from "@waymark/mysql";
 import { createPostgresStorage, type PostgresStorageOptions } from "@waymark/postgres";
-import { createSQLiteStorage, type SQLiteStorageOptions } from "@waymark/sqlite";
+import { createCheckpointStorage, createSQLiteStorage, type SQLiteStorageOptions } from "@waymark/sqlite";
 import { expect, it } from "vitest";
 
 /** For each option whether `undefined` counts as left out. `tsc` compares that with the type, and the tests with the check. */
@@ -126,8 +127,12 @@ const mysqlPool: Make = (given) =>
 const KEY = "00".repeat(32);
 const KEYS = { current: "a", keys: { a: KEY }, digestKey: KEY };
 const CONFIGURED = { providers: { main: { type: "sqlite", databasePath: ":memory:" } } };
-const open: Make = (given) => openCheckpointStorage({ env: { WAYMARK_URL: "file::memory:" }, ...given });
-const configured: Make = (given) => openCheckpointStorage({ config: { checkpoint: { ...CONFIGURED, ...given } } });
+/** Two ways to find the package of a type: one of them is left out where `undefined` takes its place. */
+const PACKAGES = { cwd: import.meta.dirname, registry: createRegistry() };
+PACKAGES.registry.register("sqlite", createCheckpointStorage);
+const open: Make = (given) => openCheckpointStorage({ ...PACKAGES, env: { WAYMARK_URL: "file::memory:" }, ...given });
+const configured: Make = (given) =>
+  openCheckpointStorage({ ...PACKAGES, config: { checkpoint: { ...CONFIGURED, ...given } } });
 
 const TABLES: readonly [string, Readonly<Record<string, boolean>>, Make][] = [
   ["SQLite's", without(SQLITE, "databasePath"), sqlite],
