@@ -66,7 +66,8 @@ export class ServerCloser {
   /** The responses of HTTP/1 that have not ended yet. */
   readonly #responses = new Set<Response>();
   readonly #sessions = new Set<Session>();
-  /** Connections on which nothing had arrived when it was last looked. */
+  /** Connections that were there when it was last looked, and those of them on which nothing had arrived. */
+  #seen: ReadonlySet<Connection> = new Set();
   #silent: ReadonlySet<Connection> = new Set();
   #isClosing = false;
   /** Set from the end of {@link IDLE_MS}. */
@@ -91,14 +92,10 @@ export class ServerCloser {
     await this.#acceptWaiting(timeoutMs / 2);
     const closed = new Promise<void>((resolve) => stopListening(this.#server, () => resolve()));
     for (const session of this.#sessions) session.close();
-    this.#closeSilent();
+    this.#look();
     const idle = setInterval(() => {
       this.#closesIdle = true;
-      // After a pause of the process, what has arrived meanwhile is read first.
-      setImmediate(() => {
-        this.#closeIdle();
-        this.#closeSilent();
-      });
+      setImmediate(() => this.#look()); // after a pause of the process, what has arrived meanwhile is read first
     }, IDLE_MS);
     const late = setTimeout(() => {
       for (const connection of this.#connections) connection.destroy();
@@ -146,14 +143,22 @@ export class ServerCloser {
     }
   }
 
+  /** Closes idle connections, unless one has come since the last look: a late handshake, whose request is on its way. */
+  #look(): void {
+    const isLate = [...this.#connections].some((connection) => !this.#seen.has(connection));
+    this.#seen = new Set(this.#connections);
+    if (this.#closesIdle && !isLate) this.#closeIdle();
+    this.#closeSilent();
+  }
+
   #closeIdle(): void {
     this.#server.closeIdleConnections?.();
     for (const session of this.#sessions) session.close();
   }
 
   /**
-   * Closes connections that a browser has opened in advance, once nothing has arrived on them from one look to the next: Node
-   * does not count them as idle. Bun, which counts no bytes, does.
+   * Closes connections that a browser has opened in advance, once nothing has arrived on them from one look to the next: older
+   * versions of Node do not count them as idle. Bun, which counts no bytes, does.
    */
   #closeSilent(): void {
     if (!this.#countsBytes) return;
