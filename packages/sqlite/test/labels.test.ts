@@ -12,32 +12,39 @@ const USER = { user: "42" };
 
 function open(databasePath: string, indexedLabels: readonly string[] = []) {
   const storage = createSQLiteStorage({ databasePath, indexedLabels });
+  const ended: unknown[] = [];
+  storage.on("labelsIndexed", (event) => ended.push(event));
+  /** Indexes, and waits until the storage has done so in the background too. */
+  const index = async () => {
+    await storage.indexLabels();
+    await vi.waitUntil(() => ended.length === 2, { timeout: 60_000 });
+  };
   onTestFinished(async () => {
     await storage.close();
   });
   const put = (metadata: Record<string, string>, members = {}) =>
     storage.storeCheckpoint({ ...checkpoint("a state"), metadata, ...members });
   const list = async (query = {}) => (await storage.listCheckpoints({ metadata: USER, ...query })).map(({ id }) => id);
-  return { storage, put, list };
+  return { storage, put, list, index };
 }
 
 it("indexes what a process has stored before it learned of a label, once it does", async () => {
   const databasePath = newFile();
   const [unaware, indexing] = [open(databasePath), open(databasePath, ["user"])];
   const first = await unaware.put(USER);
-  await indexing.storage.indexLabels();
+  await indexing.index();
   const second = await unaware.put(USER);
   expect(await indexing.list()).toEqual([first]);
   vi.useFakeTimers({ now: Date.now() + 6 * 60_000, toFake: ["Date"] });
   const third = await unaware.put(USER); // it looks before it stores
-  await vi.waitFor(async () => expect(await indexing.list()).toEqual([third, second, first]));
+  await vi.waitFor(async () => expect(await indexing.list()).toEqual([third, second, first]), { timeout: 60_000 });
 });
 
 it("erases in main and backup where only the database of one of them remembers the label", async () => {
   const [main, backup] = [newFile(), newFile()];
   const indexing = open(main, ["user"]);
   await indexing.put(USER, { agentId: "in main" });
-  await indexing.storage.indexLabels();
+  await indexing.index();
   await open(backup).put(USER, { agentId: "in the backup" });
   const pair = createReplicatedStorage({
     main: createSQLiteStorage({ databasePath: main }),
@@ -53,9 +60,9 @@ it("erases in main and backup where only the database of one of them remembers t
 
 it("indexes what a process of an earlier version has stored: at the next start, or before it erases", async () => {
   const databasePath = newFile();
-  const { storage, put, list } = open(databasePath, ["user"]);
+  const { storage, put, list, index } = open(databasePath, ["user"]);
   const id = await put(USER);
-  await storage.indexLabels();
+  await index();
   let stored = 0;
   const storeAsBefore = () => {
     stored += 1;
