@@ -136,7 +136,7 @@ export class Labels {
 
   /** Remembers rows that were stored with the labels of these terms, and reads the setting again soon. */
   #noteStored(from: number, terms: Indexed["terms"]): void {
-    this.#storedFrom = Math.min(this.#storedFrom ?? from, from);
+    this.#storedFrom = earlier(this.#storedFrom, from);
     if (this.#hasLearnt(terms)) this.#miss(from);
     if (this.#refreshing !== null || this.#stopping.signal.aborted) return;
     this.#refreshing = setTimeout(() => {
@@ -151,7 +151,7 @@ export class Labels {
   }
 
   #miss(from: number): void {
-    this.#missedFrom = Math.min(this.#missedFrom ?? from, from);
+    this.#missedFrom = earlier(this.#missedFrom, from);
     this.#indexInBackground();
   }
 
@@ -324,11 +324,19 @@ export class Labels {
   }
 
   async #read(signal: AbortSignal): Promise<void> {
-    const text = (await this.#dialect.settings?.read(NAME, signal)) ?? null;
-    const { terms: known } = this.#indexed;
-    const storedFrom = this.#storedFrom;
+    // Rows stored from here on may be later than what is read: the next reading looks after them.
+    const storedBefore = this.#storedFrom;
     this.#storedFrom = null;
-    this.#set(text);
+    let text: string | null | undefined;
+    try {
+      text = await this.#dialect.settings?.read(NAME, signal);
+    } catch (error) {
+      this.#storedFrom = earlier(storedBefore, this.#storedFrom);
+      throw error;
+    }
+    const { terms: known } = this.#indexed;
+    const storedFrom = earlier(storedBefore, this.#storedFrom);
+    this.#set(text ?? null);
     if (this.#other !== null) this.#other.#want(Object.keys(this.#indexed.terms));
     if (storedFrom !== null && this.#hasLearnt(known)) this.#miss(storedFrom);
     this.#indexInBackground();
@@ -381,7 +389,13 @@ export interface IndexOptions extends CheckedProgressOptions<IndexLabelsResult> 
   readonly isErasing?: boolean;
 }
 
+/** Returns the earlier one of two times, each of which may be missing. */
+function earlier(one: number | null, other: number | null): number | null {
+  return one === null || other === null ? (one ?? other) : Math.min(one, other);
+}
+
 function rowLabels(rows: readonly LabelledRow[], terms: ReadonlySet<string>): RowLabel[] {
+  if (terms.size === 0) return []; // most databases have none, and this is asked before every store
   return rows.flatMap((row) =>
     linesOfTerms(row, terms).map((line) => ({ checkpointId: row.id, label: lineKey(line) })),
   );
