@@ -167,19 +167,22 @@ async function closeInOrder({ parts, options }: Registration): Promise<void> {
   if (parts.length === 1) return await (parts[0] as Part).close(options);
   const { timeoutMs = TIMEOUT_MS } = options;
   const until = performance.now() + timeoutMs;
+  let isOver = false; // not told by the clock alone: a timer may end some milliseconds before it
   for (const [index, part] of parts.entries()) {
-    const leftMs = Math.max(0, Math.ceil(until - performance.now()));
+    const leftMs = isOver ? 0 : Math.max(0, Math.ceil(until - performance.now()));
     const closing = part.close({ ...options, timeoutMs: leftMs });
     if (index === parts.length - 1) await closing;
-    else await endsWithin(closing, leftMs);
+    else if (!(await endsWithin(closing, leftMs))) isOver = true;
   }
 }
 
-async function endsWithin(closing: Promise<void>, timeoutMs: number): Promise<void> {
+/** Returns whether it has ended in time. */
+async function endsWithin(closing: Promise<void>, timeoutMs: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), timeoutMs);
   });
-  await Promise.race([closing, late]);
+  const isEnded = await Promise.race([closing.then(() => true), late]);
   clearTimeout(timer);
+  return isEnded;
 }
