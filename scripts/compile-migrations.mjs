@@ -1,30 +1,40 @@
-// Compiles a dialect package's migrations/ (written by drizzle-kit) into src/checkpoints/migrations.ts, so that bundlers include
-// them and no file is read at run time. With --check it writes nothing, and fails if the module is out of date.
+// Compiles the migrations of a dialect's package (written by drizzle-kit) into src/<domain>/migrations.ts, so that bundlers include
+// them and no file is read at run time. With --check it writes nothing, and fails if a module is out of date.
 //
 //   node scripts/compile-migrations.mjs packages/sqlite [--check]
+//
+// Beside the migrations are files that drizzle-kit does not know: minimum-reader.json, and for SQLite without-rowid.json, the names of
+// the tables that are kept in the tree of their primary key.
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Returns the text of src/checkpoints/migrations.ts for a package folder. */
-export function compileMigrations(packageFolder) {
-  const folder = join(packageFolder, "migrations");
+/** Folders of migrations, by their domains, which are the folders in src/. */
+const FOLDERS = { checkpoints: "migrations", memory: "memory-migrations" };
+
+/** Returns the text of src/<domain>/migrations.ts for a package folder. */
+export function compileMigrations(packageFolder, domain = "checkpoints") {
+  const folder = join(packageFolder, FOLDERS[domain]);
   const journal = JSON.parse(readFileSync(join(folder, "meta/_journal.json"), "utf8"));
   const minimumReaders = JSON.parse(readFileSync(join(folder, "minimum-reader.json"), "utf8"));
+  const listOfClustered = join(folder, "without-rowid.json");
+  const clustered = existsSync(listOfClustered) ? JSON.parse(readFileSync(listOfClustered, "utf8")) : [];
   const migrations = journal.entries.map(({ tag }) => {
     const minimumReader = minimumReaders[tag];
     if (!Number.isInteger(minimumReader)) {
       throw new TypeError(
-        `expected migrations/minimum-reader.json to give ${tag} the lowest schema version that can use it`,
+        `expected ${FOLDERS[domain]}/minimum-reader.json to give ${tag} the lowest schema version that can use it`,
       );
     }
     const sql = readFileSync(join(folder, `${tag}.sql`), "utf8");
-    const statements = sql.split("--> statement-breakpoint").map((statement) => statement.trim().replace(/;$/, ""));
+    const statements = sql
+      .split("--> statement-breakpoint")
+      .map((statement) => withoutRowid(statement.trim().replace(/;$/, ""), clustered));
     return { name: tag, minimumReader, statements };
   });
   return [
-    "// Generated from migrations/ by scripts/compile-migrations.mjs: run `npm run db:generate`, don't edit.",
+    `// Generated from ${FOLDERS[domain]}/ by scripts/compile-migrations.mjs: run \`npm run db:generate\`, don't edit.`,
     'import type { Migration } from "@waymark/core/kit";',
     "",
     "export const migrations: readonly Migration[] = [",
@@ -42,6 +52,12 @@ export function compileMigrations(packageFolder) {
   ].join("\n");
 }
 
+/** Drizzle-kit has no words for it. */
+function withoutRowid(statement, tables) {
+  const name = /^CREATE TABLE `(\w+)`/.exec(statement)?.[1];
+  return tables.includes(name) ? `${statement} WITHOUT ROWID` : statement;
+}
+
 function literal(statement) {
   if (!statement.includes("\n") && !statement.includes('"')) return JSON.stringify(statement);
   return `\`${statement.replace(/[\\`]|\$\{/g, "\\$&")}\``;
@@ -49,14 +65,17 @@ function literal(statement) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [packageFolder, check] = process.argv.slice(2);
-  const file = join(packageFolder, "src/checkpoints/migrations.ts");
-  const text = compileMigrations(packageFolder);
-  const current = existsSync(file) && readFileSync(file, "utf8") === text;
-  if (check === "--check" && !current) {
-    console.error(`${file} is out of date with migrations/: run npm run db:generate`);
-    process.exitCode = 1;
-  } else if (!current) {
-    writeFileSync(file, text);
-    console.log(`wrote ${file}`);
+  for (const domain of Object.keys(FOLDERS)) {
+    if (!existsSync(join(packageFolder, FOLDERS[domain], "meta/_journal.json"))) continue;
+    const file = join(packageFolder, "src", domain, "migrations.ts");
+    const text = compileMigrations(packageFolder, domain);
+    const current = existsSync(file) && readFileSync(file, "utf8") === text;
+    if (check === "--check" && !current) {
+      console.error(`${file} is out of date with ${FOLDERS[domain]}/: run npm run db:generate`);
+      process.exitCode = 1;
+    } else if (!current) {
+      writeFileSync(file, text);
+      console.log(`wrote ${file}`);
+    }
   }
 }

@@ -12,6 +12,8 @@ const layers = {
   contract: [],
   codec: [],
   database: ["contract"],
+  records: [],
+  memory: ["contract", "codec", "database", "records"],
   checkpoints: ["contract", "codec", "database"],
   encryption: ["contract", "codec", "database", "checkpoints"],
   replication: ["contract", "codec", "database", "checkpoints"],
@@ -52,6 +54,29 @@ export const IMPORTS = [
 
   ...Object.entries(DIALECTS).flatMap(([dialect, { drivers }]) => [
     { module: `${dialect}/src/index.ts`, may: [`${dialect}/src/**`, "@waymark/core", "@waymark/core/*"] },
+    // Drizzle's tables of tables that are data, and the verbs over them.
+    {
+      module: `${dialect}/src/records/**`,
+      may: [`${dialect}/src/records/**`, `${dialect}/src/*.ts`, "@waymark/core", "@waymark/core/kit", ...drizzle],
+    },
+    {
+      module: `${dialect}/src/memory/schema.ts`,
+      may: [`${dialect}/src/records/tables.ts`, "@waymark/core/memory/kit"],
+    },
+    {
+      module: `${dialect}/src/memory/**`,
+      may: [
+        `${dialect}/src/**`,
+        "@waymark/core",
+        "@waymark/core/kit",
+        "@waymark/core/memory",
+        "@waymark/core/memory/kit",
+        "node:**",
+        ...drizzle,
+        "sqlite-vec",
+        ...drivers.map((name) => `type:${name}`),
+      ],
+    },
     // Statements may import the database, but only types of its driver. The schema imports neither.
     {
       module: `${dialect}/src/checkpoints/schema.ts`,

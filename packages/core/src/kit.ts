@@ -19,6 +19,7 @@ export {
   identifier,
   integer,
   isPlain,
+  type ObjectWithKeys,
   objectWithKeys,
   oneOf,
   refuseUndefined,
@@ -48,7 +49,13 @@ export type { Fault } from "./database/faults.ts";
 export { forward, forwardThrough } from "./database/forward.ts";
 export * from "./database/migrations.ts";
 export { Once, Shared, type SharedUse } from "./database/once.ts";
-export { defaultPoolSize, timeout } from "./database/options.ts";
+export {
+  DATABASE_OPTIONS,
+  defaultPoolSize,
+  type ResolvedDatabaseOptions,
+  resolveDatabaseOptions,
+  timeout,
+} from "./database/options.ts";
 export {
   checkTlsOptions,
   newTlsSettings,
@@ -75,3 +82,7 @@ export {
   wholeNumber,
 } from "./database/url.ts";
 export { warnOnce } from "./database/warnings.ts";
+export * from "./records/records.ts";
+export { type Condition, type Operator, type Shape, shapeOf } from "./records/shape.ts";
+export * from "./records/tables.ts";
+export { floatsOf, littleEndian } from "./records/vectors.ts";

@@ -17,6 +17,8 @@ export interface Handle {
   value(sql: string): unknown;
   /** Runs `work` in a transaction that takes the write lock first: one that reads first may be refused when it writes. */
   transaction<Result>(work: () => Result): Result;
+  /** Loads an extension of SQLite. Absent: the driver cannot, or the database is the user's. */
+  loadExtension?(path: string): void;
   isOpen(): boolean;
   /** Returns whether a transaction is under way: within our calls ours, else one of the database's owner. */
   inTransaction(): boolean;
@@ -58,6 +60,7 @@ export function handleOn(
         throw error;
       }
     },
+    ...(own !== null && database.loadExtension !== undefined && { loadExtension: database.loadExtension }),
     isOpen: () => database.isOpen(),
     inTransaction: () => database.inTransaction(),
     close: () => database.close(),

@@ -1,11 +1,17 @@
 import type { CheckpointStorage } from "@waymark/core";
-import { createStorage } from "@waymark/core/kit";
+import { createStorage, resolveStorageOptions } from "@waymark/core/kit";
 import { createCheckpointDialect } from "./checkpoints/dialect.ts";
 import { shareConnection } from "./database.ts";
-import { resolveOptions, type SQLiteDatabase, type SQLiteDriver, type SQLiteStorageOptions } from "./options.ts";
+import {
+  resolveOptions,
+  type SQLiteDatabase,
+  type SQLiteDatabaseOptions,
+  type SQLiteDriver,
+  type SQLiteStorageOptions,
+} from "./options.ts";
 
 export * from "@waymark/core";
-export type { SQLiteDatabase, SQLiteDriver, SQLiteStorageOptions };
+export type { SQLiteDatabase, SQLiteDatabaseOptions, SQLiteDriver, SQLiteStorageOptions };
 /** The name under which `openCheckpointStorage` finds the factory of every dialect's package. */
 export { createSQLiteStorage as createCheckpointStorage };
 
@@ -15,6 +21,7 @@ export { createSQLiteStorage as createCheckpointStorage };
  * @throws CheckpointError `INVALID_ARGUMENT`, which names the option
  */
 export function createSQLiteStorage<State = unknown>(options: SQLiteStorageOptions<State>): CheckpointStorage<State> {
-  const resolved = resolveOptions(options);
-  return createStorage(createCheckpointDialect(shareConnection(resolved).share(), resolved), resolved);
+  const database = resolveOptions(options);
+  const resolved = resolveStorageOptions(options);
+  return createStorage(createCheckpointDialect(shareConnection(database).share(), database), resolved);
 }

@@ -1,12 +1,14 @@
 import { resolve, sep } from "node:path";
-import { CheckpointError, type CommonStorageOptions } from "@waymark/core";
+import { CheckpointError, type CommonStorageOptions, type DatabaseOptions } from "@waymark/core";
 import {
+  DATABASE_OPTIONS,
   invalidArgument,
   invalidWord,
+  type ObjectWithKeys,
   objectWithKeys,
   oneOf,
-  type ResolvedStorageOptions,
-  resolveStorageOptions,
+  type ResolvedDatabaseOptions,
+  resolveDatabaseOptions,
   STORAGE_OPTIONS,
   string,
   timeout,
@@ -26,7 +28,8 @@ export interface SQLiteDatabase {
   exec(sql: string): unknown;
 }
 
-export interface SQLiteStorageOptions<State = unknown> extends CommonStorageOptions<State> {
+/** Options of an SQLite database, whatever is stored in it. */
+export interface SQLiteDatabaseOptions extends DatabaseOptions {
   /** The name of this dialect, as config files have it. May be left out here. */
   readonly type?: "sqlite" | undefined;
   /**
@@ -55,6 +58,8 @@ export interface SQLiteStorageOptions<State = unknown> extends CommonStorageOpti
   readonly nativeBinding?: string | undefined;
 }
 
+export interface SQLiteStorageOptions<State = unknown> extends CommonStorageOptions<State>, SQLiteDatabaseOptions {}
+
 declare module "@waymark/core" {
   interface ProviderTypes {
     readonly sqlite: SQLiteStorageOptions;
@@ -69,11 +74,11 @@ const KEYS = [
   "synchronous",
   "busyTimeoutMs",
   "nativeBinding",
-  ...STORAGE_OPTIONS,
+  ...DATABASE_OPTIONS,
 ] as const;
 
-/** The options, checked and with their defaults: nothing is optional. */
-export interface ResolvedOptions extends ResolvedStorageOptions {
+/** The options of the database, checked and with their defaults: nothing is optional. */
+export interface ResolvedOptions extends ResolvedDatabaseOptions {
   readonly database: SQLiteDatabase | null;
   /** Absolute, or `:memory:`. */
   readonly databasePath: string | null;
@@ -84,8 +89,16 @@ export interface ResolvedOptions extends ResolvedStorageOptions {
   readonly nativeBinding: string | null;
 }
 
-export function resolveOptions(value: SQLiteStorageOptions): ResolvedOptions {
-  const options = objectWithKeys("options", value, KEYS);
+/**
+ * Checks the options of the database.
+ * @param domainOptions names of the options of what is stored in it, which are checked there. Default: those of checkpoints.
+ */
+export function resolveOptions(
+  value: SQLiteDatabaseOptions,
+  domainOptions: readonly string[] = STORAGE_OPTIONS,
+): ResolvedOptions {
+  const names = [...new Set([...KEYS, ...domainOptions])];
+  const options: ObjectWithKeys<(typeof KEYS)[number]> = objectWithKeys("options", value, names);
   oneOf("options.type", options.type ?? "sqlite", ["sqlite"]);
   const { synchronous = "FULL", busyTimeoutMs = 5_000, nativeBinding, database, databasePath, driver } = options;
   if (database === undefined && databasePath === undefined && "databasePath" in options) {
@@ -101,7 +114,7 @@ export function resolveOptions(value: SQLiteStorageOptions): ResolvedOptions {
     }
   }
   return {
-    ...resolveStorageOptions(options),
+    ...resolveDatabaseOptions(options),
     database: database === undefined ? null : checkHandle(database),
     databasePath: databasePath === undefined ? null : resolveDatabasePath(databasePath),
     driver: driver === undefined ? driverFor(nativeBinding) : oneOf("options.driver", driver, DRIVER_NAMES),

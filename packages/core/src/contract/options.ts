@@ -47,8 +47,8 @@ export interface EncryptionOptions {
   readonly migrate?: boolean | undefined;
 }
 
-/** Options that every dialect takes. */
-export interface CommonStorageOptions<State = unknown> {
+/** Options of a database, whatever is stored in it. */
+export interface DatabaseOptions {
   /** Deadline of one call in milliseconds, opening and retries included. Default 30,000. */
   readonly operationTimeoutMs?: number | undefined;
   /**
@@ -56,6 +56,14 @@ export interface CommonStorageOptions<State = unknown> {
    * without DDL rights), `"off"` trusts it unseen. Default `"auto"`.
    */
   readonly migrate?: "auto" | "verify" | "off" | undefined;
+  readonly retry?: RetryOptions | undefined;
+  readonly circuit?: CircuitOptions | undefined;
+  /** Prefix of table names: up to 24 letters, digits and `_`, not starting with a digit. Default `""`. */
+  readonly tablePrefix?: string | undefined;
+}
+
+/** Options of a checkpoint storage that every dialect takes. */
+export interface CommonStorageOptions<State = unknown> extends DatabaseOptions {
   /**
    * Memory for recent states, in bytes: with them a store writes only what has changed, and a retrieve reads nothing twice.
    * 0: none, each store then reads the state before it from the database. Default 64 MB (64,000,000).
@@ -83,13 +91,9 @@ export interface CommonStorageOptions<State = unknown> {
   readonly indexedLabels?: readonly string[] | undefined;
   /** Names of checkpoints by which lists find them across agents, as by `indexedLabels`: `["waits for approval"]`. Default: none. */
   readonly indexedNames?: readonly string[] | undefined;
-  readonly retry?: RetryOptions | undefined;
-  readonly circuit?: CircuitOptions | undefined;
   /**
    * Encrypt states with AES-256-GCM. Ids, agents, namespaces, names, labels and times stay in plain: lists filter by them.
    * Default: `null`, no encryption. `undefined` is refused: it would store in plain what was meant to be encrypted.
    */
   readonly encryption?: EncryptionOptions | null;
-  /** Prefix of table names: up to 24 letters, digits and `_`, not starting with a digit. Default `""`. */
-  readonly tablePrefix?: string | undefined;
 }

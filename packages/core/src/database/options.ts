@@ -1,5 +1,5 @@
 import { type Given, identifier, integer, objectWithKeys, oneOf } from "../contract/checks.ts";
-import type { CircuitOptions, CommonStorageOptions, RetryOptions } from "../contract/options.ts";
+import type { CircuitOptions, DatabaseOptions, RetryOptions } from "../contract/options.ts";
 
 /** Options of every database, whatever is stored in it: deadlines, retries, circuit breaker, schema, pool size. */
 
@@ -16,7 +16,7 @@ const POOL_SIZE_IN_TESTS = 2;
 
 /** The options, checked and with their defaults. */
 export interface ResolvedDatabaseOptions
-  extends Given<Pick<CommonStorageOptions, "operationTimeoutMs" | "migrate" | "tablePrefix">> {
+  extends Given<Pick<DatabaseOptions, "operationTimeoutMs" | "migrate" | "tablePrefix">> {
   readonly retry: Given<RetryOptions>;
   readonly circuit: Given<CircuitOptions>;
 }

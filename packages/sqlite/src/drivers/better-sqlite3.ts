@@ -42,6 +42,7 @@ function wrap(database: Database): DriverDatabase {
       return statement;
     },
     exec: (sql) => void database.exec(sql),
+    loadExtension: (path) => void database.loadExtension(path),
     isOpen: () => database.open,
     inTransaction: () => database.inTransaction,
     close: () => void database.close(),

@@ -6,6 +6,7 @@ interface BunDatabase {
   readonly inTransaction: boolean;
   prepare(sql: string): BunStatement;
   exec(sql: string): unknown;
+  loadExtension(path: string): unknown;
   close(): void;
 }
 
@@ -48,6 +49,7 @@ function wrap(database: BunDatabase, isAdopted: boolean): DriverDatabase {
       return statementOf(statement);
     },
     exec: (sql) => void database.exec(sql),
+    loadExtension: (path) => void database.loadExtension(path),
     isOpen: () => (isAdopted ? answers(database) : isOpen),
     inTransaction: () => database.inTransaction,
     close() {

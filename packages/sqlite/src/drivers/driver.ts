@@ -18,6 +18,8 @@ export interface DriverDatabase {
   prepare(sql: string): Statement;
   /** Runs statements to their end. */
   exec(sql: string): void;
+  /** Loads an extension of SQLite. Absent: this driver, or this version of it, cannot. */
+  loadExtension?(path: string): void;
   isOpen(): boolean;
   inTransaction(): boolean;
   close(): void;

@@ -10,6 +10,9 @@ interface DatabaseSync {
   readonly isTransaction?: boolean;
   prepare(sql: string): StatementSync;
   exec(sql: string): void;
+  /** Since Node 22.13. */
+  enableLoadExtension?(allow: boolean): void;
+  loadExtension?(path: string): void;
   close(): void;
 }
 
@@ -29,12 +32,13 @@ export const nodeSqlite: Driver = {
   async load() {
     // Not by `import`: bundlers would look for it, and older versions of Node have none.
     const module = process.getBuiltinModule("node:sqlite") as
-      | { DatabaseSync: new (path: string) => DatabaseSync }
+      | { DatabaseSync: new (path: string, options: object) => DatabaseSync }
       | undefined;
     if (module === undefined) throw new CannotRun(`Node ${process.versions.node} has none`, "run Node 22.13 or later");
     return (path) =>
       wrap(
-        named(() => new module.DatabaseSync(path)),
+        // Extensions are loaded by us alone, see `loadExtension`: no SQL can.
+        named(() => new module.DatabaseSync(path, { allowExtension: true })),
         false,
       );
   },
@@ -52,6 +56,14 @@ function wrap(database: DatabaseSync, isAdopted: boolean): DriverDatabase {
     driver: "node:sqlite",
     prepare: (sql) => statementOf(database, sql),
     exec: (sql) => named(() => database.exec(sql)),
+    loadExtension(path) {
+      database.enableLoadExtension?.(true);
+      try {
+        database.loadExtension?.(path);
+      } finally {
+        database.enableLoadExtension?.(false);
+      }
+    },
     isOpen: () => database.isOpen ?? isOpen,
     // Nobody but us begins transactions on a database that we have opened.
     inTransaction: () => isAdopted && database.isTransaction === true,

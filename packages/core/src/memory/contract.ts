@@ -1,0 +1,359 @@
+import type { CallOptions, CheckpointMetadata, CloseOptions, MigrateMode } from "../contract/checkpoints.ts";
+import type { CircuitState, StorageHealth } from "../contract/status.ts";
+
+/**
+ * The contract of memory: what an agent remembers, beside the checkpoints that let it go on.
+ *
+ * Everything belongs to an owner (a user, a tenant, an agent: the application's id), and every call names it. No call reads, finds,
+ * counts or reports anything of another owner. What is searched is an item: a message, a memory, a chunk of a document. Items are kept
+ * in collections; a collection has one analyzer language, and vectors of one model.
+ */
+export interface MemoryStorage {
+  /** Creates a conversation or document. @throws CheckpointError `CONFLICT` if the owner has one with this id */
+  createThread(thread: NewThread, options?: CallOptions): Promise<Thread>;
+  getThread(owner: string, id: string, options?: CallOptions): Promise<Thread | null>;
+  /** Lists an owner's threads, the last updated one first. A new item updates its thread. */
+  listThreads(query: ThreadQuery): Promise<Thread[]>;
+  /** Changes what is given. @throws CheckpointError `NOT_FOUND`; `CONFLICT` if `ifRevision` is another one's */
+  updateThread(owner: string, id: string, change: ThreadChange, options?: IfRevision): Promise<Thread>;
+  /**
+   * Deletes a thread with its items, in commits of at most 500 items; a search finds none of those that are gone. Returns whether
+   * there was one.
+   */
+  deleteThread(owner: string, id: string, options?: CallOptions): Promise<boolean>;
+
+  /**
+   * Adds items in one commit, in this order: text, vector and terms together or not at all. Returns them as they are stored.
+   *
+   * The same id or key with the same content is one item, and adding it again returns the one that is there; with other content it is
+   * a `CONFLICT`, or, with `replace`, replaces it. With `dedup` the same text is one item.
+   * @throws CheckpointError `INVALID_ARGUMENT`, `DIMENSION_MISMATCH`, `MODEL_MISMATCH`, `CONFLICT`, `NOT_FOUND` (a thread),
+   * `UNSUPPORTED_VALUE` (a value), `STATE_TOO_LARGE`; then nothing is added
+   */
+  addItems(items: readonly NewItem[], options?: AddOptions): Promise<Item[]>;
+  /**
+   * Changes what is given. A new text without a new embedding is embedded, or loses its vector if there is no embedder.
+   * @throws CheckpointError `NOT_FOUND`; `CONFLICT` if `ifRevision` is another one's
+   */
+  updateItem(owner: string, id: string, change: ItemChange, options?: IfRevision): Promise<Item>;
+  getItem(owner: string, id: string, options?: CallOptions): Promise<Item | null>;
+  /** Lists items in the order in which they were added, or the newest first. */
+  listItems(query: ItemQuery): Promise<Item[]>;
+  countItems(query: ItemFilter): Promise<number>;
+  /** Deletes items, in commits of at most 500, and returns how many there were. Ids that are not there are skipped. */
+  deleteItems(owner: string, ids: readonly string[], options?: CallOptions): Promise<number>;
+  /** Deletes the items that a filter selects, in commits of at most 500, and returns how many. */
+  deleteItemsWhere(filter: ItemFilter): Promise<number>;
+
+  /** Finds items by their words, by meaning, or both; the best first. */
+  search(search: MemorySearch): Promise<Hit[]>;
+
+  getCollection(owner: string, collection: string, options?: CallOptions): Promise<Collection | null>;
+  /** Lists an owner's collections, in the order of their names' bytes. */
+  listCollections(query: CollectionQuery): Promise<Collection[]>;
+  deleteCollection(owner: string, collection: string, options?: CallOptions): Promise<boolean>;
+  /**
+   * Gives all items of a collection vectors of another model. It may be interrupted at any moment, and goes on where it was when it is
+   * called again. Until it has finished, searches use the vectors that were there.
+   */
+  reembed(options: ReembedOptions): Promise<ReembedResult>;
+
+  /** Deletes all that an owner has. What a search may find is gone with the first commit; the rest follows. */
+  forgetOwner(owner: string, options?: CallOptions): Promise<ForgetResult>;
+  /** Deletes what the rules do not keep, in bounded commits. */
+  prune(policy: MemoryPrunePolicy): Promise<MemoryPruneResult>;
+
+  health(options?: CallOptions): Promise<StorageHealth>;
+  status(): Promise<MemoryStatus>;
+  /** See `CheckpointStorage.migrate`. Memory has a schema and a history of its own. */
+  migrate(mode?: MigrateMode): Promise<string[]>;
+  close(options?: CloseOptions): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface NewThread {
+  /** The owner: 1 to 255 bytes of UTF-8, compared byte for byte. */
+  readonly owner: string;
+  /** 1 to 255 bytes of UTF-8, unique for the owner. Default: a new UUIDv7. */
+  readonly id?: string | undefined;
+  /** `"conversation"`, `"document"` or a kind of your own: 1 to 64 bytes. Default `"conversation"`. */
+  readonly kind?: string | undefined;
+  /** Up to 16 KiB. */
+  readonly title?: string | undefined;
+  readonly metadata?: CheckpointMetadata | undefined;
+  /** In milliseconds since 1970-01-01 UTC. Default: now. */
+  readonly createdAt?: number | undefined;
+}
+
+/** A thread as it is stored. Members that were not given are absent. */
+export interface Thread {
+  readonly owner: string;
+  readonly id: string;
+  readonly kind: string;
+  readonly title?: string;
+  readonly metadata?: CheckpointMetadata;
+  readonly createdAt: number;
+  /** When it, or its items, were changed last. */
+  readonly updatedAt: number;
+  /** Number of its items. */
+  readonly items: number;
+  /** Changes with every update of the thread itself. */
+  readonly revision: string;
+}
+
+export interface ThreadQuery extends CallOptions {
+  readonly owner: string;
+  readonly kind?: string;
+  /** Only threads that have all of these labels with exactly these values. */
+  readonly metadata?: CheckpointMetadata;
+  /** Only threads behind this one in the list: the cursor of the next page. */
+  readonly before?: Pick<Thread, "id" | "updatedAt"> | undefined;
+  /** 1 to 1,000. Default 100. */
+  readonly limit?: number | undefined;
+}
+
+/** `null` removes a member. */
+export interface ThreadChange {
+  readonly title?: string | null;
+  readonly metadata?: CheckpointMetadata | null;
+}
+
+export interface IfRevision extends CallOptions {
+  /** Change only if this is still its revision, else `CONFLICT`. `undefined` is refused. */
+  readonly ifRevision?: string;
+}
+
+export interface NewItem {
+  readonly owner: string;
+  /** `"messages"`, `"memories"`, `"documents"`: 1 to 1,024 bytes of UTF-8. It is made by its first item. */
+  readonly collection: string;
+  /** The text that is searched, of any length and any content; `""` is never found by text. */
+  readonly text: string;
+  /** Any value that a checkpoint's `state` may have. */
+  readonly value?: unknown;
+  /** A thread of the owner's. */
+  readonly threadId?: string | undefined;
+  /** Who said it (`"user"`, `"assistant"`): 1 to 64 bytes. */
+  readonly role?: string | undefined;
+  /** A name that is unique in the collection: 1 to 1,024 bytes. */
+  readonly key?: string | undefined;
+  /** A UUIDv7, for calls that somebody may repeat. Default: a new one. */
+  readonly id?: string | undefined;
+  /**
+   * A vector of 1 to 4,096 dimensions: finite, not all zero. The first one fixes the collection's dimensions. Default: made by the
+   * options' embedder if the text is not empty; without one the item has none.
+   */
+  readonly embedding?: Float32Array | readonly number[] | undefined;
+  /** 0 to 1. Default 0.5. */
+  readonly importance?: number | undefined;
+  /** Flat labels to filter by: up to 16 KiB when encoded as JSON lines. */
+  readonly metadata?: CheckpointMetadata | undefined;
+  /** In milliseconds since 1970-01-01 UTC. Default: now. Never an order: items are ordered as they were added. */
+  readonly createdAt?: number | undefined;
+  /** From this time on nothing finds it, and `prune` removes it. Default: never. */
+  readonly expiresAt?: number | undefined;
+  /** The checkpoint that it belongs to. A label: the checkpoint need not exist. */
+  readonly checkpointId?: string | undefined;
+  /** Make the same text one item of the collection, among those that were added with `dedup`. Default `false`. */
+  readonly dedup?: boolean | undefined;
+}
+
+export interface AddOptions extends CallOptions {
+  /** Replace items with the same id or key, instead of refusing other content. Default `false`. */
+  readonly replace?: boolean | undefined;
+  /** Name of the model that the given embeddings are of. Default: that of the embedder or of the collection. */
+  readonly model?: string | undefined;
+}
+
+/** An item as it is stored. Members that were not given are absent. */
+export interface Item {
+  readonly owner: string;
+  readonly collection: string;
+  readonly id: string;
+  readonly text: string;
+  readonly value?: unknown;
+  readonly threadId?: string;
+  readonly role?: string;
+  readonly key?: string;
+  readonly importance: number;
+  readonly metadata?: CheckpointMetadata;
+  readonly createdAt: number;
+  readonly expiresAt?: number;
+  readonly checkpointId?: string;
+  /** Changes with every update. */
+  readonly revision: string;
+}
+
+/** `null` removes a member. The text, the importance and `value` cannot be removed; `value: undefined` is a value too. */
+export interface ItemChange {
+  readonly text?: string;
+  readonly value?: unknown;
+  readonly role?: string | null;
+  readonly embedding?: Float32Array | readonly number[] | null;
+  readonly importance?: number;
+  readonly metadata?: CheckpointMetadata | null;
+  readonly expiresAt?: number | null;
+}
+
+/** A filter, all of whose members narrow. `undefined` is refused: it would select what was not meant. */
+export interface ItemConditions {
+  readonly threadId?: string;
+  readonly role?: string;
+  readonly key?: string;
+  /** Only items that have all of these labels with exactly these values. */
+  readonly metadata?: CheckpointMetadata;
+  /** Only items of this importance or more. */
+  readonly minImportance?: number;
+  /** Only items with a `createdAt` of at least this, or below this. */
+  readonly createdFrom?: number;
+  readonly createdBefore?: number;
+}
+
+export interface ItemFilter extends ItemConditions, CallOptions {
+  readonly owner: string;
+  /** Default: all of the owner's collections. */
+  readonly collection?: string;
+}
+
+export interface ItemQuery extends ItemFilter {
+  /** `"oldest"` or `"newest"` first. Default `"oldest"`. */
+  readonly order?: "oldest" | "newest" | undefined;
+  /** Only items behind this one in the list: the cursor of the next page. Needs `collection`. */
+  readonly after?: string | undefined;
+  /** 1 to 1,000. Default 100. */
+  readonly limit?: number | undefined;
+}
+
+export interface MemorySearch extends CallOptions {
+  readonly owner: string;
+  /** 1 to 16 of them; those that do not exist have no hits. */
+  readonly collections: readonly string[];
+  /** Words: an item that has any of them is a hit. There are no operators, and no text is an error. */
+  readonly text?: string;
+  /**
+   * A vector of the collections' model. Default: with an embedder, that of `text`; `null`: none, search by words alone.
+   */
+  readonly vector?: Float32Array | readonly number[] | null;
+  /** Name of the model that `vector` is of. Default: that of the embedder or of the collection. */
+  readonly model?: string;
+  /**
+   * How to merge hits by text and by vector: weights of their scores, each normalised over its hits; or reciprocal ranks (k = 60).
+   * Default: 0.5 each.
+   */
+  readonly fusion?: { readonly text: number; readonly vector: number } | "rrf" | undefined;
+  /** Lowest cosine similarity of hits by vector, -1 to 1. A hit by text alone passes, unless `requireVector` is set. */
+  readonly minSimilarity?: number;
+  /** Only hits by vector; text then only raises their scores. Default `false`. */
+  readonly requireVector?: boolean | undefined;
+  readonly filter?: ItemConditions;
+  /** 1 to 1,000. Default 10. */
+  readonly limit?: number | undefined;
+  /** Neighbours in the thread to return with each hit, before and after it: 0 to 50. Default 0. */
+  readonly around?: number | undefined;
+  /** Compare all vectors, instead of those with similar signatures. Default `false`. */
+  readonly exact?: boolean | undefined;
+}
+
+export interface Hit {
+  readonly item: Item;
+  /** 0 to 1; comparable within one answer only. */
+  readonly score: number;
+  /** Cosine of the item's vector and the one that was searched for; absent if it was not found by it. */
+  readonly similarity?: number;
+  /** BM25; absent if it was not found by its words. */
+  readonly textScore?: number;
+  /** The hit's neighbours in its thread, in order; absent without `around`. */
+  readonly before?: readonly Item[];
+  readonly after?: readonly Item[];
+}
+
+export interface Collection {
+  readonly owner: string;
+  readonly collection: string;
+  readonly language: Language;
+  /** Dimensions and model of its vectors; absent until it has one. */
+  readonly dimensions?: number;
+  readonly model?: string;
+  readonly items: number;
+  /** Set while it is being re-embedded. */
+  readonly reembedding?: { readonly model: string; readonly dimensions: number };
+  readonly createdAt: number;
+}
+
+/** Language of a collection's texts: stop words and stems. `"none"`: words as they are. */
+export type Language = "none" | "en";
+
+export interface CollectionQuery extends CallOptions {
+  readonly owner: string;
+  /** Only collections behind this name. */
+  readonly after?: string | undefined;
+  /** 1 to 1,000. Default 100. */
+  readonly limit?: number | undefined;
+}
+
+/** Turns texts into vectors. */
+export interface Embedder {
+  /** Name of the model: vectors of different models are never compared. 1 to 255 bytes. */
+  readonly model: string;
+  readonly dimensions: number;
+  /** Returns a vector for each text. Never called within a transaction. */
+  embed(texts: readonly string[], options: EmbedOptions): Promise<readonly (Float32Array | readonly number[])[]>;
+  /** The most texts of one call. Default 96. */
+  readonly maxBatch?: number | undefined;
+}
+
+export interface EmbedOptions {
+  /** Some models embed what is stored and what is searched for differently. */
+  readonly purpose: "store" | "search";
+  readonly signal: AbortSignal;
+}
+
+export interface ReembedOptions extends CallOptions {
+  readonly owner: string;
+  readonly collection: string;
+  readonly embedder: Embedder;
+  /** Items that are embedded and written at once: 1 to 1,000. Default 96, or the embedder's `maxBatch`. */
+  readonly batchSize?: number | undefined;
+  readonly onProgress?: ((progress: { readonly done: number; readonly total: number }) => void) | undefined;
+}
+
+export interface ReembedResult {
+  /** Items that this call has embedded. */
+  readonly embedded: number;
+}
+
+export interface ForgetResult {
+  readonly threads: number;
+  readonly items: number;
+}
+
+/** Rules of what to delete; at least one. */
+export interface MemoryPrunePolicy extends CallOptions {
+  /** Whose items. Default: all owners'; then only `expired` may be given. */
+  readonly owner?: string;
+  /** Only items of this collection. Needs `owner`. */
+  readonly collection?: string;
+  /** Delete items whose time has come. */
+  readonly expired?: boolean | undefined;
+  /** Keep only this many of the newest items of each collection. */
+  readonly keepLast?: number;
+  /** Delete items of less importance. */
+  readonly minImportance?: number;
+  /** Delete items with a `createdAt` more than this many milliseconds ago. */
+  readonly olderThanMs?: number;
+  /** Only count. Default `false`. */
+  readonly dryRun?: boolean | undefined;
+}
+
+export interface MemoryPruneResult {
+  readonly examined: number;
+  readonly removed: number;
+}
+
+export interface MemoryStatus {
+  readonly circuit: CircuitState;
+  readonly lastError: { readonly code: string; readonly at: number } | null;
+  readonly latencyMs: number | null;
+  readonly location: string | null;
+  readonly driver: string | null;
+}

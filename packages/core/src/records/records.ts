@@ -1,0 +1,136 @@
+import type { ColumnOf, RecordOf, TableDefinition } from "./tables.ts";
+
+/**
+ * The few verbs over tables that are data (see `tables.ts`). Each dialect implements them once; domains say what they do in
+ * these words, and write no SQL. Methods reject with the driver's own errors.
+ *
+ * A transaction never takes a callback of the domain's: better-sqlite3's are synchronous, the others' are not. So a change is a
+ * list of steps, with guards.
+ */
+export interface Records {
+  /** Reads rows. */
+  find<const Table extends TableDefinition, Name extends ColumnOf<Table> = ColumnOf<Table>>(
+    table: Table,
+    query: RecordQuery<Table, Name>,
+    signal: AbortSignal,
+  ): Promise<Pick<RecordOf<Table>, Name>[]>;
+  /** Counts rows. */
+  count<const Table extends TableDefinition>(table: Table, where: Where<Table>, signal: AbortSignal): Promise<number>;
+  /**
+   * Applies steps in their order, all or nothing, and returns for each the number of rows that it inserted, changed or removed
+   * (of an insert that does not fail on conflicts: any number). `null`: the guard of a step was not met, and nothing has changed.
+   */
+  change(steps: readonly Step[], signal: AbortSignal): Promise<number[] | null>;
+  /**
+   * Reads one row, locks it, and sets what `decide` makes of it, in one transaction. `decide` is synchronous; `null`: nothing is to
+   * be set. Returns the row as it is then; `null`: there is none.
+   */
+  modify<const Table extends TableDefinition>(
+    table: Table,
+    where: Where<Table>,
+    decide: (row: RecordOf<Table>) => Partial<RecordOf<Table>> | null,
+    signal: AbortSignal,
+  ): Promise<RecordOf<Table> | null>;
+}
+
+/** Comparisons with one column, all of which hold. */
+export interface Comparison<Value> {
+  readonly in?: readonly Value[];
+  readonly not?: Value;
+  readonly above?: Value;
+  readonly from?: Value;
+  readonly below?: Value;
+  readonly to?: Value;
+  /** Texts, each of which is a part of the column's text, byte for byte. */
+  readonly contains?: readonly string[];
+}
+
+/** A filter, all of whose members narrow. A value is compared for equality, and `null` with `null`. */
+export type Where<Table extends TableDefinition> = {
+  readonly [Name in ColumnOf<Table>]?: RecordOf<Table>[Name] | Comparison<NonNullable<RecordOf<Table>[Name]>>;
+};
+
+export interface RecordQuery<Table extends TableDefinition, Name extends ColumnOf<Table>> {
+  readonly where: Where<Table>;
+  /** Columns to read. Default: all of them. */
+  readonly columns?: readonly Name[];
+  /** Order of the rows. Default: none. */
+  readonly order?: readonly (readonly [column: ColumnOf<Table>, direction: "asc" | "desc"])[];
+  /** Only rows behind the one with these values in the columns of `order`. It need not exist. */
+  readonly after?: readonly unknown[];
+  readonly limit: number;
+  /** Rows to skip. Default 0. */
+  readonly offset?: number;
+}
+
+/** One step of a change. `expect`: a guard, the number of rows that it concerns. Made by {@link insertRecords}, {@link updateRecords}, {@link removeRecords}. */
+export type Step = InsertStep | UpdateStep | RemoveStep;
+
+export interface InsertStep {
+  readonly verb: "insert";
+  readonly table: TableDefinition;
+  readonly rows: readonly Readonly<Record<string, unknown>>[];
+  readonly onConflict: OnConflict;
+}
+
+/**
+ * For a row whose primary key, or another unique one, is taken: fail with the driver's error; ignore the row; or update the columns
+ * outside of the primary key (for tables without another unique key).
+ */
+export type OnConflict = "fail" | "ignore" | "update";
+
+export interface UpdateStep {
+  readonly verb: "update";
+  readonly table: TableDefinition;
+  readonly where: Readonly<Record<string, unknown>>;
+  /** Values by column, or {@link Addition}s. */
+  readonly set: Readonly<Record<string, unknown>>;
+  readonly expect: number | null;
+}
+
+export interface RemoveStep {
+  readonly verb: "remove";
+  readonly table: TableDefinition;
+  readonly where: Readonly<Record<string, unknown>>;
+  readonly expect: number | null;
+}
+
+/** A number that an update adds to a column. */
+export class Addition {
+  readonly by: number;
+
+  constructor(by: number) {
+    this.by = by;
+  }
+}
+
+/** Inserts rows, in as many statements as that takes. */
+export function insertRecords<const Table extends TableDefinition>(
+  table: Table,
+  rows: readonly RecordOf<Table>[],
+  onConflict: OnConflict = "fail",
+): InsertStep {
+  return { verb: "insert", table, rows, onConflict };
+}
+
+/** Updates the rows that a filter selects. */
+export function updateRecords<const Table extends TableDefinition>(
+  table: Table,
+  where: Where<Table>,
+  set: { readonly [Name in ColumnOf<Table>]?: RecordOf<Table>[Name] | Addition },
+  expect: number | null = null,
+): UpdateStep {
+  return { verb: "update", table, where, set, expect };
+}
+
+/** Removes the rows that a filter selects. */
+export function removeRecords<const Table extends TableDefinition>(
+  table: Table,
+  where: Where<Table>,
+  expect: number | null = null,
+): RemoveStep {
+  return { verb: "remove", table, where, expect };
+}
+
+/** Methods of records, for those that forward them. */
+export const RECORDS = ["find", "count", "change", "modify"] as const satisfies readonly (keyof Records)[];

@@ -1,0 +1,1 @@
+export type { SQLiteDatabaseOptions } from "../options.ts";

@@ -1,0 +1,175 @@
+import { littleEndian, shapeOf, type TableDefinition } from "@waymark/core/kit";
+import {
+  ITEMS,
+  type ItemFilter,
+  type NearestQuery,
+  NearestSignatures,
+  type ScoredNumber,
+  SIGNATURES,
+  TERMS,
+  type TermCount,
+  type TermQuery,
+  VECTORS,
+} from "@waymark/core/memory/kit";
+import { type SQL, sql } from "drizzle-orm";
+import type { AnySQLiteColumn } from "drizzle-orm/sqlite-core";
+import { type Compiled, conditionsOf, placeholder, type SQLiteRecords } from "../records/records.ts";
+
+/** Signatures that are read at once where the database cannot compare them. */
+const PAGE = 4_096;
+
+/** Tells the event loop's other users that it is their turn. */
+type Pause = () => Promise<void>;
+
+/** Statements for what is searched: signatures, vectors and postings. */
+export class MemorySearch {
+  readonly #records: SQLiteRecords;
+  readonly #hasVectorFunctions: boolean;
+
+  /** `hasVectorFunctions`: sqlite-vec is loaded. */
+  constructor(records: SQLiteRecords, hasVectorFunctions: boolean) {
+    this.#records = records;
+    this.#hasVectorFunctions = hasVectorFunctions;
+  }
+
+  async nearest(query: NearestQuery, pause: Pause): Promise<number[]> {
+    return this.#hasVectorFunctions ? this.#nearestSignatures(query) : await this.#compareSignatures(query, pause);
+  }
+
+  #nearestSignatures({ space, generation, signature, filter, limit }: NearestQuery): number[] {
+    const statement = this.#statement("nearest", SIGNATURES, filter, ({ table, columns, isWanted }) => ({
+      text: sql`select ${columns["number"]} from ${table} where ${isWanted}
+        order by vec_distance_hamming(vec_bit(${columns["signature"]}), vec_bit(${placeholder("set", "signature")})),
+          ${columns["number"]} desc
+        limit ${placeholder("set", "limit")}`,
+      results: ["number"],
+    }));
+    return numbersOf(statement.all({ ...valuesOf(filter), set: { space, generation, signature, limit } }));
+  }
+
+  /** Reads all signatures, many in one row: SQLite takes longer to hand over rows than we take to compare them. */
+  async #compareSignatures(
+    { space, generation, signature, filter, limit }: NearestQuery,
+    pause: Pause,
+  ): Promise<number[]> {
+    const statement = this.#statement("signatures", SIGNATURES, filter, ({ table, columns, isWanted }) => ({
+      text: sql`select count(*), max(number), group_concat(number), group_concat(hex(signature), '') from (
+        select ${columns["number"]} as number, ${columns["signature"]} as signature from ${table}
+        where ${isWanted} and ${columns["number"]} > ${placeholder("set", "after")}
+        order by ${columns["number"]} limit ${PAGE})`,
+      results: ["count", "last", "numbers", "signatures"],
+    }));
+    const nearest = new NearestSignatures(signature, limit);
+    for (let after = -1, isLast = false; !isLast; ) {
+      const [page] = statement.all({ ...valuesOf(filter), set: { space, generation, after } });
+      const { count, last, numbers, signatures } = page as Record<string, unknown>;
+      isLast = Number(count) < PAGE;
+      if (Number(count) === 0) break;
+      nearest.add(String(numbers).split(",").map(Number), Buffer.from(String(signatures), "hex"));
+      after = Number(last);
+      if (!isLast) await pause();
+    }
+    return nearest.numbers();
+  }
+
+  nearestExactly({ space, generation, vector, filter, limit }: NearestQuery): number[] | null {
+    if (!this.#hasVectorFunctions) return null;
+    const statement = this.#statement("nearest exactly", VECTORS, filter, ({ table, columns, isWanted }) => ({
+      text: sql`select ${columns["number"]} from ${table} where ${isWanted}
+        order by vec_distance_cosine(${columns["vector"]}, ${placeholder("set", "vector")}), ${columns["number"]} desc
+        limit ${placeholder("set", "limit")}`,
+      results: ["number"],
+    }));
+    const set = { space, generation, vector: littleEndian(vector), limit };
+    return numbersOf(statement.all({ ...valuesOf(filter), set }));
+  }
+
+  countTerms(space: number, terms: readonly string[]): TermCount[] {
+    const { key, conditions, values } = shapeOf({ term: { in: terms } });
+    const { table, columns } = this.#records.table(TERMS);
+    const statement = this.#records.statement(`count terms ${key}`, () =>
+      this.#records.compile(
+        sql`select ${columns["term"]}, count(*) from ${table}
+          where ${columns["space"]} = ${placeholder("set", "space")} and ${conditionsOf(columns, { key, conditions, values })}
+          group by ${columns["term"]}`,
+        [
+          ["term", null],
+          ["count", null],
+        ],
+      ),
+    );
+    return statement
+      .all({ value: values, set: { space } })
+      .map(({ term, count }) => ({ term: String(term), count: Number(count) }));
+  }
+
+  /** The contributions as `ranking.ts` has them, in the same order: whole numbers, so that their sum is the same everywhere. */
+  scoreTerms({ space, terms, base, perToken, filter, limit }: TermQuery): ScoredNumber[] {
+    const size = 2 ** Math.ceil(Math.log2(terms.length));
+    const statement = this.#statement(`score ${size} terms`, TERMS, filter, ({ table, columns, isWanted }) => {
+      const wanted = Array.from(
+        { length: size },
+        (_, at) => sql`(${placeholder("term", at)}, ${placeholder("weight", at)})`,
+      );
+      const { number, term, frequency, length } = columns;
+      // CROSS JOIN keeps SQLite to this order: a range of postings for each term.
+      return {
+        text: sql`with wanted (term, weight) as (values ${sql.join(wanted, sql`, `)})
+          select ${number}, sum(cast(wanted.weight * ${frequency}
+            / (${frequency} + ${placeholder("set", "base")} + ${placeholder("set", "perToken")} * ${length}) as integer)) as score
+          from wanted cross join ${table} on ${term} = wanted.term
+          where ${isWanted} group by ${number} order by score desc, ${number} desc limit ${placeholder("set", "limit")}`,
+        results: ["number", "score"],
+      };
+    });
+    const padded = Array.from({ length: size }, (_, at) => terms[at] ?? { term: null, weight: 0 });
+    return statement
+      .all({
+        ...valuesOf(filter),
+        set: { space, base, perToken, limit },
+        term: padded.map(({ term }) => term),
+        weight: padded.map(({ weight }) => weight),
+      })
+      .map(({ number, score }) => ({ number: Number(number), score: Number(score) }));
+  }
+
+  /**
+   * Returns the statement of this name for a filter of this shape, or builds it. `isWanted`: of the space and, if the table has one,
+   * the generation that are bound, and of an item that the filter selects.
+   */
+  #statement(
+    name: string,
+    definition: TableDefinition,
+    filter: ItemFilter | null,
+    build: (parts: { table: unknown; columns: Record<string, AnySQLiteColumn>; isWanted: SQL }) => {
+      text: SQL;
+      results: readonly string[];
+    },
+  ): Compiled {
+    const shape = filter === null ? null : shapeOf(filter);
+    return this.#records.statement(`${name} ${shape?.key ?? ""}`, () => {
+      const { table, columns } = this.#records.table(definition);
+      const items = this.#records.table(ITEMS);
+      const { space, generation, number } = columns;
+      const wanted = [sql`${space} = ${placeholder("set", "space")}`];
+      if (generation !== undefined) wanted.push(sql`${generation} = ${placeholder("set", "generation")}`);
+      if (shape !== null) {
+        wanted.push(sql`exists (select 1 from ${items.table} where ${items.columns["space"]} = ${space}
+          and ${items.columns["number"]} = ${number} and ${conditionsOf(items.columns, shape)})`);
+      }
+      const { text, results } = build({ table, columns, isWanted: sql.join(wanted, sql` and `) });
+      return this.#records.compile(
+        text,
+        results.map((result) => [result, null]),
+      );
+    });
+  }
+}
+
+function valuesOf(filter: ItemFilter | null): { value?: readonly unknown[] } {
+  return filter === null ? {} : { value: shapeOf(filter).values };
+}
+
+function numbersOf(rows: readonly Record<string, unknown>[]): number[] {
+  return rows.map(({ number }) => Number(number));
+}
