@@ -7,7 +7,7 @@ export interface ProjectOptions {
    * repository and in the package's folder. A server is missing there if `npm test` could not start it, or if `--only` leaves
    * it out. Default: none.
    */
-  readonly servers?: readonly ("postgres" | "mysql" | "mariadb")[];
+  readonly servers?: readonly ("postgres" | "mysql" | "mariadb" | "postgres-vector" | "mariadb-vector")[];
   /** `true`: the tests open SQLite files in their own process, whose handles must not become garbage. Default `false`. */
   readonly sqlite?: boolean;
 }

@@ -10,5 +10,11 @@ export const DIALECTS = {
   mysql: { drivers: ["mysql2", "mysql2/**"], words: ["mysql", "mariadb"], servers: ["mysql", "mariadb"] },
 };
 
-/** Kinds of database servers, with their display names. */
+/** Kinds of database servers that every test of several databases needs, with their display names. */
 export const SERVERS = { postgres: "PostgreSQL", mysql: "MySQL", mariadb: "MariaDB" };
+
+/** Kinds of servers with vectors, with their display names. They start only for folders whose vitest.config.ts names them. */
+export const VECTOR_SERVERS = {
+  "postgres-vector": "PostgreSQL with pgvector",
+  "mariadb-vector": "MariaDB with vectors",
+};

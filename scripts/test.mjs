@@ -8,18 +8,21 @@
 // does not start as one failed test.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { DIALECTS, SERVERS } from "./dialects.mjs";
+import { DIALECTS, SERVERS, VECTOR_SERVERS } from "./dialects.mjs";
 import { appendToTally, readResults } from "./results.mjs";
 import { install, root, runQuietly, setUp } from "./setup.mjs";
 import { testOnNode } from "./test-on-node.mjs";
 
 /** Versions of Node on which `--all` runs tests, besides the current one. */
 const OTHER_NODES = ["22", "24", "26"];
+
+/** Display names of servers. */
+const TITLES = { ...SERVERS, ...VECTOR_SERVERS };
 
 /** Number of slowest test files that the report lists. */
 const SLOWEST = 10;
@@ -77,12 +80,21 @@ function findSuites() {
   const folders = ["packages", "examples", "test"].flatMap((parent) =>
     readdirSync(join(root, parent)).map((name) => [name, { folder: `${parent}/${name}`, servers: needs[name] ?? [] }]),
   );
-  return {
+  const found = {
     ...Object.fromEntries(folders),
     ...Object.fromEntries(others),
     scripts: { folder: "scripts", servers: [] },
     benchmarks: { folder: "benchmarks", servers: [] },
   };
+  for (const suite of Object.values(found)) suite.servers = [...suite.servers, ...vectorServers(suite.folder)];
+  return found;
+}
+
+/** Lists the servers with vectors that a folder's vitest.config.ts names. Reads the text, since Node 20 cannot import it. */
+function vectorServers(folder) {
+  const file = join(root, folder, "vitest.config.ts");
+  const text = existsSync(file) ? readFileSync(file, "utf8") : "";
+  return Object.keys(VECTOR_SERVERS).filter((kind) => text.includes(`"${kind}"`));
 }
 
 function parseOptions() {
@@ -118,18 +130,18 @@ async function check() {
 
 /**
  * Starts the servers that the chosen tests need, all at once. Without `--only`, PostgreSQL and one of MySQL and MariaDB are
- * required; with it, and in CI, all are. Returns the kinds that started, or undefined if a required one did not.
+ * required; with it, and in CI, all that they need are. Returns the kinds that started, or undefined if a required one did not.
  */
 async function startServers() {
-  const kinds = chosen ? [...new Set(chosen.flatMap((name) => suites[name].servers))] : Object.keys(SERVERS);
-  const { startServer } = await import(pathToFileURL(join(root, "test/servers/dist/index.js")).href);
+  const kinds = [...new Set((chosen ?? Object.keys(suites)).flatMap((name) => suites[name].servers))];
+  const { startServer } = await importServers();
   const missing = new Map();
   await Promise.all(
     kinds.map(async (kind) => {
       try {
         const server = await startServer(kind);
         servers.push(server);
-        console.log(`✓ ${SERVERS[kind]} ${server.version} (${server.origin})`);
+        console.log(`✓ ${TITLES[kind]} ${server.version} (${server.origin})`);
       } catch (error) {
         missing.set(kind, error);
       }
@@ -138,21 +150,27 @@ async function startServers() {
 
   const required = new Set(kinds);
   if (!ci && !chosen) {
+    for (const kind of Object.keys(VECTOR_SERVERS)) required.delete(kind);
     const alternatives = ["mysql", "mariadb"];
     if (alternatives.some((kind) => !missing.has(kind))) for (const kind of alternatives) required.delete(kind);
   }
   let complete = true;
   for (const [kind, error] of missing) {
     if (required.has(kind)) {
-      console.error(`✗ ${SERVERS[kind]} is required: ${error.message}`);
-      failures.push(`${SERVERS[kind]} is required`);
+      console.error(`✗ ${TITLES[kind]} is required: ${error.message}`);
+      failures.push(`${TITLES[kind]} is required`);
       tally.failed += 1;
       complete = false;
     } else {
-      console.warn(`! No ${SERVERS[kind]}: its tests are skipped: ${error.message}`);
+      console.warn(`! No ${TITLES[kind]}: its tests are skipped: ${error.message}`);
     }
   }
   return complete ? kinds.filter((kind) => !missing.has(kind)) : undefined;
+}
+
+/** Imports the built package of servers, which exists only after `setUp`. */
+function importServers() {
+  return import(pathToFileURL(join(root, "test/servers/dist/index.js")).href);
 }
 
 /** Runs one vitest for all projects. Its tests find the servers by the URLs in the environment. */
@@ -161,7 +179,8 @@ async function runTests(kinds) {
   const results = join(folder, "results.json");
   const env = { ...(await install()), WAYMARK_TEST_SERVERS: kinds.join(",") };
   if (all) env.WAYMARK_TEST_ALL = "1";
-  for (const server of servers) env[`WAYMARK_TEST_${server.kind.toUpperCase()}_URL`] = server.url;
+  const { urlVariable } = await importServers();
+  for (const server of servers) env[urlVariable(server)] = server.url;
 
   const filters = new Set(chosen?.map((name) => join(root, suites[name].folder, "/")));
   const args = ["run", ...filters, "--reporter=default", "--reporter=json", `--outputFile.json=${results}`];

@@ -79,7 +79,7 @@ apt_get --error-on=any update
 
 # Of the packages that apt would install, a server needs only its own and shared libraries: no perl, no init
 # system, no compiler for queries (PostgreSQL works without it).
-server='^(postgresql-[0-9]+|mysql-server-core.*|mariadb-server-core.*|pgbouncer)$'
+server='^(postgresql-[0-9]+(-pgvector)?|mysql-server-core.*|mariadb-server-core.*|pgbouncer)$'
 # The scripts with which a node of a cluster sends its data to another one call these.
 [ "$package" != mariadb-server ] || server='^(mariadb-(server|client-core).*|galera-4|rsync|socat|lsof|iproute2|procps)$'
 unneeded='^lib(perl|python|llvm|z3|db[di]-|pam-|.*-perl)'

@@ -12,21 +12,22 @@ export interface ProvidedServer {
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** Kinds of servers that the project's tests need, set in the config under `test.provide`. Default: all. */
+    /** Kinds of servers that the project's tests need, set in the config under `test.provide`. Default: those without vectors. */
     waymarkServerKinds?: ServerKind[];
     /** Servers that the global setup has started. */
     waymarkServers: { readonly [kind in ServerKind]?: ProvidedServer };
   }
 }
 
-const KINDS: readonly ServerKind[] = ["postgres", "mysql", "mariadb"];
+const DEFAULT_KINDS: readonly ServerKind[] = ["postgres", "mysql", "mariadb"];
+const KINDS: readonly ServerKind[] = [...DEFAULT_KINDS, "postgres-vector", "mariadb-vector"];
 
 /**
  * Starts the servers that the project's tests need, all at once, and stops them after the run: a `globalSetup` of vitest.
  * WAYMARK_TEST_SERVERS, as in "postgres,mariadb", narrows the choice; tests of the others should skip.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const needed = project.getProvidedContext().waymarkServerKinds ?? KINDS;
+  const needed = project.getProvidedContext().waymarkServerKinds ?? DEFAULT_KINDS;
   const chosen = chosenKinds(process.env["WAYMARK_TEST_SERVERS"]);
   const outcomes = await Promise.allSettled(
     needed.filter((kind) => chosen.includes(kind)).map((kind) => startServer(kind)),

@@ -12,6 +12,8 @@ export interface ProgramSpec {
   readonly folder: string;
   /** Pattern of the version in the output of `--version`. No match: another program of that name, or one that is too old. */
   readonly version: RegExp;
+  /** Checks that a program of this version has all that is needed beside it; otherwise it is passed over. */
+  readonly isComplete?: (path: string) => Promise<boolean>;
   /** Package in the distribution's archive. The suite "own" is the machine's release. */
   readonly archive: {
     readonly [distribution in "debian" | "ubuntu"]: { readonly suite: string; readonly package: string };
@@ -33,8 +35,10 @@ export async function findProgram(spec: ProgramSpec, root: string, searchPath = 
   const folders = [...(await versionsOf(join(root, spec.folder))), ...searchPath.split(delimiter).filter(Boolean)];
   for (const folder of folders) {
     const version = await versionOf(join(folder, spec.name), spec.version);
+    if (!version) continue;
     // Programs find other programs beside their own file, but not beside a link to it.
-    if (version) return { path: await realpath(join(folder, spec.name)), version, root };
+    const path = await realpath(join(folder, spec.name));
+    if (!spec.isComplete || (await spec.isComplete(path))) return { path, version, root };
   }
   return undefined;
 }

@@ -1,4 +1,5 @@
-export type ServerKind = "postgres" | "mysql" | "mariadb";
+/** The last two have vectors; a test gets them only if its project, or the test itself, names them. */
+export type ServerKind = "postgres" | "mysql" | "mariadb" | "postgres-vector" | "mariadb-vector";
 
 /**
  * Origin of a server. `url`: a server that already runs. `docker`: a container. `program`: a program of this machine, run by this

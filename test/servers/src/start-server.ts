@@ -1,7 +1,9 @@
 import type { Engine } from "./engines/engine.ts";
 import { mariadb } from "./engines/mariadb.ts";
+import { mariadbVector } from "./engines/mariadb-vector.ts";
 import { mysql } from "./engines/mysql.ts";
 import { postgres } from "./engines/postgres.ts";
+import { postgresVector } from "./engines/postgres-vector.ts";
 import { fromArchive } from "./origins/archive.ts";
 import { fromDocker } from "./origins/docker.ts";
 import { fromProgram } from "./origins/program.ts";
@@ -21,7 +23,13 @@ export interface StartOptions {
   readonly maxConnections?: number;
 }
 
-const engines: Readonly<Record<ServerKind, Engine>> = { postgres, mysql, mariadb };
+const engines: Readonly<Record<ServerKind, Engine>> = {
+  postgres,
+  mysql,
+  mariadb,
+  "postgres-vector": postgresVector,
+  "mariadb-vector": mariadbVector,
+};
 
 const origins: readonly [Origin, (engine: Engine, request: Request) => Promise<Server | Absent>][] = [
   ["url", fromUrl],

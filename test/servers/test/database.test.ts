@@ -1,7 +1,7 @@
 import { createConnection } from "mysql2/promise";
 import postgres from "postgres";
 import { describe, expect, inject, it } from "vitest";
-import { execute } from "../src/client.ts";
+import { execute, isMysql } from "../src/client.ts";
 import { createDatabase } from "../src/index.ts";
 
 /** Functions that open a transaction with a lock on the table `turns`. Each returns a function that ends its client. */
@@ -22,8 +22,8 @@ const lockers = {
   },
 };
 
-describe.each(Object.entries(inject("waymarkServers")))("a database of %s", (kind, server) => {
-  const lock = kind === "postgres" ? lockers.postgres : lockers.mysql;
+describe.each(Object.entries(inject("waymarkServers")))("a database of %s", (_, server) => {
+  const lock = isMysql(server.url) ? lockers.mysql : lockers.postgres;
 
   it("is empty, and separate from other databases", async () => {
     const [one, two] = await Promise.all([createDatabase(server.url), createDatabase(server.url)]);

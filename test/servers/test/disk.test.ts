@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { describe, expect, it } from "vitest";
 import { connect, execute } from "../src/client.ts";
-import { createDatabase, killable, type ServerKind, startServer } from "../src/index.ts";
+import { createDatabase, killable, startServer } from "../src/index.ts";
 import { waitUntilGone } from "./observe.ts";
 
 const folders = {
@@ -15,7 +15,7 @@ const isRoot = process.getuid?.() === 0;
 
 describe.skipIf(process.platform !== "linux" || !isRoot).each(["postgres", "mysql", "mariadb"] as const)(
   "a %s with a disk of its own",
-  (kind: ServerKind) => {
+  (kind) => {
     it("fails when the disk is full, loses no acknowledged row, and works again when there is space", async () => {
       const server = await startServer(kind, { from: killable, diskBytes: 300 * 2 ** 20 });
       expect(server.canBeFilled).toBe(true);

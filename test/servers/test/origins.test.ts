@@ -38,14 +38,17 @@ describe("a running server", () => {
 });
 
 describe("a container", () => {
-  it.for(["postgres", "mysql", "mariadb"] as const)("serves %s", async (kind, { skip }) => {
-    const server = await startServer(kind, { from: ["docker"] }).catch((error: Error) => error);
-    if (server instanceof Error && server.message.includes("docker: no engine answers"))
-      skip("no Docker engine answers");
-    if (server instanceof Error) throw server;
-    expect(await execute(server.url, "select 1 as one")).toEqual([{ one: 1 }]);
-    await server.stop();
-  });
+  it.for(["postgres", "mysql", "mariadb", "postgres-vector", "mariadb-vector"] as const)(
+    "serves %s",
+    async (kind, { skip }) => {
+      const server = await startServer(kind, { from: ["docker"] }).catch((error: Error) => error);
+      if (server instanceof Error && server.message.includes("docker: no engine answers"))
+        skip("no Docker engine answers");
+      if (server instanceof Error) throw server;
+      expect(await execute(server.url, "select 1 as one")).toEqual([{ one: 1 }]);
+      await server.stop();
+    },
+  );
 });
 
 describe("without a server", () => {

@@ -3,8 +3,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { mariadb } from "../src/engines/mariadb.ts";
+import { mariadbVector } from "../src/engines/mariadb-vector.ts";
 import { mysql } from "../src/engines/mysql.ts";
 import { postgres } from "../src/engines/postgres.ts";
+import { postgresVector } from "../src/engines/postgres-vector.ts";
 import { findProgram } from "../src/programs.ts";
 
 let root: string;
@@ -43,6 +45,25 @@ it("prefers the newest PostgreSQL", async () => {
   const path = await install("usr/lib/postgresql/17/bin/postgres", "postgres (PostgreSQL) 17.2 (Debian 17.2-1)");
   await install("usr/lib/postgresql/15/bin/postgres", "postgres (PostgreSQL) 15.20");
   expect(await findProgram(postgres.program, root)).toEqual({ path, version: "17.2", root });
+});
+
+it("takes only a PostgreSQL with pgvector if vectors are needed", async () => {
+  await install("usr/lib/postgresql/18/bin/postgres", "postgres (PostgreSQL) 18.1");
+  expect(await findProgram(postgresVector.program, root)).toBeUndefined();
+  const path = await install("usr/lib/postgresql/17/bin/postgres", "postgres (PostgreSQL) 17.6");
+  await install("usr/share/postgresql/17/extension/vector.control", "");
+  expect(await findProgram(postgresVector.program, root)).toEqual({ path, version: "17.6", root });
+});
+
+it("takes only MariaDB 11.7 or later if vectors are needed", async () => {
+  for (const version of ["10.11.19", "11.4.8", "11.6.2"]) {
+    await install("usr/sbin/mariadbd", `mariadbd  Ver ${version}-MariaDB for Linux`);
+    expect(await findProgram(mariadbVector.program, root)).toBeUndefined();
+  }
+  for (const version of ["11.7.1", "11.8.3", "11.10.1", "12.3.2"]) {
+    const path = await install("usr/sbin/mariadbd", `mariadbd  Ver ${version}-MariaDB for Linux`);
+    expect(await findProgram(mariadbVector.program, root)).toEqual({ path, version, root });
+  }
 });
 
 it("ignores a file that cannot be run", async () => {

@@ -4,7 +4,7 @@ import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { execute } from "../src/client.ts";
 import { postgres as engine } from "../src/engines/postgres.ts";
-import { createDatabase, killable, type Server, type ServerKind, startServer } from "../src/index.ts";
+import { createDatabase, killable, type Server, startServer } from "../src/index.ts";
 import { startOwnServer } from "../src/own-server.ts";
 import { findProgram } from "../src/programs.ts";
 import { isReachable, waitUntilGone } from "./observe.ts";
@@ -15,77 +15,74 @@ const whereabouts = {
   mariadb: { folder: "select @@datadir as folder", pidFile: "server.pid" },
 };
 
-describe.skipIf(process.platform !== "linux").each(["postgres", "mysql", "mariadb"] as const)(
-  "%s",
-  (kind: ServerKind) => {
-    let server: Server;
-    let folder: string;
-    beforeAll(async () => {
-      server = await startServer(kind, { from: killable });
-      folder = String((await execute(server.url, whereabouts[kind].folder))[0]?.["folder"]);
-    });
-    afterAll(() => server.stop());
+describe.skipIf(process.platform !== "linux").each(["postgres", "mysql", "mariadb"] as const)("%s", (kind) => {
+  let server: Server;
+  let folder: string;
+  beforeAll(async () => {
+    server = await startServer(kind, { from: killable });
+    folder = String((await execute(server.url, whereabouts[kind].folder))[0]?.["folder"]);
+  });
+  afterAll(() => server.stop());
 
-    const stateOfMainProcess = async () => {
-      const pid = Number.parseInt(await readFile(`${folder}/${whereabouts[kind].pidFile}`, "utf8"), 10);
-      return /State:\s+(\w)/.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1];
-    };
+  const stateOfMainProcess = async () => {
+    const pid = Number.parseInt(await readFile(`${folder}/${whereabouts[kind].pidFile}`, "utf8"), 10);
+    return /State:\s+(\w)/.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1];
+  };
 
-    it("has its kind, its version and a killable origin", () => {
-      expect(server).toMatchObject({ kind, canBeKilled: true, version: expect.stringMatching(/^\d+\.\d+/) });
-      expect(killable).toContain(server.origin);
-    });
+  it("has its kind, its version and a killable origin", () => {
+    expect(server).toMatchObject({ kind, canBeKilled: true, version: expect.stringMatching(/^\d+\.\d+/) });
+    expect(killable).toContain(server.origin);
+  });
 
-    it("keeps what was committed when it is killed, and starts again at the same URL", async () => {
-      const database = await createDatabase(server.url);
-      await execute(database.url, "create table turns (id int primary key)");
-      await execute(database.url, "insert into turns values (42)");
-      await server.kill();
-      expect(await isReachable(server.url)).toBe(false);
-      await server.start();
-      expect(await execute(database.url, "select id from turns")).toEqual([{ id: 42 }]);
-      await database.drop();
-    });
+  it("keeps what was committed when it is killed, and starts again at the same URL", async () => {
+    const database = await createDatabase(server.url);
+    await execute(database.url, "create table turns (id int primary key)");
+    await execute(database.url, "insert into turns values (42)");
+    await server.kill();
+    expect(await isReachable(server.url)).toBe(false);
+    await server.start();
+    expect(await execute(database.url, "select id from turns")).toEqual([{ id: 42 }]);
+    await database.drop();
+  });
 
-    it("can be killed several times", async () => {
-      for (let round = 0; round < 3; round++) {
-        await server.kill();
-        await server.start();
-      }
-      expect(await execute(server.url, "select 1 as one")).toEqual([{ one: 1 }]);
-    });
-
-    it("refuses to start while it is running", async () => {
-      await expect(server.start()).rejects.toThrow("expected it to be killed");
-    });
-
-    it("stops while it is paused, and answers queries of that time when it is resumed", async () => {
-      await server.pause();
-      expect(await stateOfMainProcess()).toBe("T");
-      const answer = execute(server.url, "select 1 as one");
-      await server.resume();
-      expect(await answer).toEqual([{ one: 1 }]);
-      expect(await stateOfMainProcess()).not.toBe("T");
-    });
-
-    it("can be killed while it is paused", async () => {
-      await server.pause();
+  it("can be killed several times", async () => {
+    for (let round = 0; round < 3; round++) {
       await server.kill();
       await server.start();
-      expect(await execute(server.url, "select 1 as one")).toEqual([{ one: 1 }]);
-    });
+    }
+    expect(await execute(server.url, "select 1 as one")).toEqual([{ one: 1 }]);
+  });
 
-    it("leaves nothing behind when it is stopped, paused or not", async () => {
-      const other = await startServer(kind, { from: killable });
-      const [row] = await execute(other.url, whereabouts[kind].folder);
-      await other.pause();
-      await other.stop();
-      await other.stop();
-      expect(await isReachable(other.url)).toBe(false);
-      await waitUntilGone(dirname(`${row?.["folder"]}`.replace(/\/$/, "")));
-    });
-  },
-);
+  it("refuses to start while it is running", async () => {
+    await expect(server.start()).rejects.toThrow("expected it to be killed");
+  });
+
+  it("stops while it is paused, and answers queries of that time when it is resumed", async () => {
+    await server.pause();
+    expect(await stateOfMainProcess()).toBe("T");
+    const answer = execute(server.url, "select 1 as one");
+    await server.resume();
+    expect(await answer).toEqual([{ one: 1 }]);
+    expect(await stateOfMainProcess()).not.toBe("T");
+  });
+
+  it("can be killed while it is paused", async () => {
+    await server.pause();
+    await server.kill();
+    await server.start();
+    expect(await execute(server.url, "select 1 as one")).toEqual([{ one: 1 }]);
+  });
+
+  it("leaves nothing behind when it is stopped, paused or not", async () => {
+    const other = await startServer(kind, { from: killable });
+    const [row] = await execute(other.url, whereabouts[kind].folder);
+    await other.pause();
+    await other.stop();
+    await other.stop();
+    expect(await isReachable(other.url)).toBe(false);
+    await waitUntilGone(dirname(`${row?.["folder"]}`.replace(/\/$/, "")));
+  });
+});
 
 describe.skipIf(process.platform !== "linux")("postgres", () => {
   it("has no backend left after a kill, not even one that was too busy to notice", async () => {

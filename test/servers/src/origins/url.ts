@@ -2,8 +2,9 @@ import { type Engine, readVersion } from "../engines/engine.ts";
 import type { Absent, Request, Server, ServerKind } from "../server.ts";
 import { unkillable } from "./unkillable.ts";
 
+/** Name of the environment variable with the URL of a server of this kind, as in WAYMARK_TEST_POSTGRES_VECTOR_URL. */
 export function urlVariable({ kind }: { readonly kind: ServerKind }): string {
-  return `WAYMARK_TEST_${kind.toUpperCase()}_URL`;
+  return `WAYMARK_TEST_${kind.toUpperCase().replace("-", "_")}_URL`;
 }
 
 /** Connects to a running server. */
