@@ -10,7 +10,7 @@ const drizzle = ["drizzle-orm", "drizzle-orm/**"];
 /** Layers of core, the lowest first: each folder with the other folders that it may import. */
 const layers = {
   contract: [],
-  codec: [],
+  codec: ["contract"],
   database: ["contract"],
   records: [],
   memory: ["contract", "codec", "database", "records"],
