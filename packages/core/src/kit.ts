@@ -15,6 +15,7 @@ export { checkMetadata } from "./codec/metadata.ts";
 export {
   boolean,
   checkText,
+  type Given,
   identifier,
   integer,
   isPlain,
