@@ -12,6 +12,7 @@ const layers = {
   contract: [],
   codec: [],
   database: ["contract"],
+  memory: ["contract", "codec", "database"],
   checkpoints: ["contract", "codec", "database"],
   encryption: ["contract", "codec", "database", "checkpoints"],
   replication: ["contract", "codec", "database", "checkpoints"],
