@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
+import { getEmbeddingsPath } from "@sap-ux/fiori-docs-embeddings";
 
 /**
  * Reads vectors of a real model: 778 chunks of SAP Fiori's documentation, by all-MiniLM-L6-v2, 384 dimensions, out of an npm package
@@ -8,8 +8,7 @@ import { dirname, join } from "node:path";
  */
 export function readEmbeddings(): Float32Array[] {
   const dimensions = 384;
-  const folder = dirname(createRequire(import.meta.url).resolve("@sap-ux/fiori-docs-embeddings"));
-  const bytes = readFileSync(join(folder, "data/embeddings/embeddings.bin"));
+  const bytes = readFileSync(join(getEmbeddingsPath(), "embeddings.bin"));
   const count = bytes.length / dimensions / 4;
   return Array.from({ length: count }, (_, row) =>
     Float32Array.from({ length: dimensions }, (_, at) => bytes.readFloatLE((row * dimensions + at) * 4)),
