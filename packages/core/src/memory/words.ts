@@ -108,7 +108,8 @@ function scan(text: string, language: Language, found: (term: string, kind: Kind
   for (let match = TOKEN.exec(folded); match !== null; match = TOKEN.exec(folded)) {
     const token = match[0];
     if (language === "en") {
-      if (ENDS_CLAUSE.test(folded.slice(end, match.index))) endClause();
+      const between = folded.slice(end, match.index);
+      if (between !== " " && ENDS_CLAUSE.test(between)) endClause();
       end = TOKEN.lastIndex;
       if (/^[a-z]+$/.test(token)) {
         CLITIC.lastIndex = end;
