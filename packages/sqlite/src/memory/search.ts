@@ -18,6 +18,12 @@ import { type Compiled, conditionsOf, placeholder, type SQLiteRecords } from "..
 /** Signatures that are read at once where the database cannot compare them. */
 const PAGE = 4_096;
 
+/**
+ * The largest cosine distance: of a vector whose length float32 cannot hold sqlite-vec computes none, and SQLite puts null before all
+ * numbers.
+ */
+const FARTHEST = sql.raw("2");
+
 /** Tells the event loop's other users that it is their turn. */
 type Pause = () => Promise<void>;
 
@@ -76,7 +82,7 @@ export class MemorySearch {
     if (!this.#hasVectorFunctions) return null;
     const statement = this.#statement("nearest exactly", VECTORS, filter, ({ table, columns, isWanted }) => ({
       text: sql`select ${columns["number"]} from ${table} where ${isWanted}
-        order by vec_distance_cosine(${columns["vector"]}, ${placeholder("set", "vector")}), ${columns["number"]} desc
+        order by coalesce(vec_distance_cosine(${columns["vector"]}, ${placeholder("set", "vector")}), ${FARTHEST}), ${columns["number"]} desc
         limit ${placeholder("set", "limit")}`,
       results: ["number"],
     }));
