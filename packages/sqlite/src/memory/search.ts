@@ -111,6 +111,7 @@ export class MemorySearch {
 
   /** The contributions as `ranking.ts` has them, in the same order: whole numbers, so that their sum is the same everywhere. */
   scoreTerms({ space, terms, base, perToken, filter, limit }: TermQuery): ScoredNumber[] {
+    if (terms.length === 0) return [];
     const size = 2 ** Math.ceil(Math.log2(terms.length));
     const statement = this.#statement(`score ${size} terms`, TERMS, filter, ({ table, columns, isWanted }) => {
       const wanted = Array.from(
