@@ -13,7 +13,7 @@ import {
 } from "@waymark/core/memory/kit";
 import { type SQL, sql } from "drizzle-orm";
 import type { AnySQLiteColumn } from "drizzle-orm/sqlite-core";
-import { type Compiled, conditionsOf, placeholder, type SQLiteRecords } from "../records/records.ts";
+import { type Columns, type Compiled, conditionsOf, placeholder, type SQLiteRecords } from "../records/records.ts";
 
 /** Signatures that are read at once where the database cannot compare them. */
 const PAGE = 4_096;
@@ -153,16 +153,19 @@ export class MemorySearch {
       results: readonly string[];
     },
   ): Compiled {
-    const shape = filter === null ? null : shapeOf(filter);
-    return this.#records.statement(`${name} ${shape?.key ?? ""}`, () => {
+    const shape = shapeOf(filter ?? {});
+    return this.#records.statement(`${name} ${shape.key}`, () => {
       const { table, columns } = this.#records.table(definition);
       const items = this.#records.table(ITEMS);
       const { space, generation, number } = columns;
       const wanted = [sql`${space} = ${placeholder("set", "space")}`];
       if (generation !== undefined) wanted.push(sql`${generation} = ${placeholder("set", "generation")}`);
-      if (shape !== null) {
+      if (shape.conditions.length > 0) {
+        // Number and space are those of this table, so that they bound what is read of it. The plus keeps SQLite from looking for items
+        // by that bound: it prefers a range of numbers to one number, and would read all of them for each row.
+        const conditions = conditionsOf({ ...items.columns, space, number } as Columns, shape);
         wanted.push(sql`exists (select 1 from ${items.table} where ${items.columns["space"]} = ${space}
-          and ${items.columns["number"]} = ${number} and ${conditionsOf(items.columns, shape)})`);
+          and ${items.columns["number"]} = +${number} and ${conditions})`);
       }
       const { text, results } = build({ table, columns, isWanted: sql.join(wanted, sql` and `) });
       return this.#records.compile(
