@@ -152,11 +152,12 @@ export function comparable(rows: readonly object[]): Record<string, unknown>[] {
 }
 
 function comparableValue(value: unknown): unknown {
-  if (value instanceof Float32Array) {
-    return `floats ${[...new Uint32Array(Float32Array.from(value).buffer)].map((bits) => bits.toString(16)).join(" ")}`;
-  }
   // A zero has no sign that every engine keeps.
   if (value === 0) return 0;
+  if (value instanceof Float32Array) {
+    const bits = new Uint32Array(value.map((float) => (float === 0 ? 0 : float)).buffer);
+    return `floats ${[...bits].map((one) => one.toString(16)).join(" ")}`;
+  }
   return value instanceof Uint8Array ? `bytes ${Buffer.from(value).toString("hex")}` : value;
 }
 

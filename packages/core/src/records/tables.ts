@@ -12,7 +12,7 @@
  * - `number`: a finite float64. Zero may lose its sign.
  * - `bytes`: bytes. With `maxBytes` they may be part of a key.
  * - `bits`: bytes that the database can count the bits of: an even number of them, from 2 to 512.
- * - `vector`: a Float32Array of finite numbers, at least one.
+ * - `vector`: a Float32Array of finite numbers, at least one. Zeros may lose their signs.
  */
 export type ColumnKind = "text" | "uuid" | "integer" | "number" | "bytes" | "bits" | "vector";
 

@@ -1,4 +1,4 @@
-import { Addition, insertRecords, removeRecords, updateRecords } from "@waymark/core/kit";
+import { Addition, insertRecords, removeKeys, removeRecords, updateRecords } from "@waymark/core/kit";
 import { ITEMS, SIGNATURES, TERMS, THREADS, VECTORS } from "@waymark/core/memory/kit";
 import { describe, expect, it } from "vitest";
 import type { MemoryBench } from "../bench.ts";
@@ -230,6 +230,56 @@ export function describeChanging(bench: MemoryBench): void {
         updateRecords(ITEMS, { space }, { importance: new Addition(0.2) }),
       );
       expect((await bench.readItems(space))[0]?.importance).toBe(0.1 + 0.2);
+    });
+
+    it("removes rows by their keys, none of which stands for another, and skips those that are not there", async () => {
+      const [space, other] = [bench.newSpace(), bench.newSpace()];
+      const pairs = ["a", "A", "a ", "'"].flatMap((term) => numbers(1, 3).map((number) => ({ term, number })));
+      const terms = pairs.map(({ term, number }) => newTerm(space, term, number));
+      await change(
+        insertRecords(TERMS, [...terms, newTerm(other, "a", 1)]),
+        insertRecords(ITEMS, [newItem(space, 1), newItem(space, 2), newItem(other, 1)]),
+        insertRecords(VECTORS, [newVector(space, 1, Float32Array.of(1)), newVector(space, 2, Float32Array.of(1))]),
+      );
+      const keys = [
+        { space, term: "a", number: 1 },
+        { space, term: "A", number: 2 },
+        { space, term: "'", number: 3 },
+        { space, term: "none", number: 1 },
+        { space, term: "a", number: 4 },
+        { space, term: "a", number: 1 },
+      ];
+      expect(
+        await change(
+          removeKeys(TERMS, keys),
+          removeKeys(ITEMS, [{ space, number: 2 }]),
+          removeKeys(ITEMS, []),
+          removeKeys(THREADS, [{ owner: "nobody's", id: "a" }]),
+        ),
+      ).toEqual([3, 1, 0, 0]);
+      const left = await bench.records.find(TERMS, { where: { space: { in: [space, other] } }, limit: 99 }, signal);
+      const wanted = pairs.filter(({ term, number }) =>
+        `a1 A2 '3`.split(" ").every((gone) => gone !== `${term}${number}`),
+      );
+      expect(left).toHaveLength(wanted.length + 1);
+      expect(left).toEqual(expect.arrayContaining(wanted.map(({ term, number }) => newTerm(space, term, number))));
+      expect(await bench.listNumbers(space)).toEqual([1]);
+      expect(await bench.listNumbers(other)).toEqual([1]);
+      expect(await bench.records.count(VECTORS, { space }, signal)).toBe(1);
+    });
+
+    it("removes thousands of rows by their keys, or none if a later step does not take place", async () => {
+      const space = bench.newSpace();
+      const terms = numbers(1, 2_500).map((number) => newTerm(space, `t${number % 50}`, number));
+      await change(insertRecords(TERMS, terms));
+      const removal = removeKeys(
+        TERMS,
+        terms.slice(0, 2_400).map(({ term, number }) => ({ space, term, number })),
+      );
+      expect(await change(removal, removeRecords(TERMS, { space }, 99))).toBeNull();
+      expect(await bench.records.count(TERMS, { space }, signal)).toBe(2_500);
+      expect(await change(removal)).toEqual([2_400]);
+      expect(await bench.records.count(TERMS, { space, number: { above: 2_400 } }, signal)).toBe(100);
     });
   });
 }

@@ -1,4 +1,4 @@
-import { Addition, insertRecords, removeRecords, type Step, updateRecords } from "@waymark/core/kit";
+import { Addition, expectRecords, insertRecords, removeRecords, type Step, updateRecords } from "@waymark/core/kit";
 import { ITEMS, type MemoryDialect, THREADS, VECTORS } from "@waymark/core/memory/kit";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { MemoryBench } from "../bench.ts";
@@ -102,6 +102,27 @@ export function describeContention(bench: MemoryBench): void {
       }
       expect(await bench.listNumbers(space)).toEqual([]);
       expect(await bench.records.count(VECTORS, { space }, signal)).toBe(0);
+    });
+
+    it("insert a row that needs another, and remove that if nothing needs it: one of the two takes place", async () => {
+      const [space, owner] = [bench.newSpace(), bench.newOwner()];
+      const [one, other] = clients as readonly [MemoryDialect, MemoryDialect];
+      for (const number of numbers(1, 2 * ROUNDS)) {
+        const id = `${number}`;
+        await change(one, [insertRecords(THREADS, [newThread(owner, id)])]);
+        const insert = () =>
+          change(one, [
+            expectRecords(THREADS, { owner, id }, 1),
+            insertRecords(ITEMS, [newItem(space, number, { thread: id })]),
+          ]);
+        const remove = () =>
+          change(other, [removeRecords(THREADS, { owner, id }, 1), expectRecords(ITEMS, { space, thread: id }, 0)]);
+        const outcomes = await Promise.all(number % 2 === 0 ? [insert(), remove()] : [remove(), insert()]);
+        expect(outcomes.filter((outcome) => outcome === null)).toHaveLength(1);
+        expect(await one.records.count(THREADS, { owner, id }, signal)).toBe(
+          await one.records.count(ITEMS, { space, thread: id }, signal),
+        );
+      }
     });
 
     it("see all of a change of another, or nothing", async () => {

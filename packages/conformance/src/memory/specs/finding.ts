@@ -7,7 +7,7 @@ import type { MemoryBench } from "../bench.ts";
 import { comparable, compare, newItem, numbers, pick, randomFrom, selects, signal, TEXTS, uuidOf } from "../rows.ts";
 
 /** Queries that are compared with the same over an array. */
-const RUNS = 150;
+const RUNS = 100;
 const ROWS = 60;
 
 type Column = keyof ItemRow;

@@ -1,4 +1,4 @@
-import { insertRecords, removeRecords, updateRecords } from "@waymark/core/kit";
+import { expectRecords, insertRecords, removeRecords, updateRecords } from "@waymark/core/kit";
 import { ITEMS, TERMS, THREADS } from "@waymark/core/memory/kit";
 import { describe, expect, it } from "vitest";
 import type { MemoryBench } from "../bench.ts";
@@ -37,6 +37,9 @@ export function describeGuards(bench: MemoryBench): void {
         removeRecords(ITEMS, { space }, 1),
         removeRecords(ITEMS, { space, number: { in: [] } }, 1),
         removeRecords(THREADS, { owner, id: "a" }, 0),
+        expectRecords(ITEMS, { space }, 3),
+        expectRecords(ITEMS, { space, role: "nobody" }, 1),
+        expectRecords(THREADS, { owner, title: null }, 1), // by now it has another
       ]) {
         expect(
           await change(
@@ -76,6 +79,21 @@ export function describeGuards(bench: MemoryBench): void {
       expect(await claim(ours)).not.toBeNull();
       expect(await claim(uuidOf(78))).toBeNull();
       expect((await bench.readItems(space)).map(({ revision }) => revision)).toEqual([ours]);
+    });
+
+    it("alone changes nothing, and returns the number of rows", async () => {
+      const space = bench.newSpace();
+      const rows = numbers(1, 300).map((number) => newItem(space, number));
+      expect(
+        await change(
+          expectRecords(ITEMS, { space }, 0),
+          insertRecords(ITEMS, rows),
+          expectRecords(ITEMS, { space }, 300),
+          expectRecords(ITEMS, { space, number: { in: [1, 300, 301] } }, 2),
+          expectRecords(ITEMS, { space, number: { in: [] } }, 0),
+        ),
+      ).toEqual([0, 300, 300, 2, 0]);
+      expect(await bench.readItems(space)).toEqual(rows);
     });
   });
 }
