@@ -47,16 +47,14 @@ export function describeSchema(target: SchemaTarget): void {
       return { make, readHistory, run: (statement: string) => database.run(statement) };
     }
 
-    it("is applied once, and has the tables and columns that it names", async () => {
+    it("is applied once, and has the tables that it names", async () => {
       const { make, readHistory, run } = await create();
       const database = make();
       const names = await database.migrate("apply", signal);
       expect(names.length).toBeGreaterThan(0);
       for (const mode of ["apply", "sql", "verify"] as const) expect(await database.migrate(mode, signal)).toEqual([]);
       expect(await readHistory()).toEqual(names);
-      for (const { name, columns } of tables) {
-        expect(await run(`select ${columns.join(", ")} from ${name}`)).toEqual([]);
-      }
+      for (const { name } of tables) expect(await run(`select * from ${name}`)).toEqual([]);
     });
 
     it("is applied once when several clients open an empty database at once", async () => {
