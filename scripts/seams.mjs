@@ -27,7 +27,8 @@ const libraries = {
   "core/src/database/retry.ts": ["cockatiel"],
   "core/src/database/circuit.ts": ["cockatiel"],
   "core/src/database/telemetry.ts": ["@opentelemetry/api"],
-  "core/src/config/{define,open-memory,registry}.ts": ["type:core/src/memory/**"],
+  "core/src/config/{define,registry}.ts": ["type:core/src/memory/**"],
+  "core/src/config/open-memory.ts": ["core/src/memory/**"],
   "core/src/database/session.ts": ["type:@opentelemetry/api"],
   "core/src/config/file.ts": ["type:c12"],
 };

@@ -1,8 +1,9 @@
 import { resolve } from "node:path";
 import { CHECKPOINT_OPTIONS } from "../checkpoints/options.ts";
-import { objectWithKeys, plainObject, refuseUndefined, string } from "../contract/checks.ts";
+import { type ObjectWithKeys, objectWithKeys, plainObject, refuseUndefined, string } from "../contract/checks.ts";
 import { CheckpointError, invalidArgument, invalidWord } from "../contract/errors.ts";
 import type { MemoryStorage } from "../memory/contract.ts";
+import { resolveMemoryOptions } from "../memory/options.ts";
 import { creating, type Provider, parseProviderAt, type WaymarkConfig } from "./define.ts";
 import type { Environment } from "./environment.ts";
 import type { ConfigSource } from "./file.ts";
@@ -62,11 +63,22 @@ function memoryProvider({ source, providers, memory }: ConfigSource): Provider {
       typeof provider === "string"
         ? sharedProvider(providers, provider)
         : parseProviderAt("memory", "memory.provider", provider);
+    checkMemoryOptions(options);
     const given = Object.entries(options).filter(([, value]) => value !== undefined);
     return { ...base, options: { ...base.options, ...Object.fromEntries(given) } };
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
     throw new CheckpointError("INVALID_CONFIG", `${source}: ${error.message}`);
+  }
+}
+
+/** Checks the options of memory here, where their place in the config is known. @throws CheckpointError */
+function checkMemoryOptions(options: ObjectWithKeys<"embedder" | "collections">): void {
+  try {
+    resolveMemoryOptions(options);
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error;
+    throw new CheckpointError("INVALID_CONFIG", error.message.replace(/\boptions\b/, "memory"));
   }
 }
 
