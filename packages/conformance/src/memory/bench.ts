@@ -1,6 +1,7 @@
 import type { Fault, Records } from "@waymark/core/kit";
 import { ITEMS, type ItemRow, type MemoryDialect } from "@waymark/core/memory/kit";
 import { afterAll, beforeAll, expect } from "vitest";
+import { type Corpus, insertCorpus } from "./corpus.ts";
 import { signal } from "./rows.ts";
 import type { MemoryDatabase, MemoryTarget } from "./target.ts";
 
@@ -17,6 +18,7 @@ export class MemoryBench {
   readonly #dialects: MemoryDialect[] = [];
   #database: MemoryDatabase | undefined;
   #spaces = FIRST_SPACE;
+  #corpus: Promise<Corpus> | undefined;
 
   constructor(target: MemoryTarget) {
     this.target = target;
@@ -71,6 +73,12 @@ export class MemoryBench {
       () => null,
       (error: unknown) => this.dialect.classify(error),
     );
+  }
+
+  /** Returns a space with many items. Inserted once; tests only read it. */
+  corpus(): Promise<Corpus> {
+    this.#corpus ??= insertCorpus(this.records, this.newSpace());
+    return this.#corpus;
   }
 
   /** Returns the number of a space that no other test uses. */

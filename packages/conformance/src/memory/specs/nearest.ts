@@ -2,7 +2,7 @@ import { insertRecords } from "@waymark/core/kit";
 import { ITEMS, type ItemFilter, type NearestQuery, SIGNATURES, VECTORS } from "@waymark/core/memory/kit";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { MemoryBench } from "../bench.ts";
-import { type Corpus, cosine, DIMENSIONS, insertCorpus, signatureOf, signs } from "../corpus.ts";
+import { type Corpus, cosine, DIMENSIONS, signatureOf, signs } from "../corpus.ts";
 import { newItem, newSignature, newVector, numbers, randomFrom, selects, signal } from "../rows.ts";
 
 /** Cosines that differ by less are the same for float32. */
@@ -11,7 +11,7 @@ const TOLERANCE = 2e-6;
 export function describeNearest(bench: MemoryBench): void {
   let corpus: Corpus;
   beforeAll(async () => {
-    corpus = await insertCorpus(bench.records, bench.newSpace());
+    corpus = await bench.corpus();
   });
 
   const newQuery = (space: number, vector: Float32Array, changes: Partial<NearestQuery> = {}): NearestQuery => {

@@ -9,14 +9,14 @@ import {
 } from "@waymark/core/memory/kit";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { MemoryBench } from "../bench.ts";
-import { type Corpus, insertCorpus } from "../corpus.ts";
+import type { Corpus } from "../corpus.ts";
 import { newItem, newTerm, numbers, randomFrom, selects, signal, TEXTS } from "../rows.ts";
 
 export function describeTerms(bench: MemoryBench): void {
   let corpus: Corpus;
   let selected: (filter: ItemFilter | null) => ReadonlySet<number>;
   beforeAll(async () => {
-    corpus = await insertCorpus(bench.records, bench.newSpace());
+    corpus = await bench.corpus();
     selected = (filter) =>
       new Set(corpus.items.filter((item) => selects(filter ?? {}, item)).map(({ number }) => number));
   });
