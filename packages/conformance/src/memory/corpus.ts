@@ -81,10 +81,11 @@ export function signatureOf(vector: Float32Array): Uint8Array {
 /** Cosine of two vectors, with float64. */
 export function cosine(one: Float32Array, other: Float32Array): number {
   let [product, ofOne, ofOther] = [0, 0, 0];
-  for (const [at, float] of one.entries()) {
-    product += float * (other[at] as number);
-    ofOne += float * float;
-    ofOther += (other[at] as number) ** 2;
+  for (let at = 0; at < one.length; at++) {
+    const [a, b] = [one[at] as number, other[at] as number];
+    product += a * b;
+    ofOne += a * a;
+    ofOther += b * b;
   }
   return product / Math.sqrt(ofOne * ofOther);
 }
