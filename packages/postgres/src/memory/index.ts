@@ -1,0 +1,1 @@
+export type { PostgresDatabaseOptions } from "../options.ts";
