@@ -20,8 +20,13 @@ import type { VectorIndexes } from "./vector-index.ts";
 
 /** Rows that an index looks at for an answer: fewer find fewer of the nearest. pgvector takes at most 1,000. */
 const [MIN_EXPLORED, MAX_EXPLORED] = [100, 1_000];
-/** An index is over the vectors of all spaces. Of a space with a smaller share it would have to pass over too many others. */
-const MIN_SHARE = 0.1;
+/**
+ * An index is over the vectors of all spaces: of a space with a hundredth of them it reads a hundred entries for one. Each takes as long
+ * as the comparison of so many signatures.
+ */
+const SIGNATURES_PER_ENTRY = 20;
+/** The most entries that an index is to read for an answer. By itself it ends after 20,000. */
+const MAX_ENTRIES = 10_000;
 
 /** Statements for what is searched: signatures, vectors and postings. */
 export class MemorySearch {
@@ -54,10 +59,12 @@ export class MemorySearch {
     return await this.#nearestSignatures(query);
   }
 
-  async #hasIndexFor({ vector, size }: NearestQuery): Promise<boolean> {
+  /** Returns whether there is an index, and reading it takes less time than comparing all signatures. */
+  async #hasIndexFor({ vector, size, limit }: NearestQuery): Promise<boolean> {
     if (this.#extension?.hasIterativeScan !== true || size <= this.#indexAbove) return false;
     const rows = await this.#indexes.countRows(this.#runner, vector.length);
-    return rows > 0 && size >= MIN_SHARE * rows;
+    const entries = limit * Math.max(1, rows / size);
+    return rows > 0 && entries <= MAX_ENTRIES && entries * SIGNATURES_PER_ENTRY <= size;
   }
 
   async #nearestByIndex(query: NearestQuery, extension: VectorExtension): Promise<number[]> {
@@ -141,6 +148,7 @@ export class MemorySearch {
    * everywhere.
    */
   async scoreTerms({ space, terms, base, perToken, filter, limit }: TermQuery): Promise<ScoredNumber[]> {
+    if (terms.length === 0) return [];
     const statement = this.#statement("score terms", TERMS, filter, ({ table, columns, isWanted }) => {
       const { number, term, frequency, length } = columns;
       return {
@@ -177,14 +185,14 @@ export class MemorySearch {
       results: readonly string[];
     },
   ): Compiled {
-    const shape = filter === null ? null : shapeOf(filter);
-    return this.#records.statement(`${name} ${shape?.key ?? ""}`, () => {
+    const shape = shapeOf(filter ?? {});
+    return this.#records.statement(`${name} ${shape.key}`, () => {
       const { table, columns } = this.#records.table(definition);
       const items = this.#records.table(ITEMS);
       const { space, generation, number } = columns;
       const wanted = [sql`${space} = ${placeholder("set", "space")}`];
       if (generation !== undefined) wanted.push(sql`${generation} = ${placeholder("set", "generation")}`);
-      if (shape !== null) {
+      if (shape.conditions.length > 0) {
         wanted.push(sql`exists (select 1 from ${items.table} where ${items.columns["space"]} = ${space}
           and ${items.columns["number"]} = ${number} and ${conditionsOf(ITEMS, items.columns, shape)})`);
       }
@@ -197,8 +205,8 @@ export class MemorySearch {
   }
 }
 
-function valuesOf(filter: ItemFilter | null): { value?: readonly unknown[] } {
-  return filter === null ? {} : { value: operandsOf(shapeOf(filter)) };
+function valuesOf(filter: ItemFilter | null): { value: readonly unknown[] } {
+  return { value: operandsOf(shapeOf(filter ?? {})) };
 }
 
 function numbersOf(rows: readonly Record<string, unknown>[]): number[] {

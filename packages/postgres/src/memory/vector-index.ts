@@ -8,11 +8,11 @@ import type { ClientRunner, Runner } from "../client.ts";
 import type { Place } from "../records/tables.ts";
 import { findVectorExtension, indexedForm, MAX_INDEXED_DIMENSIONS, type VectorExtension } from "./vector-extension.ts";
 
-/** Time between two looks at an index that another process builds. */
+/** Shortest time between two looks at an index that another process builds; the longest is twice that. */
 const POLL_MS = 250;
 /** Time for which it is taken as known which indexes there are: other processes may create some, or drop them. */
 const KNOWN_MS = 60_000;
-/** SQLSTATEs of a build that met another one of the same index: its name is taken, or each waited for the other. */
+/** SQLSTATEs of a build that met another one of the same index: the name is taken, or each waited for the other. */
 const MET_ANOTHER: ReadonlySet<unknown> = new Set(["42P07", "23505", "40P01"]);
 
 /** Which indexes of vectors there are, and how they come and go: one for each number of dimensions, over the vectors of all spaces. */
@@ -53,8 +53,9 @@ export class VectorIndexes {
     const extension = usable(await findVectorExtension(runner));
     const name = this.#nameOf(dimensions);
     for (let state = await this.#claim(runner, name); state !== "ready"; state = await this.#claim(runner, name)) {
-      if (state === "in the making") await delay(POLL_MS, undefined, { signal });
-      else await this.#build(runner, extension, dimensions);
+      const isDone = state === "absent" && (await this.#build(runner, extension, dimensions));
+      // Not all at the same time, if several met.
+      if (!isDone) await delay(POLL_MS * (1 + Math.random()), undefined, { signal });
     }
     await this.#removeReplaced(runner, name);
     this.#knownAt = Number.NEGATIVE_INFINITY;
@@ -98,8 +99,11 @@ export class VectorIndexes {
     });
   }
 
-  /** Builds an index beside reads and writes. It waits for all transactions that began before. */
-  async #build(runner: Runner, extension: VectorExtension, dimensions: number): Promise<void> {
+  /**
+   * Builds an index beside reads and writes; it waits for all transactions that began before. `false`: another build began within the
+   * same milliseconds. PostgreSQL then has one of the two wait for the other, and ends any of them.
+   */
+  async #build(runner: Runner, extension: VectorExtension, dimensions: number): Promise<boolean> {
     const { columns, name: table }: TableDefinition = VECTORS;
     const { expression, operators } = indexedForm(extension, dimensions);
     const vector = sql.identifier(columns["vector"]?.name ?? "");
@@ -109,8 +113,10 @@ export class VectorIndexes {
       using hnsw (${expression(sql`${vector}`)} ${operators}) where ${condition}`;
     try {
       await runner.run(new PgDialect().sqlToQuery(statement).sql, []);
+      return true;
     } catch (error) {
       if (!MET_ANOTHER.has(property(rootCause(error), "code"))) throw error;
+      return false;
     }
   }
 

@@ -14,6 +14,7 @@ import {
 } from "@waymark/core/kit";
 import {
   and,
+  asc,
   desc,
   eq,
   getTableColumns,
@@ -76,8 +77,8 @@ export class PostgresRecords {
     const { where, columns: names, order = [], after = [], limit, offset = 0 } = query;
     const { table, columns } = this.table(definition);
     const shape = shapeOf(where);
-    const key = `find ${lock} ${definition.name} ${names?.join() ?? "*"} ${shape.key} ${order.join()} ${after.length}`;
-    const statement = this.statement(key, () => {
+    const terms = `${names?.join() ?? "*"} ${shape.key} ${order.join()} ${after.length} ${offset > 0}`;
+    const statement = this.statement(`find ${definition.name} ${terms} ${lock}`, () => {
       const filter = and(
         conditionsOf(definition, columns, shape),
         after.length === 0
@@ -92,9 +93,11 @@ export class PostgresRecords {
         .select(Object.fromEntries(read.map(([name, selection]) => [name, selection])))
         .from(table)
         .where(filter)
-        .orderBy(...order.map(([name, direction]) => orderBy(columns[name] as AnyPgColumn, direction)))
+        .orderBy(...order.map(([name, direction]) => (direction === "asc" ? asc : desc)(columns[name] as AnyPgColumn)))
         .limit(sql.placeholder("limit"))
-        .offset(sql.placeholder("offset"));
+        .$dynamic();
+      // With one that is 0 PostgreSQL would plan the statement each time, also where it is prepared.
+      if (offset > 0) selecting.offset(sql.placeholder("offset"));
       return this.compile(
         lock === "" ? selecting : selecting.for("update"),
         read.map(([name, , reader]) => [name, reader]),
@@ -143,8 +146,9 @@ export class PostgresRecords {
     return await this.#runner.begin(async (transaction) => {
       const [row] = await this.#find(transaction, definition, { where, limit: 1 }, "for update");
       if (row === undefined) return null;
-      const set = decide(row as never);
-      if (set === null) return row;
+      const given = Object.entries(decide(row as never) ?? {}).filter(([, value]) => value !== undefined);
+      if (given.length === 0) return row;
+      const set = Object.fromEntries(given);
       const isRow = Object.fromEntries(definition.key.map((name) => [name, row[name]]));
       await this.#update(transaction, { verb: "update", table: definition, where: isRow, set, expect: null });
       return { ...row, ...set };
@@ -365,12 +369,6 @@ export function operandsOf({ conditions, values }: Shape): unknown[] {
       at += count;
       return operator === "in" ? values.slice(from, at) : values[from];
     });
-}
-
-/** Where a column may have `null`, it comes first, as on the other databases. */
-function orderBy(column: AnyPgColumn, direction: "asc" | "desc"): SQL {
-  if (column.notNull) return direction === "asc" ? sql`${column}` : desc(column);
-  return direction === "asc" ? sql`${column} nulls first` : sql`${column} desc nulls last`;
 }
 
 /** Rows behind the one with the bound values, in this order. */
