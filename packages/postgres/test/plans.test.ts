@@ -130,7 +130,7 @@ describeListPlans({
 });
 
 it("finds the latest checkpoint of an agent by two index lookups", async () => {
-  sent = [];
+  sent.length = 0;
   await expect(storage.retrieveLatestCheckpoint("agent 1")).resolves.toMatchObject({ state: checkpoint().state });
   const [list] = sent;
   expect(list?.[0]).toContain("order by");
