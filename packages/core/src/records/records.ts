@@ -63,8 +63,9 @@ export interface RecordQuery<Table extends TableDefinition, Name extends ColumnO
   readonly offset?: number;
 }
 
-/** One step of a change. `expect`: a guard, the number of rows that it concerns. Made by {@link insertRecords}, {@link updateRecords}, {@link removeRecords}. */
-export type Step = InsertStep | UpdateStep | RemoveStep;
+/** One step of a change. `expect`: a guard, the number of rows that it concerns. Made by {@link insertRecords},
+ * {@link updateRecords}, {@link removeRecords}, {@link removeKeys}, {@link expectRecords}. */
+export type Step = InsertStep | UpdateStep | RemoveStep | RemoveKeysStep | ExpectStep;
 
 export interface InsertStep {
   readonly verb: "insert";
@@ -93,6 +94,21 @@ export interface RemoveStep {
   readonly table: TableDefinition;
   readonly where: Readonly<Record<string, unknown>>;
   readonly expect: number | null;
+}
+
+/** Removes the rows with these primary keys; those that are not there are skipped. */
+export interface RemoveKeysStep {
+  readonly verb: "remove keys";
+  readonly table: TableDefinition;
+  readonly keys: readonly Readonly<Record<string, unknown>>[];
+}
+
+/** A guard alone: a filter selects this many rows, which stay as they are until the change has taken place. */
+export interface ExpectStep {
+  readonly verb: "expect";
+  readonly table: TableDefinition;
+  readonly where: Readonly<Record<string, unknown>>;
+  readonly expect: number;
 }
 
 /** A number that an update adds to a column. */
@@ -130,6 +146,23 @@ export function removeRecords<const Table extends TableDefinition>(
   expect: number | null = null,
 ): RemoveStep {
   return { verb: "remove", table, where, expect };
+}
+
+/** Removes rows by their primary keys, in as few statements as that takes. */
+export function removeKeys<const Table extends TableDefinition>(
+  table: Table,
+  keys: readonly Pick<RecordOf<Table>, Table["key"][number] & ColumnOf<Table>>[],
+): RemoveKeysStep {
+  return { verb: "remove keys", table, keys };
+}
+
+/** Expects a filter to select this many rows, and locks them. */
+export function expectRecords<const Table extends TableDefinition>(
+  table: Table,
+  where: Where<Table>,
+  expect: number,
+): ExpectStep {
+  return { verb: "expect", table, where, expect };
 }
 
 /** Methods of records, for those that forward them. */

@@ -4,6 +4,7 @@ import {
   type Condition,
   type InsertStep,
   type RecordQuery,
+  type RemoveKeysStep,
   type RemoveStep,
   type Shape,
   type Step,
@@ -139,6 +140,11 @@ export class SQLiteRecords {
 
   #apply(step: Step): number {
     if (step.verb === "insert") return this.#insert(step);
+    if (step.verb === "remove keys") return this.#removeKeys(step);
+    if (step.verb === "expect") {
+      if (this.count(step.table, step.where as never) !== step.expect) throw new GuardMissed();
+      return step.expect;
+    }
     const changed = step.verb === "update" ? this.#update(step) : this.#remove(step);
     if (step.expect !== null && changed !== step.expect) throw new GuardMissed();
     return changed;
@@ -196,6 +202,25 @@ export class SQLiteRecords {
       this.compile(this.#db.delete(table).where(conditionsOf(columns, shape))),
     );
     return statement.run({ value: shape.values });
+  }
+
+  #removeKeys({ table: definition, keys }: RemoveKeysStep): number {
+    const { table, columns } = this.table(definition);
+    const statement = this.statement(`remove keys ${definition.name}`, () =>
+      this.compile(
+        this.#db.delete(table).where(
+          and(
+            ...definition.key.map((name) => {
+              const column = columns[name] as AnySQLiteColumn;
+              return eq(column, sql.param(placeholder("set", name), column));
+            }),
+          ),
+        ),
+      ),
+    );
+    let count = 0;
+    for (const set of keys) count += statement.run({ set });
+    return count;
   }
 
   /** Returns Drizzle's table of a definition, for statements beside the verbs. */
