@@ -86,7 +86,7 @@ CREATE TABLE "agent_memory_vectors" (
 --> statement-breakpoint
 ALTER TABLE "agent_memory_signatures" ADD CONSTRAINT "agent_memory_signatures_fk" FOREIGN KEY ("space","number") REFERENCES "public"."agent_memory_items"("space","number") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "agent_memory_vectors" ADD CONSTRAINT "agent_memory_vectors_fk" FOREIGN KEY ("space","number") REFERENCES "public"."agent_memory_items"("space","number") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
-CREATE UNIQUE INDEX "agent_memory_items_by_id" ON "agent_memory_items" USING btree ("space","id");--> statement-breakpoint
+CREATE UNIQUE INDEX "agent_memory_items_by_id" ON "agent_memory_items" USING btree ("id","space");--> statement-breakpoint
 CREATE UNIQUE INDEX "agent_memory_items_by_key" ON "agent_memory_items" USING btree ("space","item_key");--> statement-breakpoint
 CREATE UNIQUE INDEX "agent_memory_items_by_text" ON "agent_memory_items" USING btree ("space","text_digest");--> statement-breakpoint
 CREATE INDEX "agent_memory_items_by_thread" ON "agent_memory_items" USING btree ("space","thread_id","number");--> statement-breakpoint

@@ -89,7 +89,7 @@ export const migrations: readonly Migration[] = [
       `ALTER TABLE "agent_memory_vectors" ALTER COLUMN "vector" SET STORAGE MAIN`,
       `ALTER TABLE "agent_memory_signatures" ADD CONSTRAINT "agent_memory_signatures_fk" FOREIGN KEY ("space","number") REFERENCES "public"."agent_memory_items"("space","number") ON DELETE cascade ON UPDATE no action`,
       `ALTER TABLE "agent_memory_vectors" ADD CONSTRAINT "agent_memory_vectors_fk" FOREIGN KEY ("space","number") REFERENCES "public"."agent_memory_items"("space","number") ON DELETE cascade ON UPDATE no action`,
-      `CREATE UNIQUE INDEX "agent_memory_items_by_id" ON "agent_memory_items" USING btree ("space","id")`,
+      `CREATE UNIQUE INDEX "agent_memory_items_by_id" ON "agent_memory_items" USING btree ("id","space")`,
       `CREATE UNIQUE INDEX "agent_memory_items_by_key" ON "agent_memory_items" USING btree ("space","item_key")`,
       `CREATE UNIQUE INDEX "agent_memory_items_by_text" ON "agent_memory_items" USING btree ("space","text_digest")`,
       `CREATE INDEX "agent_memory_items_by_thread" ON "agent_memory_items" USING btree ("space","thread_id","number")`,

@@ -2,8 +2,10 @@ import {
   Addition,
   type ColumnKind,
   type Condition,
+  type ExpectStep,
   type InsertStep,
   type RecordQuery,
+  type RemoveKeysStep,
   type RemoveStep,
   type Shape,
   type Step,
@@ -157,45 +159,40 @@ export class PostgresRecords {
 
   async #apply(runner: Runner, step: Step): Promise<number> {
     if (step.verb === "insert") return await this.#insert(runner, step);
-    const changed = await (step.verb === "update" ? this.#update(runner, step) : this.#remove(runner, step));
-    if (step.expect !== null && changed !== step.expect) throw new GuardMissed();
-    return changed;
+    if (step.verb === "remove keys") return await this.#removeKeys(runner, step);
+    const concerned = await this.#applyGuarded(runner, step);
+    if (step.expect !== null && concerned !== step.expect) throw new GuardMissed();
+    return concerned;
   }
 
-  /** Takes each column's values as one array, so that the text is the same for any number of rows. */
+  async #applyGuarded(runner: Runner, step: UpdateStep | RemoveStep | ExpectStep): Promise<number> {
+    if (step.verb === "update") return await this.#update(runner, step);
+    return await (step.verb === "remove" ? this.#remove(runner, step) : this.#lock(runner, step));
+  }
+
   async #insert(runner: Runner, { table: definition, rows, onConflict }: InsertStep): Promise<number> {
     if (rows.length === 0) return 0;
     const { table, columns } = this.table(definition);
     const names = Object.keys(columns);
     const statement = this.statement(`insert ${definition.name} ${onConflict}`, () => {
-      const given = (name: string) => sql`${sql.identifier((columns[name] as AnyPgColumn).name)}`;
-      const arrays = names.map(
-        (name) => sql`${placeholder("set", name)}::${sql.raw(elementTypeOf(definition, name))}[]`,
+      const selected = names.map(
+        (name) => sql`given.${nameOf(columns, name)}::${sql.raw(typeOf(kindOf(definition, name)))}`,
       );
-      const selected = names.map((name) => sql`${given(name)}::${sql.raw(typeOf(kindOf(definition, name)))}`);
-      const insert = this.#db.insert(table).select(
-        sql`select ${sql.join(selected, sql`, `)} from unnest(${sql.join(arrays, sql`, `)})
-          as given (${sql.join(names.map(given), sql`, `)})`,
-      );
+      const insert = this.#db
+        .insert(table)
+        .select(sql`select ${sql.join(selected, sql`, `)} from ${givenRows(definition, columns, names)}`);
       if (onConflict === "fail") return this.compile(insert);
       if (onConflict === "ignore") return this.compile(insert.onConflictDoNothing());
       const others = names.filter((name) => !definition.key.includes(name));
       return this.compile(
         insert.onConflictDoUpdate({
           target: definition.key.map((name) => columns[name] as AnyPgColumn),
-          set: Object.fromEntries(others.map((name) => [name, sql`excluded.${given(name)}`])),
+          set: Object.fromEntries(others.map((name) => [name, sql`excluded.${nameOf(columns, name)}`])),
         }),
       );
     });
     const inserted = onConflict === "update" ? lastOfEach(definition.key, rows) : rows;
-    const arrays = names.map((name) => [
-      name,
-      arrayOf(
-        columns[name] as AnyPgColumn,
-        inserted.map((row) => row[name]),
-      ),
-    ]);
-    return await statement.run({ set: Object.fromEntries(arrays) as Row }, runner);
+    return await statement.run({ set: arraysOf(columns, names, inserted) }, runner);
   }
 
   async #update(runner: Runner, { table: definition, where, set }: UpdateStep): Promise<number> {
@@ -230,6 +227,30 @@ export class PostgresRecords {
       this.compile(this.#db.delete(table).where(conditionsOf(definition, columns, shape))),
     );
     return await statement.run({ value: operandsOf(shape) }, runner);
+  }
+
+  async #removeKeys(runner: Runner, { table: definition, keys }: RemoveKeysStep): Promise<number> {
+    if (keys.length === 0) return 0;
+    const { table, columns } = this.table(definition);
+    const names = definition.key;
+    const statement = this.statement(`remove keys ${definition.name}`, () => {
+      const isGiven = names.map((name) => sql`${columns[name]} = given.${nameOf(columns, name)}`);
+      return this.compile(
+        sql`delete from ${table} using ${givenRows(definition, columns, names)} where ${sql.join(isGiven, sql` and `)}`,
+      );
+    });
+    return await statement.run({ set: arraysOf(columns, names, keys) }, runner);
+  }
+
+  /** Counts rows, and locks them until the transaction ends. */
+  async #lock(runner: Runner, { table: definition, where }: ExpectStep): Promise<number> {
+    const { table, columns } = this.table(definition);
+    const shape = shapeOf(where);
+    const statement = this.statement(`lock ${definition.name} ${shape.key}`, () => {
+      const locked = this.#db.select({ one: sql`1` }).from(table);
+      return this.compile(locked.where(conditionsOf(definition, columns, shape)).for("update"));
+    });
+    return (await statement.all({ value: operandsOf(shape) }, runner)).length;
   }
 
   /** Returns Drizzle's table of a definition, for statements beside the verbs. */
@@ -295,7 +316,8 @@ export interface Compiled {
  * back, so it may concern one row, by its key.
  */
 function isOneStatement(step: Step): boolean {
-  if (step.verb === "insert" || step.expect === null) return true;
+  if (step.verb === "insert" || step.verb === "remove keys" || step.verb === "expect") return true;
+  if (step.expect === null) return true;
   const equal = shapeOf(step.where).conditions.filter(({ operator }) => operator === "=");
   return step.expect === 1 && step.table.key.every((name) => equal.some(({ column }) => column === name));
 }
@@ -326,6 +348,24 @@ function binderOf(parameter: unknown): (values: Values) => unknown {
 /** A placeholder for one value of a group. */
 export function placeholder(group: keyof Values, name: string | number): Placeholder {
   return sql.placeholder(`${group}.${name}`);
+}
+
+/** Rows that are given as one array for each of these columns, so that the text is the same for any number of rows. */
+function givenRows(definition: TableDefinition, columns: Columns, names: readonly string[]): SQL {
+  const arrays = names.map((name) => sql`${placeholder("set", name)}::${sql.raw(elementTypeOf(definition, name))}[]`);
+  const given = names.map((name) => nameOf(columns, name));
+  return sql`unnest(${sql.join(arrays, sql`, `)}) as given (${sql.join(given, sql`, `)})`;
+}
+
+/** Returns the values for the placeholders of {@link givenRows}. */
+function arraysOf(columns: Columns, names: readonly string[], rows: readonly Readonly<Row>[]): Row {
+  const values = (name: string) => rows.map((row) => row[name]);
+  return Object.fromEntries(names.map((name) => [name, arrayOf(columns[name] as AnyPgColumn, values(name))]));
+}
+
+/** The name of a column, without its table. */
+function nameOf(columns: Columns, name: string): SQL {
+  return sql`${sql.identifier((columns[name] as AnyPgColumn).name)}`;
 }
 
 function kindOf({ columns }: TableDefinition, name: string): ColumnKind {
