@@ -12,24 +12,17 @@ import {
   VECTORS,
 } from "@waymark/core/memory/kit";
 import type { PostgresDatabaseOptions } from "@waymark/postgres";
-import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { createDatabase, type TestDatabase } from "waymark-test-servers";
 import { shareConnection } from "../src/database.ts";
 import { createMemoryDialect } from "../src/memory/dialect.ts";
 import { resolveOptions } from "../src/options.ts";
-import { connect, emptyDatabase, recordingClient, run } from "./on-server.ts";
+import { connect, emptyDatabase, recordingClient, run, sharedServer, vectorServer } from "./on-server.ts";
 
 const { signal } = new AbortController();
 
 /** Rows of each space in the tests of plans. */
 const SPACE_SIZE = 300;
-
-/** Returns the administrator's URL of a server that has pgvector. */
-function vectorServer(): string {
-  const server = inject("waymarkServers")["postgres-vector"];
-  if (server === undefined) throw new TypeError("expected a PostgreSQL server with pgvector");
-  return server.url;
-}
 
 /** Makes an open dialect, until the test is over. */
 async function openMemory(options: PostgresDatabaseOptions, indexAbove = 50_000): Promise<MemoryDialect> {
@@ -256,7 +249,7 @@ describe("plans", () => {
   let explain: ReturnType<typeof connect>;
 
   beforeAll(async () => {
-    database = await createDatabase(inject("waymarkServers").postgres?.url ?? "");
+    database = await createDatabase(sharedServer());
     const { default: postgres } = await import("postgres");
     explain = postgres(database.url, { max: 2, fetch_types: false, onnotice: () => {} });
     recording = recordingClient(explain);

@@ -41,6 +41,13 @@ export function sharedServer(): string {
   return server.url;
 }
 
+/** Returns the administrator's URL of the server with pgvector that all test files share. */
+export function vectorServer(): string {
+  const server = inject("waymarkServers")["postgres-vector"];
+  if (server === undefined) throw new TypeError("expected a PostgreSQL server with pgvector");
+  return server.url;
+}
+
 /** Makes an empty database, until the test is over. */
 export async function emptyDatabase(serverUrl = sharedServer()): Promise<TestDatabase> {
   const database = await createDatabase(serverUrl);
