@@ -2,10 +2,16 @@ import type { CheckpointStorage } from "@waymark/core";
 import { createStorage } from "@waymark/core/kit";
 import { createCheckpointDialect } from "./checkpoints/dialect.ts";
 import { shareConnection } from "./database.ts";
-import { type PostgresClient, type PostgresStorageOptions, type PostgresTls, resolveOptions } from "./options.ts";
+import {
+  type PgliteDatabase,
+  type PostgresClient,
+  type PostgresStorageOptions,
+  type PostgresTls,
+  resolveOptions,
+} from "./options.ts";
 
 export * from "@waymark/core";
-export type { PostgresClient, PostgresStorageOptions, PostgresTls };
+export type { PgliteDatabase, PostgresClient, PostgresStorageOptions, PostgresTls };
 /** The name under which `openCheckpointStorage` finds the factory of every dialect's package. */
 export { createPostgresStorage as createCheckpointStorage };
 
