@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import type { Sql, TransactionSql } from "postgres";
 import { BYTEA, clientEnded } from "./client.ts";
 import { endsConnection } from "./errors.ts";
@@ -43,10 +44,11 @@ export function clientOn(pglite: Pglite, { forms = FORMS, onEnd = () => {} }: Cl
   let last: Promise<unknown> = Promise.resolve();
   let hasEnded = false;
 
+  /** PGlite runs a statement at once, and settles before the event loop has turned: timers and signals get their turn here. */
   function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const turn = last.then(work);
-    last = turn.catch(() => {});
-    return turn;
+    const result = last.then(() => turn()).then(work);
+    last = result.catch(() => {});
+    return result;
   }
 
   async function send(runner: PgliteRunner, query: string, parameters: unknown[], isArray: boolean) {
