@@ -3,14 +3,16 @@ import { createPostgresStorage } from "@waymark/postgres";
 import { newSchema, sharedPglite } from "./pglite-cases.ts";
 
 // Without `processes`: one process at a time can open PGlite.
-describeCheckpointStorage({ name: "PGlite", parts: ["database"], create: createStore });
+describeCheckpointStorage({ name: "PGlite", parts: ["database"], model: { runs: 40 }, create: createStore });
 
 async function createStore(): Promise<ConformanceStore> {
   const pglite = await sharedPglite();
   const { schema, drop } = await newSchema();
   const table = `${schema}.agent_checkpoints`;
-  const first = async <Row>(sql: string, parameters: unknown[] = []) => (await pglite.query<Row>(sql, parameters)).rows[0];
-  const count = async (name: string) => Number((await first<{ rows: number }>(`select count(*) as rows from ${name}`))?.rows);
+  const first = async <Row>(sql: string, parameters: unknown[] = []) =>
+    (await pglite.query<Row>(sql, parameters)).rows[0];
+  const count = async (name: string) =>
+    Number((await first<{ rows: number }>(`select count(*) as rows from ${name}`))?.rows);
   const damage = async (name: string, key: string, id: string, { stateBytes, ...columns }: RowDamage) => {
     const changed = Object.entries({ ...columns, ...(stateBytes !== undefined && { state_bytes: stateBytes }) });
     const set = changed.map(([column], at) => `${column} = $${at + 2}`).join(", ");

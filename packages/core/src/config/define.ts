@@ -206,7 +206,7 @@ export function createProvider(
       const message = `${source}: ${field}: its factory threw ${describeThrown(error)}`;
       throw new CheckpointError("INVALID_CONFIG", message, { cause: withoutValues(error) });
     }
-    const option = isVariable ? /\boptions\.(?:connectionString|databasePath)\b/ : /\boptions\b/;
+    const option = isVariable ? new RegExp(`\\boptions\\.(?:${Object.keys(options).join("|")})\\b`) : /\boptions\b/;
     const named = error.message.replace(option, field);
     const message = named === error.message ? `${field}: ${named}` : named;
     throw new CheckpointError("INVALID_CONFIG", `${source}: ${message}`, { cause: error.cause });
