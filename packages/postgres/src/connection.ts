@@ -4,7 +4,7 @@ import type { Sql } from "postgres";
 import { clientMaker, endClient, refusedSetting, retireClient, untilDestroyed } from "./client.ts";
 import { classify } from "./errors.ts";
 import { IN_MEMORY, type ResolvedOptions } from "./options.ts";
-import { clientOn, type Pglite } from "./pglite.ts";
+import { clientOn, loadForms, type Pglite } from "./pglite.ts";
 import { openInMemory, type PgliteFolder, shareFolder } from "./pglite-folder.ts";
 
 /** Time for the queries of a client that is closed; with shorter deadlines half of one. */
@@ -27,7 +27,7 @@ export interface Connection {
 /** Makes a connection: to PGlite, or to a server. */
 export async function connect(options: ResolvedOptions): Promise<Connection> {
   const { pglite, pgliteDataDir } = options;
-  if (pglite !== null) return connectTo(clientOf(pglite), async () => {});
+  if (pglite !== null) return connectTo(await clientOf(pglite), async () => {});
   if (pgliteDataDir === null) return await connectToServer(options);
   if (pgliteDataDir !== IN_MEMORY) return connectToFolder(pgliteDataDir);
   const { client, close } = await openInMemory();
@@ -37,11 +37,12 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
 /** Clients of the user's own PGlites: statements of several storages wait for each other's. */
 const clients = new WeakMap<object, Sql>();
 
-function clientOf(pglite: object): Sql {
+async function clientOf(pglite: object): Promise<Sql> {
   if (property(pglite, "closed") === true) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options.pglite to be open, got one that is closed");
   }
-  const client = clients.get(pglite) ?? clientOn(pglite as Pglite);
+  const forms = await loadForms();
+  const client = clients.get(pglite) ?? clientOn(pglite as Pglite, { forms });
   clients.set(pglite, client);
   return client;
 }

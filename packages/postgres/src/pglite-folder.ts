@@ -15,7 +15,7 @@ import { CheckpointError } from "@waymark/core";
 import { keepWords, property, Shared, type SharedUse, withoutValues } from "@waymark/core/kit";
 import type { Sql } from "postgres";
 import { isLock, lockFolder } from "./folder-lock.ts";
-import { clientOn, FORMS, type Pglite } from "./pglite.ts";
+import { clientOn, loadForms, type Pglite } from "./pglite.ts";
 
 /** PGlite in a folder: one for all storages of this process, and no other process beside it. */
 
@@ -52,8 +52,8 @@ export function shareFolder(path: string): SharedUse<PgliteFolder> {
 /** Makes an in-memory database. */
 export async function openInMemory(): Promise<{ client: Sql; close(): Promise<void> }> {
   const { PGlite } = await loadPackage();
-  const pglite = await PGlite.create({ dataDir: "memory://", ...FORMS });
-  return { client: clientOn(pglite, { forms: {} }), close: () => pglite.close() };
+  const pglite = await PGlite.create({ dataDir: "memory://", ...(await loadForms()) });
+  return { client: clientOn(pglite, { forms: null }), close: () => pglite.close() };
 }
 
 interface OpenFolder extends PgliteFolder {
@@ -121,14 +121,15 @@ const START_PARAMETERS = [
 ];
 
 async function startDatabase(folder: string, { PGlite, NodeFS }: Loaded, onEnd: () => void): Promise<Running> {
+  const forms = await loadForms();
   const fs = new NodeFS(folder);
   addFsync(fs);
   const log: string[] = [];
   const startParams = [...PGlite.defaultStartParams.filter((word) => word !== "-F"), ...START_PARAMETERS];
   const toLog = (line: string) => void log.push(line);
   try {
-    const pglite = await PGlite.create({ fs, startParams, onStdout: toLog, onStderr: toLog, ...FORMS });
-    return { pglite, client: clientOn(pglite, { forms: {}, onEnd }) };
+    const pglite = await PGlite.create({ fs, startParams, onStdout: toLog, onStderr: toLog, ...forms });
+    return { pglite, client: clientOn(pglite, { forms: null, onEnd }) };
   } catch (error) {
     throw startError(folder, log, error);
   } finally {

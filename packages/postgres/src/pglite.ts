@@ -22,15 +22,26 @@ export interface Pglite extends PgliteRunner {
   close(): Promise<void>;
 }
 
-/** Forms of values by the number of their type, where PGlite's own differ from those of our postgres.js clients. */
-export const FORMS = {
-  parsers: { 17: BYTEA.parse, 20: (text: string) => text },
-  serializers: { 17: BYTEA.serialize },
-};
+/** Types that postgres.js leaves as text, and PGlite does not: int8, and arrays of built-in types. */
+const TEXTS = [20, 199, 1000, 1001, 1005, 1007, 1009, 1014, 1015, 1016, 1021, 1022, 1115, 1182, 1185, 1231, 2951, 3807];
+
+/** How values are written and read, by the number of their type. */
+export interface Forms {
+  readonly parsers: Readonly<Record<number, (text: string) => unknown>>;
+  readonly serializers: Readonly<Record<number, (value: unknown) => unknown>>;
+}
+
+/** Returns the forms of our clients of servers. One of postgres.js lists them, and does not connect for that. */
+export async function loadForms(): Promise<Forms> {
+  const { default: postgres } = await import("postgres");
+  const { parsers, serializers } = postgres({ types: { bytea: BYTEA }, max: 1 }).options as unknown as Forms;
+  const asText = Object.fromEntries(TEXTS.map((type) => [type, (text: string) => text]));
+  return { parsers: { ...parsers, ...asText }, serializers };
+}
 
 interface ClientOptions {
-  /** Forms for each query. Default: {@link FORMS}, for a PGlite that was not made with them. */
-  readonly forms?: object;
+  /** Forms for each query; `null`: PGlite was made with them. */
+  readonly forms: Forms | null;
   /** Called once if the database has ended: no statement is sent any more. */
   readonly onEnd?: () => void;
 }
@@ -40,7 +51,7 @@ interface ClientOptions {
  * database (`PANIC`: no space for its log) PGlite would never return from the next statement, and with it the event loop
  * (0.5.17): nothing is sent any more then.
  */
-export function clientOn(pglite: Pglite, { forms = FORMS, onEnd = () => {} }: ClientOptions = {}): Sql {
+export function clientOn(pglite: Pglite, { forms, onEnd = () => {} }: ClientOptions): Sql {
   let last: Promise<unknown> = Promise.resolve();
   let hasEnded = false;
 
