@@ -29,7 +29,7 @@ export async function connect(options: ResolvedOptions): Promise<Connection> {
   const { pglite, pgliteDataDir } = options;
   if (pglite !== null) return connectTo(await clientOf(pglite), async () => {});
   if (pgliteDataDir === null) return await connectToServer(options);
-  if (pgliteDataDir !== IN_MEMORY) return connectToFolder(pgliteDataDir);
+  if (pgliteDataDir !== IN_MEMORY) return await connectToFolder(pgliteDataDir);
   const { client, close } = await openInMemory();
   return connectTo(client, close);
 }
@@ -57,9 +57,9 @@ function connectTo(client: Sql, close: () => Promise<void>): Connection {
   };
 }
 
-function connectToFolder(path: string): Connection {
+async function connectToFolder(path: string): Promise<Connection> {
   let opened: PgliteFolder | null = null;
-  const folder = shareFolder(path);
+  const folder = await shareFolder(path);
   return {
     async use(signal, work) {
       signal.throwIfAborted();

@@ -36,7 +36,8 @@ const UNFINISHED = "waymark-unfinished";
 const folders = new Map<string, Shared<OpenFolder>>();
 
 /** Adds a user to the database of a folder, which is created if it is missing: opened at the first use, closed with the last user. */
-export function shareFolder(path: string): SharedUse<PgliteFolder> {
+export async function shareFolder(path: string): Promise<SharedUse<PgliteFolder>> {
+  await loadPackage(); // without it nothing is created
   const folder = createFolder(path);
   const existing = folders.get(folder);
   if (existing !== undefined) return existing.share();
