@@ -155,12 +155,12 @@ it("works whatever the database's settings are, and refuses a user's own client 
 
 it("refuses wrong options at once, names what it expects, and does not show them", async () => {
   const wrong = [
-    [{}, "connectionString or client"],
+    [{}, "one of connectionString, client, pgliteDataDir, pglite"],
     [{ connectionString: undefined }, "is the environment variable set?), got undefined"],
     [{ connectionString: "mysql://root:hunter2@localhost/db" }, "postgres://"],
     [
       { connectionString: "postgres://u:hunter2@localhost/db", client: connect(sharedServer()) },
-      "connectionString or client",
+      "one of connectionString, client, pgliteDataDir, pglite",
     ],
     [{ client: { query() {} } }, "postgres.js client"],
     [{ client: connect(sharedServer()), poolSize: 3 }, "poolSize"],
