@@ -19,7 +19,7 @@ import { FOLDER_IN_USE } from "./errors.ts";
 export interface FolderLock {
   /** Returns whether the lock is still in the folder: without it another process may open what is at the path now. */
   isThere(): boolean;
-  release(): Promise<void>;
+  release(): void;
 }
 
 /** Time for the process that listens to say what it does. One that is busy has the lock. */
@@ -55,7 +55,11 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
   );
   try {
     const lock = process.platform === "win32" ? await lockByPipe(folder) : await lockBySocket(folder);
-    return { ...lock, release: () => lock.release().finally(end) };
+    const release = () => {
+      lock.release();
+      end();
+    };
+    return { ...lock, release };
   } catch (error) {
     end();
     throw error;
@@ -72,9 +76,9 @@ async function lockBySocket(folder: string): Promise<FolderLock> {
   const { path, forget } = shortPathOf(folder);
   let claim: Claim = "waits";
   const server = await listen(join(path, `${name}.new`), () => claim);
-  const release = async () => {
+  const release = () => {
     rmSync(join(folder, name), { force: true });
-    await close(server);
+    server.close(); // at once: those who ask at this moment get their answer
   };
   try {
     renameSync(join(folder, `${name}.new`), join(folder, name));
@@ -92,7 +96,7 @@ async function lockBySocket(folder: string): Promise<FolderLock> {
     }
     return { isThere: () => existsSync(join(folder, name)), release };
   } catch (error) {
-    await release();
+    release();
     throw error;
   } finally {
     forget();
@@ -105,7 +109,7 @@ async function lockByPipe(folder: string): Promise<FolderLock> {
     const isTaken = property(error, "code") === "EADDRINUSE" || property(error, "code") === "EACCES";
     throw isTaken ? inUse(folder, null) : error;
   });
-  return { isThere: () => true, release: () => close(server) };
+  return { isThere: () => true, release: () => void server.close() };
 }
 
 /** Listens on a path, and tells those who connect about the claim. It does not keep the process alive. */
@@ -118,12 +122,6 @@ function listen(path: string, claim: () => Claim): Promise<Server> {
     server.once("error", reject);
     // Exclusive: the workers of a cluster would otherwise share one socket of their primary.
     server.listen({ path, exclusive: true }, () => resolve(unref(server)));
-  });
-}
-
-function close(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve());
   });
 }
 
@@ -149,8 +147,8 @@ function ask(path: string): Promise<Claim | null> {
 }
 
 function inUse(folder: string, pid: number | null): unknown {
-  const holder =
-    pid === null ? "another process" : pid === process.pid ? "another thread of this process" : `process ${pid}`;
+  const own = "another thread, or another copy of this package, in this process";
+  const holder = pid === null ? "another process" : pid === process.pid ? own : `process ${pid}`;
   const message = `${holder} has ${folder} open, and only one process can`;
   return keepWords(Object.assign(new TypeError(message), { code: FOLDER_IN_USE }));
 }

@@ -98,12 +98,12 @@ async function openFolder(folder: string): Promise<OpenFolder> {
         try {
           await running?.pglite.close();
         } finally {
-          await lock.release();
+          lock.release();
         }
       },
     };
   } catch (error) {
-    await lock.release();
+    lock.release();
     throw error;
   }
 }
@@ -130,8 +130,16 @@ async function startDatabase(folder: string, { PGlite, NodeFS }: Loaded, onEnd: 
   const toLog = (line: string) => void log.push(line);
   try {
     const pglite = await PGlite.create({ fs, startParams, onStdout: toLog, onStderr: toLog, ...forms });
-    return { pglite, client: clientOn(pglite, { forms: null, onEnd }) };
+    const client = clientOn(pglite, {
+      forms: null,
+      onEnd() {
+        onEnd();
+        closeFiles(fs);
+      },
+    });
+    return { pglite, client };
   } catch (error) {
+    closeFiles(fs);
     throw startError(folder, log, error);
   } finally {
     log.length = 0;
@@ -201,7 +209,13 @@ interface WasmModule {
 }
 
 interface FileSystem {
+  closeFs(): Promise<void>;
   init(pglite: unknown, options: object): Promise<{ emscriptenOpts: { preRun: ((module: WasmModule) => void)[] } }>;
+}
+
+/** Closes the files of a PGlite that has ended, or has not begun: nothing else does, and there may be many attempts. */
+function closeFiles(fs: FileSystem): void {
+  fs.closeFs().catch(() => {}); // it had none yet
 }
 
 /** Lets PostgreSQL's fsync reach the disk: PGlite's file system has none. */

@@ -14,7 +14,7 @@ const LOCKS = `
   let lock = null;
   console.log(process.pid);
   for (let line = await nextLine(); line !== "end"; line = await nextLine()) {
-    if (line === "release") await lock?.release();
+    if (line === "release") lock?.release();
     else lock = await lockFolder(args[1]).catch((error) => error);
     console.log(line === "release" ? "released" : (lock.message ?? "locked"));
     if (lock?.message !== undefined) lock = null;
@@ -56,7 +56,7 @@ it("refuses a folder that another process has, naming it, until that process rel
   const lock = await lockFolder(folder);
   expect(readdirSync(folder)).toHaveLength(1);
   expect(await first.ask("lock")).toContain(`process ${process.pid} has`);
-  await lock.release();
+  lock.release();
   first.send("end");
   expect(await first.exit).toMatchObject({ code: 0 });
 });
@@ -69,7 +69,7 @@ it("refuses a folder whose process has stopped and answers nothing", async () =>
   expect((await rejection(lockFolder(folder))).message).toContain(`process ${holder.pid} has`);
   holder.kill();
   await holder.exit;
-  await (await lockFolder(folder)).release();
+  (await lockFolder(folder)).release();
 });
 
 it("is had by exactly one of several processes that race for it, over and over", async () => {
@@ -91,7 +91,7 @@ it("takes over the locks of processes that were killed while others race for it"
     for (const racer of racers) racer.kill();
     await Promise.all(racers.map((racer) => racer.exit));
   }
-  await (await lockFolder(folder)).release();
+  (await lockFolder(folder)).release();
   expect(readdirSync(folder)).toEqual([]);
 });
 
@@ -101,7 +101,7 @@ it("works in a folder whose path is too long for a socket", async () => {
   const lock = await lockFolder(folder);
   expect(readdirSync(folder)).toHaveLength(1);
   expect(await other.ask("lock")).toContain(`process ${process.pid} has`);
-  await lock.release();
+  lock.release();
   expect(await other.ask("lock")).toBe("locked");
 });
 
@@ -114,8 +114,8 @@ it("waits within a thread until it is released", async () => {
     return lock;
   });
   order.push("released");
-  await first.release();
-  await (await waiting).release();
+  first.release();
+  (await waiting).release();
   expect(order).toEqual(["released", "locked again"]);
 });
 
@@ -126,5 +126,5 @@ it("is gone when its folder was deleted", async () => {
   rmSync(folder, { recursive: true });
   mkdirSync(folder);
   expect(lock.isThere()).toBe(false);
-  await lock.release();
+  lock.release();
 });
