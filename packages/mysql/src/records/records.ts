@@ -1,4 +1,3 @@
-import { CheckpointError } from "@waymark/core";
 import {
   Addition,
   type Condition,
@@ -32,6 +31,7 @@ import {
 } from "drizzle-orm";
 import { type AnyMySqlColumn, MySqlDialect, type MySqlTable } from "drizzle-orm/mysql-core";
 import { type PoolConnection, queryRows, runStatement } from "../connection.ts";
+import { type Isolation, tooLarge } from "../database.ts";
 import { indexFor } from "./indexes.ts";
 import { tableOf } from "./tables.ts";
 
@@ -46,12 +46,6 @@ const MAX_VALUES = 512;
 
 /** Bytes of a statement's values at which no more rows join it: its text is made at once, and blocks this thread. */
 const SLICE_BYTES = 512 * 1_024;
-
-/**
- * Gaps between rows are not locked then: else writers who remove or replace rows, each in a space of its own, would wait for
- * each other in circles. No statement of a change depends on what an earlier one has read.
- */
-const READ_COMMITTED = "set transaction isolation level read committed";
 
 type Row = Record<string, unknown>;
 type Columns = Readonly<Record<string, AnyMySqlColumn>>;
@@ -112,16 +106,22 @@ export class RecordStatements {
   }
 }
 
+/** Settings of the server that changes depend on. */
+export interface RecordLimits {
+  readonly maxStatementBytes: number;
+  readonly isolation: Isolation;
+}
+
 /** The verbs over tables that are data (see `Records` in core), on one connection. */
 export class MySQLRecords {
   readonly #connection: PoolConnection;
   readonly #statements: RecordStatements;
-  readonly #maxStatementBytes: number;
+  readonly #limits: RecordLimits;
 
-  constructor(connection: PoolConnection, statements: RecordStatements, maxStatementBytes: number) {
+  constructor(connection: PoolConnection, statements: RecordStatements, limits: RecordLimits) {
     this.#connection = connection;
     this.#statements = statements;
-    this.#maxStatementBytes = maxStatementBytes;
+    this.#limits = limits;
   }
 
   async find(definition: TableDefinition, query: RecordQuery<TableDefinition, string>): Promise<Row[]> {
@@ -211,7 +211,7 @@ export class MySQLRecords {
   /** Runs `work` in a transaction. `begin` would begin a block of a program in MariaDB's `sql_mode` ORACLE. */
   async #inTransaction<Result>(work: () => Promise<Result>): Promise<Result> {
     const connection = this.#connection;
-    await runStatement(connection, READ_COMMITTED);
+    await runStatement(connection, `set transaction isolation level ${this.#limits.isolation}`);
     await runStatement(connection, "start transaction");
     let result: Result;
     try {
@@ -268,7 +268,7 @@ export class MySQLRecords {
       const bytes = this.#checkBytes(tuple);
       if (bytes > left) {
         slices.push([]);
-        left = Math.min(this.#maxStatementBytes, SLICE_BYTES);
+        left = Math.min(this.#limits.maxStatementBytes, SLICE_BYTES);
       }
       slices.at(-1)?.push(tuple);
       left -= bytes;
@@ -278,10 +278,10 @@ export class MySQLRecords {
 
   /** Refuses values that the server would cut the connection for. Returns their bytes. */
   #checkBytes(values: readonly unknown[]): number {
+    const { maxStatementBytes } = this.#limits;
     const bytes = values.reduce((sum: number, value) => sum + bytesOf(value), 0);
-    if (bytes <= this.#maxStatementBytes) return bytes;
-    const message = `change records: a row takes ${bytes} bytes as sent, and the limit here is ${this.#maxStatementBytes}`;
-    throw new CheckpointError("STATE_TOO_LARGE", message);
+    if (bytes > maxStatementBytes) throw tooLarge("change records", bytes, maxStatementBytes);
+    return bytes;
   }
 
   async #update({ table: definition, where, set }: UpdateStep): Promise<number> {
@@ -365,6 +365,25 @@ function decoderOf(column: AnyMySqlColumn | null): (value: unknown) => unknown {
 
 function encode(column: AnyMySqlColumn, value: unknown): unknown {
   return value === null ? null : column.mapToDriverValue(value);
+}
+
+/** Bytes of the rows of a change, about, and of the largest one: for an error that may be the answer to too many. */
+export function changeBytes(steps: readonly Step[]): { rows: number; largest: number } {
+  const bytes = steps.flatMap((step) => {
+    if (step.verb === "remove") return [];
+    return step.verb === "insert" ? step.rows.map(rowBytes) : [rowBytes(step.set)];
+  });
+  return {
+    rows: bytes.reduce((sum, one) => sum + one, 0),
+    largest: bytes.reduce((most, one) => Math.max(most, one), 0),
+  };
+}
+
+function rowBytes(row: Row): number {
+  return Object.values(row).reduce((sum: number, value) => {
+    if (typeof value === "string") return sum + Buffer.byteLength(value);
+    return sum + (ArrayBuffer.isView(value) ? value.byteLength : 0);
+  }, 0);
 }
 
 /** Bytes of a value in a statement, half as many as its text has: of bytes that is hex. */
