@@ -190,7 +190,7 @@ export async function queryRows(
   text: string,
   values: unknown[] = [],
 ): Promise<unknown[][]> {
-  const [rows] = await connection.query<RowDataPacket[][]>({ ...READING, sql: text, values: values as never });
+  const [rows] = await connection.query<RowDataPacket[][]>({ ...READING, sql: text }, values as never);
   return rows;
 }
 

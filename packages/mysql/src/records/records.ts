@@ -32,7 +32,7 @@ import {
 import { type AnyMySqlColumn, MySqlDialect, type MySqlTable } from "drizzle-orm/mysql-core";
 import { type PoolConnection, queryRows, runStatement } from "../connection.ts";
 import { type Isolation, tooLarge } from "../database.ts";
-import { indexFor } from "./indexes.ts";
+import { indexToChange, indexToRead } from "./indexes.ts";
 import { tableOf } from "./tables.ts";
 
 /** Ends a transaction whose guard was not met. */
@@ -147,9 +147,9 @@ export class MySQLRecords {
       const terms = order.map(([name, direction]) =>
         (direction === "asc" ? asc : desc)(columns[name] as AnyMySqlColumn),
       );
-      const forced = forUpdate || order.length > 0 ? forceIndex(table, indexFor(definition, shape, order)) : sql``;
+      const index = forUpdate ? indexToChange(definition, shape) : indexToRead(definition, shape, order);
       return this.#statements.compile(
-        sql`select ${list(selected.map(([, column]) => column))} from ${table}${forced}${clause("where", filter)}${clause(
+        sql`select ${list(selected.map(([, column]) => column))} from ${table}${forceIndex(table, index)}${clause("where", filter)}${clause(
           "order by",
           list(terms),
         )} limit ${sql.placeholder("limit")} offset ${sql.placeholder("offset")}${forUpdate ? sql` for update` : sql``}`,
@@ -296,7 +296,7 @@ export class MySQLRecords {
         return value instanceof Addition ? sql`${column} = ${column} + ${bound}` : sql`${column} = ${bound}`;
       });
       return this.#statements.compile(
-        sql`update ${table}${forceIndex(table, indexFor(definition, shape))} set ${list(assignments)}${clause(
+        sql`update ${table}${forceIndex(table, indexToChange(definition, shape))} set ${list(assignments)}${clause(
           "where",
           conditionsOf(columns, shape),
         )}`,
@@ -316,7 +316,7 @@ export class MySQLRecords {
       const { table, columns } = this.#statements.table(definition);
       // In this form of the statement alone may it name an index.
       return this.#statements.compile(
-        sql`delete ${table} from ${table}${forceIndex(table, indexFor(definition, shape))}${clause(
+        sql`delete ${table} from ${table}${forceIndex(table, indexToChange(definition, shape))}${clause(
           "where",
           conditionsOf(columns, shape),
         )}`,
