@@ -13,6 +13,8 @@ import {
   TERMS,
   VECTORS,
 } from "@waymark/core/memory/kit";
+import { eq } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/mysql2";
 import { createPool, type Pool, type PoolOptions } from "mysql2/promise";
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from "vitest";
 import {
@@ -25,6 +27,7 @@ import {
 } from "waymark-test-servers";
 import { shareConnection } from "../src/database.ts";
 import { createMemoryDialect } from "../src/memory/dialect.ts";
+import { memoryTables } from "../src/memory/schema.ts";
 import { type MySQLDatabaseOptions, resolveOptions } from "../src/options.ts";
 import { emptyDatabase, run } from "./on-server.ts";
 
@@ -260,6 +263,29 @@ describe.each(servers)("memory on $title", ({ kind, url: serverUrl }) => {
       );
       expect(rows.map(({ items }) => items)).toEqual(counts);
     }
+  });
+
+  it("keeps its tables under a prefix, where Drizzle's tables join them with a user's own", async () => {
+    const { url } = await emptyDatabase(serverUrl);
+    const pool = await userPool(url);
+    const dialect = await open({ pool, tablePrefix: "longest_prefix_there_is_" });
+    onTestFinished(() => dialect.close());
+    const item = itemOf(1, 2 ** 53 - 1, { id: idOf(1), text: "it's é", importance: 0.1 });
+    await dialect.records.change(
+      insertAll(1, [item, itemOf(1, 2)], () => ["word"]),
+      signal,
+    );
+    const { memoryItems, memoryTerms, memoryVectors } = memoryTables("longest_prefix_there_is_");
+    const rows = await drizzle({ client: pool })
+      .select({ item: memoryItems, term: memoryTerms.term, vector: memoryVectors.vector })
+      .from(memoryItems)
+      .innerJoin(memoryTerms, eq(memoryTerms.number, memoryItems.number))
+      .innerJoin(memoryVectors, eq(memoryVectors.number, memoryItems.number))
+      .where(eq(memoryItems.text, "it's é"));
+    expect(rows).toEqual([{ item, term: "word", vector: Float32Array.of(1, item.number) }]);
+    await dialect.records.change([removeRecords(ITEMS, { space: 1 })], signal);
+    expect(await dialect.records.count(VECTORS, {}, signal)).toBe(0);
+    expect(await dialect.migrate("apply", signal)).toEqual([]);
   });
 
   it("modifies a row in turn with other writers", async () => {

@@ -61,6 +61,12 @@ const bytes = customType<{ data: Uint8Array; driverData: Buffer; config: Limit }
   toDriver: bufferOf,
 });
 
+/** Bytes whose bits are counted. */
+const bits = customType<{ data: Uint8Array; driverData: Buffer; config: Limit }>({
+  dataType: () => "varbinary(512)",
+  toDriver: bufferOf,
+});
+
 /** A vector as float32, little-endian, one after the other: the form that MariaDB's functions take too. */
 const vector = customType<{ data: Float32Array; driverData: Buffer; config: Limit }>({
   dataType: () => "mediumblob",
@@ -74,7 +80,7 @@ function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
 }
 
 /** Builders of columns, by their kinds. */
-const KINDS = { text, uuid, integer, number: double, bytes, bits: bytes, vector };
+const KINDS = { text, uuid, integer, number: double, bytes, bits, vector };
 
 /** A Drizzle column of a definition. Nullable ones may have `null`. */
 type ColumnOfKind<Table extends TableDefinition, Column extends ColumnDefinition> = MySqlColumn<{
