@@ -9,7 +9,6 @@ export {
 export { closeOnExit } from "./agent/close-on-exit.ts";
 export type { AgentCheckpoint, AutoCheckpoint, AutoCheckpointOptions, CheckpointedAgent } from "./agent/contract.ts";
 export { CheckpointService } from "./agent/service.ts";
-export { newCheckpointId } from "./checkpoints/ids.ts";
 export {
   type CheckpointConfig,
   defineConfig,
@@ -26,6 +25,7 @@ export { CheckpointError, type CheckpointErrorCode } from "./contract/errors.ts"
 export * from "./contract/options.ts";
 export type { StandardSchema, StateParser } from "./contract/state-parser.ts";
 export * from "./contract/status.ts";
+export { newCheckpointId } from "./database/ids.ts";
 export { type CountKeysOptions, countEncryptionKeys, type KeyCount, type KeyCounts } from "./encryption/count-keys.ts";
 export { type ReencryptOptions, type ReencryptResult, reencryptCheckpoints } from "./encryption/reencrypt.ts";
 export { endReplication } from "./replication/end.ts";

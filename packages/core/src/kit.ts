@@ -4,18 +4,18 @@ export {
   checkChannel,
   checkIfLatestIsGiven,
   checkNamespace,
-  checkProgressOptions,
   checkTaskId,
   checkTaskPath,
-  checkText,
   MAX_WRITES,
 } from "./checkpoints/arguments.ts";
 export * from "./checkpoints/dialect.ts";
-export { checkMetadata } from "./checkpoints/metadata.ts";
 export { PAGE, slices } from "./checkpoints/paging.ts";
 export { dropRepeated } from "./checkpoints/task-writes.ts";
+export { checkMetadata } from "./codec/metadata.ts";
 export {
   boolean,
+  checkText,
+  type Given,
   identifier,
   integer,
   isPlain,
@@ -43,6 +43,7 @@ export {
   resolveStorageOptions,
   STORAGE_OPTIONS,
 } from "./create-storage.ts";
+export { checkProgressOptions } from "./database/arguments.ts";
 export type { Database, Opened } from "./database/database.ts";
 export { unref } from "./database/deadline.ts";
 export type { Fault } from "./database/faults.ts";

@@ -23,7 +23,7 @@ CREATE TABLE `agent_memory_items` (
 	PRIMARY KEY(`space`, `number`)
 );
 --> statement-breakpoint
-CREATE UNIQUE INDEX `agent_memory_items_by_id` ON `agent_memory_items` (`space`,`id`);--> statement-breakpoint
+CREATE UNIQUE INDEX `agent_memory_items_by_id` ON `agent_memory_items` (`id`,`space`);--> statement-breakpoint
 CREATE UNIQUE INDEX `agent_memory_items_by_key` ON `agent_memory_items` (`space`,`item_key`);--> statement-breakpoint
 CREATE UNIQUE INDEX `agent_memory_items_by_text` ON `agent_memory_items` (`space`,`text_digest`);--> statement-breakpoint
 CREATE INDEX `agent_memory_items_by_thread` ON `agent_memory_items` (`space`,`thread_id`,`number`);--> statement-breakpoint

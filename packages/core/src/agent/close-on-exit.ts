@@ -1,7 +1,7 @@
 import { constants } from "node:os";
-import { checkCloseOptions } from "../checkpoints/arguments.ts";
 import type { CloseOptions } from "../contract/checkpoints.ts";
 import { describeThrown, invalidArgument, property } from "../contract/errors.ts";
+import { checkCloseOptions } from "../database/arguments.ts";
 import { isServer, type NodeServer, ServerCloser } from "./close-server.ts";
 
 /**

@@ -1,8 +1,7 @@
+import { encodeLabels, encodeMetadata } from "../codec/metadata.ts";
 import type {
   AgentsQuery,
-  CallOptions,
   CheckpointWrite,
-  CloseOptions,
   DeleteAgentQuery,
   DeleteAgentsQuery,
   DeleteAgentsResult,
@@ -10,7 +9,6 @@ import type {
   IndexLabelsResult,
   LatestQuery,
   ListQuery,
-  MigrateMode,
   NamedAgentCheckpoint,
   PrunePolicy,
   ReadOptions,
@@ -19,20 +17,25 @@ import type {
 } from "../contract/checkpoints.ts";
 import {
   boolean,
+  checkText,
   type Given,
   integer,
   type ObjectWithKeys,
   objectWithKeys,
   oneOf,
   refuseUndefined,
-  string,
 } from "../contract/checks.ts";
-import { CheckpointError, invalidArgument, invalidWord } from "../contract/errors.ts";
+import { CheckpointError, invalidArgument } from "../contract/errors.ts";
 import type { StorageEvents } from "../contract/status.ts";
-import { MAX_TIMEOUT_MS } from "../database/options.ts";
+import {
+  type CheckedProgressOptions,
+  checkLookup,
+  MAX_DATE_MS,
+  ownId,
+  progressOptions,
+  signalOf,
+} from "../database/arguments.ts";
 import type { RowQuery } from "./dialect.ts";
-import { hasPlausibleTime, parseId } from "./ids.ts";
-import { encodeLabels, encodeMetadata } from "./metadata.ts";
 import { labelTerm, nameLine, nameTerm } from "./terms.ts";
 
 /**
@@ -50,8 +53,6 @@ const MAX_TASK_ID_BYTES = 255;
 const MAX_CHANNEL_BYTES = 1_024;
 const DEFAULT_LIMIT = 1_000;
 const DEFAULT_BATCH_SIZE = 500;
-/** The range of a JavaScript Date. */
-const MAX_DATE_MS = 8_640_000_000_000_000;
 
 /** A checkpoint without its state, checked. */
 export interface CheckedCheckpoint {
@@ -134,41 +135,6 @@ export function checkWrites(value: readonly CheckpointWrite[]): CheckedWrite[] {
 }
 
 const WRITE_KEYS = ["taskId", "index", "channel", "value", "taskPath"] as const;
-
-/** Checks an id to look up. `null`: a text that is no id of ours, under which there is nothing. */
-export function checkLookup(field: string, value: unknown): string | null {
-  return parseId(string(field, value));
-}
-
-export function checkCloseOptions(value: CloseOptions): { readonly timeoutMs: number } {
-  const { timeoutMs = 10_000 } = objectWithKeys("options", value, ["timeoutMs"]);
-  return { timeoutMs: integer("options.timeoutMs", timeoutMs, 0, MAX_TIMEOUT_MS, "milliseconds") };
-}
-
-/** Options of work that reports its progress. */
-export interface CheckedProgressOptions<Progress> {
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: Progress) => void;
-}
-
-export function checkProgressOptions<Progress>(
-  value: CallOptions & { readonly onProgress?: ((progress: Progress) => void) | undefined },
-): CheckedProgressOptions<Progress> {
-  const { signal, onProgress } = objectWithKeys("options", value, ["signal", "onProgress"]);
-  return progressOptions("options", signal, onProgress);
-}
-
-function progressOptions<Progress>(field: string, signal: unknown, onProgress: unknown) {
-  if (onProgress !== undefined && typeof onProgress !== "function") {
-    throw invalidArgument(`${field}.onProgress`, "a function", onProgress);
-  }
-  const listener = onProgress as CheckedProgressOptions<Progress>["onProgress"];
-  return { ...signalOf(field, signal), ...(listener === undefined ? {} : { onProgress: listener }) };
-}
-
-export function checkCallOptions(value: CallOptions): { signal?: AbortSignal } {
-  return signalOf("options", objectWithKeys("options", value, ["signal"]).signal);
-}
 
 export function checkReadOptions(value: ReadOptions): CheckedRead {
   return readOptions("options", objectWithKeys("options", value, ["signal", "allowStale"]));
@@ -412,21 +378,6 @@ export function checkPrunePolicy(value: PrunePolicy): CheckedPrunePolicy {
   };
 }
 
-/** Checks text that every database stores as it is: PostgreSQL takes no NUL, and drivers turn lone surrogates into U+FFFD. */
-export function checkText(field: string, value: unknown, minBytes: number, maxBytes: number): string {
-  const checked = string(field, value);
-  const bytes = Buffer.byteLength(checked);
-  if (bytes < minBytes || bytes > maxBytes) {
-    throw new CheckpointError(
-      "INVALID_ARGUMENT",
-      `expected ${field} to be ${minBytes} to ${maxBytes} bytes of UTF-8, got ${bytes}`,
-    );
-  }
-  if (checked.includes("\0")) throw invalidArgument(field, "text without NUL characters", value);
-  if (!checked.isWellFormed()) throw invalidArgument(field, "text without lone surrogates", value);
-  return checked;
-}
-
 export function checkAgentId(field: string, value: unknown): string {
   return checkText(field, value, 1, MAX_AGENT_ID_BYTES);
 }
@@ -451,26 +402,8 @@ export function checkName(field: string, value: unknown): string {
   return checkText(field, value, 0, MAX_NAME_BYTES);
 }
 
-/** Checks an id of ours: a checkpoint's, a parent's, a cursor. */
-function ownId(field: string, value: unknown): string {
-  const id = parseId(string(field, value));
-  if (id === null) throw invalidWord(field, "a UUIDv7", value);
-  if (!hasPlausibleTime(id)) throw invalidWord(field, "a UUIDv7 of a time before the year 10000", value);
-  return id;
-}
-
 function duration(field: string, value: unknown): number {
   return integer(field, value, 1, MAX_DATE_MS, "milliseconds");
-}
-
-function signalOf(field: string, value: unknown): { signal?: AbortSignal } {
-  if (value === undefined) return {};
-  if (!(value instanceof AbortSignal)) throw invalidArgument(`${field}.signal`, "an AbortSignal", value);
-  return { signal: value };
-}
-
-export function checkMigrateMode(value: unknown): MigrateMode {
-  return oneOf("mode", value, ["apply", "verify", "sql"]);
 }
 
 const EVENTS = [

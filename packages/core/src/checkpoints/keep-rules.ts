@@ -1,7 +1,7 @@
 import type { KeptBy, PruneResult } from "../contract/status.ts";
+import { firstIdAt, idTime } from "../database/ids.ts";
 import type { CheckedPrunePolicy } from "./arguments.ts";
 import type { RowHead } from "./dialect.ts";
-import { firstIdAt, idTime } from "./ids.ts";
 
 /** A rule that keeps checkpoints. */
 type KeepRule = keyof KeptBy;

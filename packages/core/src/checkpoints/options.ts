@@ -1,8 +1,8 @@
-import { boolean, type Given, integer } from "../contract/checks.ts";
+import { boolean, checkText, type Given, integer } from "../contract/checks.ts";
 import { invalidArgument } from "../contract/errors.ts";
 import type { CommonStorageOptions } from "../contract/options.ts";
 import { resolveParser, type StateParser } from "../contract/state-parser.ts";
-import { checkName, checkText } from "./arguments.ts";
+import { checkName } from "./arguments.ts";
 import { MAX_LABELS } from "./labels.ts";
 
 const MAX_LABEL_NAME_BYTES = 128;

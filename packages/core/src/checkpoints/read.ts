@@ -1,16 +1,16 @@
 import { setImmediate } from "node:timers/promises";
+import { decodeMetadata } from "../codec/metadata.ts";
 import { decodeSnapshot } from "../codec/snapshot.ts";
 import type { AgentCheckpointListItem, StoredAgentCheckpoint } from "../contract/checkpoints.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import type { StorageStats } from "../contract/status.ts";
+import { idClock } from "../database/ids.ts";
 import type { ListedQuery, LookUp } from "./arguments.ts";
 import { type ChainState, isAlwaysFull, timelineOf, unpackChain } from "./chain.ts";
 import type { RowHead, RowQuery } from "./dialect.ts";
 import type { Engine } from "./engine.ts";
 import { hasContent } from "./equality.ts";
 import { unreadable } from "./failures.ts";
-import { idClock } from "./ids.ts";
-import { decodeMetadata } from "./metadata.ts";
 import { PAGE } from "./paging.ts";
 import { isTombstone } from "./tombstones.ts";
 

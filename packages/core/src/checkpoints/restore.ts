@@ -1,7 +1,7 @@
+import { idClock } from "../database/ids.ts";
 import type { CheckedStoreOptions } from "./arguments.ts";
 import type { Engine } from "./engine.ts";
 import { noCheckpoint } from "./failures.ts";
-import { idClock } from "./ids.ts";
 import { type FoundCheckpoint, findCheckpoint } from "./read.ts";
 import { type PreparedCheckpoint, prepareSnapshot } from "./store.ts";
 

@@ -31,20 +31,17 @@ import type {
   StorageStats,
   StorageStatus,
 } from "../contract/status.ts";
+import { checkCallOptions, checkCloseOptions, checkLookup, checkMigrateMode } from "../database/arguments.ts";
 import {
   checkAgentId,
   checkAgentsQuery,
-  checkCallOptions,
   checkCheckpoint,
-  checkCloseOptions,
   checkDeleteAgentQuery,
   checkDeleteAgentsQuery,
   checkIndexLabelsOptions,
   checkLatestQuery,
   checkListener,
   checkListQuery,
-  checkLookup,
-  checkMigrateMode,
   checkPrunePolicy,
   checkReadOptions,
   checkRestoreOptions,

@@ -1,13 +1,14 @@
+import { snapshotOf } from "../codec/failures.ts";
 import type { Snapshot } from "../codec/snapshot.ts";
 import type { NamedAgentCheckpoint } from "../contract/checkpoints.ts";
 import { CheckpointError, invalidArgument } from "../contract/errors.ts";
+import { idClock } from "../database/ids.ts";
 import type { CheckedCheckpoint, CheckedStoreOptions } from "./arguments.ts";
 import { type ChainState, isAlwaysFull, type PackedNext, packFull, packNext, readState, timelineOf } from "./chain.ts";
 import { NIL_ID, type Row, type RowHead, type RowVersion, type RowWithBase, rowBytes } from "./dialect.ts";
 import { type Engine, insertRows } from "./engine.ts";
 import { hasContent, sameCheckpoint, sameHead } from "./equality.ts";
-import { snapshotOf, tooLarge } from "./failures.ts";
-import { idClock } from "./ids.ts";
+import { tooLarge } from "./failures.ts";
 import { isTombstone } from "./tombstones.ts";
 
 /** Storing: a checkpoint is prepared at once, packed as a delta to a base, and inserted. */
@@ -37,7 +38,7 @@ export function prepareCheckpoint(
   options: CheckedStoreOptions,
 ): PreparedCheckpoint {
   const previous = cachedState(cache, head);
-  const snapshot = snapshotOf("state", state, previous?.snapshot, freeze);
+  const snapshot = snapshotOf("store checkpoint", "state", state, { base: previous?.snapshot, freeze });
   return prepareSnapshot(head, snapshot, previous, options);
 }
 

@@ -1,12 +1,13 @@
+import { snapshotOf } from "../codec/failures.ts";
 import { type StoredState, unpackState, verifySnapshot } from "../codec/format.ts";
 import { decodeSnapshot, type Snapshot } from "../codec/snapshot.ts";
 import type { CheckpointWrite } from "../contract/checkpoints.ts";
+import { idClock } from "../database/ids.ts";
 import type { CheckedWrite } from "./arguments.ts";
 import { packFull } from "./chain.ts";
 import { rankOf, type TaskWriteKey, type TaskWriteRow, writeBytes } from "./dialect.ts";
 import { commitPlan, type Engine } from "./engine.ts";
-import { noCheckpoint, snapshotOf, tooLarge, unreadable } from "./failures.ts";
-import { idClock } from "./ids.ts";
+import { noCheckpoint, tooLarge, unreadable } from "./failures.ts";
 import { isTombstone } from "./tombstones.ts";
 
 /**
@@ -44,7 +45,7 @@ export function prepareWrites(
 ): PreparedWrites {
   const prepared = heads.map((head, at) => {
     const { value } = writes[at] as CheckpointWrite;
-    return { ...head, snapshot: snapshotOf(`writes[${at}].value`, value, undefined, false) };
+    return { ...head, snapshot: snapshotOf("append writes", `writes[${at}].value`, value) };
   });
   return { checkpointId, writes: dropRepeated(prepared), signal };
 }

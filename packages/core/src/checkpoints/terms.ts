@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
+import { linesOf } from "../codec/metadata.ts";
 import type { RowHead } from "./dialect.ts";
-import { linesOf } from "./metadata.ts";
 
 /**
  * Terms: what checkpoints are indexed by across agents, all values of a label or the checkpoints of one name. A row has a line

@@ -63,6 +63,21 @@ export function string(field: string, value: unknown): string {
   return value;
 }
 
+/** Checks text that every database stores as it is: PostgreSQL takes no NUL, and drivers turn lone surrogates into U+FFFD. */
+export function checkText(field: string, value: unknown, minBytes: number, maxBytes: number): string {
+  const checked = string(field, value);
+  const bytes = Buffer.byteLength(checked);
+  if (bytes < minBytes || bytes > maxBytes) {
+    throw new CheckpointError(
+      "INVALID_ARGUMENT",
+      `expected ${field} to be ${minBytes} to ${maxBytes} bytes of UTF-8, got ${bytes}`,
+    );
+  }
+  if (checked.includes("\0")) throw invalidArgument(field, "text without NUL characters", value);
+  if (!checked.isWellFormed()) throw invalidArgument(field, "text without lone surrogates", value);
+  return checked;
+}
+
 export function integer(field: string, value: unknown, min: number, max: number, unit: string): number {
   if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) {
     throw invalidWord(field, `a whole number from ${min} to ${max} (${unit})`, value);

@@ -29,6 +29,12 @@ const CODES = {
   STATE_TOO_LARGE: { retryable: false, blame: "call", failover: "never", skipsRow: true },
   /** Another checkpoint has this id, or it was deleted; or another writer has stored after `ifLatest`. */
   CONFLICT: { retryable: false, blame: "call", failover: "never", skipsRow: false },
+  /** A vector has other dimensions than those of its collection. */
+  DIMENSION_MISMATCH: { retryable: false, blame: "call", failover: "never", skipsRow: false },
+  /** A vector is of another model than those of its collection. */
+  MODEL_MISMATCH: { retryable: false, blame: "call", failover: "never", skipsRow: false },
+  /** The embedder threw, or returned no vectors that can be stored; `cause` is its error. */
+  EMBEDDING_FAILED: { retryable: true, blame: "call", failover: "never", skipsRow: false },
   /** There is no checkpoint with this id, or it was deleted. */
   NOT_FOUND: { retryable: false, blame: "row", failover: "never", skipsRow: false },
   /** A stored row does not match its length or digest; the message names it. */

@@ -1,9 +1,9 @@
 import { setImmediate } from "node:timers/promises";
-import { checkProgressOptions } from "../checkpoints/arguments.ts";
 import type { Row } from "../checkpoints/dialect.ts";
 import { listHeads } from "../checkpoints/read.ts";
 import { isTombstone } from "../checkpoints/tombstones.ts";
 import type { CallOptions, CheckpointStorage } from "../contract/checkpoints.ts";
+import { checkProgressOptions } from "../database/arguments.ts";
 import { isEncrypted, keyIdOf } from "./ciphertext.ts";
 import { batchesOf, encryptedEngines } from "./reencrypt.ts";
 

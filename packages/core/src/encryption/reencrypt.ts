@@ -1,5 +1,4 @@
 import { setImmediate } from "node:timers/promises";
-import { checkProgressOptions } from "../checkpoints/arguments.ts";
 import type { Rewrite, Row, RowHead, RowVersion, TaskWriteRow } from "../checkpoints/dialect.ts";
 import type { Engine } from "../checkpoints/engine.ts";
 import { listHeads } from "../checkpoints/read.ts";
@@ -7,6 +6,7 @@ import { engineOf } from "../checkpoints/storage.ts";
 import { isTombstone } from "../checkpoints/tombstones.ts";
 import type { CallOptions, CheckpointStorage } from "../contract/checkpoints.ts";
 import { CheckpointError, describe, property } from "../contract/errors.ts";
+import { checkProgressOptions } from "../database/arguments.ts";
 import { encryptState, isEncryptedWith, ownerOf, ownerOfWrite, sequentially } from "./ciphertext.ts";
 import { decryptRow, decryptWrite, type Encryption, encryptionOf, keysFor } from "./encrypted-dialect.ts";
 import type { DerivedKeys } from "./key-ring.ts";

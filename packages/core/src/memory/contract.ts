@@ -1,5 +1,6 @@
 import type { CallOptions, CheckpointMetadata, CloseOptions, MigrateMode } from "../contract/checkpoints.ts";
-import type { CircuitState, StorageHealth } from "../contract/status.ts";
+import type { CircuitState, StorageEvents, StorageHealth } from "../contract/status.ts";
+import type { Language } from "./words.ts";
 
 /**
  * The contract of memory: what an agent remembers, beside the checkpoints that let it go on.
@@ -67,6 +68,11 @@ export interface MemoryStorage {
   status(): Promise<MemoryStatus>;
   /** See `CheckpointStorage.migrate`. Memory has a schema and a history of its own. */
   migrate(mode?: MigrateMode): Promise<string[]>;
+  /** Calls back at each such event; returns an unsubscribe function. */
+  on<Name extends "retry" | "circuit" | "created">(
+    event: Name,
+    listener: (event: StorageEvents[Name]) => void,
+  ): () => void;
   close(options?: CloseOptions): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -170,6 +176,8 @@ export interface Item {
   readonly owner: string;
   readonly collection: string;
   readonly id: string;
+  /** Orders the items of a collection as they were added. */
+  readonly position: number;
   readonly text: string;
   readonly value?: unknown;
   readonly threadId?: string;
@@ -218,8 +226,8 @@ export interface ItemFilter extends ItemConditions, CallOptions {
 export interface ItemQuery extends ItemFilter {
   /** `"oldest"` or `"newest"` first. Default `"oldest"`. */
   readonly order?: "oldest" | "newest" | undefined;
-  /** Only items behind this one in the list: the cursor of the next page. Needs `collection`. */
-  readonly after?: string | undefined;
+  /** Only items behind this position in the list: the cursor of the next page. Needs `collection`. */
+  readonly after?: number | undefined;
   /** 1 to 1,000. Default 100. */
   readonly limit?: number | undefined;
 }
@@ -258,7 +266,7 @@ export interface Hit {
   readonly item: Item;
   /** 0 to 1; comparable within one answer only. */
   readonly score: number;
-  /** Cosine of the item's vector and the one that was searched for; absent if it was not found by it. */
+  /** Cosine of the item's vector and the one that was searched for; absent without one of them. */
   readonly similarity?: number;
   /** BM25; absent if it was not found by its words. */
   readonly textScore?: number;
@@ -279,9 +287,6 @@ export interface Collection {
   readonly reembedding?: { readonly model: string; readonly dimensions: number };
   readonly createdAt: number;
 }
-
-/** Language of a collection's texts: stop words and stems. `"none"`: words as they are. */
-export type Language = "none" | "en";
 
 export interface CollectionQuery extends CallOptions {
   readonly owner: string;
@@ -314,7 +319,13 @@ export interface ReembedOptions extends CallOptions {
   readonly embedder: Embedder;
   /** Items that are embedded and written at once: 1 to 1,000. Default 96, or the embedder's `maxBatch`. */
   readonly batchSize?: number | undefined;
-  readonly onProgress?: ((progress: { readonly done: number; readonly total: number }) => void) | undefined;
+  readonly onProgress?: ((progress: ReembedProgress) => void) | undefined;
+}
+
+export interface ReembedProgress {
+  /** Items that have a vector of the new model. */
+  readonly done: number;
+  readonly total: number;
 }
 
 export interface ReembedResult {
@@ -341,12 +352,12 @@ export interface MemoryPrunePolicy extends CallOptions {
   readonly minImportance?: number;
   /** Delete items with a `createdAt` more than this many milliseconds ago. */
   readonly olderThanMs?: number;
-  /** Only count. Default `false`. */
+  /** Only count; an item that several rules name counts for each. Default `false`. */
   readonly dryRun?: boolean | undefined;
 }
 
 export interface MemoryPruneResult {
-  readonly examined: number;
+  /** Items. */
   readonly removed: number;
 }
 

@@ -95,7 +95,8 @@ export const ITEMS = {
     value: { name: "value", kind: "bytes", nullable: true },
   },
   key: ["space", "number"],
-  unique: { by_id: ["space", "id"], by_key: ["space", "key"], by_text: ["space", "textDigest"] },
+  // By the id first: an item is looked up by its id alone, and its space then says whose it is.
+  unique: { by_id: ["id", "space"], by_key: ["space", "key"], by_text: ["space", "textDigest"] },
   indexes: { by_thread: ["space", "thread", "number"], by_expiry: ["expiresAt"] },
 } as const satisfies TableDefinition;
 

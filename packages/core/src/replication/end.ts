@@ -1,4 +1,3 @@
-import { checkCallOptions } from "../checkpoints/arguments.ts";
 import { NO_AGENT } from "../checkpoints/dialect.ts";
 import { isReplicable, type ReplicableEngine } from "../checkpoints/engine.ts";
 import { PAGE } from "../checkpoints/paging.ts";
@@ -7,6 +6,7 @@ import { isUnmarked, unmarkReplicated } from "../checkpoints/replicated.ts";
 import { mainEngineOf } from "../checkpoints/storage.ts";
 import type { CallOptions, CheckpointStorage } from "../contract/checkpoints.ts";
 import { invalidArgument } from "../contract/errors.ts";
+import { checkCallOptions } from "../database/arguments.ts";
 
 const OPERATION = "end replication";
 

@@ -2,11 +2,11 @@ import { setImmediate } from "node:timers/promises";
 import { type IdRange, NO_AGENT, type RowHead, type RowQuery, type TaskWriteKey } from "../checkpoints/dialect.ts";
 import type { ReplicableEngine } from "../checkpoints/engine.ts";
 import { sameHead, sameRow } from "../checkpoints/equality.ts";
-import { firstIdAt, idTime, predecessor, successor } from "../checkpoints/ids.ts";
 import { slices } from "../checkpoints/paging.ts";
 import { listHeads } from "../checkpoints/read.ts";
 import { writeTombstones } from "../checkpoints/tombstones.ts";
 import type { ReconcileResult } from "../contract/status.ts";
+import { firstIdAt, idTime, predecessor, successor } from "../database/ids.ts";
 import { acknowledge, deliver, readForDelivery } from "./delivery.ts";
 
 /**

@@ -2,18 +2,13 @@ import { setImmediate as turn } from "node:timers/promises";
 import {
   checkAgentId,
   checkAgentsQuery,
-  checkCallOptions,
   checkCheckpoint,
-  checkCloseOptions,
   checkDeleteAgentQuery,
   checkDeleteAgentsQuery,
   checkIndexLabelsOptions,
   checkLatestQuery,
   checkListener,
   checkListQuery,
-  checkLookup,
-  checkMigrateMode,
-  checkProgressOptions,
   checkPrunePolicy,
   checkReadOptions,
   checkRestoreOptions,
@@ -74,6 +69,13 @@ import type {
   StorageStats,
   StorageStatus,
 } from "../contract/status.ts";
+import {
+  checkCallOptions,
+  checkCloseOptions,
+  checkLookup,
+  checkMigrateMode,
+  checkProgressOptions,
+} from "../database/arguments.ts";
 import { MAX_TIMEOUT_MS } from "../database/options.ts";
 import { refuseClosed } from "../database/session.ts";
 import { observePair } from "../database/telemetry.ts";

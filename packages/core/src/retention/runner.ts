@@ -1,8 +1,8 @@
-import { checkCloseOptions } from "../checkpoints/arguments.ts";
 import { mainEngineOf } from "../checkpoints/storage.ts";
 import type { CheckpointStorage, CloseOptions } from "../contract/checkpoints.ts";
 import { CheckpointError, codeOf, invalidArgument } from "../contract/errors.ts";
 import type { StorageEvents } from "../contract/status.ts";
+import { checkCloseOptions } from "../database/arguments.ts";
 import { unref } from "../database/deadline.ts";
 import { recordPruned } from "../database/telemetry.ts";
 import { LEASE_MS, RetentionLease } from "./lease.ts";

@@ -2,21 +2,20 @@ import { describe, expect, test } from "vitest";
 import {
   checkAgentId,
   checkAgentsQuery,
-  checkCallOptions,
   checkCheckpoint,
   checkDeleteAgentQuery,
   checkLatestQuery,
   checkListQuery,
-  checkLookup,
   checkPrunePolicy,
   checkStatsQuery,
   checkStoreOptions,
   MAX_NAME_BYTES,
   MAX_NAMESPACE_BYTES,
 } from "../../src/checkpoints/arguments.ts";
-import { MAX_METADATA_BYTES } from "../../src/checkpoints/metadata.ts";
+import { MAX_METADATA_BYTES } from "../../src/codec/metadata.ts";
 import type { NamedAgentCheckpoint, PrunePolicy } from "../../src/contract/checkpoints.ts";
 import { CheckpointError } from "../../src/contract/errors.ts";
+import { checkCallOptions, checkLookup } from "../../src/database/arguments.ts";
 
 const ID = "019b2c8f-0e6d-7c0a-9a53-0d2f7f6f7a11";
 const CHECKPOINT = { agentId: "a", name: "n", state: null, createdAt: 0 };

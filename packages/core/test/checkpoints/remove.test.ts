@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { firstIdAt } from "../../src/checkpoints/ids.ts";
 import type { CheckpointStorage } from "../../src/contract/checkpoints.ts";
+import { firstIdAt } from "../../src/database/ids.ts";
 import type { ScriptedDialect } from "../scripted-dialect.ts";
 import { checkpoint, type ScriptedStorageOptions, scriptedStorage } from "../scripted-storage.ts";
 

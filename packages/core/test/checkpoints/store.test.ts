@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { OutboxChange, Row } from "../../src/checkpoints/dialect.ts";
-import { firstIdAt, newCheckpointId } from "../../src/checkpoints/ids.ts";
 import type { CheckpointStorage, NamedAgentCheckpoint } from "../../src/contract/checkpoints.ts";
+import { firstIdAt, newCheckpointId } from "../../src/database/ids.ts";
 import { anyState, firstDifference } from "../codec/any-state.ts";
 import { idOf, noise, oldRow } from "../rows.ts";
 import { type ScriptedDialect, ScriptedError, scriptedDialect } from "../scripted-dialect.ts";

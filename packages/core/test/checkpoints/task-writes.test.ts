@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { rankOf } from "../../src/checkpoints/dialect.ts";
-import { firstIdAt } from "../../src/checkpoints/ids.ts";
 import { dropRepeated } from "../../src/checkpoints/task-writes.ts";
 import type { CheckpointWrite } from "../../src/contract/checkpoints.ts";
+import { firstIdAt } from "../../src/database/ids.ts";
 import { checkpoint, scriptedStorage } from "../scripted-storage.ts";
 
 describe("a write of a machine whose clock is ahead", () => {

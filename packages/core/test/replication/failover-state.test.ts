@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Row } from "../../src/checkpoints/dialect.ts";
-import { idClock } from "../../src/checkpoints/ids.ts";
 import type { CheckpointError } from "../../src/contract/errors.ts";
+import { idClock } from "../../src/database/ids.ts";
 import { intercept } from "../scripted-dialect.ts";
 import { codeOf } from "../scripted-storage.ts";
 import {

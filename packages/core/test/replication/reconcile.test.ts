@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import type { Row } from "../../src/checkpoints/dialect.ts";
-import { idClock } from "../../src/checkpoints/ids.ts";
+import { idClock } from "../../src/database/ids.ts";
 import {
   closeAfterEach,
   copyOf,

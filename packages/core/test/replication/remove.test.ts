@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Row } from "../../src/checkpoints/dialect.ts";
-import { idClock } from "../../src/checkpoints/ids.ts";
+import { idClock } from "../../src/database/ids.ts";
 import { codeOf } from "../scripted-storage.ts";
 import {
   closeAfterEach,

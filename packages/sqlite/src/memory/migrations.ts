@@ -30,7 +30,7 @@ export const migrations: readonly Migration[] = [
 	\`value\` blob,
 	PRIMARY KEY(\`space\`, \`number\`)
 )`,
-      "CREATE UNIQUE INDEX `agent_memory_items_by_id` ON `agent_memory_items` (`space`,`id`)",
+      "CREATE UNIQUE INDEX `agent_memory_items_by_id` ON `agent_memory_items` (`id`,`space`)",
       "CREATE UNIQUE INDEX `agent_memory_items_by_key` ON `agent_memory_items` (`space`,`item_key`)",
       "CREATE UNIQUE INDEX `agent_memory_items_by_text` ON `agent_memory_items` (`space`,`text_digest`)",
       "CREATE INDEX `agent_memory_items_by_thread` ON `agent_memory_items` (`space`,`thread_id`,`number`)",

@@ -4,6 +4,7 @@ import {
   type Condition,
   type InsertStep,
   type RecordQuery,
+  type RemoveKeysStep,
   type RemoveStep,
   type Shape,
   type Step,
@@ -43,7 +44,8 @@ import { tableOf } from "./tables.ts";
 class GuardMissed extends Error {}
 
 type Row = Record<string, unknown>;
-type Columns = Readonly<Record<string, AnySQLiteColumn>>;
+/** Drizzle's columns, by their names in rows. */
+export type Columns = Readonly<Record<string, AnySQLiteColumn>>;
 
 interface Table {
   readonly definition: TableDefinition;
@@ -122,8 +124,9 @@ export class SQLiteRecords {
     return this.#handle.transaction(() => {
       const [row] = this.find(definition, { where, limit: 1 });
       if (row === undefined) return null;
-      const set = decide(row as never);
-      if (set === null) return row;
+      const given = Object.entries(decide(row as never) ?? {}).filter(([, value]) => value !== undefined);
+      if (given.length === 0) return row;
+      const set = Object.fromEntries(given);
       const isRow = Object.fromEntries(definition.key.map((name) => [name, row[name]]));
       this.#apply({ verb: "update", table: definition, where: isRow, set, expect: null });
       return { ...row, ...set };
@@ -139,6 +142,11 @@ export class SQLiteRecords {
 
   #apply(step: Step): number {
     if (step.verb === "insert") return this.#insert(step);
+    if (step.verb === "remove keys") return this.#removeKeys(step);
+    if (step.verb === "expect") {
+      if (this.count(step.table, step.where as never) !== step.expect) throw new GuardMissed();
+      return step.expect;
+    }
     const changed = step.verb === "update" ? this.#update(step) : this.#remove(step);
     if (step.expect !== null && changed !== step.expect) throw new GuardMissed();
     return changed;
@@ -196,6 +204,25 @@ export class SQLiteRecords {
       this.compile(this.#db.delete(table).where(conditionsOf(columns, shape))),
     );
     return statement.run({ value: shape.values });
+  }
+
+  #removeKeys({ table: definition, keys }: RemoveKeysStep): number {
+    const { table, columns } = this.table(definition);
+    const statement = this.statement(`remove keys ${definition.name}`, () =>
+      this.compile(
+        this.#db.delete(table).where(
+          and(
+            ...definition.key.map((name) => {
+              const column = columns[name] as AnySQLiteColumn;
+              return eq(column, sql.param(placeholder("set", name), column));
+            }),
+          ),
+        ),
+      ),
+    );
+    let count = 0;
+    for (const set of keys) count += statement.run({ set });
+    return count;
   }
 
   /** Returns Drizzle's table of a definition, for statements beside the verbs. */

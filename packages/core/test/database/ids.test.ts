@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { firstIdAt, IdClock, idTime, parseId } from "../../src/checkpoints/ids.ts";
+import { firstIdAt, IdClock, idTime, parseId } from "../../src/database/ids.ts";
 
 const NOW = Date.UTC(2026, 6, 1, 12);
 const LAST_TIME = Date.UTC(10_000, 0, 1) - 1;

@@ -1,7 +1,7 @@
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decodeMetadata, encodeLabels, encodeMetadata } from "../../src/checkpoints/metadata.ts";
+import { decodeMetadata, encodeLabels, encodeMetadata } from "../../src/codec/metadata.ts";
 import type { CheckpointMetadata } from "../../src/contract/checkpoints.ts";
 import { anyText, objectOf } from "../codec/any-state.ts";
 

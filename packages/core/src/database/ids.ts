@@ -149,3 +149,8 @@ function format(timeMs: number, tail: Tail): string {
   const low = tail.low.toString(16).padStart(8, "0");
   return `${time.slice(0, 8)}-${time.slice(8)}-7${high}-${middle.slice(0, 4)}-${middle.slice(4)}${low}`;
 }
+
+/** Makes a revision of a row: an id, so that of two revisions the later one sorts after the other. */
+export function newRevision(): string {
+  return idClock.next();
+}

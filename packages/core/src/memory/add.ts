@@ -1,0 +1,432 @@
+import type { Snapshot } from "../codec/snapshot.ts";
+import { CheckpointError } from "../contract/errors.ts";
+import { idClock, newRevision } from "../database/ids.ts";
+import { Addition, insertRecords, removeRecords, type Step, updateRecords } from "../records/records.ts";
+import type { CheckedItem } from "./arguments.ts";
+import type { Item, NewItem } from "./contract.ts";
+import { embedTexts, generationFor, type ItemVector, insertVectors, type VectorKind } from "./embedding.ts";
+import { MAX_ATTEMPTS, type MemoryEngine } from "./engine.ts";
+import { changedTooOften, conflict, dimensionMismatch, modelMismatch, noSuch } from "./failures.ts";
+import { itemOf, packValue, readText, type StoredValue, snapshotOfValue, storeText, textDigest } from "./items.ts";
+import { numberClock } from "./numbers.ts";
+import { analyzeFor, insertPostings, postingsOf, removePostings } from "./postings.ts";
+import { createSpaces, findSpaces } from "./spaces.ts";
+import { ITEMS, type ItemRow, NEVER, SPACES, type SpaceRow, type TermRow } from "./tables.ts";
+import { ThreadCounts } from "./thread-counts.ts";
+import { threadExists } from "./threads.ts";
+
+/** Adding items: text, vector and postings of all of them in one commit. */
+
+const OPERATION = "add items";
+
+/** An item as it was when it was handed in. */
+export interface PreparedItem extends CheckedItem {
+  readonly snapshot: Snapshot | null;
+}
+
+export interface AddRequest {
+  readonly items: readonly PreparedItem[];
+  readonly replace: boolean;
+  readonly model: string | null;
+  readonly signal?: AbortSignal;
+}
+
+/** Takes snapshots of values synchronously: what the caller changes afterwards is not stored. */
+export function prepareItems(checked: readonly CheckedItem[], items: readonly NewItem[]): PreparedItem[] {
+  return checked.map((item, at) => ({
+    ...item,
+    snapshot: snapshotOfValue(OPERATION, `items[${at}].value`, items[at] as NewItem, item.hasValue),
+  }));
+}
+
+/** An item with all that does not depend on what is stored. */
+interface ReadyItem extends PreparedItem {
+  readonly value: StoredValue;
+  readonly vector: Float32Array | null;
+  readonly digest: Uint8Array | null;
+}
+
+export async function addItems(engine: MemoryEngine, request: AddRequest): Promise<Item[]> {
+  const { session } = engine;
+  const { items, replace, signal } = request;
+  if (items.length === 0) return [];
+  const ready = await readyItems(engine, request);
+  const model = modelOf(engine, request);
+  return await session.run(
+    OPERATION,
+    signal,
+    async (deadline, { maxStatementBytes }) => {
+      checkSizes(ready, maxStatementBytes);
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        const spaces = await spacesFor(engine, ready, model, deadline);
+        const plan = await planAddition(engine, { ready, replace, model, spaces }, deadline);
+        if (plan.steps.length === 0 || (await tryChange(engine, plan.steps, deadline))) {
+          return await Promise.all(plan.rows.map(({ space, row }) => itemOf(OPERATION, space, row)));
+        }
+        await checkThreads(engine, ready, deadline);
+      }
+      throw changedTooOften(OPERATION);
+    },
+    { "waymark.items": items.length },
+  );
+}
+
+/** Packs values, and embeds the texts that have no vector, before any statement. */
+async function readyItems(engine: MemoryEngine, { items, signal }: AddRequest): Promise<ReadyItem[]> {
+  const { embedder } = engine.options;
+  const toEmbed = items.filter(({ embedding, text }) => embedding === null && text !== "");
+  const made =
+    embedder === null || toEmbed.length === 0
+      ? []
+      : await embedTexts(
+          OPERATION,
+          embedder,
+          toEmbed.map(({ text }) => text),
+          "store",
+          signal,
+        );
+  const vectors = new Map(toEmbed.map((item, at) => [item, made[at] ?? null]));
+  return await Promise.all(
+    items.map(async (item) => ({
+      ...item,
+      value: await packValue(item.snapshot),
+      vector: item.embedding ?? vectors.get(item) ?? null,
+      digest: item.dedup ? textDigest(item.text) : null,
+    })),
+  );
+}
+
+/** Returns the model that all vectors of a request are of; `null`: nobody has named it. */
+function modelOf({ options: { embedder } }: MemoryEngine, { items, model }: AddRequest): string | null {
+  if (embedder === null || model === null || model === embedder.model) return model ?? embedder?.model ?? null;
+  const isMixed = items.some(({ embedding, text }) => embedding === null && text !== "");
+  if (isMixed) throw modelMismatch(OPERATION, model, embedder.model);
+  return model;
+}
+
+function checkSizes(items: readonly ReadyItem[], maxBytes: number): void {
+  for (const [at, { text, value, vector }] of items.entries()) {
+    const bytes = text.length * 3 + (value.value?.byteLength ?? 0) + (vector?.byteLength ?? 0) + 4_096;
+    if (bytes <= maxBytes) continue;
+    const message = `${OPERATION}: items[${at}] takes ${bytes} bytes as sent, and the limit is ${maxBytes}`;
+    throw new CheckpointError("STATE_TOO_LARGE", `${message}; split the text, or keep large files elsewhere`);
+  }
+}
+
+/** Finds the spaces of the items, by their names; those that are missing are made. Vectors are checked before that. */
+async function spacesFor(
+  engine: MemoryEngine,
+  items: readonly ReadyItem[],
+  model: string | null,
+  signal: AbortSignal,
+): Promise<Map<string, SpaceRow>> {
+  const names = new Map(items.map((item) => [nameOf(item), item]));
+  const find = async () => {
+    const spaces = new Map<string, SpaceRow>();
+    for (const owner of new Set(items.map((item) => item.owner))) {
+      const collections = [...new Set(items.filter((item) => item.owner === owner).map((item) => item.collection))];
+      for (const space of await findSpaces(engine, owner, collections, signal)) spaces.set(nameOf(space), space);
+    }
+    return spaces;
+  };
+  const found = await find();
+  for (const [name] of names)
+    kindOf(
+      items.filter((item) => nameOf(item) === name),
+      found.get(name) ?? null,
+      model,
+    );
+  const missing = [...names].flatMap(([name, item]) => (found.has(name) ? [] : [item]));
+  if (missing.length === 0) return found;
+  await createSpaces(engine, missing, signal);
+  return await find();
+}
+
+function nameOf({ owner, collection }: Pick<SpaceRow, "owner" | "collection">): string {
+  return `${owner}\0${collection}`;
+}
+
+/**
+ * Returns the kind of the vectors of one space's items; `null`: they have none.
+ * @throws CheckpointError `DIMENSION_MISMATCH`, `MODEL_MISMATCH`
+ */
+function kindOf(items: readonly ReadyItem[], space: SpaceRow | null, model: string | null): VectorKind | null {
+  const [first, ...others] = items.flatMap(({ vector }) => (vector === null ? [] : vector.length));
+  if (first === undefined) return null;
+  const kind = { model, dimensions: first };
+  if (space !== null) generationFor(OPERATION, space, kind);
+  const other = others.find((dimensions) => dimensions !== first);
+  if (other !== undefined) throw dimensionMismatch(OPERATION, first, other);
+  return kind;
+}
+
+interface Plan {
+  readonly steps: readonly Step[];
+  /** The item of each request, as it is stored then. */
+  readonly rows: readonly { readonly space: SpaceRow; readonly row: ItemRow }[];
+}
+
+interface Addend {
+  readonly ready: readonly ReadyItem[];
+  readonly replace: boolean;
+  readonly model: string | null;
+  readonly spaces: ReadonlyMap<string, SpaceRow>;
+}
+
+/** What a plan changes in one space. */
+interface SpacePlan {
+  readonly space: SpaceRow;
+  readonly kind: VectorKind | null;
+  items: number;
+  tokens: number;
+  readonly replaced: ItemRow[];
+}
+
+/** Plans the addition on what is stored now; its guards refuse it if that has changed. */
+async function planAddition(
+  engine: MemoryEngine,
+  { ready, replace, model, spaces }: Addend,
+  signal: AbortSignal,
+): Promise<Plan> {
+  const perSpace = new Map<number, SpacePlan>();
+  const threads = new ThreadCounts();
+  const inserted = new Map<ItemRow, ReadyItem>();
+  const rows: { space: SpaceRow; row: ItemRow }[] = [];
+  const known = await storedTwins(engine, ready, spaces, signal);
+  const now = Date.now();
+  for (const [at, item] of ready.entries()) {
+    const space = spaces.get(nameOf(item));
+    if (space === undefined) throw changedTooOften(OPERATION); // somebody deletes it as often as we make it
+    const plan = perSpace.get(space.number) ?? {
+      space,
+      kind: kindOf(
+        ready.filter((one) => nameOf(one) === nameOf(item)),
+        space,
+        model,
+      ),
+      items: 0,
+      tokens: 0,
+      replaced: [],
+    };
+    perSpace.set(space.number, plan);
+    const twin = known.find(space.number, item);
+    const isExpired = twin !== null && twin.expiresAt <= now;
+    if (twin !== null && !isExpired && isSame(item, twin)) {
+      rows[at] = { space, row: twin };
+      continue;
+    }
+    if (twin !== null && !isExpired && !replace) {
+      throw conflict(OPERATION, `the ${nameInCommon(item, twin)} of items[${at}] is taken, by other content`);
+    }
+    const analysis = analyzeFor(space, item.text);
+    const row = rowOf(item, { space: space.number, length: analysis.length, now, twin: isExpired ? null : twin });
+    if (twin !== null) {
+      // One of this call's own is not stored yet: only the last one is.
+      if (!inserted.delete(twin)) plan.replaced.push(twin);
+      for (const one of rows) if (one.row === twin) one.row = row;
+      plan.items -= 1;
+      plan.tokens -= twin.length;
+      threads.add(item.owner, twin.thread, -1);
+    }
+    plan.items += 1;
+    plan.tokens += analysis.length;
+    threads.add(item.owner, row.thread, 1);
+    known.add(row);
+    inserted.set(row, item);
+    rows[at] = { space, row };
+  }
+  return { steps: stepsOf(perSpace, threads, inserted), rows };
+}
+
+/** Finds items that have the id, the key, or, where the same text is to be one, the text of a new one. */
+async function storedTwins(
+  { dialect }: MemoryEngine,
+  items: readonly ReadyItem[],
+  spaces: ReadonlyMap<string, SpaceRow>,
+  signal: AbortSignal,
+): Promise<Twins> {
+  const twins = new Twins();
+  for (const [name, { number: space }] of spaces) {
+    const own = items.filter((item) => nameOf(item) === name);
+    const ids = own.flatMap(({ id }) => id ?? []);
+    const keys = own.flatMap(({ key }) => key ?? []);
+    const digests = own.flatMap(({ digest }) => digest ?? []);
+    const limit = ids.length + keys.length + digests.length;
+    for (const where of [
+      ids.length > 0 && { id: { in: ids }, space },
+      keys.length > 0 && { space, key: { in: keys } },
+      digests.length > 0 && { space, textDigest: { in: digests } },
+    ]) {
+      if (where === false) continue;
+      for (const row of await dialect.records.find(ITEMS, { where, limit }, signal)) twins.add(row);
+    }
+  }
+  return twins;
+}
+
+/** Items of the spaces at hand, by what is unique in them. */
+class Twins {
+  readonly #rows = new Map<string, ItemRow>();
+
+  add(row: ItemRow): void {
+    numberClock.observe(row.number);
+    for (const name of namesOf(row.space, row)) this.#rows.set(name, row);
+  }
+
+  find(space: number, item: ReadyItem): ItemRow | null {
+    const names = namesOf(space, { id: item.id, key: item.key, textDigest: item.digest });
+    for (const name of names) {
+      const row = this.#rows.get(name);
+      if (row !== undefined) return row;
+    }
+    return null;
+  }
+}
+
+/** Names what an item has in common with another one, for messages. */
+function nameInCommon(item: ReadyItem, twin: ItemRow): string {
+  if (item.id !== null && item.id === twin.id) return "id";
+  return item.key !== null && item.key === twin.key ? "key" : "text";
+}
+
+function namesOf(
+  space: number,
+  { id, key, textDigest: digest }: { id: string | null; key: string | null; textDigest: Uint8Array | null },
+): string[] {
+  return [
+    ...(id === null ? [] : [`${space} id ${id}`]),
+    ...(key === null ? [] : [`${space} key ${key}`]),
+    ...(digest === null ? [] : [`${space} text ${Buffer.from(digest).toString("base64")}`]),
+  ];
+}
+
+/** Returns whether an item has the content of a stored one: all that was given, but for its vector. */
+function isSame(item: ReadyItem, row: ItemRow): boolean {
+  const isText = item.text === readText(row);
+  // By its text alone: what else was given is of another occasion.
+  if (item.digest !== null && isText && item.id === null && item.key === null) return true;
+  return (
+    isText &&
+    sameBytes(item.value.valueDigest, row.valueDigest) &&
+    item.threadId === row.thread &&
+    item.role === row.role &&
+    item.key === row.key &&
+    item.metadata === row.metadata &&
+    item.checkpointId === row.checkpointId &&
+    (item.id === null || item.id === row.id) &&
+    (item.importance === null || item.importance === row.importance) &&
+    (item.createdAt === null || item.createdAt === row.createdAt) &&
+    (item.expiresAt ?? NEVER) === row.expiresAt
+  );
+}
+
+function sameBytes(one: Uint8Array | null, other: Uint8Array | null): boolean {
+  if (one === null || other === null) return one === other;
+  return Buffer.compare(one, other) === 0;
+}
+
+/** Makes the row of an item. One that replaces another keeps its number, id and time, unless others were given. */
+function rowOf(
+  item: ReadyItem,
+  { space, length, now, twin }: { space: number; length: number; now: number; twin: ItemRow | null },
+): ItemRow {
+  return {
+    space,
+    number: twin?.number ?? numberClock.next(),
+    id: item.id ?? twin?.id ?? idClock.next(),
+    thread: item.threadId,
+    role: item.role,
+    key: item.key,
+    importance: item.importance ?? 0.5,
+    createdAt: item.createdAt ?? twin?.createdAt ?? now,
+    expiresAt: item.expiresAt ?? NEVER,
+    length,
+    textDigest: item.digest,
+    checkpointId: item.checkpointId,
+    revision: newRevision(),
+    pending: null,
+    metadata: item.metadata,
+    ...storeText(item.text),
+    ...item.value,
+  };
+}
+
+function stepsOf(
+  perSpace: ReadonlyMap<number, SpacePlan>,
+  threads: ThreadCounts,
+  inserted: ReadonlyMap<ItemRow, ReadyItem>,
+): Step[] {
+  if (inserted.size === 0) return [];
+  const touched = [...perSpace.values()]
+    .filter(({ space }) => [...inserted.keys()].some((row) => row.space === space.number))
+    .sort((one, other) => one.space.number - other.space.number);
+  const rows = [...inserted.keys()];
+  const postings: TermRow[] = [];
+  const vectors: ItemVector[] = [];
+  for (const [row, item] of inserted) {
+    const { space, kind } = perSpace.get(row.space) as SpacePlan;
+    postings.push(...postingsOf(row.space, row.number, analyzeFor(space, item.text)));
+    if (item.vector === null || kind === null) continue;
+    const generation = generationFor(OPERATION, space, kind);
+    vectors.push({ space: row.space, number: row.number, generation, vector: item.vector });
+  }
+  return [
+    // The spaces first, in one order for all clients: writers of one space wait for each other here, and nowhere else.
+    ...touched.map((plan) => updateSpace(plan)),
+    ...threads.steps(1),
+    ...touched.flatMap(({ space, replaced }) => removeReplaced(space, replaced)),
+    insertRecords(ITEMS, rows),
+    ...insertVectors(vectors),
+    ...insertPostings(postings),
+  ];
+}
+
+/** Counts the items, and fixes the kind of the vectors with the first one. Guard: the space is as it was read. */
+function updateSpace({ space, kind, items, tokens }: SpacePlan): Step {
+  const { number, generation, dimensions, model, nextGeneration } = space;
+  const isOfNext = kind !== null && generationFor(OPERATION, space, kind) !== generation;
+  const set =
+    kind === null || isOfNext ? {} : { dimensions: kind.dimensions, ...(kind.model !== null && { model: kind.model }) };
+  return updateRecords(
+    SPACES,
+    { number, removal: 0, generation, dimensions, model, nextGeneration },
+    { items: new Addition(items), tokens: new Addition(tokens), revision: newRevision(), ...set },
+    1,
+  );
+}
+
+function removeReplaced(space: SpaceRow, replaced: readonly ItemRow[]): Step[] {
+  if (replaced.length === 0) return [];
+  const numbers = replaced.map(({ number }) => number);
+  const revisions = replaced.map(({ revision }) => revision);
+  return [
+    removeRecords(
+      ITEMS,
+      { space: space.number, number: { in: numbers }, revision: { in: revisions } },
+      replaced.length,
+    ),
+    ...removePostings(space, replaced),
+  ];
+}
+
+/** Commits a plan. `false`: another client has changed what it was made on. */
+async function tryChange(
+  { dialect, session }: MemoryEngine,
+  steps: readonly Step[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    return (await dialect.records.change(steps, signal)) !== null;
+  } catch (error) {
+    if (session.isDuplicate(error)) return false;
+    throw error;
+  }
+}
+
+/** Finds out whether a plan was refused since a thread is missing. @throws CheckpointError `NOT_FOUND` */
+async function checkThreads(engine: MemoryEngine, items: readonly ReadyItem[], signal: AbortSignal): Promise<void> {
+  for (const [at, { owner, threadId }] of items.entries()) {
+    if (threadId === null || (await threadExists(engine, owner, threadId, signal))) continue;
+    throw noSuch(OPERATION, `thread with the id of items[${at}].threadId`);
+  }
+}

@@ -1,0 +1,24 @@
+import type { StorageEvents } from "../contract/status.ts";
+import { Emitter } from "../database/events.ts";
+import { Session } from "../database/session.ts";
+import type { MemoryDialect } from "./dialect.ts";
+import type { ResolvedMemoryOptions } from "./options.ts";
+
+/** The memory engine on one database. Its functions take checked arguments; the public face, `storage.ts`, checks them. */
+export interface MemoryEngine {
+  readonly dialect: MemoryDialect;
+  readonly session: Session;
+  readonly events: Emitter<StorageEvents>;
+  readonly options: ResolvedMemoryOptions;
+}
+
+export function createMemoryEngine(dialect: MemoryDialect, options: ResolvedMemoryOptions): MemoryEngine {
+  const events = new Emitter<StorageEvents>();
+  return { dialect, session: new Session(dialect, options, events), events, options };
+}
+
+/** Items of one commit, where many are removed. */
+export const REMOVED_AT_ONCE = 500;
+
+/** Attempts of a change whose rows other clients change meanwhile. Each attempt that fails is one that another client made. */
+export const MAX_ATTEMPTS = 200;

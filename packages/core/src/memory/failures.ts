@@ -1,0 +1,29 @@
+import { CheckpointError } from "../contract/errors.ts";
+
+/** Errors of memory. None holds a text, a vector or a value; ids and names of owners stay out too. */
+
+export function noSuch(operation: string, what: string): CheckpointError {
+  return new CheckpointError("NOT_FOUND", `${operation}: there is no ${what} of this owner`);
+}
+
+export function conflict(operation: string, what: string): CheckpointError {
+  return new CheckpointError("CONFLICT", `${operation}: ${what}`);
+}
+
+export function changedTooOften(operation: string): CheckpointError {
+  return new CheckpointError("CONTENTION", `${operation}: other clients keep changing the same rows`);
+}
+
+export function dimensionMismatch(operation: string, expected: number, got: number): CheckpointError {
+  return new CheckpointError(
+    "DIMENSION_MISMATCH",
+    `${operation}: expected a vector of ${expected} dimensions, as the collection has, got ${got}: see reembed()`,
+  );
+}
+
+export function modelMismatch(operation: string, expected: string, got: string): CheckpointError {
+  return new CheckpointError(
+    "MODEL_MISMATCH",
+    `${operation}: expected a vector of the model ${JSON.stringify(expected)}, as the collection has, got one of ${JSON.stringify(got)}: see reembed()`,
+  );
+}

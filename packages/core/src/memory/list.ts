@@ -1,0 +1,100 @@
+import type { CheckedFilter, checkItemQuery } from "./arguments.ts";
+import type { Item } from "./contract.ts";
+import type { ItemFilter } from "./dialect.ts";
+import type { MemoryEngine } from "./engine.ts";
+import { itemOf } from "./items.ts";
+import { numberClock } from "./numbers.ts";
+import { spacesByNumber, spacesOf } from "./spaces.ts";
+import { ITEMS, type ItemRow, type SpaceRow } from "./tables.ts";
+
+/** Reading items without a search. Items whose time has come are not there. */
+
+/** Owners that may have items with the same id. */
+const MAX_OWNERS = 1_000;
+
+/** An item's row, and its space. */
+export interface FoundItem {
+  readonly space: SpaceRow;
+  readonly row: ItemRow;
+}
+
+/** Narrows a filter to items whose time has not come. */
+export function notExpired(filter: ItemFilter): ItemFilter {
+  return { ...filter, expiresAt: { above: Date.now() } };
+}
+
+/** Finds an owner's items by their ids. Other owners may have items with the same ids: the space says whose it is. */
+export async function rowsOfOwner(
+  engine: MemoryEngine,
+  owner: string,
+  ids: readonly string[],
+  signal: AbortSignal,
+): Promise<FoundItem[]> {
+  if (ids.length === 0) return [];
+  const rows = await engine.dialect.records.find(
+    ITEMS,
+    { where: { id: { in: ids }, expiresAt: { above: Date.now() } }, limit: ids.length * MAX_OWNERS },
+    signal,
+  );
+  const spaces = await spacesByNumber(
+    engine,
+    rows.map(({ space }) => space),
+    signal,
+  );
+  return rows.flatMap((row) => {
+    const space = spaces.get(row.space);
+    if (space === undefined || space.owner !== owner || space.removal !== 0) return [];
+    numberClock.observe(row.number);
+    return { space, row };
+  });
+}
+
+export async function getItem(
+  engine: MemoryEngine,
+  owner: string,
+  id: string | null,
+  signal: AbortSignal | undefined,
+): Promise<Item | null> {
+  return await engine.session.run("get item", signal, async (deadline) => {
+    const [found] = await rowsOfOwner(engine, owner, id === null ? [] : [id], deadline);
+    return found === undefined ? null : await itemOf("get item", found.space, found.row);
+  });
+}
+
+export async function countItems(engine: MemoryEngine, filter: CheckedFilter): Promise<number> {
+  const { owner, collection, rows, signal } = filter;
+  return await engine.session.run("count items", signal, async (deadline) => {
+    let count = 0;
+    for (const { number } of await spacesOf(engine, owner, collection, deadline)) {
+      count += await engine.dialect.records.count(ITEMS, notExpired({ space: number, ...rows }), deadline);
+    }
+    return count;
+  });
+}
+
+export async function listItems(engine: MemoryEngine, query: ReturnType<typeof checkItemQuery>): Promise<Item[]> {
+  const { filter, isNewestFirst, after, limit } = query;
+  const direction = isNewestFirst ? "desc" : "asc";
+  return await engine.session.run("list items", filter.signal, async (deadline) => {
+    const spaces = await spacesOf(engine, filter.owner, filter.collection, deadline);
+    const found: FoundItem[] = [];
+    for (const space of spaces) {
+      const rows = await engine.dialect.records.find(
+        ITEMS,
+        {
+          where: notExpired({ space: space.number, ...filter.rows }),
+          order: [["number", direction]],
+          ...(after !== null && { after: [after] }),
+          limit,
+        },
+        deadline,
+      );
+      for (const row of rows) found.push({ space, row });
+    }
+    const sign = isNewestFirst ? -1 : 1;
+    found.sort((one, other) => sign * (one.row.number - other.row.number));
+    const page = found.slice(0, limit);
+    for (const { row } of page) numberClock.observe(row.number);
+    return await Promise.all(page.map(({ space, row }) => itemOf("list items", space, row)));
+  });
+}

@@ -1,0 +1,75 @@
+import { integer, objectWithKeys, oneOf, plainObject } from "../contract/checks.ts";
+import { invalidArgument, property } from "../contract/errors.ts";
+import type { DatabaseOptions } from "../contract/options.ts";
+import { DATABASE_OPTIONS, type ResolvedDatabaseOptions, resolveDatabaseOptions } from "../database/options.ts";
+import type { Embedder } from "./contract.ts";
+import { checkCollectionName, checkModel } from "./names.ts";
+import { LANGUAGES, type Language } from "./words.ts";
+
+/** Options of memory that every dialect takes, beside those of its database. */
+export interface CommonMemoryOptions {
+  /** Turns texts into vectors: those of new items, and those that are searched for. Default: none, and vectors are given. */
+  readonly embedder?: Embedder | undefined;
+  /** Options of collections by their names, for collections that are made from now on. `"*"`: all others. */
+  readonly collections?: Readonly<Record<string, CollectionOptions>> | undefined;
+}
+
+export interface CollectionOptions {
+  /** Language of the texts. Default `"none"`. */
+  readonly language?: Language | undefined;
+}
+
+/** Keys of the options that memory takes in every dialect. */
+export const MEMORY_OPTIONS = [...DATABASE_OPTIONS, "embedder", "collections"] as const;
+
+/** The options, checked and with their defaults. */
+export interface ResolvedMemoryOptions extends ResolvedDatabaseOptions {
+  readonly embedder: ResolvedEmbedder | null;
+  /** Returns the language of a collection that is made now. */
+  languageOf(collection: string): Language;
+}
+
+/** An embedder, checked and with its defaults. */
+export interface ResolvedEmbedder {
+  readonly model: string;
+  readonly dimensions: number;
+  readonly maxBatch: number;
+  readonly embed: Embedder["embed"];
+}
+
+const DEFAULT_BATCH = 96;
+export const MAX_DIMENSIONS = 4_096;
+
+/** @throws CheckpointError `INVALID_ARGUMENT`, which names the option */
+export function resolveMemoryOptions(
+  options: { readonly [name in keyof (CommonMemoryOptions & DatabaseOptions)]?: unknown } = {},
+): ResolvedMemoryOptions {
+  const { embedder, collections = {} } = options;
+  const languages = new Map(
+    Object.entries(plainObject("options.collections", collections)).map(([name, value]) => {
+      checkCollectionName("a name in options.collections", name);
+      const field = `options.collections[${JSON.stringify(name.slice(0, 64))}]`;
+      const { language = "none" } = objectWithKeys(field, value, ["language"]);
+      return [name, oneOf(`${field}.language`, language, LANGUAGES)];
+    }),
+  );
+  return {
+    ...resolveDatabaseOptions(options),
+    embedder: embedder === undefined ? null : checkEmbedder("options.embedder", embedder),
+    languageOf: (collection) => languages.get(collection) ?? languages.get("*") ?? "none",
+  };
+}
+
+/** @throws CheckpointError `INVALID_ARGUMENT` */
+export function checkEmbedder(field: string, value: unknown): ResolvedEmbedder {
+  const embedder = plainObject(field, value);
+  const { model, dimensions, maxBatch = DEFAULT_BATCH } = embedder as Partial<Embedder>;
+  const embed = property(embedder, "embed");
+  if (typeof embed !== "function") throw invalidArgument(`${field}.embed`, "a function", embed);
+  return {
+    model: checkModel(`${field}.model`, model),
+    dimensions: integer(`${field}.dimensions`, dimensions, 1, MAX_DIMENSIONS, "dimensions"),
+    maxBatch: integer(`${field}.maxBatch`, maxBatch, 1, 10_000, "texts"),
+    embed: (texts, embedOptions) => (embedder as unknown as Embedder).embed(texts, embedOptions),
+  };
+}

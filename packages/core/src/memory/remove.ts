@@ -1,0 +1,118 @@
+import { newRevision } from "../database/ids.ts";
+import { Addition, removeRecords, type Step, updateRecords } from "../records/records.ts";
+import type { CheckedFilter } from "./arguments.ts";
+import type { ItemFilter } from "./dialect.ts";
+import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE } from "./engine.ts";
+import { changedTooOften } from "./failures.ts";
+import { rowsOfOwner } from "./list.ts";
+import { removePostings } from "./postings.ts";
+import { spacesByNumber, spacesOf } from "./spaces.ts";
+import { ITEMS, type ItemRow, SPACES } from "./tables.ts";
+import { ThreadCounts } from "./thread-counts.ts";
+
+/** Removing items: with their vectors and postings, in one commit for at most {@link REMOVED_AT_ONCE}. */
+
+/** Removes items that were read, and returns how many there still were. Those that have changed meanwhile are read again. */
+export async function removeItems(
+  engine: MemoryEngine,
+  operation: string,
+  items: readonly ItemRow[],
+  signal: AbortSignal,
+): Promise<number> {
+  const { dialect } = engine;
+  let rows: readonly ItemRow[] = items;
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    if (rows.length === 0) return 0;
+    if ((await dialect.records.change(await removalOf(engine, rows, signal), signal)) !== null) return rows.length;
+    rows = await readAgain(engine, rows, signal);
+  }
+  throw changedTooOften(operation);
+}
+
+async function removalOf(engine: MemoryEngine, rows: readonly ItemRow[], signal: AbortSignal): Promise<Step[]> {
+  const spaces = await spacesByNumber(
+    engine,
+    rows.map(({ space }) => space),
+    signal,
+  );
+  const steps: { counts: Step[]; removals: Step[] } = { counts: [], removals: [] };
+  const threads = new ThreadCounts();
+  for (const space of [...spaces.values()].sort((one, other) => one.number - other.number)) {
+    const own = rows.filter((row) => row.space === space.number);
+    const tokens = own.reduce((sum, { length }) => sum + length, 0);
+    const { number, owner, removal } = space;
+    const set = { items: new Addition(-own.length), tokens: new Addition(-tokens), revision: newRevision() };
+    steps.counts.push(updateRecords(SPACES, { number, removal }, set, 1));
+    for (const { thread } of own) threads.add(owner, thread, -1);
+    const numbers = own.map((row) => row.number);
+    const revisions = own.map(({ revision }) => revision);
+    const where = { space: number, number: { in: numbers }, revision: { in: revisions } };
+    steps.removals.push(removeRecords(ITEMS, where, own.length), ...removePostings(space, own));
+  }
+  return [...steps.counts, ...threads.steps(null), ...steps.removals];
+}
+
+async function readAgain({ dialect }: MemoryEngine, rows: readonly ItemRow[], signal: AbortSignal): Promise<ItemRow[]> {
+  const found: ItemRow[] = [];
+  for (const space of new Set(rows.map((row) => row.space))) {
+    const numbers = rows.filter((row) => row.space === space).map(({ number }) => number);
+    const where = { space, number: { in: numbers } };
+    found.push(...(await dialect.records.find(ITEMS, { where, limit: numbers.length }, signal)));
+  }
+  return found;
+}
+
+/** Deletes an owner's items by their ids. */
+export async function deleteItems(
+  engine: MemoryEngine,
+  owner: string,
+  ids: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const operation = "delete items";
+  let removed = 0;
+  for (let at = 0; at < ids.length; at += REMOVED_AT_ONCE) {
+    const some = ids.slice(at, at + REMOVED_AT_ONCE);
+    removed += await engine.session.run(operation, signal, async (deadline) => {
+      const rows = await rowsOfOwner(engine, owner, some, deadline);
+      return await removeItems(
+        engine,
+        operation,
+        rows.map(({ row }) => row),
+        deadline,
+      );
+    });
+  }
+  return removed;
+}
+
+/** Deletes the items that a filter selects. */
+export async function deleteItemsWhere(engine: MemoryEngine, filter: CheckedFilter): Promise<number> {
+  const { owner, collection, rows, signal } = filter;
+  const spaces = await engine.session.run("delete items", signal, (deadline) =>
+    spacesOf(engine, owner, collection, deadline),
+  );
+  let removed = 0;
+  for (const { number } of spaces) {
+    removed += await removeWhere(engine, "delete items", { ...rows, space: number }, signal);
+  }
+  return removed;
+}
+
+/** Removes the items that a filter of rows selects, a commit at a time. */
+export async function removeWhere(
+  engine: MemoryEngine,
+  operation: string,
+  where: ItemFilter,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  let removed = 0;
+  for (;;) {
+    const { found, gone } = await engine.session.run(operation, signal, async (deadline) => {
+      const rows = await engine.dialect.records.find(ITEMS, { where, limit: REMOVED_AT_ONCE }, deadline);
+      return { found: rows.length, gone: await removeItems(engine, operation, rows, deadline) };
+    });
+    removed += gone;
+    if (found < REMOVED_AT_ONCE) return removed;
+  }
+}

@@ -1,0 +1,347 @@
+import type { CheckedSearch } from "./arguments.ts";
+import type { Hit, Item } from "./contract.ts";
+import type { ItemFilter } from "./dialect.ts";
+import { embedTexts, generationFor } from "./embedding.ts";
+import type { MemoryEngine } from "./engine.ts";
+import { itemOf } from "./items.ts";
+import { notExpired } from "./list.ts";
+import { numberClock } from "./numbers.ts";
+import { languageOf } from "./postings.ts";
+import {
+  byScore,
+  type Candidate,
+  candidates,
+  fuse,
+  lengthNorm,
+  nearSignatures,
+  SCALE,
+  termWeights,
+} from "./ranking.ts";
+import { cosine, signatureOf } from "./signature.ts";
+import { findSpaces } from "./spaces.ts";
+import { ITEMS, type ItemRow, type SpaceRow, VECTORS } from "./tables.ts";
+import { queryTerms } from "./words.ts";
+
+/** Searching: candidates by words and by vectors from the database; scores, fusion and order are computed here. */
+
+const OPERATION = "search";
+
+/** Vectors that are read at once. */
+const VECTORS_AT_ONCE = 1_000;
+
+/** What is searched for. */
+interface Wanted {
+  readonly text: string | null;
+  readonly vector: Float32Array | null;
+  readonly model: string | null;
+}
+
+export async function search(engine: MemoryEngine, query: CheckedSearch): Promise<Hit[]> {
+  const wanted = await wantedOf(engine, query);
+  return await engine.session.run(
+    OPERATION,
+    query.signal,
+    async (deadline) => {
+      const spaces = await findSpaces(engine, query.owner, query.collections, deadline);
+      const filter = Object.keys(query.rows).length === 0 ? null : notExpired(query.rows);
+      const one = new SearchRun(engine, query, wanted, deadline);
+      return (await one.run(spaces, filter)) ?? (await one.run(spaces, notExpired(query.rows))) ?? [];
+    },
+    { "waymark.collections": query.collections.length },
+  );
+}
+
+/** Embeds the text, if the search is to be by vector and has none. */
+async function wantedOf(
+  { options: { embedder } }: MemoryEngine,
+  { text, vector, model, fusion, requireVector, signal }: CheckedSearch,
+): Promise<Wanted> {
+  const isByVector = requireVector || fusion === "rrf" || fusion.vector > 0;
+  if (vector !== undefined || embedder === null || text === null || text === "" || !isByVector) {
+    return { text, vector: vector ?? null, model: model ?? embedder?.model ?? null };
+  }
+  const [made = null] = await embedTexts(OPERATION, embedder, [text], "search", signal);
+  return { text, vector: made, model: embedder.model };
+}
+
+/** A candidate in one of several spaces. Its position stands for both where only numbers do. */
+interface Found {
+  readonly space: SpaceRow;
+  readonly number: number;
+  similarity: number | null;
+  textScore: number | null;
+}
+
+/** One search, whose statements have the same deadline. */
+class SearchRun {
+  readonly #engine: MemoryEngine;
+  readonly #query: CheckedSearch;
+  readonly #wanted: Wanted;
+  readonly #signal: AbortSignal;
+
+  constructor(engine: MemoryEngine, query: CheckedSearch, wanted: Wanted, signal: AbortSignal) {
+    this.#engine = engine;
+    this.#query = query;
+    this.#wanted = wanted;
+    this.#signal = signal;
+  }
+
+  /**
+   * Runs the search. `null`: an item whose time has come took the place of another one, since nothing was filtered: most collections
+   * have no such items, and a search without a filter reads less.
+   */
+  async run(spaces: readonly SpaceRow[], filter: ItemFilter | null): Promise<Hit[] | null> {
+    const { limit, fusion, requireVector } = this.#query;
+    const found = new Map<string, Found>();
+    const byText: Found[] = [];
+    const byVector: Found[] = [];
+    for (const space of spaces) {
+      for (const { number, score } of await this.#nearVectors(space, filter)) {
+        byVector.push(entryOf(found, space, number, { similarity: score }));
+      }
+      for (const { number, score } of await this.#withTerms(space, filter)) {
+        byText.push(entryOf(found, space, number, { textScore: score }));
+      }
+    }
+    // Numbers of different spaces may be the same: positions in their common order are not.
+    const all = [...found.values()].sort(
+      (one, other) => one.number - other.number || one.space.number - other.space.number,
+    );
+    const positions = new Map(all.map((one, at) => [one, at]));
+    const candidatesOf = (side: readonly Found[], score: (one: Found) => number | null) =>
+      side.map((one): Candidate => ({ number: positions.get(one) as number, score: score(one) as number }));
+    const ranked = fuse(
+      this.#wanted.text === null ? null : candidatesOf(byText, ({ textScore }) => textScore),
+      this.#wanted.vector === null ? null : candidatesOf(byVector, ({ similarity }) => similarity),
+      fusion,
+    )
+      .map(({ number, score }) => ({ found: all[number] as Found, score }))
+      .filter(({ found: { similarity } }) => !requireVector || similarity !== null);
+    const rows = await this.#read(ranked, limit);
+    if (rows === null) return null;
+    await this.#addSimilarities(rows.map((hit) => hit.found));
+    return await Promise.all(rows.map((hit) => this.#hitOf(hit)));
+  }
+
+  /** Returns the nearest vectors of a space with their cosines, the nearest first. */
+  async #nearVectors(space: SpaceRow, filter: ItemFilter | null): Promise<Candidate[]> {
+    const { vector, model } = this.#wanted;
+    const { limit, isExact, minSimilarity, fusion, requireVector } = this.#query;
+    if (vector === null || space.dimensions === null) return [];
+    if (fusion !== "rrf" && fusion.vector === 0 && !requireVector) return [];
+    const generation = generationFor(OPERATION, { ...space, nextModel: null }, { model, dimensions: vector.length });
+    const query = {
+      space: space.number,
+      generation,
+      vector,
+      signature: signatureOf(vector),
+      filter,
+      size: space.items,
+      limit: nearSignatures(limit),
+    };
+    const { dialect } = this.#engine;
+    const numbers = isExact
+      ? await dialect.nearestExactly(query, this.#signal)
+      : await dialect.nearest(query, this.#signal);
+    const scored = numbers === null ? await this.#allVectors(query) : await this.#cosines(query, numbers);
+    return scored
+      .filter(({ score }) => score >= minSimilarity)
+      .sort(byScore)
+      .slice(0, candidates(limit));
+  }
+
+  async #cosines(
+    { space, generation, vector }: { space: number; generation: number; vector: Float32Array },
+    numbers: readonly number[],
+  ): Promise<Candidate[]> {
+    const scored: Candidate[] = [];
+    for (let at = 0; at < numbers.length; at += VECTORS_AT_ONCE) {
+      const some = numbers.slice(at, at + VECTORS_AT_ONCE);
+      const rows = await this.#engine.dialect.records.find(
+        VECTORS,
+        { where: { space, generation, number: { in: some } }, columns: ["number", "vector"], limit: some.length },
+        this.#signal,
+      );
+      for (const row of rows) scored.push({ number: row.number, score: cosine(row.vector, vector) });
+    }
+    return scored;
+  }
+
+  /** Compares all vectors of a space, where the database cannot. */
+  async #allVectors({
+    space,
+    generation,
+    vector,
+    filter,
+  }: {
+    space: number;
+    generation: number;
+    vector: Float32Array;
+    filter: ItemFilter | null;
+  }): Promise<Candidate[]> {
+    const { records } = this.#engine.dialect;
+    const scored: Candidate[] = [];
+    for (let after = 0; ; ) {
+      const rows = await records.find(
+        VECTORS,
+        {
+          where: { space, generation, number: { above: after } },
+          columns: ["number", "vector"],
+          order: [["number", "asc"]],
+          limit: VECTORS_AT_ONCE,
+        },
+        this.#signal,
+      );
+      const selected = filter === null ? null : await this.#selected(space, rows, filter);
+      for (const row of rows) {
+        if (selected === null || selected.has(row.number))
+          scored.push({ number: row.number, score: cosine(row.vector, vector) });
+      }
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < VECTORS_AT_ONCE) return scored;
+      after = last.number;
+    }
+  }
+
+  /** Returns which of these items a filter selects. */
+  async #selected(
+    space: number,
+    rows: readonly { readonly number: number }[],
+    filter: ItemFilter,
+  ): Promise<Set<number>> {
+    const where = { ...filter, space, number: { in: rows.map(({ number }) => number) } };
+    const query = { where, columns: ["number"], limit: VECTORS_AT_ONCE } as const;
+    const found = await this.#engine.dialect.records.find(ITEMS, query, this.#signal);
+    return new Set(found.map(({ number }) => number));
+  }
+
+  /** Returns the items of a space that have any of the words, with their BM25 in units of `ranking.ts`; the best first. */
+  async #withTerms(space: SpaceRow, filter: ItemFilter | null): Promise<Candidate[]> {
+    const { text } = this.#wanted;
+    const { fusion, limit } = this.#query;
+    if (text === null || (fusion !== "rrf" && fusion.text === 0)) return [];
+    const terms = queryTerms(text, languageOf(space));
+    if (terms.length === 0) return [];
+    const { dialect } = this.#engine;
+    const counts = await dialect.countTerms(space.number, terms, this.#signal);
+    const weights = termWeights(new Map(counts.map(({ term, count }) => [term, count])), space.items);
+    if (weights.size === 0) return [];
+    return await dialect.scoreTerms(
+      {
+        space: space.number,
+        terms: Array.from(weights, ([term, weight]) => ({ term, weight })),
+        ...lengthNorm(space.tokens / Math.max(1, space.items)),
+        filter,
+        limit: candidates(limit),
+      },
+      this.#signal,
+    );
+  }
+
+  /**
+   * Reads the items of the best candidates. One that was deleted since it was found makes room for the next. `null`: the time of one of
+   * them has come.
+   */
+  async #read(
+    ranked: readonly { readonly found: Found; readonly score: number }[],
+    limit: number,
+  ): Promise<Ranked[] | null> {
+    const hits: Ranked[] = [];
+    const now = Date.now();
+    for (let at = 0; at < ranked.length && hits.length < limit; ) {
+      const some = ranked.slice(at, at + limit - hits.length);
+      at += some.length;
+      const rows = await this.#rowsOf(some.map(({ found }) => found));
+      for (const { found, score } of some) {
+        const row = rows.get(found);
+        if (row === undefined) continue;
+        if (row.expiresAt <= now) return null;
+        numberClock.observe(row.number);
+        hits.push({ found, score, row });
+      }
+    }
+    return hits;
+  }
+
+  async #rowsOf(found: readonly Found[]): Promise<Map<Found, ItemRow>> {
+    const rows = new Map<Found, ItemRow>();
+    for (const space of new Set(found.map((one) => one.space))) {
+      const own = found.filter((one) => one.space === space);
+      const where = { space: space.number, number: { in: own.map(({ number }) => number) } };
+      const stored = await this.#engine.dialect.records.find(ITEMS, { where, limit: own.length }, this.#signal);
+      const byNumber = new Map(stored.map((row) => [row.number, row]));
+      for (const one of own) {
+        const row = byNumber.get(one.number);
+        if (row !== undefined) rows.set(one, row);
+      }
+    }
+    return rows;
+  }
+
+  /** Adds the similarities of hits that were found by their words. */
+  async #addSimilarities(hits: readonly Found[]): Promise<void> {
+    const { vector } = this.#wanted;
+    if (vector === null) return;
+    const missing = hits.filter(({ similarity, space }) => similarity === null && space.dimensions === vector.length);
+    for (const space of new Set(missing.map((one) => one.space))) {
+      const own = missing.filter((one) => one.space === space);
+      const { number, generation } = space;
+      const scored = await this.#cosines(
+        { space: number, generation, vector },
+        own.map((one) => one.number),
+      );
+      const byNumber = new Map(scored.map((one) => [one.number, one.score]));
+      for (const one of own) one.similarity = byNumber.get(one.number) ?? null;
+    }
+  }
+
+  async #hitOf({ found, score, row }: Ranked): Promise<Hit> {
+    const { space, similarity, textScore } = found;
+    const { around } = this.#query;
+    return {
+      item: await itemOf(OPERATION, space, row),
+      score,
+      ...(similarity !== null && { similarity }),
+      ...(textScore !== null && { textScore: textScore / SCALE }),
+      ...(around > 0 &&
+        row.thread !== null && {
+          before: (await this.#neighbours(space, row, "desc")).reverse(),
+          after: await this.#neighbours(space, row, "asc"),
+        }),
+    };
+  }
+
+  /** Reads the items before (`desc`) or after (`asc`) one in its thread, the nearest first. */
+  async #neighbours(space: SpaceRow, row: ItemRow, direction: "asc" | "desc"): Promise<Item[]> {
+    const rows = await this.#engine.dialect.records.find(
+      ITEMS,
+      {
+        where: notExpired({ space: space.number, thread: row.thread as string }),
+        order: [["number", direction]],
+        after: [row.number],
+        limit: this.#query.around,
+      },
+      this.#signal,
+    );
+    return await Promise.all(rows.map((one) => itemOf(OPERATION, space, one)));
+  }
+}
+
+interface Ranked {
+  readonly found: Found;
+  readonly score: number;
+  readonly row: ItemRow;
+}
+
+/** Returns the candidate of a number, with a score of one side. */
+function entryOf(
+  found: Map<string, Found>,
+  space: SpaceRow,
+  number: number,
+  score: Partial<Pick<Found, "similarity" | "textScore">>,
+): Found {
+  const key = `${space.number} ${number}`;
+  const one = found.get(key) ?? { space, number, similarity: null, textScore: null };
+  found.set(key, one);
+  return Object.assign(one, score);
+}

@@ -1,0 +1,176 @@
+import { invalidArgument } from "../contract/errors.ts";
+
+/**
+ * Signatures: a bit for each dimension of a vector, so that nearest neighbours can be looked for in few bytes, on any database. The
+ * vector is rotated at random first (as in RaBitQ, https://arxiv.org/abs/2405.12497), which spreads what it says over all bits alike; then each bit is the sign of one coordinate. The share of bits in which two signatures differ is about the
+ * angle of their vectors over 180 degrees. Near ones by signature are candidates, which are then compared by {@link cosine}.
+ *
+ * The rotation is two rounds of fixed random signs and a Walsh-Hadamard transform. It is the same for ever and everywhere: signatures in
+ * databases depend on it. Only additions of doubles in a fixed order take part, so engines and machines cannot differ.
+ */
+
+/** Most dimensions of a vector. */
+export const MAX_DIMENSIONS = 4_096;
+
+/** Fewest bits of a signature. Few dimensions get more bits than they are: 16 signs would tell few of thousands of vectors apart. */
+const MIN_BITS = 256;
+
+const SEED = 0x57_41_59_4d; // "WAYM"
+
+/** Signs of both rounds. Xorshift32 (Marsaglia 2003) needs shifts alone, which all engines do alike. */
+const SIGNS: readonly [Float64Array, Float64Array] = (() => {
+  let state = SEED;
+  const round = () =>
+    Float64Array.from({ length: MAX_DIMENSIONS }, () => {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      return state < 0 ? -1 : 1;
+    });
+  return [round(), round()];
+})();
+
+/** Bytes of the signature of a vector with so many dimensions: 64 for 384, 128 for 768, 512 for 4,096; 32 at least. */
+export function signatureBytes(dimensions: number): number {
+  let bits = MIN_BITS;
+  while (bits < dimensions) bits *= 2;
+  return bits / 8;
+}
+
+/** Returns a vector's signature, of {@link signatureBytes} bytes. The first coordinate is the highest bit of the first byte. */
+export function signatureOf(vector: Float32Array): Uint8Array {
+  const bytes = signatureBytes(vector.length);
+  const rotated = new Float64Array(bytes * 8);
+  rotated.set(vector);
+  for (const signs of SIGNS) {
+    for (let at = 0; at < rotated.length; at++) rotated[at] = (rotated[at] as number) * (signs[at] as number);
+    transform(rotated);
+  }
+  const signature = new Uint8Array(bytes);
+  for (let at = 0; at < rotated.length; at++) {
+    if ((rotated[at] as number) >= 0) signature[at >>> 3] = (signature[at >>> 3] as number) | (0x80 >>> (at & 7));
+  }
+  return signature;
+}
+
+/** Walsh-Hadamard transform in place, not scaled: only signs are asked for, and sums of 2^24 floats fit a double. */
+function transform(values: Float64Array): void {
+  for (let half = 1; half < values.length; half *= 2) {
+    for (let start = 0; start < values.length; start += 2 * half) {
+      for (let at = start; at < start + half; at++) {
+        const a = values[at] as number;
+        const b = values[at + half] as number;
+        values[at] = a + b;
+        values[at + half] = a - b;
+      }
+    }
+  }
+}
+
+/** Bits in which two signatures of the same length differ. The length is a multiple of 8 bytes, as {@link signatureBytes} is. */
+export function hamming(a: Uint8Array, b: Uint8Array): number {
+  const distances = new Uint16Array(1);
+  distancesTo(wordsOf(a), wordsOf(b), distances);
+  return distances[0] as number;
+}
+
+/**
+ * Returns which `m` of the signatures, laid end to end, differ from `signature` in the fewest bits: their indices, nearest first; of equally
+ * near ones the higher index, that is the later item, first.
+ */
+export function nearestByHamming(signatures: Uint8Array, signature: Uint8Array, m: number): number[] {
+  const distances = new Uint16Array(Math.floor(signatures.length / signature.length));
+  distancesTo(wordsOf(signatures), wordsOf(signature), distances);
+
+  // A place for each distance in the answer: distances are few, so nothing need be sorted.
+  const ends = new Uint32Array(signature.length * 8 + 1);
+  for (const distance of distances) ends[distance] = (ends[distance] as number) + 1;
+  let total = 0;
+  for (let distance = 0; distance < ends.length; distance++) {
+    total += ends[distance] as number;
+    ends[distance] = total;
+  }
+  const nearest: number[] = new Array(Math.min(m, distances.length)).fill(0);
+  // Lower indices take the last places of their distance.
+  for (let index = 0; index < distances.length; index++) {
+    const distance = distances[index] as number;
+    const place = (ends[distance] as number) - 1;
+    ends[distance] = place;
+    if (place < nearest.length) nearest[place] = index;
+  }
+  return nearest;
+}
+
+/** Words of 32 bits. The order of bytes in them does not matter here. Copies what does not begin at a word's address. */
+function wordsOf(bytes: Uint8Array): Int32Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  return new Int32Array(aligned.buffer, aligned.byteOffset, aligned.length >>> 2);
+}
+
+/** Counts the bits that differ, in parallel within a word (Warren, Hacker's Delight, 5-1), two words at a time. */
+function distancesTo(words: Int32Array, other: Int32Array, distances: Uint16Array): void {
+  const length = other.length;
+  for (let index = 0, start = 0; index < distances.length; index++, start += length) {
+    let distance = 0;
+    for (let at = 0; at < length; at += 2) {
+      let a = (words[start + at] as number) ^ (other[at] as number);
+      let b = (words[start + at + 1] as number) ^ (other[at + 1] as number);
+      a -= (a >>> 1) & 0x55555555;
+      b -= (b >>> 1) & 0x55555555;
+      a = (a & 0x33333333) + ((a >>> 2) & 0x33333333) + (b & 0x33333333) + ((b >>> 2) & 0x33333333);
+      a = (a & 0x0f0f0f0f) + ((a >>> 4) & 0x0f0f0f0f);
+      distance += Math.imul(a, 0x01010101) >>> 24;
+    }
+    distances[index] = distance;
+  }
+}
+
+/**
+ * Cosine of the angle between two vectors of the same length, from -1 to 1; 0 if one of them is all zero. Computed in doubles, in which
+ * no square of a float, and no sum of 4,096 of them, is too large or too small.
+ */
+export function cosine(a: Float32Array, b: Float32Array): number {
+  let product = 0;
+  let squaresOfA = 0;
+  let squaresOfB = 0;
+  for (let at = 0; at < a.length; at++) {
+    const x = a[at] as number;
+    const y = b[at] as number;
+    product += x * y;
+    squaresOfA += x * x;
+    squaresOfB += y * y;
+  }
+  const lengths = Math.sqrt(squaresOfA) * Math.sqrt(squaresOfB);
+  return lengths === 0 ? 0 : Math.max(-1, Math.min(1, product / lengths));
+}
+
+/**
+ * Checks a vector, and returns a copy in single precision, as it is stored.
+ *
+ * @param dimensions the dimensions that it must have; `null`: any number from 1 to {@link MAX_DIMENSIONS}
+ * @throws CheckpointError INVALID_ARGUMENT. A vector must have a direction after rounding to single precision: not all zero, all finite
+ */
+export function checkVector(field: string, value: unknown, dimensions: number | null): Float32Array {
+  const isFloats = Object.prototype.toString.call(value) === "[object Float32Array]"; // of any realm
+  if (!isFloats && !Array.isArray(value)) throw invalidArgument(field, "a Float32Array or an array of numbers", value);
+  const { length } = value as ArrayLike<unknown>;
+  if (dimensions === null ? length < 1 || length > MAX_DIMENSIONS : length !== dimensions) {
+    throw invalidArgument(
+      `${field}.length`,
+      dimensions === null ? `from 1 to ${MAX_DIMENSIONS}` : String(dimensions),
+      length,
+    );
+  }
+  const vector = new Float32Array(length);
+  let isZero = true;
+  for (let at = 0; at < length; at++) {
+    const coordinate = (value as ArrayLike<unknown>)[at];
+    if (typeof coordinate !== "number" || !Number.isFinite(Math.fround(coordinate))) {
+      throw invalidArgument(`${field}[${at}]`, "a finite number in single precision", coordinate);
+    }
+    vector[at] = coordinate;
+    if (vector[at] !== 0) isZero = false;
+  }
+  if (isZero) throw invalidArgument(field, "not all zero in single precision", value);
+  return vector;
+}

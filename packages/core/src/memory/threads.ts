@@ -1,0 +1,164 @@
+import { newRevision } from "../database/ids.ts";
+import { insertRecords, removeRecords } from "../records/records.ts";
+import type { CheckedThread, checkThreadChange, checkThreadQuery } from "./arguments.ts";
+import type { Thread } from "./contract.ts";
+import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE } from "./engine.ts";
+import { changedTooOften, conflict, noSuch } from "./failures.ts";
+import { clearUnnamed } from "./forget.ts";
+import { labelsOf } from "./items.ts";
+import { removeItems } from "./remove.ts";
+import { spacesOf } from "./spaces.ts";
+import { ITEMS, THREADS, type ThreadRow } from "./tables.ts";
+
+/** Threads: conversations and documents. */
+
+export async function createThread(
+  { dialect, session }: MemoryEngine,
+  thread: CheckedThread,
+  signal: AbortSignal | undefined,
+): Promise<Thread> {
+  const operation = "create thread";
+  const now = Date.now();
+  const { createdAt, ...given } = thread;
+  const row: ThreadRow = {
+    ...given,
+    items: 0,
+    createdAt: createdAt ?? now,
+    updatedAt: now,
+    revision: newRevision(),
+    pending: null,
+  };
+  return await session.run(operation, signal, async (deadline) => {
+    try {
+      await dialect.records.change([insertRecords(THREADS, [row])], deadline);
+    } catch (error) {
+      if (!session.isDuplicate(error)) throw error;
+      const [stored] = await dialect.records.find(
+        THREADS,
+        { where: { owner: row.owner, id: row.id }, limit: 1 },
+        deadline,
+      );
+      // The same row: a connection was lost after the commit, and this is the call's own retry.
+      if (stored?.revision !== row.revision) throw conflict(operation, "the owner has a thread with this id");
+    }
+    return threadOf(operation, row);
+  });
+}
+
+export async function getThread(
+  { dialect, session }: MemoryEngine,
+  owner: string,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<Thread | null> {
+  return await session.run("get thread", signal, async (deadline) => {
+    const [row] = await dialect.records.find(THREADS, { where: { owner, id }, limit: 1 }, deadline);
+    return row === undefined ? null : threadOf("get thread", row);
+  });
+}
+
+export async function threadExists(
+  { dialect }: MemoryEngine,
+  owner: string,
+  id: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return (await dialect.records.count(THREADS, { owner, id }, signal)) > 0;
+}
+
+export async function listThreads(
+  { dialect, session }: MemoryEngine,
+  query: ReturnType<typeof checkThreadQuery>,
+): Promise<Thread[]> {
+  const { owner, kind, labels, before, limit, signal } = query;
+  return await session.run("list threads", signal, async (deadline) => {
+    const rows = await dialect.records.find(
+      THREADS,
+      {
+        where: { owner, ...(kind !== null && { kind }), ...(labels.length > 0 && { metadata: { contains: labels } }) },
+        order: [
+          ["updatedAt", "desc"],
+          ["id", "desc"],
+        ],
+        ...(before !== null && { after: [before.updatedAt, before.id] }),
+        limit,
+      },
+      deadline,
+    );
+    return rows.map((row) => threadOf("list threads", row));
+  });
+}
+
+export async function updateThread(
+  { dialect, session }: MemoryEngine,
+  { owner, id }: { readonly owner: string; readonly id: string },
+  change: ReturnType<typeof checkThreadChange>,
+  { ifRevision, signal }: { readonly ifRevision: string | null; readonly signal?: AbortSignal },
+): Promise<Thread> {
+  const operation = "update thread";
+  return await session.run(operation, signal, async (deadline) => {
+    let isOther = false;
+    const revision = newRevision();
+    const updated = await dialect.records.modify(
+      THREADS,
+      { owner, id },
+      (row) => {
+        isOther = ifRevision !== null && row.revision !== ifRevision;
+        return isOther ? null : { ...change, updatedAt: Date.now(), revision };
+      },
+      deadline,
+    );
+    if (updated === null) throw noSuch(operation, "thread with this id");
+    if (isOther) throw conflict(operation, "it has another revision");
+    return threadOf(operation, updated);
+  });
+}
+
+/** Deletes a thread, items first. It goes when it has none left: an item that is added meanwhile is deleted too. */
+export async function deleteThread(
+  engine: MemoryEngine,
+  owner: string,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const { dialect, session } = engine;
+  const operation = "delete thread";
+  let isKnown = false;
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; ) {
+    const state = await session.run(operation, signal, async (deadline) => {
+      if (!(await threadExists(engine, owner, id, deadline))) return "absent";
+      for (const space of await spacesOf(engine, owner, null, deadline)) {
+        const where = { space: space.number, thread: id };
+        const rows = await dialect.records.find(ITEMS, { where, limit: REMOVED_AT_ONCE }, deadline);
+        if (rows.length === 0) continue;
+        await removeItems(engine, operation, rows, deadline);
+        return "emptied some";
+      }
+      const removed = await dialect.records.change([removeRecords(THREADS, { owner, id, items: 0 }, 1)], deadline);
+      return removed === null ? "in use" : "removed";
+    });
+    if (state === "absent") return isKnown;
+    isKnown = true;
+    if (state === "removed") return true;
+    if (state === "in use") {
+      attempt += 1;
+      await clearUnnamed(engine, operation, owner, signal); // left by a call that was interrupted
+    }
+  }
+  throw changedTooOften(operation);
+}
+
+function threadOf(operation: string, row: ThreadRow): Thread {
+  const { owner, id, kind, title, metadata, createdAt, updatedAt, items, revision } = row;
+  return {
+    owner,
+    id,
+    kind,
+    ...(title !== null && { title }),
+    ...(metadata !== null && { metadata: labelsOf(operation, "the thread", metadata) }),
+    createdAt,
+    updatedAt,
+    items,
+    revision,
+  };
+}
