@@ -1,7 +1,6 @@
 import type { CheckpointMetadata } from "../contract/checkpoints.ts";
 import { objectWithKeys } from "../contract/checks.ts";
 import { CheckpointError } from "../contract/errors.ts";
-import { checkCollectionName } from "./arguments.ts";
 import type { Item, ItemChange, MemoryStorage, Thread, ThreadQuery } from "./contract.ts";
 import {
   CONVERSATION,
@@ -15,6 +14,7 @@ import {
   type StoredMessage,
 } from "./conversations.ts";
 import { noSuch } from "./failures.ts";
+import { checkCollectionName } from "./names.ts";
 
 /** Documents and conversations in the words of the repository pattern: https://martinfowler.com/eaaCatalog/repository.html */
 

@@ -1,7 +1,6 @@
 import type { CheckpointMetadata } from "../contract/checkpoints.ts";
 import { integer, objectWithKeys } from "../contract/checks.ts";
 import { CheckpointError, invalidArgument } from "../contract/errors.ts";
-import { checkCollectionName, checkOwner } from "./arguments.ts";
 import type { Hit, MemorySearch, MemoryStorage, Thread } from "./contract.ts";
 import {
   CONVERSATION,
@@ -15,6 +14,7 @@ import {
   type StoredConversation,
   type StoredMessage,
 } from "./conversations.ts";
+import { checkCollectionName, checkOwner } from "./names.ts";
 
 /**
  * Conversations, messages and memories of one user, in the words of the `StorageBackend` that other agent frameworks have. Each method
