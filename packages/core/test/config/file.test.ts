@@ -89,7 +89,7 @@ describe("a config file", () => {
         });
         const configFile = write(`with-${key}.${extension}`, `export default ${content};`);
         expect(await refusal({ configFile })).toBe(
-          `read config ${configFile}: expected config to have the members checkpoint, got "${key}"`,
+          `read config ${configFile}: expected config to have the members checkpoint, memory, got "${key}"`,
         );
       }
     },
