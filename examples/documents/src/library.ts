@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Hit, Item, MemoryStorage, NewItem, Thread } from "@waymark/sqlite/memory";
+import type { Hit, Item, MemoryStorage, Thread } from "@waymark/sqlite/memory";
 import { split } from "./split.ts";
 
 export interface Source {
@@ -10,9 +10,10 @@ export interface Source {
 }
 
 export interface PutResult {
+  /** `false`: the library had exactly this document. */
+  readonly isNew: boolean;
   readonly parts: number;
-  /** Parts that were embedded and written: new ones, and those whose text has changed. */
-  readonly written: number;
+  /** Parts that the document no longer has. */
   readonly removed: number;
 }
 
@@ -34,14 +35,13 @@ export function createLibrary({ memory, owner, onProgress = () => {} }: LibraryO
     return (await memory.getThread(owner, id)) ?? (await memory.createThread({ owner, id, kind: "document", title }));
   }
 
-  /** Reads the parts of a document that are stored, by their keys. */
-  async function storedParts(threadId: string): Promise<Map<string, Item>> {
-    const parts = new Map<string, Item>();
-    for (let after: number | undefined; ; ) {
-      const page = await memory.listItems({ owner, collection, threadId, after, limit: 500 });
-      for (const item of page) parts.set(item.key ?? item.id, item);
-      if (page.length < 500) return parts;
-      after = page.at(-1)?.position;
+  /** Deletes the parts of a document behind a position. */
+  async function removeParts(threadId: string, after: number | undefined): Promise<number> {
+    for (let removed = 0; ; ) {
+      const surplus = await memory.listItems({ owner, collection, threadId, after, limit: 500 });
+      if (surplus.length === 0) return removed;
+      const ids = surplus.map(({ id }) => id);
+      removed += await memory.deleteItems(owner, ids);
     }
   }
 
@@ -54,23 +54,21 @@ export function createLibrary({ memory, owner, onProgress = () => {} }: LibraryO
       const { id, title, markdown } = source;
       const digest = createHash("sha256").update(`${title}\0${markdown}`).digest("hex");
       const thread = await threadOf(source);
-      if (thread.metadata?.["digest"] === digest) return { parts: thread.items, written: 0, removed: 0 };
+      if (thread.metadata?.["digest"] === digest) return { isNew: false, parts: thread.items, removed: 0 };
 
       const texts = await split(markdown);
-      const stored = await storedParts(id);
-      const changed = texts.flatMap((text, at): NewItem[] => {
-        const key = `${id}#${at}`;
-        return stored.get(key)?.text === text ? [] : [{ owner, collection, threadId: id, key, text }];
-      });
-      for (let at = 0; at < changed.length; at += BATCH) {
-        await memory.addItems(changed.slice(at, at + BATCH), { replace: true }); // each keeps its place in the document
-        onProgress({ id, done: Math.min(at + BATCH, changed.length), total: changed.length });
+      let last: Item | undefined;
+      for (let at = 0; at < texts.length; at += BATCH) {
+        const parts = texts.slice(at, at + BATCH).map((text, index) => {
+          return { owner, collection, threadId: id, key: `${id}#${at + index}`, text };
+        });
+        // A part that is stored is left as it is; another text under its key takes its place in the document.
+        last = (await memory.addItems(parts, { replace: true })).at(-1);
+        onProgress({ id, done: at + parts.length, total: texts.length });
       }
-      const keys = new Set(texts.map((_, at) => `${id}#${at}`));
-      const surplus = [...stored].filter(([key]) => !keys.has(key)).map(([, item]) => item.id);
-      const removed = await memory.deleteItems(owner, surplus);
+      const removed = await removeParts(id, last?.position);
       await memory.updateThread(owner, id, { title, metadata: { digest } }); // last: the document is complete
-      return { parts: texts.length, written: changed.length, removed };
+      return { isNew: true, parts: texts.length, removed };
     },
 
     /** Finds parts by their words and by meaning, each with its neighbours in the document. */

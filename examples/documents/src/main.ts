@@ -28,8 +28,8 @@ switch (command) {
     for (const path of args) {
       const markdown = await readFile(path, "utf8");
       const title = /^# (.+)$/m.exec(markdown)?.[1] ?? path;
-      const { parts, written, removed } = await library.put({ id: path, title, markdown });
-      console.log(`${title}: ${parts} parts, ${written} written, ${removed} removed`);
+      const { isNew, parts, removed } = await library.put({ id: path, title, markdown });
+      console.log(`${title}: ${isNew ? "" : "as before, "}${parts} parts, ${removed} removed`);
     }
     break;
   case "find":
