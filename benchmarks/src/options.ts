@@ -2,9 +2,10 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { missingIn } from "./against.ts";
 import { DATABASES, type DatabaseName } from "./databases.ts";
+import { missingIn as missingInCranfield } from "./relevance/cranfield.ts";
 import { SYSTEM_IDS } from "./systems/index.ts";
 
-export const WORKLOADS = ["A", "B", "C", "D", "memory", "backup", "langgraph", "sends"] as const;
+export const WORKLOADS = ["A", "B", "C", "D", "memory", "backup", "langgraph", "sends", "relevance"] as const;
 export type WorkloadId = (typeof WORKLOADS)[number];
 
 export interface Options {
@@ -16,6 +17,8 @@ export interface Options {
   readonly repetitions: number;
   /** A folder of JSON files with recorded runs, to be replayed in workloads A and D. */
   readonly transcripts: string | undefined;
+  /** The folder of the Cranfield collection, for workload relevance. */
+  readonly cranfield: string | undefined;
   /** The folder of another checkout that has been built; Waymark is measured from there too. */
   readonly against: string | undefined;
   readonly out: string;
@@ -26,13 +29,14 @@ export interface Options {
 
 export const USAGE = `npm run bench -- [options]
 
-  --workload A,B,C,D,memory,backup,langgraph
+  --workload A,B,C,D,memory,backup,langgraph,sends,relevance
                                 what to measure (default: all)
   --database sqlite,postgres    some of ${DATABASES.join(", ")}; "sqlite" is both (default: all)
   --systems raw,waymark         some of ${SYSTEM_IDS.join(", ")} (default: all)
   --turns 100,300,1000          lengths of the conversations of workloads A, backup and langgraph; turns of the memory check
   --repetitions 3               how often each is measured, in turns with the others (default: 3, or 4 with --against)
   --transcripts DIR             recorded runs to replay too: JSON files that hold arrays of messages
+  --cranfield DIR               the files of github.com/akhileshravikumar/cranfield-trec-dataset, for workload relevance
   --against DIR                 compares with another checkout, which has been built: workloads A, B and langgraph measure
                                 Waymark from there too, in the same run
   --quick                       small sizes, to see that all works; its figures say little
@@ -50,6 +54,7 @@ export function parseOptions(args: readonly string[], resultsFolder: string): Op
       turns: { type: "string", multiple: true },
       repetitions: { type: "string" },
       transcripts: { type: "string" },
+      cranfield: { type: "string" },
       against: { type: "string" },
       out: { type: "string" },
       quick: { type: "boolean", default: false },
@@ -71,6 +76,7 @@ export function parseOptions(args: readonly string[], resultsFolder: string): Op
     turns,
     repetitions: values.repetitions === undefined ? repetitions : count("repetitions", values.repetitions),
     transcripts: values.transcripts,
+    cranfield: values.cranfield === undefined ? undefined : cranfield("cranfield", values.cranfield),
     against,
     out: values.out ?? `${resultsFolder}${ownFolder}`,
     quick,
@@ -110,5 +116,13 @@ function checkout(option: string, folder: string): string {
   if (missing === undefined) return resolve(folder);
   throw new TypeError(
     `expected --${option} to name a checkout of this repository that has been built, got ${JSON.stringify(folder)}, which has no ${missing}`,
+  );
+}
+
+function cranfield(option: string, folder: string): string {
+  const missing = missingInCranfield(folder);
+  if (missing === undefined) return folder;
+  throw new TypeError(
+    `expected --${option} to name a folder with the Cranfield collection, got ${JSON.stringify(folder)}, which has no ${missing}`,
   );
 }

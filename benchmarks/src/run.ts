@@ -8,11 +8,15 @@ import { conversation } from "./workloads/conversation.ts";
 import { edits } from "./workloads/edits.ts";
 import { langgraphGraphs } from "./workloads/langgraph.ts";
 import { memory } from "./workloads/memory.ts";
+import { relevance } from "./workloads/relevance.ts";
 import { rows } from "./workloads/rows.ts";
 import { sends } from "./workloads/sends.ts";
 import { smallStates } from "./workloads/small-states.ts";
 
-const ALL: readonly Workload[] = [conversation, smallStates, rows, edits, memory, backup, langgraphGraphs, sends];
+const ALL: readonly Workload[] = [
+  ...[conversation, smallStates, rows, edits, memory, backup, langgraphGraphs, sends],
+  relevance,
+];
 
 /** Runs the chosen workloads, database by database, and yields a report for each workload on each database. */
 export async function* measure(

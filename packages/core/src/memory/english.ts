@@ -29,8 +29,8 @@ const INVARIANT = new Set("inning outing canning herring earring evening proceed
 
 type Suffixes = readonly (readonly [suffix: string, instead: string])[];
 
-/** Longest first: a step tries the longest suffix that a word has, and no other. */
-const STEP_2: Suffixes = [
+/** Longest first: a step tries the longest suffix that a word has, and no other. Most words have none, so they are found by their end. */
+const STEP_2 = byLastLetter([
   ["ization", "ize"],
   ["ational", "ate"],
   ["fulness", "ful"],
@@ -56,8 +56,8 @@ const STEP_2: Suffixes = [
   ["bli", "ble"],
   ["ogi", "og"],
   ["li", ""],
-];
-const STEP_3: Suffixes = [
+]);
+const STEP_3 = byLastLetter([
   ["ational", "ate"],
   ["tional", "tion"],
   ["alize", "al"],
@@ -67,10 +67,21 @@ const STEP_3: Suffixes = [
   ["ical", "ic"],
   ["ness", ""],
   ["ful", ""],
-];
-const STEP_4: Suffixes = (
-  "ement ance ence able ible ment ant ent ism ate iti ous ive ize ion al er ic".split(" ") as readonly string[]
-).map((suffix) => [suffix, ""]);
+]);
+const STEP_4 = byLastLetter(
+  "ement ance ence able ible ment ant ent ism ate iti ous ive ize ion al er ic"
+    .split(" ")
+    .map((suffix) => [suffix, ""] as const),
+);
+
+function byLastLetter(suffixes: Suffixes): ReadonlyMap<string, Suffixes> {
+  const byLetter = new Map<string, (readonly [string, string])[]>();
+  for (const suffix of suffixes) {
+    const letter = suffix[0].slice(-1);
+    byLetter.set(letter, [...(byLetter.get(letter) ?? []), suffix]);
+  }
+  return byLetter;
+}
 
 /** A short syllable at the end: a vowel between consonants, the last no w, x or Y; or a word of vowel and consonant; or `past`. */
 const SHORT = /(?:[^aeiouy][aeiouy][^aeiouywxY]|^[aeiouy][^aeiouy]|past)$/;
@@ -90,7 +101,7 @@ export function stem(word: string): string {
   stem = withoutPlural(stem);
   if (INVARIANT.has(stem)) return stem;
   stem = withoutPast(stem, first);
-  if (/.[^aeiouy][yY]$/.test(stem)) stem = `${stem.slice(0, -1)}i`;
+  if (/[yY]$/.test(stem) && /.[^aeiouy].$/.test(stem)) stem = `${stem.slice(0, -1)}i`;
 
   let suffix = longest(STEP_2, stem);
   if (suffix !== undefined && stem.length - suffix[0].length >= first) {
@@ -119,8 +130,8 @@ export function stem(word: string): string {
   return stem.includes("Y") ? stem.replaceAll("Y", "y") : stem;
 }
 
-function longest(suffixes: Suffixes, word: string): Suffixes[number] | undefined {
-  for (const suffix of suffixes) if (word.endsWith(suffix[0])) return suffix;
+function longest(suffixes: ReadonlyMap<string, Suffixes>, word: string): Suffixes[number] | undefined {
+  for (const suffix of suffixes.get(word.slice(-1)) ?? []) if (word.endsWith(suffix[0])) return suffix;
   return undefined;
 }
 
@@ -162,7 +173,7 @@ function withoutPlural(word: string): string {
 
 /** Step 1b. */
 function withoutPast(word: string, first: number): string {
-  const suffix = /(?:eed|ed|ing)(?:ly)?$/.exec(word)?.[0];
+  const suffix = "dgy".includes(word.slice(-1)) ? /(?:eed|ed|ing)(?:ly)?$/.exec(word)?.[0] : undefined;
   if (suffix === undefined) return word;
   const rest = word.slice(0, -suffix.length);
   if (suffix === "ing" && /^[^aeiouy]y$/.test(rest)) return `${rest.charAt(0)}ie`;

@@ -68,10 +68,11 @@ export function lengthNorm(average: number): LengthNorm {
  * The contribution of a posting to the score of its item: a whole number of units of 1 / {@link SCALE}.
  *
  * Each dialect writes the same formula in SQL, and all of it in doubles: `weight * tf / (tf + base + per_token * length)`. Its operators
- * must be the same, in the same order: product, then quotient; in the divisor first the sum of `tf` and `base`. IEEE 754 leaves
- * no choice then. `weight`, `base` and `per_token` have to reach the database as doubles: MySQL and MariaDB compute in decimals with
- * a literal such as `0.3`, and SQLite drops the rest where it divides whole numbers. No result is negative, so that cutting its fraction off, as
- * a cast does in SQLite, is the same as `floor`; a cast to integer elsewhere rounds, and is not.
+ * must be the same, in the same order: product, then quotient; in the divisor first the sum of `tf` and `base`. IEEE 754 leaves no choice
+ * then. `weight`, `base` and `per_token` have to reach the database as doubles (`? + 0e0`, `cast(? as double)`, `?::float8`): with a literal
+ * such as `0.3` MySQL computes in decimals, and gets one last digit of 15,000 wrong; SQLite drops the rest where it divides whole numbers.
+ * No result is negative, so that cutting its fraction off, as a cast does in SQLite, is the same as `floor`. In other databases a cast
+ * rounds, and is not.
  */
 export function contribution(weight: number, tf: number, length: number, base: number, perToken: number): number {
   return Math.floor((weight * tf) / (tf + base + perToken * length));

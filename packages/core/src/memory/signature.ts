@@ -12,7 +12,7 @@ import { invalidArgument } from "../contract/errors.ts";
 /** Most dimensions of a vector. */
 export const MAX_DIMENSIONS = 4_096;
 
-/** Fewest bits of a signature: few dimensions get more bits than they are, since a sign of one dimension says little. */
+/** Fewest bits of a signature. Few dimensions get more bits than they are: 16 signs would tell few of thousands of vectors apart. */
 const MIN_BITS = 256;
 
 const SEED = 0x57_41_59_4d; // "WAYM"
@@ -67,7 +67,7 @@ function transform(values: Float64Array): void {
   }
 }
 
-/** Bits in which two signatures of the same length differ. */
+/** Bits in which two signatures of the same length differ. The length is a multiple of 8 bytes, as {@link signatureBytes} is. */
 export function hamming(a: Uint8Array, b: Uint8Array): number {
   const distances = new Uint16Array(1);
   distancesTo(wordsOf(a), wordsOf(b), distances);

@@ -94,8 +94,8 @@ const CLITIC = /'(?:s|t|d|m|ll|re|ve)(?![\p{L}\p{N}\p{M}])/uy;
 const ENDS_CLAUSE = /[^\s-]/;
 
 /** Calls `found` with each term, as often as it occurs. */
-function scan(text: string, language: Language, found: (term: string, kind: Kind) => void): void {
-  const folded = fold(text);
+function scan(source: string, language: Language, found: (term: string, kind: Kind) => void): void {
+  const folded = fold(source);
   let end = 0;
   let isOnlyStopWords = true; // the clause so far
   let stopWords: string[] = []; // of the clause so far
@@ -108,7 +108,8 @@ function scan(text: string, language: Language, found: (term: string, kind: Kind
   for (let match = TOKEN.exec(folded); match !== null; match = TOKEN.exec(folded)) {
     const token = match[0];
     if (language === "en") {
-      if (ENDS_CLAUSE.test(folded.slice(end, match.index))) endClause();
+      const between = folded.slice(end, match.index);
+      if (between !== " " && ENDS_CLAUSE.test(between)) endClause();
       end = TOKEN.lastIndex;
       if (/^[a-z]+$/.test(token)) {
         CLITIC.lastIndex = end;
@@ -130,9 +131,9 @@ function scan(text: string, language: Language, found: (term: string, kind: Kind
       found(token, "word");
       found(token.charAt(0), "word");
     } else if (hasPairs(token)) {
-      for (const part of token.matchAll(PARTS)) {
-        if (part[1] === undefined) found(cut(part[0]), "word");
-        else pairs(part[0], found);
+      for (const { text, isPaired } of partsOf(token)) {
+        if (isPaired) pairs(text, found);
+        else found(cut(text), "word");
       }
     } else {
       found(cut(token), "word");
@@ -142,16 +143,29 @@ function scan(text: string, language: Language, found: (term: string, kind: Kind
 }
 
 /**
- * Characters of the scripts that are indexed as pairs, as code points and not by `\p{Script=…}`: that is one thing less that depends
- * on the engine's version of Unicode. First those whose characters count alone too.
+ * Characters of the scripts that are indexed as pairs, first and last of each range, as code points and not by `\p{Script=…}`: that is one thing
+ * less that depends on the engine's version of Unicode. Those of the first list count alone too.
  */
-const CHARACTERS_ALONE =
-  "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u{20000}-\u{3ffff}\uac00-\ud7a3";
-const PAIRED = `${CHARACTERS_ALONE}\u3041-\u312f\u31a0-\u31bf\u31f0-\u31ff\u{1aff0}-\u{1b16f}\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\ud7b0-\ud7ff\u0e00-\u0eff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff`;
+const ALONE = [
+  ...[0x4e00, 0x9fff, 0x3400, 0x4dbf, 0x20000, 0x3ffff, 0xf900, 0xfaff, 0x2e80, 0x2fdf], // Han
+  ...[0x3005, 0x3007, 0x3021, 0x3029, 0x3038, 0x303b], // signs and numbers of Han
+  ...[0xac00, 0xd7a3], // Hangul
+];
+const NOT_ALONE = [
+  ...[0x3041, 0x312f, 0x31a0, 0x31bf, 0x31f0, 0x31ff, 0x1aff0, 0x1b16f], // Kana, Bopomofo
+  ...[0x1100, 0x11ff, 0x3130, 0x318f, 0xa960, 0xa97f, 0xd7b0, 0xd7ff], // letters of Hangul
+  ...[0x0e00, 0x0eff, 0x1000, 0x109f, 0xa9e0, 0xa9ff, 0xaa60, 0xaa7f, 0x1780, 0x17ff], // Thai, Lao, Myanmar, Khmer
+];
 
-const IS_ALONE = new RegExp(`^[${CHARACTERS_ALONE}]`, "u");
-/** A run of such characters (group 1), or of others. Marks belong to the character before them, of whichever script it is. */
-const PARTS = new RegExp(`([${PAIRED}][${PAIRED}\\p{M}]*)|[^${PAIRED}]+`, "gu");
+function isIn(ranges: readonly number[], character: string): boolean {
+  const code = character.codePointAt(0) as number;
+  for (let at = 0; at < ranges.length; at += 2) {
+    if (code >= (ranges[at] as number) && code <= (ranges[at + 1] as number)) return true;
+  }
+  return false;
+}
+
+/** A character with its marks, which belong to it, of whichever script they are. */
 const CHARACTER = /.\p{M}*/gsu;
 
 /** Whether a token has characters that are indexed as pairs: all of them are at U+0E00 or above. */
@@ -160,14 +174,26 @@ function hasPairs(token: string): boolean {
   return false;
 }
 
+/** Parts of a token: runs of characters that are indexed as pairs, and of others. */
+function partsOf(token: string): readonly { readonly text: string; readonly isPaired: boolean }[] {
+  const parts: { text: string; readonly isPaired: boolean }[] = [];
+  for (const [character] of token.matchAll(CHARACTER)) {
+    const isPaired = isIn(ALONE, character) || isIn(NOT_ALONE, character);
+    const last = parts.at(-1);
+    if (last?.isPaired === isPaired) last.text += character;
+    else parts.push({ text: character, isPaired });
+  }
+  return parts;
+}
+
 function pairs(run: string, found: (term: string, kind: Kind) => void): void {
   let before: string | undefined;
   let isFirst = true;
   for (const [character] of run.matchAll(CHARACTER)) {
     if (before !== undefined) {
       found(cut(before + character), "word");
-      if (isFirst && IS_ALONE.test(before)) found(cut(before), "character");
-      if (IS_ALONE.test(character)) found(cut(character), "character");
+      if (isFirst && isIn(ALONE, before)) found(cut(before), "character");
+      if (isIn(ALONE, character)) found(cut(character), "character");
       isFirst = false;
     }
     before = character;

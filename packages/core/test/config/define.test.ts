@@ -139,10 +139,19 @@ describe("a config", () => {
     [() => config({ main }), "expected config to be an object, got a function"],
     [{}, "expected config to have the member checkpoint, got none"],
     [{ checkpoints: {} }, 'expected config to have the member checkpoint, got "checkpoints"'],
-    [{ ...config({ main }), extends: "./base" }, 'expected config to have the members checkpoint, memory, got "extends"'],
-    [{ ...config({ main }), $production: {} }, 'expected config to have the members checkpoint, memory, got "$production"'],
+    [
+      { ...config({ main }), extends: "./base" },
+      'expected config to have the members checkpoint, memory, got "extends"',
+    ],
+    [
+      { ...config({ main }), $production: {} },
+      'expected config to have the members checkpoint, memory, got "$production"',
+    ],
     [{ ...config({ main }), $meta: {} }, 'expected config to have the members checkpoint, memory, got "$meta"'],
-    [{ ...config({ main }), [Symbol(CANARY)]: 1 }, "expected config to have the members checkpoint, memory, got a symbol"],
+    [
+      { ...config({ main }), [Symbol(CANARY)]: 1 },
+      "expected config to have the members checkpoint, memory, got a symbol",
+    ],
     [{ checkpoint: null }, "expected checkpoint to be an object, got null"],
     [{ checkpoint: [] }, "expected checkpoint to be an object, got an array"],
     [{ checkpoint: { provider: { main } } }, 'expected checkpoint to have the member providers, got "provider"'],
