@@ -72,7 +72,7 @@ export class MemorySearch {
     if (!this.#functions.hasDistance) return null;
     const statement = this.#statement("nearest exactly", VECTORS, filter, ({ from, columns, isWanted }) => ({
       text: sql`select ${columns["number"]} from ${from} where ${isWanted}
-        order by vec_distance_cosine(${columns["vector"]}, ${bound("vector", columns["vector"])}), ${columns["number"]} desc
+        order by coalesce(vec_distance_cosine(${columns["vector"]}, ${bound("vector", columns["vector"])}), 2), ${columns["number"]} desc
         limit ${placeholder("set", "limit")}`,
       results: ["number"],
     }));
@@ -140,14 +140,14 @@ export class MemorySearch {
       results: readonly string[];
     },
   ): Compiled {
-    const shape = filter === null ? null : shapeOf(filter);
-    return this.#statements.statement(`${name} ${shape?.key ?? ""}`, () => {
+    const shape = shapeOf(filter ?? {});
+    return this.#statements.statement(`${name} ${shape.key}`, () => {
       const { table, columns } = this.#statements.table(definition);
       const items = this.#statements.table(ITEMS);
       const { space, generation, number } = columns;
       const wanted = [sql`${space} = ${placeholder("set", "space")}`];
       if (generation !== undefined) wanted.push(sql`${generation} = ${placeholder("set", "generation")}`);
-      if (shape !== null) {
+      if (shape.conditions.length > 0) {
         wanted.push(sql`exists (select 1 from ${items.table} where ${items.columns["space"]} = ${space}
           and ${items.columns["number"]} = ${number} and ${conditionsOf(items.columns, shape)})`);
       }
