@@ -70,12 +70,16 @@ export class MemorySearch {
 
   async nearestExactly({ space, generation, vector, filter, limit }: NearestQuery): Promise<number[] | null> {
     if (!this.#functions.hasDistance) return null;
-    const statement = this.#statement("nearest exactly", VECTORS, filter, ({ from, columns, isWanted }) => ({
-      text: sql`select ${columns["number"]} from ${from} where ${isWanted}
-        order by coalesce(vec_distance_cosine(${columns["vector"]}, ${bound("vector", columns["vector"])}), 2), ${columns["number"]} desc
-        limit ${placeholder("set", "limit")}`,
-      results: ["number"],
-    }));
+    const statement = this.#statement("nearest exactly", VECTORS, filter, ({ from, columns, isWanted }) => {
+      const distance = sql`vec_distance_cosine(${columns["vector"]}, ${bound("vector", columns["vector"])})`;
+      // Of a vector whose length float32 cannot hold it is NaN, which sorts as 0 does: then the largest distance.
+      return {
+        text: sql`select ${columns["number"]} from ${from} where ${isWanted}
+          order by if(${distance} >= -1, ${distance}, 2), ${columns["number"]} desc
+          limit ${placeholder("set", "limit")}`,
+        results: ["number"],
+      };
+    });
     const set = { space, generation, vector, limit };
     return numbersOf(await statement.all(this.#connection, { ...valuesOf(filter), set }));
   }
