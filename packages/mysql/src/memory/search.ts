@@ -72,10 +72,10 @@ export class MemorySearch {
     if (!this.#functions.hasDistance) return null;
     const statement = this.#statement("nearest exactly", VECTORS, filter, ({ from, columns, isWanted }) => {
       const distance = sql`vec_distance_cosine(${columns["vector"]}, ${bound("vector", columns["vector"])})`;
-      // Of a vector whose length float32 cannot hold it is NaN, which sorts as 0 does: then the largest distance.
+      // Of a vector whose length float32 cannot hold it is NaN, which sorts as 0 does and compares as larger: then the largest distance.
       return {
         text: sql`select ${columns["number"]} from ${from} where ${isWanted}
-          order by if(${distance} >= -1, ${distance}, 2), ${columns["number"]} desc
+          order by if(${distance} <= 3, ${distance}, 2), ${columns["number"]} desc
           limit ${placeholder("set", "limit")}`,
         results: ["number"],
       };
