@@ -1,0 +1,22 @@
+import { afterAll, beforeAll, describe } from "vitest";
+import { StorageBench } from "./bench.ts";
+import { describeItems } from "./specs/items.ts";
+import type { MemoryStorageTarget } from "./target.ts";
+
+/** Timeout that suffices for the slowest tests on a slow machine. */
+const TEST_TIMEOUT_MS = 300_000;
+
+const TOPICS: readonly ((bench: StorageBench) => void)[] = [describeItems];
+
+/**
+ * Registers the suite of a memory with vitest. Call it at the top level of a test file. It uses the contract alone: what a search finds
+ * is compared with what core's pure functions compute from the same items.
+ */
+export function describeMemory(target: MemoryStorageTarget): void {
+  describe(`${target.name}: a memory`, { timeout: TEST_TIMEOUT_MS }, () => {
+    const bench = new StorageBench(target);
+    beforeAll(() => bench.setUp(), TEST_TIMEOUT_MS);
+    afterAll(() => bench.tearDown(), TEST_TIMEOUT_MS);
+    for (const describeTopic of TOPICS) describeTopic(bench);
+  });
+}
