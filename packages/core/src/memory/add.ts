@@ -209,18 +209,19 @@ async function planAddition(
       replaced: [],
     };
     perSpace.set(space.number, plan);
-    const twin = known.find(space.number, item);
-    const isExpired = twin !== null && twin.expiresAt <= now;
-    if (twin !== null && !isExpired && isSame(item, twin)) {
+    const twins = known.find(space.number, item);
+    const [twin = null, ...others] = twins.filter(({ expiresAt }) => expiresAt > now);
+    if (twin !== null && others.length === 0 && isSame(item, twin)) {
       rows[at] = { space, row: twin };
       continue;
     }
-    if (twin !== null && !isExpired && !replace) {
+    if (twin !== null && !replace) {
       throw conflict(OPERATION, `the ${nameInCommon(item, twin)} of items[${at}] is taken, by other content`);
     }
     const analysis = analyzeFor(space, item.text);
-    const row = rowOf(item, { space: space.number, length: analysis.length, now, twin: isExpired ? null : twin });
-    if (twin !== null) {
+    const row = rowOf(item, { space: space.number, length: analysis.length, now, twin });
+    for (const twin of twins) {
+      known.remove(twin);
       // One of this call's own is not stored yet: only the last one is.
       if (!inserted.delete(twin)) plan.replaced.push(twin);
       for (const one of rows) if (one.row === twin) one.row = row;
@@ -273,13 +274,14 @@ class Twins {
     for (const name of namesOf(row.space, row)) this.#rows.set(name, row);
   }
 
-  find(space: number, item: ReadyItem): ItemRow | null {
+  remove(row: ItemRow): void {
+    for (const name of namesOf(row.space, row)) this.#rows.delete(name);
+  }
+
+  /** Finds the items that a new one has something in common with: the one with its id first, then by its key, then by its text. */
+  find(space: number, item: ReadyItem): ItemRow[] {
     const names = namesOf(space, { id: item.id, key: item.key, textDigest: item.digest });
-    for (const name of names) {
-      const row = this.#rows.get(name);
-      if (row !== undefined) return row;
-    }
-    return null;
+    return [...new Set(names.flatMap((name) => this.#rows.get(name) ?? []))];
   }
 }
 

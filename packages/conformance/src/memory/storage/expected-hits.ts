@@ -88,9 +88,7 @@ export function expectedHits(
 function scoresOf(items: readonly AddedItem[], text: string, language: Language): { one: AddedItem; score: number }[] {
   const analyses = new Map(items.map((one) => [one, analyze(one.item.text, language)]));
   const terms = queryTerms(text, language);
-  const counts = new Map(
-    terms.map((term) => [term, items.filter((one) => analyses.get(one)?.terms.has(term)).length]),
-  );
+  const counts = new Map(terms.map((term) => [term, items.filter((one) => analyses.get(one)?.terms.has(term)).length]));
   const weights = termWeights(counts, items.length);
   const tokens = [...analyses.values()].reduce((sum, { length }) => sum + length, 0);
   const { base, perToken } = lengthNorm(tokens / Math.max(1, items.length));

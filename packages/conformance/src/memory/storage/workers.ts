@@ -19,6 +19,16 @@ export type WorkerAnswer =
   | { readonly call: number; readonly value: unknown }
   | { readonly call: number; readonly error: { readonly code: string; readonly message: string } };
 
+/** The error that a call in a worker rejected with, or `GONE`: the process ended before it answered. */
+class MemoryWorkerError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
 /** A memory in a process of its own. */
 export interface MemoryWorker {
   readonly memory: Pick<MemoryStorage, RemoteMethod>;
@@ -47,10 +57,10 @@ export async function startMemoryWorker(remote: RemoteMemory): Promise<MemoryWor
       const call = waiting.get(answer.call);
       waiting.delete(answer.call);
       if ("value" in answer) call?.resolve(answer.value);
-      else call?.reject(Object.assign(new Error(answer.error.message), { code: answer.error.code }));
+      else call?.reject(new MemoryWorkerError(answer.error.code, answer.error.message));
     });
     child.on("exit", (code, signal) => {
-      const error = Object.assign(new Error(`the worker ended with ${signal ?? `exit code ${code}`}`), { code: "GONE" });
+      const error = new MemoryWorkerError("GONE", `the worker ended with ${signal ?? `exit code ${code}`}`);
       reject(error);
       for (const call of waiting.values()) call.reject(error);
       waiting.clear();

@@ -4,7 +4,17 @@ import { describe, expect, it } from "vitest";
 import { refusal } from "../../../storage/errors.ts";
 import { firstDifference } from "../../../storage/first-difference.ts";
 import { SPECIAL_STATES } from "../../../storage/values.ts";
-import { addAll, addOne, COLLECTION, countsOf, findNear, findTexts, itemOf, newOwner, type StorageBench } from "../bench.ts";
+import {
+  addAll,
+  addOne,
+  COLLECTION,
+  countsOf,
+  findNear,
+  findTexts,
+  itemOf,
+  newOwner,
+  type StorageBench,
+} from "../bench.ts";
 import { newId } from "../ids.ts";
 
 export function describeItems(bench: StorageBench): void {
@@ -101,9 +111,6 @@ export function describeItems(bench: StorageBench): void {
       ];
       const added = await bench.storage.addItems(items);
       expect(await bench.open().addItems(items)).toStrictEqual(added);
-      expect(await bench.storage.addItems([itemOf(owner, "by id", { ...items[0], metadata: { b: 2, a: 1 } })])).toEqual([
-        added[0],
-      ]);
       expect(await countsOf(bench.storage, owner)).toMatchObject({ items: 3, collections: [{ items: 3 }] });
     });
 
@@ -177,7 +184,10 @@ export function describeItems(bench: StorageBench): void {
 
     it("of one call that have the same key are one item, a conflict, or with replace the last of them", async () => {
       const owner = newOwner();
-      const [one, same] = await bench.storage.addItems([itemOf(owner, "a", { key: "k" }), itemOf(owner, "a", { key: "k" })]);
+      const [one, same] = await bench.storage.addItems([
+        itemOf(owner, "a", { key: "k" }),
+        itemOf(owner, "a", { key: "k" }),
+      ]);
       expect(same).toStrictEqual(one);
       const twice = [itemOf(owner, "b", { key: "l" }), itemOf(owner, "c", { key: "l" })];
       await refusal(bench.storage.addItems(twice), "CONFLICT");
@@ -258,7 +268,11 @@ export function describeItems(bench: StorageBench): void {
     it("of several owners and collections are added in one call, or none of them", async () => {
       const [one, two] = [newOwner(), newOwner()];
       await bench.storage.addItems([itemOf(two, "taken", { key: "k" })]);
-      const items = [itemOf(one, "first"), itemOf(one, "second", { collection: "b" }), itemOf(two, "third", { key: "k" })];
+      const items = [
+        itemOf(one, "first"),
+        itemOf(one, "second", { collection: "b" }),
+        itemOf(two, "third", { key: "k" }),
+      ];
       await refusal(bench.storage.addItems(items), "CONFLICT");
       expect(await bench.storage.countItems({ owner: one })).toBe(0);
       const added = await bench.storage.addItems([...items.slice(0, 2), itemOf(two, "third")]);
@@ -281,6 +295,26 @@ export function describeItems(bench: StorageBench): void {
       expect(await bench.storage.deleteItems(one, [id])).toBe(1);
       expect(await bench.storage.getItem(one, id)).toBeNull();
       expect(await bench.storage.getItem(two, id)).toMatchObject({ owner: two });
+    });
+  });
+
+  describe("replacing", () => {
+    it("several items of one call that share keys and ids leaves the last ones", async () => {
+      const owner = newOwner();
+      const [id, other] = [newId(), newId()];
+      const kept = await addOne(bench.storage, itemOf(owner, "stored", { id, key: "k" }));
+      const added = await bench.storage.addItems(
+        [
+          itemOf(owner, "second", { id, key: "m" }),
+          itemOf(owner, "third", { id: other, key: "k" }),
+          itemOf(owner, "fourth", { id: other, key: "m" }),
+        ],
+        { replace: true },
+      );
+      expect(added.map(({ text }) => text)).toEqual(["fourth", "fourth", "fourth"]);
+      expect(await bench.storage.getItem(owner, kept.id)).toBeNull();
+      expect(await findTexts(bench.storage, owner, "stored second third fourth")).toEqual(["fourth"]);
+      expect(await countsOf(bench.storage, owner)).toMatchObject({ items: 1, collections: [{ items: 1 }] });
     });
   });
 
@@ -325,7 +359,9 @@ export function describeItems(bench: StorageBench): void {
             after = page.at(-1)?.position;
             if (after === undefined) break;
           }
-          const wanted = added.filter(({ role }) => !("role" in filter) || role === filter.role).map(({ text }) => text);
+          const wanted = added
+            .filter(({ role }) => !("role" in filter) || role === filter.role)
+            .map(({ text }) => text);
           expect(seen).toEqual(order === "oldest" ? wanted : wanted.toReversed());
         }
       }
