@@ -18,7 +18,7 @@ const layers = {
   encryption: ["contract", "codec", "database", "checkpoints"],
   replication: ["contract", "codec", "database", "checkpoints"],
   retention: ["contract", "database", "checkpoints"],
-  config: ["contract", "database", "replication", "retention"],
+  config: ["contract", "database", "checkpoints", "replication", "retention"],
   agent: ["contract", "database", "checkpoints"],
 };
 
@@ -27,6 +27,8 @@ const libraries = {
   "core/src/database/retry.ts": ["cockatiel"],
   "core/src/database/circuit.ts": ["cockatiel"],
   "core/src/database/telemetry.ts": ["@opentelemetry/api"],
+  "core/src/config/{define,registry}.ts": ["type:core/src/memory/**"],
+  "core/src/config/open-memory.ts": ["core/src/memory/**"],
   "core/src/database/session.ts": ["type:@opentelemetry/api"],
   "core/src/config/file.ts": ["type:c12"],
 };
@@ -36,7 +38,7 @@ const libraries = {
  * imports of types, which are gone at run time.
  */
 export const IMPORTS = [
-  { module: "core/src/{index,kit}.ts", may: ["core/src/**"] },
+  { module: "core/src/{index,kit,memory,memory-kit}.ts", may: ["core/src/**"] },
   // The composition root: puts the engine on an encrypted dialect, or on a plain one.
   {
     module: "core/src/create-storage.ts",
@@ -174,6 +176,7 @@ export const WORDS = [
     allowedIn: [
       "cli/src/**",
       "core/src/config/open.ts",
+      "core/src/config/open-memory.ts",
       "core/src/database/options.ts",
       "postgres/src/url.ts",
       "conformance/src/**",

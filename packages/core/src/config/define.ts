@@ -2,6 +2,7 @@ import type { CheckpointStorage } from "../contract/checkpoints.ts";
 import { type ObjectWithKeys, objectWithKeys, plainObject } from "../contract/checks.ts";
 import { CheckpointError, describeThrown, invalidWord, quoted, withoutValues } from "../contract/errors.ts";
 import { nearest } from "../contract/nearest.ts";
+import type { CommonMemoryOptions } from "../memory/options.ts";
 import {
   REPLICATION_OPTIONS,
   type ReplicationOptions,
@@ -9,7 +10,7 @@ import {
   resolveReplication,
 } from "../replication/options.ts";
 import { type ResolvedRetention, type RetentionOptions, resolveRetention } from "../retention/options.ts";
-import { callFactory, isTypeName, type StorageFactory, TYPE_NAME } from "./registry.ts";
+import { callFactory, isTypeName, type MemoryFactory, type StorageFactory, TYPE_NAME } from "./registry.ts";
 
 /**
  * The shape of a config, and its checks. Each error names the field, what was expected and the type of the value received;
@@ -18,6 +19,17 @@ import { callFactory, isTypeName, type StorageFactory, TYPE_NAME } from "./regis
 
 export interface WaymarkConfig {
   readonly checkpoint: CheckpointConfig;
+  /** What an agent remembers, for `openMemoryStorage` of `@waymark/core/memory`. */
+  readonly memory?: MemoryConfig | undefined;
+}
+
+/** Memory: where it is kept, and its options. */
+export interface MemoryConfig extends CommonMemoryOptions {
+  /**
+   * Name of a provider of checkpoints, whose database keeps memory too, in tables of its own; or a provider for memory alone, whose
+   * `type` may be a factory of memories. Default `"main"`.
+   */
+  readonly provider?: string | ProviderConfig | undefined;
 }
 
 /** The providers, the options of main and backup, and what is pruned by itself. */
@@ -44,7 +56,7 @@ export interface ProviderConfig {
    * The `x` of the package `@waymark/x`, the name of another author's package (`waymark-x`, `@acme/waymark-x`), a type of the
    * registry that was given, or a factory.
    */
-  readonly type: string | StorageFactory;
+  readonly type: string | StorageFactory | MemoryFactory;
   /** Options of the factory; see the README of its package. */
   readonly [option: string]: unknown;
 }
@@ -78,6 +90,7 @@ interface CheckedConfig<Types> {
       readonly [Name in keyof Types]: ProviderOf<Types[Name]> | (Name extends "main" ? never : undefined);
     };
   };
+  readonly memory?: MemoryConfig | undefined;
 }
 
 /** Returns the config that it is given, with its types checked. For config files. */
@@ -90,7 +103,7 @@ export interface Provider {
   readonly name: string;
   /** Its path in the config, for messages: `checkpoint.providers.main`. */
   readonly field: string;
-  readonly type: string | StorageFactory;
+  readonly type: string | StorageFactory | MemoryFactory;
   /** All options as given, without `type`: a factory need not know it. */
   readonly options: Readonly<Record<string, unknown>>;
   /** Whether `field` is a variable, whose value is the provider's only option. */
@@ -103,7 +116,11 @@ export interface ParsedConfig {
   readonly providers: readonly Provider[];
   readonly policy: ResolvedReplicationOptions;
   readonly retention: ResolvedRetention | null;
+  /** The members of `memory` as given, checked only as far as their names. */
+  readonly memory: { readonly [name in (typeof MEMORY_KEYS)[number]]?: unknown };
 }
+
+const MEMORY_KEYS = ["provider", "embedder", "collections"] as const;
 
 /**
  * Parses a config.
@@ -112,7 +129,10 @@ export interface ParsedConfig {
  */
 export function parseConfig(source: string, value: unknown): ParsedConfig {
   try {
-    const { checkpoint } = objectWithKeys("config", required("config", value, "checkpoint"), ["checkpoint"]);
+    const { checkpoint, memory = {} } = objectWithKeys("config", required("config", value, "checkpoint"), [
+      "checkpoint",
+      "memory",
+    ]);
     const keys = ["providers", "retention", ...REPLICATION_OPTIONS] as const;
     const { providers, retention, ...replication } = objectWithKeys(
       "checkpoint",
@@ -126,6 +146,7 @@ export function parseConfig(source: string, value: unknown): ParsedConfig {
     return {
       policy,
       retention: retention === undefined ? null : resolveRetention("checkpoint.retention", retention),
+      memory: objectWithKeys("memory", memory, MEMORY_KEYS),
       providers: given
         .filter(([, provider]) => provider !== undefined)
         .map(([name, provider]) => parseProvider(name, provider)),
@@ -182,7 +203,11 @@ function parseProvider(name: string, value: unknown): Provider {
     const names = "1 to 64 letters, digits, _ and -, starting with a letter";
     throw invalidWord("each name in checkpoint.providers", names, name);
   }
-  const field = `checkpoint.providers.${name}`;
+  return parseProviderAt(name, `checkpoint.providers.${name}`, value);
+}
+
+/** Parses a provider at a place of the config. @throws CheckpointError `INVALID_ARGUMENT` */
+export function parseProviderAt(name: string, field: string, value: unknown): Provider {
   const { type, ...options } = required(field, value, "type");
   if (typeof type === "function") return { name, field, type: type as StorageFactory, options };
   if (!isTypeName(type)) throw invalidWord(`${field}.type`, `a factory function, or ${TYPE_NAME}`, type);
@@ -194,13 +219,18 @@ function parseProvider(name: string, value: unknown): Provider {
  * `checkpoint.providers.main.x`.
  * @throws CheckpointError `INVALID_CONFIG`
  */
-export function createProvider(
+export function createProvider(source: string, factory: StorageFactory, provider: Provider): CheckpointStorage {
+  return creating(source, provider, () => callFactory(factory, provider.options));
+}
+
+/** Calls a factory of a provider, and rewrites its errors. @throws CheckpointError `INVALID_CONFIG` */
+export function creating<Created>(
   source: string,
-  factory: StorageFactory,
-  { field, options, isVariable = false }: Provider,
-): CheckpointStorage {
+  { field, isVariable = false }: Provider,
+  create: () => Created,
+): Created {
   try {
-    return callFactory(factory, options);
+    return create();
   } catch (error) {
     if (!(error instanceof CheckpointError)) {
       const message = `${source}: ${field}: its factory threw ${describeThrown(error)}`;

@@ -77,7 +77,8 @@ export async function openCheckpointStorage<State = unknown>(
   }
 }
 
-async function findConfig(
+/** Finds the config: the one that was given, a config file, or the environment. */
+export async function findConfig(
   config: WaymarkConfig | undefined,
   configFile: string | undefined,
   cwd: string,
@@ -93,6 +94,7 @@ async function findConfig(
     providers: [providerOfEnvironment(env, cwd, registry)],
     policy: resolveReplication("checkpoint", {}),
     retention: null,
+    memory: {},
   };
 }
 
@@ -140,7 +142,7 @@ function checkBackup(
  * Makes a relative `databasePath` relative to the config's folder: so all processes with this config find the same database,
  * wherever they are started, and none silently creates an empty one.
  */
-function withPathsFrom(folder: string, provider: Provider): Provider {
+export function withPathsFrom(folder: string, provider: Provider): Provider {
   const { databasePath } = provider.options;
   // A URL, ~ and a folder are no files' paths: the dialect refuses them.
   if (typeof databasePath !== "string" || /^$|^:memory:$|^[a-z]{2,}:|^~|\/$/i.test(databasePath)) return provider;

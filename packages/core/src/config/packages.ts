@@ -7,7 +7,7 @@ import { nearest } from "../contract/nearest.ts";
 import { URL_SCHEMES } from "./database-urls.ts";
 import type { Provider } from "./define.ts";
 import { importModule, type Module, missingModule } from "./modules.ts";
-import { isShortName, isTypeName, type Registry, type StorageFactory } from "./registry.ts";
+import { isShortName, isTypeName, type MemoryFactory, type Registry, type StorageFactory } from "./registry.ts";
 
 /** Storage packages: finding and loading the package of a provider's type. */
 
@@ -25,17 +25,44 @@ export function resolvePathsOf(folder: string, cwd: string): string[] {
 /** Finds the factory of a provider's type. @throws CheckpointError `INVALID_CONFIG` */
 export async function factoryOf(
   source: string,
-  { type, field, scheme }: Provider,
+  provider: Provider,
   registry: Registry | undefined,
   paths: readonly string[],
 ): Promise<StorageFactory> {
-  if (typeof type === "function") return type;
+  const { type } = provider;
+  if (typeof type === "function") return type as StorageFactory;
   const registered = registry?.get(type);
   if (registered !== undefined) return registered;
+  return (await exportOf(source, { ...provider, type }, CHECKPOINT_ENTRY, registry, paths)) as StorageFactory;
+}
+
+/** Finds the factory of memories of a provider's type. @throws CheckpointError `INVALID_CONFIG` */
+export async function memoryFactoryOf(
+  source: string,
+  provider: Provider,
+  paths: readonly string[],
+): Promise<MemoryFactory> {
+  const { type } = provider;
+  if (typeof type === "function") return type as MemoryFactory;
+  return (await exportOf(source, { ...provider, type }, MEMORY_ENTRY, undefined, paths)) as MemoryFactory;
+}
+
+/** Modules of a dialect's package, after its name, and the factories that they export. */
+const CHECKPOINT_ENTRY = { module: "", factory: "createCheckpointStorage" };
+const MEMORY_ENTRY = { module: "/memory", factory: "createMemoryStorage" };
+
+async function exportOf(
+  source: string,
+  { type, field, scheme }: Provider & { readonly type: string },
+  entry: typeof CHECKPOINT_ENTRY,
+  registry: Registry | undefined,
+  paths: readonly string[],
+): Promise<unknown> {
   const fail = (message: string, cause?: unknown): CheckpointError =>
     new CheckpointError("INVALID_CONFIG", `${source}: ${field}: ${message}`, { cause });
   const name = packageOf(type);
-  const path = findPackage(name, paths);
+  const path = findPackage(`${name}${entry.module}`, paths);
+  if (path === null && findPackage(name, paths) !== null) throw fail(`the package ${name} keeps no memory`);
   if (path === null) throw fail(`the package ${name} is not installed${adviceFor(type, scheme, registry, paths)}`);
   let module: Module;
   try {
@@ -47,9 +74,9 @@ export async function factoryOf(
     // A package of this name that is not made for such URLs must not get the password in one.
     throw fail(`${path} does not list ${JSON.stringify(scheme)} in an export urlSchemes`);
   }
-  const factory = module["createCheckpointStorage"];
-  if (typeof factory === "function") return factory as StorageFactory;
-  throw fail(`${path} exports no function createCheckpointStorage`);
+  const factory = module[entry.factory];
+  if (typeof factory === "function") return factory;
+  throw fail(`${path} exports no function ${entry.factory}`);
 }
 
 /** Returns the name of a type's package: `x` is `@waymark/x`, other names are names of packages. */

@@ -1,11 +1,15 @@
 import type { CheckpointStorage } from "../contract/checkpoints.ts";
 import { CheckpointError, describe, invalidArgument, invalidWord } from "../contract/errors.ts";
+import type { MemoryStorage } from "../memory/contract.ts";
 
 /**
  * Creates a storage of its options, synchronously: it connects at first use. Each factory checks its options itself; callers
  * with factories of many kinds do not know them: hence `never`, which every factory accepts.
  */
 export type StorageFactory = (options: never) => CheckpointStorage;
+
+/** Creates a memory of its options, in the same way. */
+export type MemoryFactory = (options: never) => MemoryStorage;
 
 /**
  * Storage factories by the `type` of a config. A registered type is not looked for among the installed packages: for backends
@@ -60,13 +64,17 @@ export function isShortName(type: string): boolean {
 
 /** Calls a factory with options that only it can check, and checks its result. */
 export function callFactory(factory: StorageFactory, options: Readonly<Record<string, unknown>>): CheckpointStorage {
-  const storage: unknown = factory(options as never);
-  if (
-    typeof storage === "object" &&
-    storage !== null &&
-    typeof Reflect.get(storage, "storeCheckpoint") === "function"
-  ) {
-    return storage as CheckpointStorage;
+  return withMethod("storeCheckpoint", factory(options as never)) as CheckpointStorage;
+}
+
+/** Calls a factory of memories in the same way. */
+export function callMemoryFactory(factory: MemoryFactory, options: Readonly<Record<string, unknown>>): MemoryStorage {
+  return withMethod("addItems", factory(options as never)) as MemoryStorage;
+}
+
+function withMethod(method: string, storage: unknown): object {
+  if (typeof storage === "object" && storage !== null && typeof Reflect.get(storage, method) === "function") {
+    return storage;
   }
   const promise =
     storage instanceof Promise ? "a promise (opening is the first call's, not the factory's)" : describe(storage);

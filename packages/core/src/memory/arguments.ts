@@ -21,6 +21,7 @@ import type {
   ThreadQuery,
 } from "./contract.ts";
 import type { ItemFilter as RowFilter } from "./dialect.ts";
+import { checkCollectionName, checkModel, checkOwner, checkThreadId } from "./names.ts";
 import { checkEmbedder, type ResolvedEmbedder } from "./options.ts";
 import { DEFAULT_FUSION, type Fusion } from "./ranking.ts";
 import { checkVector } from "./signature.ts";
@@ -32,22 +33,6 @@ const MAX_LIMIT = 1_000;
 const MAX_COLLECTIONS = 16;
 const MAX_AROUND = 50;
 const MAX_TITLE_BYTES = 16 * 1_024;
-
-export function checkOwner(field: string, value: unknown): string {
-  return checkText(field, value, 1, 255);
-}
-
-export function checkCollectionName(field: string, value: unknown): string {
-  return checkText(field, value, 1, 1_024);
-}
-
-export function checkThreadId(field: string, value: unknown): string {
-  return checkText(field, value, 1, 255);
-}
-
-export function checkModel(field: string, value: unknown): string {
-  return checkText(field, value, 1, 255);
-}
 
 const checkRole = (field: string, value: unknown) => checkText(field, value, 1, 64);
 const checkKey = (field: string, value: unknown) => checkText(field, value, 1, 1_024);

@@ -2,8 +2,8 @@ import { integer, objectWithKeys, oneOf, plainObject } from "../contract/checks.
 import { invalidArgument, property } from "../contract/errors.ts";
 import type { DatabaseOptions } from "../contract/options.ts";
 import { DATABASE_OPTIONS, type ResolvedDatabaseOptions, resolveDatabaseOptions } from "../database/options.ts";
-import { checkCollectionName, checkModel } from "./arguments.ts";
 import type { Embedder } from "./contract.ts";
+import { checkCollectionName, checkModel } from "./names.ts";
 import { LANGUAGES, type Language } from "./words.ts";
 
 /** Options of memory that every dialect takes, beside those of its database. */

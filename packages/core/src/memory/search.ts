@@ -137,7 +137,7 @@ class SearchRun {
       signature: signatureOf(vector),
       filter,
       size: space.items,
-      limit: nearSignatures(candidates(limit)),
+      limit: nearSignatures(limit),
     };
     const { dialect } = this.#engine;
     const numbers = isExact

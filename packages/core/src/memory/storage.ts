@@ -7,7 +7,6 @@ import { parseId } from "../database/ids.ts";
 import { addItems, prepareItems } from "./add.ts";
 import {
   checkAddOptions,
-  checkCollectionName,
   checkCollectionQuery,
   checkIds,
   checkIfRevision,
@@ -16,12 +15,10 @@ import {
   checkItemQuery,
   checkItems,
   checkMemoryPolicy,
-  checkOwner,
   checkReembedOptions,
   checkSearch,
   checkThread,
   checkThreadChange,
-  checkThreadId,
   checkThreadQuery,
 } from "./arguments.ts";
 import type {
@@ -52,6 +49,7 @@ import type { MemoryEngine } from "./engine.ts";
 import { deleteCollection, forgetOwner } from "./forget.ts";
 import { snapshotOfValue } from "./items.ts";
 import { countItems, getItem, listItems } from "./list.ts";
+import { checkCollectionName, checkOwner, checkThreadId } from "./names.ts";
 import { languageOf } from "./postings.ts";
 import { pruneMemory } from "./prune.ts";
 import { reembed } from "./reembed.ts";
