@@ -1,12 +1,20 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { StorageBench } from "./bench.ts";
 import { describeItems } from "./specs/items.ts";
+import { describeTextSearch } from "./specs/text-search.ts";
+import { describeThreads } from "./specs/threads.ts";
+import { describeUpdating } from "./specs/updating.ts";
 import type { MemoryStorageTarget } from "./target.ts";
 
 /** Timeout that suffices for the slowest tests on a slow machine. */
 const TEST_TIMEOUT_MS = 300_000;
 
-const TOPICS: readonly ((bench: StorageBench) => void)[] = [describeItems];
+const TOPICS: readonly ((bench: StorageBench) => void)[] = [
+  describeItems,
+  describeUpdating,
+  describeThreads,
+  describeTextSearch,
+];
 
 /**
  * Registers the suite of a memory with vitest. Call it at the top level of a test file. It uses the contract alone: what a search finds
