@@ -31,6 +31,7 @@ export interface ExpectedHit {
 }
 
 interface Found extends AddedItem {
+  readonly added: AddedItem;
   similarity?: number;
   textScore?: number;
 }
@@ -46,14 +47,15 @@ export function expectedHits(
   const byText: Found[] = [];
   const byVector: Found[] = [];
   for (const { language, items } of collections) {
-    const found = new Map<AddedItem, Found>(items.filter(({ item }) => isWanted(item)).map((one) => [one, { ...one }]));
+    const found = new Map<AddedItem, Found>(items.filter(({ item }) => isWanted(item)).map((one) => [one, { ...one, added: one }]));
     const most = candidates(limit);
     if (text !== undefined && (fusion === "rrf" || fusion.text > 0)) {
-      const scored = scoresOf(items, text, language).flatMap(({ one, score }) => {
-        const hit = found.get(one);
-        return hit === undefined ? [] : Object.assign(hit, { textScore: score });
-      });
-      byText.push(...best(scored, ({ textScore }) => textScore as number).slice(0, most));
+      const scores = scoresOf(items, text, language);
+      const scored = [...found].flatMap(([one, hit]) => (scores.has(one) ? hit : []));
+      const hits = best(scored, (hit) => scores.get(hit.added) as number).slice(0, most);
+      // Only of those: who is not among the candidates by words has no score by them.
+      for (const hit of hits) hit.textScore = scores.get(hit.added) as number;
+      byText.push(...hits);
     }
     if (asked === null) continue;
     const scored = [...found.values()].flatMap((one) =>
@@ -85,21 +87,27 @@ export function expectedHits(
 }
 
 /** Scores of the items that have any of the words. */
-function scoresOf(items: readonly AddedItem[], text: string, language: Language): { one: AddedItem; score: number }[] {
+function scoresOf(items: readonly AddedItem[], text: string, language: Language): Map<AddedItem, number> {
   const analyses = new Map(items.map((one) => [one, analyze(one.item.text, language)]));
   const terms = queryTerms(text, language);
   const counts = new Map(terms.map((term) => [term, items.filter((one) => analyses.get(one)?.terms.has(term)).length]));
   const weights = termWeights(counts, items.length);
   const tokens = [...analyses.values()].reduce((sum, { length }) => sum + length, 0);
   const { base, perToken } = lengthNorm(tokens / Math.max(1, items.length));
-  return items.flatMap((one) => {
+  const scores = new Map<AddedItem, number>();
+  for (const one of items) {
     const analysis = analyses.get(one);
     const parts = [...weights].flatMap(([term, weight]) => {
       const frequency = analysis?.terms.get(term);
       return frequency === undefined ? [] : contribution(weight, frequency, analysis?.length ?? 0, base, perToken);
     });
-    return parts.length === 0 ? [] : { one, score: parts.reduce((sum, part) => sum + part, 0) };
-  });
+    if (parts.length > 0)
+      scores.set(
+        one,
+        parts.reduce((sum, part) => sum + part, 0),
+      );
+  }
+  return scores;
 }
 
 function best(found: readonly Found[], score: (one: Found) => number): Found[] {

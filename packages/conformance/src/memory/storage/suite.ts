@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { StorageBench } from "./bench.ts";
+import { describeFilters } from "./specs/filters.ts";
 import { describeItems } from "./specs/items.ts";
+import { describeOwners } from "./specs/owners.ts";
 import { describeTextSearch } from "./specs/text-search.ts";
 import { describeThreads } from "./specs/threads.ts";
 import { describeUpdating } from "./specs/updating.ts";
+import { describeVectorSearch } from "./specs/vector-search.ts";
 import type { MemoryStorageTarget } from "./target.ts";
 
 /** Timeout that suffices for the slowest tests on a slow machine. */
@@ -14,6 +17,9 @@ const TOPICS: readonly ((bench: StorageBench) => void)[] = [
   describeUpdating,
   describeThreads,
   describeTextSearch,
+  describeVectorSearch,
+  describeFilters,
+  describeOwners,
 ];
 
 /**
