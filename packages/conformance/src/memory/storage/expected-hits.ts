@@ -47,7 +47,9 @@ export function expectedHits(
   const byText: Found[] = [];
   const byVector: Found[] = [];
   for (const { language, items } of collections) {
-    const found = new Map<AddedItem, Found>(items.filter(({ item }) => isWanted(item)).map((one) => [one, { ...one, added: one }]));
+    const found = new Map<AddedItem, Found>(
+      items.filter(({ item }) => isWanted(item)).map((one) => [one, { ...one, added: one }]),
+    );
     const most = candidates(limit);
     if (text !== undefined && (fusion === "rrf" || fusion.text > 0)) {
       const scores = scoresOf(items, text, language);

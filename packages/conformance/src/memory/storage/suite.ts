@@ -1,8 +1,13 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { StorageBench } from "./bench.ts";
+import { describeCollections } from "./specs/collections.ts";
+import { describeConcurrency } from "./specs/concurrency.ts";
+import { describeEmbedding } from "./specs/embedding.ts";
 import { describeFilters } from "./specs/filters.ts";
 import { describeItems } from "./specs/items.ts";
 import { describeOwners } from "./specs/owners.ts";
+import { describeReembedding } from "./specs/reembedding.ts";
+import { describeRetention } from "./specs/retention.ts";
 import { describeTextSearch } from "./specs/text-search.ts";
 import { describeThreads } from "./specs/threads.ts";
 import { describeUpdating } from "./specs/updating.ts";
@@ -20,6 +25,11 @@ const TOPICS: readonly ((bench: StorageBench) => void)[] = [
   describeVectorSearch,
   describeFilters,
   describeOwners,
+  describeCollections,
+  describeEmbedding,
+  describeReembedding,
+  describeRetention,
+  describeConcurrency,
 ];
 
 /**

@@ -123,11 +123,19 @@ export function describeFilters(bench: StorageBench): void {
           itemOf(one, "gone gone", { embedding: [1, 0.001 * at], expiresAt: 1, key: `${at}` }),
         ),
         ...["a", "b", "c"].map((text) =>
-          itemOf(one, `gone ${text} ${"filler ".repeat(30)}`.trim(), { embedding: [0, 1], expiresAt: 8_000_000_000_000 }),
+          itemOf(one, `gone ${text} ${"filler ".repeat(30)}`.trim(), {
+            embedding: [0, 1],
+            expiresAt: 8_000_000_000_000,
+          }),
         ),
         itemOf(one, `gone d ${"filler ".repeat(30)}`.trim(), { embedding: [-1, 1] }),
       ]);
-      const searches = [{ text: "gone" }, { vector: [1, 0] }, { vector: [1, 0], exact: true }, { text: "gone", vector: [1, 0] }];
+      const searches = [
+        { text: "gone" },
+        { vector: [1, 0] },
+        { vector: [1, 0], exact: true },
+        { text: "gone", vector: [1, 0] },
+      ];
       for (const search of searches) {
         for (const limit of [1, 4, 100]) {
           const hits = await storage.search({ owner: one, collections: [COLLECTION], ...search, limit });
@@ -140,7 +148,9 @@ export function describeFilters(bench: StorageBench): void {
       // An expired item's key is free.
       const [again] = await storage.addItems([itemOf(one, "again", { key: "5" })]);
       expect(again?.text).toBe("again");
-      expect(textsOf(await storage.search({ owner: one, collections: [COLLECTION], text: "again" }))).toEqual(["again"]);
+      expect(textsOf(await storage.search({ owner: one, collections: [COLLECTION], text: "again" }))).toEqual([
+        "again",
+      ]);
     });
 
     it("finds an item until its time comes, and not from then on", async () => {

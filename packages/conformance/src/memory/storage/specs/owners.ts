@@ -7,9 +7,44 @@ import { newId } from "../ids.ts";
 /** Names that an engine may take for one another, or for a pattern. */
 const NAMES: readonly string[] = [
   ...new Set([
-    ...["user:1", "user:10", "user:1 ", " user:1", "user:1\t", "user:%", "user:_", "user%", "User:1", "USER:1", "usér:1"],
-    ...["use\u0301r:1", "user：1", "user:１", "us\u0435r:1", "user\u200b:1", "\ufeffuser:1", "user:1'", "user:1''", "user:1\\"],
-    ...['user:1"', "user:1;--", "u", "us", "null", "undefined", "__proto__", "constructor", "🙂", "👩‍💻", "straße", "strasse"],
+    ...[
+      "user:1",
+      "user:10",
+      "user:1 ",
+      " user:1",
+      "user:1\t",
+      "user:%",
+      "user:_",
+      "user%",
+      "User:1",
+      "USER:1",
+      "usér:1",
+    ],
+    ...[
+      "use\u0301r:1",
+      "user：1",
+      "user:１",
+      "us\u0435r:1",
+      "user\u200b:1",
+      "\ufeffuser:1",
+      "user:1'",
+      "user:1''",
+      "user:1\\",
+    ],
+    ...[
+      'user:1"',
+      "user:1;--",
+      "u",
+      "us",
+      "null",
+      "undefined",
+      "__proto__",
+      "constructor",
+      "🙂",
+      "👩‍💻",
+      "straße",
+      "strasse",
+    ],
     ...["x".repeat(255), `${"x".repeat(254)}y`, `${"x".repeat(254)} `, "é".repeat(127), `${"é".repeat(127)}x`],
     ...TEXTS.filter((text) => text !== ""),
   ]),
@@ -22,7 +57,14 @@ export function describeOwners(bench: StorageBench): void {
     beforeAll(async () => {
       for (const owner of NAMES) await bench.storage.createThread({ owner, id: "t", title: owner });
       const items = NAMES.flatMap((owner) => [
-        itemOf(owner, `secret of ${owner}`, { id, key: "k", threadId: "t", dedup: true, embedding: [1, 0], value: owner }),
+        itemOf(owner, `secret of ${owner}`, {
+          id,
+          key: "k",
+          threadId: "t",
+          dedup: true,
+          embedding: [1, 0],
+          value: owner,
+        }),
         itemOf(owner, "shared words", { dedup: true, metadata: { owner } }),
       ]);
       await bench.storage.addItems(items);
@@ -31,10 +73,18 @@ export function describeOwners(bench: StorageBench): void {
     it.each(NAMES)("is not there, whatever the bytes of the names: %j", async (owner) => {
       const { storage } = bench;
       const collections = [COLLECTION];
-      const [found, ...others] = await storage.search({ owner, collections, text: "secret of", vector: [1, 0], limit: 1_000 });
+      const [found, ...others] = await storage.search({
+        owner,
+        collections,
+        text: "secret of",
+        vector: [1, 0],
+        limit: 1_000,
+      });
       expect(found?.item).toMatchObject({ owner, id, value: owner, text: `secret of ${owner}` });
       expect(others).toEqual([]);
-      expect(await storage.search({ owner, collections, text: "shared words", vector: null, limit: 1_000 })).toHaveLength(1);
+      expect(
+        await storage.search({ owner, collections, text: "shared words", vector: null, limit: 1_000 }),
+      ).toHaveLength(1);
       expect(await storage.search({ owner, collections, vector: [1, 0], exact: true, limit: 1_000 })).toHaveLength(1);
       expect(await storage.getItem(owner, id)).toMatchObject({ owner, value: owner });
       expect(await countsOf(storage, owner)).toEqual({
@@ -61,7 +111,9 @@ export function describeOwners(bench: StorageBench): void {
       for (const owner of others) {
         expect(await storage.getItem(owner, id)).toMatchObject({ owner, text: `secret of ${owner}` });
         expect(await storage.getThread(owner, "t")).toMatchObject({ title: owner, items: 1 });
-        expect(await storage.search({ owner, collections: [COLLECTION], text: "secret shared", vector: [1, 0] })).toHaveLength(2);
+        expect(
+          await storage.search({ owner, collections: [COLLECTION], text: "secret shared", vector: [1, 0] }),
+        ).toHaveLength(2);
       }
       for (const owner of others) {
         expect(await storage.deleteCollection(owner, COLLECTION)).toBe(true);
@@ -73,7 +125,8 @@ export function describeOwners(bench: StorageBench): void {
 
     it("does not change scores: they are of the owner's own items", async () => {
       const [one, two] = [newOwner(), newOwner()];
-      const add = async (owner: string) => await bench.storage.addItems(["a b", "b c", "c"].map((text) => itemOf(owner, text)));
+      const add = async (owner: string) =>
+        await bench.storage.addItems(["a b", "b c", "c"].map((text) => itemOf(owner, text)));
       await add(one);
       const search = { owner: one, collections: [COLLECTION], text: "a c" };
       const before = await bench.storage.search(search);
@@ -88,7 +141,9 @@ export function describeOwners(bench: StorageBench): void {
       const owner = newOwner();
       const { storage } = bench;
       await storage.addItems(NAMES.map((name) => itemOf(owner, `word ${name}`, { collection: name, value: name })));
-      await storage.addItems(NAMES.map((name) => itemOf(owner, "", { key: name, role: name.slice(0, 20), value: name })));
+      await storage.addItems(
+        NAMES.map((name) => itemOf(owner, "", { key: name, role: name.slice(0, 20), value: name })),
+      );
       for (const name of NAMES) await storage.createThread({ owner, id: name, kind: name.slice(0, 20), title: name });
       const collections = await storage.listCollections({ owner, limit: 1_000 });
       const sorted = [COLLECTION, ...NAMES].sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)));
@@ -104,7 +159,9 @@ export function describeOwners(bench: StorageBench): void {
       for (const name of NAMES) {
         const hits = await storage.search({ owner, collections: [name], text: "word" });
         expect(hits.map(({ item }) => item.value)).toEqual([name]);
-        expect((await storage.listItems({ owner, collection: COLLECTION, key: name })).map(({ value }) => value)).toEqual([name]);
+        expect(
+          (await storage.listItems({ owner, collection: COLLECTION, key: name })).map(({ value }) => value),
+        ).toEqual([name]);
         expect(await storage.getThread(owner, name)).toMatchObject({ title: name });
         expect(await storage.getCollection(owner, name)).toMatchObject({ collection: name, items: 1 });
       }

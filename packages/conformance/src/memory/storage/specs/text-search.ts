@@ -8,12 +8,87 @@ import { type AddedItem, expectedHits } from "../expected-hits.ts";
 /** Texts that break a query parser, a tokenizer or a text column somewhere. */
 export const STRANGE_TEXTS: readonly string[] = [
   ...["", " ", "\0", "a\0b", "\0\0\0", "\ud800", "\udc00x", "a\ud83d", "\u202eabc\u202c", "שלום עולם", "مرحبا"],
-  ...["👩‍👩‍👧‍👦", "🇩🇪🇫🇷", "👍🏽", "\u{10ffff}", "\ufffe\uffff", "e\u0301", "ｆｕｌｌｗｉｄｔｈ", "\u0007\u001b[31m", "\ufeffbom"],
+  ...[
+    "👩‍👩‍👧‍👦",
+    "🇩🇪🇫🇷",
+    "👍🏽",
+    "\u{10ffff}",
+    "\ufffe\uffff",
+    "e\u0301",
+    "ｆｕｌｌｗｉｄｔｈ",
+    "\u0007\u001b[31m",
+    "\ufeffbom",
+  ],
   // Operators of FTS5, of tsquery and of MySQL's boolean mode.
-  ...['"', '"unclosed', '"a" "b"', "AND", "OR", "NOT", "a AND", "AND b", "NEAR(a b, 5)", "a NEAR b", "col:word", "-a", "+a"],
-  ...["^a", "a*", "*", "(", ")", "(a", "a)", "()", "{a b}:c", "a - b", "- -", "a & b", "a | b", "!a", "!", "a <-> b", "a <2> b"],
-  ...["a:*", "a:ABCD", "& | !", "'a' & 'b", "\\", "a\\", "@", "@@", "a@5", '+"a b" -c', ">a <b", "~a", '@3 "a b"', "a,,b;;"],
-  ...["%", "_", "%a%", "a%'", "[a-z]", "(?:", ".*", "a.b.c", "--", "/* */", "${a}", "{{a}}", ":a", "$1", "?", "?1", "@a"],
+  ...[
+    '"',
+    '"unclosed',
+    '"a" "b"',
+    "AND",
+    "OR",
+    "NOT",
+    "a AND",
+    "AND b",
+    "NEAR(a b, 5)",
+    "a NEAR b",
+    "col:word",
+    "-a",
+    "+a",
+  ],
+  ...[
+    "^a",
+    "a*",
+    "*",
+    "(",
+    ")",
+    "(a",
+    "a)",
+    "()",
+    "{a b}:c",
+    "a - b",
+    "- -",
+    "a & b",
+    "a | b",
+    "!a",
+    "!",
+    "a <-> b",
+    "a <2> b",
+  ],
+  ...[
+    "a:*",
+    "a:ABCD",
+    "& | !",
+    "'a' & 'b",
+    "\\",
+    "a\\",
+    "@",
+    "@@",
+    "a@5",
+    '+"a b" -c',
+    ">a <b",
+    "~a",
+    '@3 "a b"',
+    "a,,b;;",
+  ],
+  ...[
+    "%",
+    "_",
+    "%a%",
+    "a%'",
+    "[a-z]",
+    "(?:",
+    ".*",
+    "a.b.c",
+    "--",
+    "/* */",
+    "${a}",
+    "{{a}}",
+    ":a",
+    "$1",
+    "?",
+    "?1",
+    "@a",
+  ],
 ];
 
 /** A text, a query, and whether the query finds the text: golden, by the rules of the analyzer. */
@@ -51,7 +126,9 @@ const MEANINGS: readonly (readonly [text: string, query: string, language: Langu
 ];
 
 const WORDS = [
-  ..."agent memory search vector user likes running runs ran coffee tea Tokyo 東京 京都 café the and of is not node.js C# 🍕 a".split(" "),
+  ..."agent memory search vector user likes running runs ran coffee tea Tokyo 東京 京都 café the and of is not node.js C# 🍕 a".split(
+    " ",
+  ),
   ...Array.from({ length: 60 }, (_, at) => `word${at}`),
 ];
 
@@ -63,43 +140,50 @@ function randomText(random: () => number): string {
 
 export function describeTextSearch(bench: StorageBench): void {
   describe("a search by words", () => {
-    it.each(["none", "en"] as const)("finds the same items in the same order as computed here (language %s)", async (language) => {
-      const random = randomFrom(language === "en" ? 11 : 12);
-      const storage = bench.open({ collections: { [COLLECTION]: { language } } });
-      const owner = newOwner();
-      const roles = ["user", "assistant", "tool"] as const;
-      const added = await addAll(
-        storage,
-        Array.from({ length: 500 }, () => itemOf(owner, randomText(random), { role: pick(roles, random) })),
-      );
-      // Statistics and postings must follow deletions and updates too.
-      await storage.deleteItems(
-        owner,
-        added.slice(0, 40).map(({ id }) => id),
-      );
-      const kept = added.slice(40);
-      for (let at = 0; at < 8; at++) {
-        kept[at] = await storage.updateItem(owner, (kept[at] as Item).id, { text: randomText(random) });
-      }
-      const items: AddedItem[] = kept.map((item) => ({ item, vector: null }));
-      for (let round = 0; round < 30; round++) {
-        const text = randomText(random);
-        const limit = pick([1, 3, 10, 60, 500], random);
-        const role = round % 3 === 0 ? pick(roles, random) : undefined;
-        const hits = await bench.storage.search({
+    it.each(["none", "en"] as const)(
+      "finds the same items in the same order as computed here (language %s)",
+      async (language) => {
+        const random = randomFrom(language === "en" ? 11 : 12);
+        const storage = bench.open({ collections: { [COLLECTION]: { language } } });
+        const owner = newOwner();
+        const roles = ["user", "assistant", "tool"] as const;
+        const added = await addAll(
+          storage,
+          Array.from({ length: 500 }, () => itemOf(owner, randomText(random), { role: pick(roles, random) })),
+        );
+        // Statistics and postings must follow deletions and updates too.
+        await storage.deleteItems(
           owner,
-          collections: [COLLECTION],
-          text,
-          limit,
-          ...(role !== undefined && { filter: { role } }),
-        });
-        const expected = expectedHits([{ language, items }], { text, limit }, (item) => (role ?? item.role) === item.role);
-        expect(
-          hits.map(({ item: { id }, score, similarity, textScore }) => ({ id, score, similarity, textScore })),
-          `query ${JSON.stringify(text)}, limit ${limit}`,
-        ).toEqual(expected);
-      }
-    });
+          added.slice(0, 40).map(({ id }) => id),
+        );
+        const kept = added.slice(40);
+        for (let at = 0; at < 8; at++) {
+          kept[at] = await storage.updateItem(owner, (kept[at] as Item).id, { text: randomText(random) });
+        }
+        const items: AddedItem[] = kept.map((item) => ({ item, vector: null }));
+        for (let round = 0; round < 30; round++) {
+          const text = randomText(random);
+          const limit = pick([1, 3, 10, 60, 500], random);
+          const role = round % 3 === 0 ? pick(roles, random) : undefined;
+          const hits = await bench.storage.search({
+            owner,
+            collections: [COLLECTION],
+            text,
+            limit,
+            ...(role !== undefined && { filter: { role } }),
+          });
+          const expected = expectedHits(
+            [{ language, items }],
+            { text, limit },
+            (item) => (role ?? item.role) === item.role,
+          );
+          expect(
+            hits.map(({ item: { id }, score, similarity, textScore }) => ({ id, score, similarity, textScore })),
+            `query ${JSON.stringify(text)}, limit ${limit}`,
+          ).toEqual(expected);
+        }
+      },
+    );
 
     it("scores by BM25 as in the book", async () => {
       const owner = newOwner();
@@ -204,7 +288,9 @@ export function describeTextSearch(bench: StorageBench): void {
         }
         await writer.deleteItems(owner, [item?.id as string]);
         for (const reader of writers) {
-          expect(await reader.search({ owner, collections: [COLLECTION], text: "needle", vector: [1, at] })).toEqual([]);
+          expect(await reader.search({ owner, collections: [COLLECTION], text: "needle", vector: [1, at] })).toEqual(
+            [],
+          );
           expect(await reader.getItem(owner, item?.id as string)).toBeNull();
           expect(await reader.countItems({ owner })).toBe(0);
         }

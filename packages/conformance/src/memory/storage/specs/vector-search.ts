@@ -16,7 +16,8 @@ export function randomVector(dimensions: number, random: () => number): Float32A
 /** Cosine with doubles. */
 function cosineOf(one: ArrayLike<number>, other: ArrayLike<number>): number {
   const [a, b] = [Float32Array.from(one), Float32Array.from(other)];
-  const product = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, at) => sum + value * (y[at] as number), 0);
+  const product = (x: Float32Array, y: Float32Array) =>
+    x.reduce((sum, value, at) => sum + value * (y[at] as number), 0);
   return product(a, b) / Math.sqrt(product(a, a)) / Math.sqrt(product(b, b));
 }
 
@@ -24,15 +25,23 @@ function cosineOf(one: ArrayLike<number>, other: ArrayLike<number>): number {
 async function addCorpus(bench: StorageBench, owner: string, collection: string, count: number, dimensions: number) {
   const random = randomFrom(dimensions);
   const vectors = Array.from({ length: count }, (_, at) =>
-    at % 9 === 8 ? null : at % 10 === 7 ? Float32Array.from({ length: dimensions }, () => 1) : randomVector(dimensions, random),
+    at % 9 === 8
+      ? null
+      : at % 10 === 7
+        ? Float32Array.from({ length: dimensions }, () => 1)
+        : randomVector(dimensions, random),
   );
   const items = await addAll(
     bench.storage,
     vectors.map((vector, at) =>
-      itemOf(owner, at % 7 === 6 ? "" : `${pick(WORDS, random)} ${pick(WORDS, random)} ${at % 3 === 0 ? pick(WORDS, random) : ""}`, {
-        collection,
-        ...(vector !== null && { embedding: vector }),
-      }),
+      itemOf(
+        owner,
+        at % 7 === 6 ? "" : `${pick(WORDS, random)} ${pick(WORDS, random)} ${at % 3 === 0 ? pick(WORDS, random) : ""}`,
+        {
+          collection,
+          ...(vector !== null && { embedding: vector }),
+        },
+      ),
     ),
   );
   return items.map((item, at): AddedItem => ({ item, vector: vectors[at] as Float32Array | null }));
@@ -105,7 +114,10 @@ export function describeVectorSearch(bench: StorageBench): void {
       let found = 0;
       for (let round = 0; round < 10; round++) {
         const search = { owner, collections: [COLLECTION], vector: near() };
-        const [hits, exact] = [await bench.storage.search(search), await bench.storage.search({ ...search, exact: true })];
+        const [hits, exact] = [
+          await bench.storage.search(search),
+          await bench.storage.search({ ...search, exact: true }),
+        ];
         expect(hits).toHaveLength(10);
         expect(exact).toHaveLength(10);
         const ids = new Set(exact.map(({ item }) => item.id));
@@ -120,11 +132,17 @@ export function describeVectorSearch(bench: StorageBench): void {
         const owner = newOwner();
         const random = randomFrom(dimensions);
         const vectors = Array.from({ length: 6 }, () => randomVector(dimensions, random));
-        const extremes = [1e-45, 3e38, -1e-20, 1e19].map((value) => Float32Array.from({ length: dimensions }, () => value));
+        const extremes = [1e-45, 3e38, -1e-20, 1e19].map((value) =>
+          Float32Array.from({ length: dimensions }, () => value),
+        );
         const given = [...vectors, ...extremes];
         await bench.storage.addItems(given.map((embedding, at) => itemOf(owner, "", { key: `${at}`, embedding })));
         for (const exact of [true, false]) {
-          for (const vector of [vectors[0] as Float32Array, randomVector(dimensions, random), extremes[1] as Float32Array]) {
+          for (const vector of [
+            vectors[0] as Float32Array,
+            randomVector(dimensions, random),
+            extremes[1] as Float32Array,
+          ]) {
             const hits = await bench.storage.search({ owner, collections: [COLLECTION], vector, limit: 20, exact });
             expect(hits).toHaveLength(given.length);
             for (const { item, similarity } of hits) {
@@ -176,9 +194,9 @@ export function describeVectorSearch(bench: StorageBench): void {
       const elsewhere = [itemOf(owner, "fine", { collection: "new" }), itemOf(owner, "wrong", { embedding })];
       await refusal(bench.storage.addItems(elsewhere), code);
       expect(await countsOf(bench.storage, owner)).toEqual(before);
-      expect(textsOf(await bench.storage.search({ owner, collections: [COLLECTION], text: "kept fine wrong" }))).toEqual([
-        "kept",
-      ]);
+      expect(
+        textsOf(await bench.storage.search({ owner, collections: [COLLECTION], text: "kept fine wrong" })),
+      ).toEqual(["kept"]);
     });
 
     it("refuses vectors of different dimensions within one call, also for a new collection", async () => {
