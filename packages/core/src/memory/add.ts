@@ -9,6 +9,7 @@ import { MAX_ATTEMPTS, type MemoryEngine } from "./engine.ts";
 import { changedTooOften, conflict, dimensionMismatch, modelMismatch, noSuch } from "./failures.ts";
 import { itemOf, packValue, readText, type StoredValue, snapshotOfValue, storeText, textDigest } from "./items.ts";
 import { numberClock } from "./numbers.ts";
+import type { ResolvedEmbedder } from "./options.ts";
 import { analyzeFor, insertPostings, postingsOf, removePostings } from "./postings.ts";
 import { createSpaces, findSpaces } from "./spaces.ts";
 import { ITEMS, type ItemRow, NEVER, SPACES, type SpaceRow, type TermRow } from "./tables.ts";
@@ -22,6 +23,8 @@ const OPERATION = "add items";
 /** An item as it was when it was handed in. */
 export interface PreparedItem extends CheckedItem {
   readonly snapshot: Snapshot | null;
+  /** Id of the item, if it has no other: made before anything is sent, so that a retry cannot make a second item. */
+  readonly newId: string;
 }
 
 export interface AddRequest {
@@ -35,6 +38,7 @@ export interface AddRequest {
 export function prepareItems(checked: readonly CheckedItem[], items: readonly NewItem[]): PreparedItem[] {
   return checked.map((item, at) => ({
     ...item,
+    newId: idClock.next(),
     snapshot: snapshotOfValue(OPERATION, `items[${at}].value`, items[at] as NewItem, item.hasValue),
   }));
 }
@@ -50,16 +54,22 @@ export async function addItems(engine: MemoryEngine, request: AddRequest): Promi
   const { session } = engine;
   const { items, replace, signal } = request;
   if (items.length === 0) return [];
-  const ready = await readyItems(engine, request);
+  const toEmbed = textsToEmbed(engine, request);
+  // Nothing is awaited where nothing is embedded: a call that was accepted before close() takes place.
+  const vectors = toEmbed.length === 0 ? new Map() : await embedItems(engine, toEmbed, signal);
   const model = modelOf(engine, request);
+  let ready: readonly ReadyItem[] | null = null;
+  let isRetry = false;
   return await session.run(
     OPERATION,
     signal,
     async (deadline, { maxStatementBytes }) => {
+      ready ??= await readyItems(items, vectors);
       checkSizes(ready, maxStatementBytes);
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const spaces = await spacesFor(engine, ready, model, deadline);
-        const plan = await planAddition(engine, { ready, replace, model, spaces }, deadline);
+        const plan = await planAddition(engine, { ready, replace, model, spaces, isRetry }, deadline);
+        isRetry = true;
         if (plan.steps.length === 0 || (await tryChange(engine, plan.steps, deadline))) {
           return await Promise.all(plan.rows.map(({ space, row }) => itemOf(OPERATION, space, row)));
         }
@@ -71,21 +81,25 @@ export async function addItems(engine: MemoryEngine, request: AddRequest): Promi
   );
 }
 
-/** Packs values, and embeds the texts that have no vector, before any statement. */
-async function readyItems(engine: MemoryEngine, { items, signal }: AddRequest): Promise<ReadyItem[]> {
-  const { embedder } = engine.options;
-  const toEmbed = items.filter(({ embedding, text }) => embedding === null && text !== "");
-  const made =
-    embedder === null || toEmbed.length === 0
-      ? []
-      : await embedTexts(
-          OPERATION,
-          embedder,
-          toEmbed.map(({ text }) => text),
-          "store",
-          signal,
-        );
-  const vectors = new Map(toEmbed.map((item, at) => [item, made[at] ?? null]));
+/** Returns the items whose texts get a vector. */
+function textsToEmbed({ options: { embedder } }: MemoryEngine, { items }: AddRequest): PreparedItem[] {
+  return embedder === null ? [] : items.filter(({ embedding, text }) => embedding === null && text !== "");
+}
+
+async function embedItems(
+  { options: { embedder } }: MemoryEngine,
+  items: readonly PreparedItem[],
+  signal: AbortSignal | undefined,
+): Promise<Map<PreparedItem, Float32Array>> {
+  const texts = items.map(({ text }) => text);
+  const made = await embedTexts(OPERATION, embedder as ResolvedEmbedder, texts, "store", signal);
+  return new Map(items.map((item, at) => [item, made[at] as Float32Array]));
+}
+
+async function readyItems(
+  items: readonly PreparedItem[],
+  vectors: ReadonlyMap<PreparedItem, Float32Array>,
+): Promise<ReadyItem[]> {
   return await Promise.all(
     items.map(async (item) => ({
       ...item,
@@ -171,6 +185,8 @@ interface Addend {
   readonly replace: boolean;
   readonly model: string | null;
   readonly spaces: ReadonlyMap<string, SpaceRow>;
+  /** An attempt before this one may have taken place: its connection was lost, and nobody knows. */
+  readonly isRetry: boolean;
 }
 
 /** What a plan changes in one space. */
@@ -185,14 +201,14 @@ interface SpacePlan {
 /** Plans the addition on what is stored now; its guards refuse it if that has changed. */
 async function planAddition(
   engine: MemoryEngine,
-  { ready, replace, model, spaces }: Addend,
+  { ready, replace, model, spaces, isRetry }: Addend,
   signal: AbortSignal,
 ): Promise<Plan> {
   const perSpace = new Map<number, SpacePlan>();
   const threads = new ThreadCounts();
   const inserted = new Map<ItemRow, ReadyItem>();
   const rows: { space: SpaceRow; row: ItemRow }[] = [];
-  const known = await storedTwins(engine, ready, spaces, signal);
+  const known = await storedTwins(engine, ready, { spaces, isRetry }, signal);
   const now = Date.now();
   for (const [at, item] of ready.entries()) {
     const space = spaces.get(nameOf(item));
@@ -243,13 +259,13 @@ async function planAddition(
 async function storedTwins(
   { dialect }: MemoryEngine,
   items: readonly ReadyItem[],
-  spaces: ReadonlyMap<string, SpaceRow>,
+  { spaces, isRetry }: Pick<Addend, "spaces" | "isRetry">,
   signal: AbortSignal,
 ): Promise<Twins> {
   const twins = new Twins();
   for (const [name, { number: space }] of spaces) {
     const own = items.filter((item) => nameOf(item) === name);
-    const ids = own.flatMap(({ id }) => id ?? []);
+    const ids = own.flatMap(({ id, newId }) => id ?? (isRetry ? newId : []));
     const keys = own.flatMap(({ key }) => key ?? []);
     const digests = own.flatMap(({ digest }) => digest ?? []);
     const limit = ids.length + keys.length + digests.length;
@@ -280,7 +296,7 @@ class Twins {
 
   /** Finds the items that a new one has something in common with: the one with its id first, then by its key, then by its text. */
   find(space: number, item: ReadyItem): ItemRow[] {
-    const names = namesOf(space, { id: item.id, key: item.key, textDigest: item.digest });
+    const names = namesOf(space, { id: item.id ?? item.newId, key: item.key, textDigest: item.digest });
     return [...new Set(names.flatMap((name) => this.#rows.get(name) ?? []))];
   }
 }
@@ -335,7 +351,7 @@ function rowOf(
   return {
     space,
     number: twin?.number ?? numberClock.next(),
-    id: item.id ?? twin?.id ?? idClock.next(),
+    id: item.id ?? twin?.id ?? item.newId,
     thread: item.threadId,
     role: item.role,
     key: item.key,
