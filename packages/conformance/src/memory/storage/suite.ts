@@ -3,11 +3,14 @@ import { StorageBench } from "./bench.ts";
 import { describeCollections } from "./specs/collections.ts";
 import { describeConcurrency } from "./specs/concurrency.ts";
 import { describeEmbedding } from "./specs/embedding.ts";
+import { describeFacade } from "./specs/facade.ts";
 import { describeFilters } from "./specs/filters.ts";
+import { describeInjectionIntoMemory } from "./specs/injection.ts";
 import { describeItems } from "./specs/items.ts";
 import { describeOwners } from "./specs/owners.ts";
 import { describeReembedding } from "./specs/reembedding.ts";
 import { describeRetention } from "./specs/retention.ts";
+import { describeSecretsOfMemory } from "./specs/secrets.ts";
 import { describeTextSearch } from "./specs/text-search.ts";
 import { describeThreads } from "./specs/threads.ts";
 import { describeUpdating } from "./specs/updating.ts";
@@ -30,6 +33,9 @@ const TOPICS: readonly ((bench: StorageBench) => void)[] = [
   describeReembedding,
   describeRetention,
   describeConcurrency,
+  describeFacade,
+  describeInjectionIntoMemory,
+  describeSecretsOfMemory,
 ];
 
 /**
