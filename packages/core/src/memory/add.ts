@@ -227,7 +227,7 @@ async function planAddition(
     perSpace.set(space.number, plan);
     const twins = known.find(space.number, item);
     const [twin = null, ...others] = twins.filter(({ expiresAt }) => expiresAt > now);
-    if (twin !== null && others.length === 0 && isSame(item, twin)) {
+    if (twin !== null && others.length === 0 && isSame(item, twin, replace)) {
       rows[at] = { space, row: twin };
       continue;
     }
@@ -318,11 +318,15 @@ function namesOf(
   ];
 }
 
-/** Returns whether an item has the content of a stored one: all that was given, but for its vector. */
-function isSame(item: ReadyItem, row: ItemRow): boolean {
+/**
+ * Returns whether an item has the content of a stored one: all that was given, but for its vector. One that replaces and was given a
+ * vector is another one: what is stored may have none, or the one of another text.
+ */
+function isSame(item: ReadyItem, row: ItemRow, replaces: boolean): boolean {
   const isText = item.text === readText(row);
   // By its text alone: what else was given is of another occasion.
   if (item.digest !== null && isText && item.id === null && item.key === null) return true;
+  if (replaces && item.embedding !== null) return false;
   return (
     isText &&
     sameBytes(item.value.valueDigest, row.valueDigest) &&
