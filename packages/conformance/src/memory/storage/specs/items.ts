@@ -299,6 +299,23 @@ export function describeItems(bench: StorageBench): void {
   });
 
   describe("replacing", () => {
+    it("an item by one with the same content and another vector gives it that vector", async () => {
+      const owner = newOwner();
+      const item = itemOf(owner, "words", { key: "k" });
+      const { id } = await addOne(bench.storage, item);
+      const near = async () => {
+        const hits = await bench.storage.search({ owner, collections: [COLLECTION], vector: [1, 0] });
+        return hits.map((hit) => [hit.item.id, hit.similarity]);
+      };
+      await bench.storage.addItems([{ ...item, embedding: [0, 1] }], { replace: true });
+      expect(await near()).toEqual([[id, 0]]);
+      await bench.storage.addItems([{ ...item, embedding: [1, 0] }], { replace: true });
+      expect(await near()).toEqual([[id, 1]]);
+      await bench.storage.addItems([{ ...item, embedding: [0, 1] }]);
+      expect(await near()).toEqual([[id, 1]]);
+      expect(await bench.storage.getCollection(owner, COLLECTION)).toMatchObject({ items: 1 });
+    });
+
     it("several items of one call that share keys and ids leaves the last ones", async () => {
       const owner = newOwner();
       const [id, other] = [newId(), newId()];
