@@ -129,7 +129,7 @@ export const IMPORTS = [
     module: "conformance/src/memory/storage/**",
     may: [
       "conformance/src/memory/{rows.ts,storage/**}",
-      "conformance/src/storage/{errors,first-difference,hostile-texts,values}.ts",
+      "conformance/src/storage/{errors,first-difference,hostile-texts,scale,values}.ts",
       "type:@waymark/core",
       "type:@waymark/core/memory",
       "@waymark/core/memory/kit",

@@ -8,4 +8,4 @@ export { candidates, contribution, fuse, lengthNorm, SCALE, termWeights } from "
 export { MEMORY_SCHEMA } from "./memory/schema.ts";
 export { cosine } from "./memory/signature.ts";
 export * from "./memory/tables.ts";
-export { analyze, queryTerms } from "./memory/words.ts";
+export { type Analysis, analyze, queryTerms } from "./memory/words.ts";

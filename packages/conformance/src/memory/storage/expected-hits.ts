@@ -1,5 +1,6 @@
 import type { Item, Language, MemorySearch } from "@waymark/core/memory";
 import {
+  type Analysis,
   analyze,
   candidates,
   contribution,
@@ -88,20 +89,32 @@ export function expectedHits(
     }));
 }
 
+/** Analyses of items: a corpus is searched many times. */
+const analyses = new WeakMap<Item, Analysis>();
+
+function analysisOf({ item }: AddedItem, language: Language): Analysis {
+  const known = analyses.get(item);
+  if (known !== undefined) return known;
+  const made = analyze(item.text, language);
+  analyses.set(item, made);
+  return made;
+}
+
 /** Scores of the items that have any of the words. */
 function scoresOf(items: readonly AddedItem[], text: string, language: Language): Map<AddedItem, number> {
-  const analyses = new Map(items.map((one) => [one, analyze(one.item.text, language)]));
   const terms = queryTerms(text, language);
-  const counts = new Map(terms.map((term) => [term, items.filter((one) => analyses.get(one)?.terms.has(term)).length]));
+  const counts = new Map(
+    terms.map((term) => [term, items.filter((one) => analysisOf(one, language).terms.has(term)).length]),
+  );
   const weights = termWeights(counts, items.length);
-  const tokens = [...analyses.values()].reduce((sum, { length }) => sum + length, 0);
+  const tokens = items.reduce((sum, one) => sum + analysisOf(one, language).length, 0);
   const { base, perToken } = lengthNorm(tokens / Math.max(1, items.length));
   const scores = new Map<AddedItem, number>();
   for (const one of items) {
-    const analysis = analyses.get(one);
+    const analysis = analysisOf(one, language);
     const parts = [...weights].flatMap(([term, weight]) => {
-      const frequency = analysis?.terms.get(term);
-      return frequency === undefined ? [] : contribution(weight, frequency, analysis?.length ?? 0, base, perToken);
+      const frequency = analysis.terms.get(term);
+      return frequency === undefined ? [] : contribution(weight, frequency, analysis.length, base, perToken);
     });
     if (parts.length > 0)
       scores.set(

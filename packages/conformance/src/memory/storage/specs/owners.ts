@@ -1,54 +1,42 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { refusal } from "../../../storage/errors.ts";
+import { TEST_ALL } from "../../../storage/scale.ts";
 import { TEXTS } from "../../rows.ts";
 import { addOne, COLLECTION, countsOf, itemOf, newOwner, type StorageBench, textsOf } from "../bench.ts";
 import { newId } from "../ids.ts";
 
 /** Names that an engine may take for one another, or for a pattern. */
-const NAMES: readonly string[] = [
-  ...new Set([
-    ...[
-      "user:1",
-      "user:10",
-      "user:1 ",
-      " user:1",
-      "user:1\t",
-      "user:%",
-      "user:_",
-      "user%",
-      "User:1",
-      "USER:1",
-      "usér:1",
-    ],
-    ...[
-      "use\u0301r:1",
-      "user：1",
-      "user:１",
-      "us\u0435r:1",
-      "user\u200b:1",
-      "\ufeffuser:1",
-      "user:1'",
-      "user:1''",
-      "user:1\\",
-    ],
-    ...[
-      'user:1"',
-      "user:1;--",
-      "u",
-      "us",
-      "null",
-      "undefined",
-      "__proto__",
-      "constructor",
-      "🙂",
-      "👩‍💻",
-      "straße",
-      "strasse",
-    ],
-    ...["x".repeat(255), `${"x".repeat(254)}y`, `${"x".repeat(254)} `, "é".repeat(127), `${"é".repeat(127)}x`],
-    ...TEXTS.filter((text) => text !== ""),
-  ]),
+const LIKE_USERS: readonly string[] = [
+  ...["user:1", "user:10", "user:1 ", " user:1", "user:1\t", "user:%", "user:_", "user%", "User:1", "USER:1", "usér:1"],
+  ...[
+    "use\u0301r:1",
+    "user：1",
+    "user:１",
+    "us\u0435r:1",
+    "user\u200b:1",
+    "\ufeffuser:1",
+    "user:1'",
+    "user:1''",
+    "user:1\\",
+  ],
+  ...[
+    'user:1"',
+    "user:1;--",
+    "u",
+    "us",
+    "null",
+    "undefined",
+    "__proto__",
+    "constructor",
+    "🙂",
+    "👩‍💻",
+    "straße",
+    "strasse",
+  ],
+  ...["x".repeat(255), `${"x".repeat(254)}y`, `${"x".repeat(254)} `, "é".repeat(127), `${"é".repeat(127)}x`],
 ];
+
+const NAMES: readonly string[] = [...new Set([...LIKE_USERS, ...TEXTS.filter((text) => text !== "")])];
 
 export function describeOwners(bench: StorageBench): void {
   describe("another owner", () => {
@@ -70,7 +58,21 @@ export function describeOwners(bench: StorageBench): void {
       await bench.storage.addItems(items);
     });
 
-    it.each(NAMES)("is not there, whatever the bytes of the names: %j", async (owner) => {
+    it("has the same ids, keys and texts, and is not there", async () => {
+      const { storage } = bench;
+      for (const owner of NAMES) {
+        const search = { owner, collections: [COLLECTION], text: "secret shared", vector: [1, 0], limit: 1_000 };
+        const hits = await storage.search(search);
+        expect(hits.map(({ item }) => [item.owner, item.text]).sort(), owner).toEqual([
+          [owner, `secret of ${owner}`],
+          [owner, "shared words"],
+        ]);
+        expect(await storage.getItem(owner, id), owner).toMatchObject({ owner, value: owner });
+        expect(await storage.countItems({ owner }), owner).toBe(2);
+      }
+    });
+
+    it.each(TEST_ALL ? NAMES : LIKE_USERS)("is not there, whatever the bytes of the names: %j", async (owner) => {
       const { storage } = bench;
       const collections = [COLLECTION];
       const [found, ...others] = await storage.search({
@@ -109,13 +111,12 @@ export function describeOwners(bench: StorageBench): void {
       expect(await storage.deleteItemsWhere({ owner: emptied })).toBe(1);
       expect(await storage.forgetOwner(forgotten)).toEqual({ threads: 1, items: 2 });
       for (const owner of others) {
-        expect(await storage.getItem(owner, id)).toMatchObject({ owner, text: `secret of ${owner}` });
         expect(await storage.getThread(owner, "t")).toMatchObject({ title: owner, items: 1 });
         expect(
           await storage.search({ owner, collections: [COLLECTION], text: "secret shared", vector: [1, 0] }),
         ).toHaveLength(2);
       }
-      for (const owner of others) {
+      for (const owner of others.slice(-8)) {
         expect(await storage.deleteCollection(owner, COLLECTION)).toBe(true);
         expect(await storage.forgetOwner(owner)).toEqual({ threads: 1, items: 0 });
       }
