@@ -159,6 +159,26 @@ export function describeVectorSearch(bench: StorageBench): void {
       },
     );
 
+    it("finds the nearest vectors whatever their lengths, among more than are compared one by one", async () => {
+      const owner = newOwner();
+      const random = randomFrom(41);
+      const lengths = [1e38, 1e25, 1, 1e-25, 1e-38];
+      const wanted = lengths.map((length) => [length, length * 0.01, 0]);
+      const others = Array.from({ length: 700 }, () => [random() - 0.5, random() + 0.5, random() - 0.5]);
+      await addAll(
+        bench.storage,
+        [...wanted, ...others].map((embedding, at) => itemOf(owner, "", { key: `${at}`, embedding })),
+      );
+      for (const exact of [true, false]) {
+        for (const length of lengths) {
+          const search = { owner, collections: [COLLECTION], vector: [length, 0, 0], exact, limit: 5 };
+          const hits = await bench.storage.search(search);
+          expect(hits.map(({ item }) => item.key).sort()).toEqual(["0", "1", "2", "3", "4"]);
+          for (const { similarity } of hits) expect(similarity).toBeCloseTo(Math.cos(Math.atan(0.01)), 5);
+        }
+      }
+    });
+
     it("takes arrays and Float32Arrays, also of larger buffers", async () => {
       const owner = newOwner();
       const part = new Float32Array(Float32Array.of(9, 9, 1, 2, 9).buffer, 8, 2);
