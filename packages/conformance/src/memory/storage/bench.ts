@@ -1,17 +1,15 @@
 import { randomUUID } from "node:crypto";
 import type { CommonMemoryOptions, Hit, Item, MemoryStorage, NewItem } from "@waymark/core/memory";
-import { expect } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import type { MemoryStorageTarget, MemoryStore, RemoteMemory } from "./target.ts";
 import { type MemoryWorker, startMemoryWorker } from "./workers.ts";
 
 /**
- * The bench of one target: a database that all tests share, and everything that is to be closed after them. Nothing is cleaned up
+ * The bench of one target: a database and a storage that all tests share. Nothing is cleaned up
  * between tests: each one uses owners of its own.
  */
 export class StorageBench {
   readonly #target: MemoryStorageTarget;
-  readonly #storages: MemoryStorage[] = [];
-  readonly #workers: MemoryWorker[] = [];
   #store: MemoryStore | undefined;
   #storage: MemoryStorage | undefined;
 
@@ -21,12 +19,11 @@ export class StorageBench {
 
   async setUp(): Promise<void> {
     this.#store = await this.#target.create();
-    this.#storage = this.open();
+    this.#storage = this.#store.open();
   }
 
   async tearDown(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.kill()));
-    await Promise.all(this.#storages.map((storage) => storage.close()));
+    await this.#storage?.close();
     await this.#store?.dispose();
   }
 
@@ -46,10 +43,10 @@ export class StorageBench {
     return this.#made.remote !== undefined;
   }
 
-  /** Opens another storage on the database. */
+  /** Opens another storage on the database, until the test ends: each has connections of its own. */
   open(options?: CommonMemoryOptions): MemoryStorage {
     const storage = this.#made.open(options);
-    this.#storages.push(storage);
+    onTestFinished(() => storage.close());
     return storage;
   }
 
@@ -57,10 +54,10 @@ export class StorageBench {
     return Array.from({ length: count }, () => this.open());
   }
 
-  /** Starts a process with a memory on the database. */
+  /** Starts a process with a memory on the database, which is gone when the test ends. */
   async startWorker(): Promise<MemoryWorker> {
     const worker = await startMemoryWorker(this.#made.remote as RemoteMemory);
-    this.#workers.push(worker);
+    onTestFinished(() => worker.kill());
     return worker;
   }
 }

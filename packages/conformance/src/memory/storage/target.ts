@@ -10,7 +10,7 @@ export interface MemoryStorageTarget {
 
 /** One database, until its tests are over. */
 export interface MemoryStore {
-  /** Opens a new storage on this database, on a connection of its own. Called many times; several are open at once. The suite closes them. */
+  /** Opens a new storage on this database, on a connection of its own. Up to 12 are open at once. The suite closes them. */
   open(options?: CommonMemoryOptions): MemoryStorage;
   /** Access for other processes. Absent: only this process can open the database, and the tests with processes are skipped. */
   readonly remote?: RemoteMemory | undefined;
