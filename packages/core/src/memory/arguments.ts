@@ -1,5 +1,14 @@
 import { encodeLabels, encodeMetadata } from "../codec/metadata.ts";
-import { boolean, checkText, integer, objectWithKeys, oneOf, refuseUndefined, string } from "../contract/checks.ts";
+import {
+  boolean,
+  checkText,
+  integer,
+  objectWithKeys,
+  oneOf,
+  plainObject,
+  refuseUndefined,
+  string,
+} from "../contract/checks.ts";
 import { invalidArgument, invalidWord } from "../contract/errors.ts";
 import { MAX_DATE_MS, ownId, progressOptions, signalOf } from "../database/arguments.ts";
 import { idClock, parseId } from "../database/ids.ts";
@@ -83,7 +92,7 @@ export function checkThreadQuery(value: ThreadQuery) {
     kind: given(query.kind, null, (kind) => checkText("query.kind", kind, 1, 64)),
     labels: given(query.metadata, [] as string[], (metadata) => encodeLabels("query.metadata", metadata)),
     before: given(query.before, null, (before) => {
-      const { id, updatedAt } = before as { id: unknown; updatedAt: unknown };
+      const { id, updatedAt } = plainObject("query.before", before) as { id?: unknown; updatedAt?: unknown };
       return {
         id: checkThreadId("query.before.id", id),
         updatedAt: checkTime("query.before.updatedAt", updatedAt),
