@@ -442,6 +442,33 @@ describe.each(memories)("a store on $name", (kind) => {
     expect(keysOf(await store.search(["a"], { query: "tea" }))).toEqual(["k"]);
   });
 
+  it("gives all items vectors of another model, and those that had none", async () => {
+    await open({ index: undefined }).put(["a"], "words", { text: "tea" });
+    await open({ index: undefined }).put(["b", "c"], "words", { text: "tea" });
+    await store.put(["a"], "old", { text: "tea" });
+    await store.put(["a"], "hidden", { text: "tea" }, false);
+    let calls = 0;
+    const other = open({
+      index: {
+        dims: 2,
+        model: "another one",
+        embeddings: async (texts) => {
+          calls += 1;
+          if (calls === 1) throw new Error("no network");
+          return texts.map(() => [1, 2]);
+        },
+      },
+    });
+    await expect(other.reembed()).rejects.toMatchObject(refused("EMBEDDING_FAILED"));
+    expect(keysOf(await store.search(["a"], { query: "tea" }))).toEqual(["old"]);
+    await expect(other.reembed({ signal: AbortSignal.abort() })).rejects.toMatchObject(refused("ABORTED"));
+    expect(await other.reembed()).toBe(3);
+    expect(keysOf(await other.search([], { query: "tea" })).sort()).toEqual(["old", "words", "words"]);
+    expect(await other.reembed()).toBe(0);
+    await expect(store.search(["a"], { query: "tea" })).rejects.toMatchObject(refused("MODEL_MISMATCH"));
+    await expect(open({ index: undefined }).reembed()).rejects.toMatchObject(refused("INVALID_ARGUMENT", /embeddings/));
+  });
+
   it("refuses options that are none, by their names", () => {
     const given = (options: object) => () => new WaymarkStore(options as never);
     const open_ = memory.open();

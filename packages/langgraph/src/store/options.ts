@@ -74,6 +74,7 @@ const MEMORY_METHODS = [
   "listCollections",
   "listItems",
   "prune",
+  "reembed",
   "search",
   "updateItem",
 ] as const satisfies readonly (keyof MemoryStorage)[];

@@ -55,7 +55,7 @@ export class StoreReader {
     const found: Item[] = [];
     let toSkip = offset;
     if (limit === 0) return found;
-    for await (const { collection } of this.#collections(prefix)) {
+    for await (const { collection } of this.collections(prefix)) {
       if (toSkip > 0 && filter.isByLabels) {
         const count = await this.#memory.countItems(this.#conditions(collection, filter));
         if (count <= toSkip) {
@@ -132,7 +132,7 @@ export class StoreReader {
   async namespaces({ patterns, maxDepth, offset, limit }: NamespaceQuery): Promise<string[][]> {
     const found = new Map<string, string[]>();
     if (limit === 0) return [];
-    for await (const { collection } of this.#collections(commonBeginning(patterns))) {
+    for await (const { collection } of this.collections(commonBeginning(patterns))) {
       const namespace = namespaceOf(collection);
       if (namespace === null || !patterns.every((pattern) => isMatch(pattern, namespace))) continue;
       const labels = maxDepth === null ? namespace : namespace.slice(0, maxDepth);
@@ -162,7 +162,7 @@ export class StoreReader {
   /** Iterates over the names of collections to search, as many at a time as one search takes. */
   async *#searched(prefix: readonly string[], wanted: Wanted): AsyncGenerator<string[]> {
     let names: string[] = [];
-    for await (const { collection, dimensions } of this.#collections(prefix)) {
+    for await (const { collection, dimensions } of this.collections(prefix)) {
       if ("vector" in wanted && dimensions === undefined) continue;
       if (names.push(collection) < MAX_COLLECTIONS) continue;
       yield names;
@@ -172,7 +172,7 @@ export class StoreReader {
   }
 
   /** Iterates over the collections of a namespace and those below it that have items. */
-  async *#collections(prefix: readonly string[]): AsyncGenerator<Collection> {
+  async *collections(prefix: readonly string[]): AsyncGenerator<Collection> {
     const owner = this.#owner;
     if (prefix.length > 0) {
       const own = await this.#memory.getCollection(owner, pathOf(prefix));

@@ -1,4 +1,5 @@
 import { CheckpointError } from "@waymark/core";
+import type { Embedder } from "@waymark/core/memory";
 
 /** LangChain's `Embeddings`, as far as a store uses them. */
 export interface StoreEmbeddings {
@@ -33,6 +34,18 @@ export class Vectorizer {
   /** Returns the vector to search with. @throws CheckpointError `EMBEDDING_FAILED` */
   async query(text: string): Promise<number[]> {
     return this.#checked(await this.#call(async () => await this.#embeddings.embedQuery(text)));
+  }
+
+  /** As a memory takes it, to embed again what it has. */
+  embedder(): Embedder {
+    return {
+      model: this.model,
+      dimensions: this.#dimensions,
+      embed: async (texts) => {
+        const vectors = await this.documents(new Set(texts));
+        return texts.map((text) => vectors.get(text) as number[]);
+      },
+    };
   }
 
   async #call<Result>(embed: () => Promise<Result>): Promise<Result> {

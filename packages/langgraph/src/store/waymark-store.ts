@@ -6,7 +6,7 @@ import {
   type Item as StoreItem,
 } from "@langchain/langgraph-checkpoint";
 import { CheckpointError } from "@waymark/core";
-import { slices } from "@waymark/core/kit";
+import { invalidArgument, objectWithKeys, slices } from "@waymark/core/kit";
 import type { Hit, Item } from "@waymark/core/memory";
 import { memoryItemOf, type NewStoreItem, refreshedExpiry, storeItemOf } from "./items.ts";
 import { checkNamespace, pathOf } from "./namespace.ts";
@@ -21,6 +21,10 @@ const MAX_ITEMS = 1_000;
 export interface PutOptions {
   /** Minutes after which the item expires. Default: `ttl.defaultTtl` of the store. */
   readonly ttl?: number | undefined;
+}
+
+export interface ReembedOptions {
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -86,6 +90,24 @@ export class WaymarkStore extends BaseStore {
   /** Deletes what has expired, of all owners of the memory, and returns how many items. Nothing finds those in any case. */
   async sweepExpiredItems(): Promise<number> {
     return (await this.#options.memory.prune({ expired: true })).removed;
+  }
+
+  /**
+   * Gives all items vectors of the store's model: after a change of models, or if they were put before there were embeddings. Returns
+   * how many. It may be stopped at any time, and goes on where it was. Until a namespace is done, a query there is a `MODEL_MISMATCH`.
+   * @throws CheckpointError `INVALID_ARGUMENT` without embeddings, `EMBEDDING_FAILED`, `ABORTED`
+   */
+  async reembed(options: ReembedOptions = {}): Promise<number> {
+    const { signal } = objectWithKeys("options", options, ["signal"]);
+    const { memory, owner, index } = this.#options;
+    const embedder = index?.vectorizer?.embedder();
+    if (embedder === undefined) throw invalidArgument("options.index.embeddings", "given to the store", undefined);
+    let count = 0;
+    for await (const { collection } of this.#reader.collections([])) {
+      const request = { owner, collection, embedder, ...(signal !== undefined && { signal: signal as AbortSignal }) };
+      count += (await memory.reembed(request)).embedded;
+    }
+    return count;
   }
 
   /** Reads the items of all gets of a batch. */
