@@ -1,7 +1,7 @@
 import { InMemoryStore, InvalidNamespaceError, type Operation } from "@langchain/langgraph-checkpoint";
 import type { CheckpointErrorCode } from "@waymark/core";
 import { WaymarkStore, type WaymarkStoreOptions } from "@waymark/langgraph";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { memories, memoryOf, type TestMemory } from "./memories.ts";
 import { DIMS, ScriptedEmbeddings } from "./scripted-embeddings.ts";
 
@@ -277,6 +277,20 @@ describe.each(memories)("a store on $name", (kind) => {
       );
       await expect(found({ n: { $gt: 1, other: 2 } })).rejects.toMatchObject(refused("INVALID_ARGUMENT"));
       await expect(store.search(["a"], { limit: -1 })).rejects.toMatchObject(refused("INVALID_ARGUMENT"));
+    });
+
+    it("lets the database compare for equality, and reads no other item", async () => {
+      const opened = memory.open();
+      store = new WaymarkStore({ memory: opened });
+      const puts = Array.from({ length: 50 }, (_, n) => ({
+        namespace: ["a"],
+        key: `${n}`,
+        value: { n, even: n % 2 === 0 },
+      }));
+      await store.batch(puts);
+      const list = vi.spyOn(opened, "listItems");
+      expect(keysOf(await store.search(["a"], { filter: { n: { $eq: 8 }, even: true } }))).toEqual(["8"]);
+      expect(await list.mock.results[0]?.value).toHaveLength(1);
     });
 
     it("finds by meaning the best first, over many namespaces, and a filter shortens no answer", async () => {
