@@ -117,6 +117,7 @@ export const IMPORTS = [
       "langgraph/src/**",
       "@waymark/core",
       "@waymark/core/kit",
+      "type:@waymark/core/memory",
       "@langchain/langgraph-checkpoint",
       "type:@langchain/core/runnables",
       "@langchain/core/load",

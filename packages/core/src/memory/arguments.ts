@@ -238,6 +238,13 @@ const CONDITION_KEYS = [
   "createdBefore",
 ] as const satisfies readonly (keyof ItemConditions)[];
 
+/** Returns a condition on keys: one of them, or a list. */
+function checkKeys(field: string, value: unknown): string | { readonly in: readonly string[] } {
+  if (!Array.isArray(value)) return checkKey(field, value);
+  integer(`${field}.length`, value.length, 1, MAX_LIMIT, "keys");
+  return { in: Array.from(value, (key: unknown, at) => checkKey(`${field}[${at}]`, key)) };
+}
+
 /** Returns the conditions as a filter of rows. */
 function conditionsOf(
   field: string,
@@ -253,7 +260,7 @@ function conditionsOf(
   return {
     ...(threadId !== undefined && { thread: checkThreadId(`${field}.threadId`, threadId) }),
     ...(role !== undefined && { role: checkRole(`${field}.role`, role) }),
-    ...(key !== undefined && { key: checkKey(`${field}.key`, key) }),
+    ...(key !== undefined && { key: checkKeys(`${field}.key`, key) }),
     ...(minImportance !== undefined && {
       importance: { from: checkImportance(`${field}.minImportance`, minImportance) },
     }),
