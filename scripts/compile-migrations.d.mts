@@ -1,1 +1,1 @@
-export function compileMigrations(packageFolder: string): string;
+export function compileMigrations(packageFolder: string, domain?: "checkpoints" | "memory"): string;

@@ -125,9 +125,29 @@ export const IMPORTS = [
     ],
   },
 
+  // What tests memory imports memory. The other suites do not: who tests checkpoints loads nothing of it.
+  {
+    module: "conformance/src/memory/**",
+    may: [
+      "conformance/src/{memory,dialect}/**",
+      "conformance/src/storage/hostile-texts.ts",
+      "@waymark/core/kit",
+      "@waymark/core/memory/kit",
+      "vitest",
+      "fast-check",
+    ],
+  },
   {
     module: "conformance/src/**",
-    may: ["conformance/src/**", "type:@waymark/core", "@waymark/core/kit", "vitest", "fast-check", "node:**"],
+    may: [
+      "conformance/src/*.ts",
+      "conformance/src/{dialect,server,storage}/**",
+      "type:@waymark/core",
+      "@waymark/core/kit",
+      "vitest",
+      "fast-check",
+      "node:**",
+    ],
   },
 ];
 

@@ -5,6 +5,7 @@ export {
   type SharedDomains,
 } from "./dialect/domains.ts";
 export { newRow, newTombstone, newWrite } from "./dialect/rows.ts";
+export { describeSchema, type SchemaDatabase, type SchemaOptions, type SchemaTarget } from "./dialect/schema.ts";
 export { describeDialect } from "./dialect/suite.ts";
 export type { DialectDatabase, DialectTarget, DialectTransaction } from "./dialect/target.ts";
 export { describeServerEncryption, type EncryptionTarget } from "./server/encryption.ts";

@@ -2,25 +2,34 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { createdTables } from "@waymark/core/kit";
+import { MEMORY_SCHEMA, MEMORY_TABLES } from "@waymark/core/memory/kit";
 import { createSQLiteStorage } from "@waymark/sqlite";
 import Database from "better-sqlite3";
 import { describe, expect, it } from "vitest";
 import { compileMigrations } from "../../../scripts/compile-migrations.mjs";
+import { migrations as memoryMigrations } from "../src/memory/migrations.ts";
 import { answerOf, checkpoint, childProcess, newFile } from "./fixtures.ts";
 
 const packageFolder = fileURLToPath(new URL("..", import.meta.url));
 
 const ALL = ["0000_initial", "0001_writes", "0002_settings", "0003_labels"];
 
-describe("the migrations of checkpoints in SQLite", () => {
+describe.each([
+  ["checkpoints", "drizzle.config.ts", "migrations"],
+  ["memory", "drizzle.memory.config.ts", "memory-migrations"],
+] as const)("the migrations of %s in SQLite", (domain, config, folder) => {
   it("make the schema, as drizzle-kit confirms", () => {
     // Inside the package, so that the copy finds drizzle.
     const copy = mkdtempSync(join(packageFolder, ".migrations-"));
     try {
-      for (const name of ["drizzle.config.ts", "src", "migrations"])
+      for (const name of [config, "src", folder])
         cpSync(join(packageFolder, name), join(copy, name), { recursive: true });
       const kit = join(packageFolder, "node_modules/drizzle-kit/bin.cjs");
-      const output = execFileSync(process.execPath, [kit, "generate"], { cwd: copy, encoding: "utf8" });
+      const output = execFileSync(process.execPath, [kit, "generate", "--config", config], {
+        cwd: copy,
+        encoding: "utf8",
+      });
       expect(output).toContain("No schema changes, nothing to migrate");
     } finally {
       rmSync(copy, { recursive: true });
@@ -28,11 +37,24 @@ describe("the migrations of checkpoints in SQLite", () => {
   });
 
   it("are compiled into the module that users run", () => {
-    expect(readFileSync(join(packageFolder, "src/checkpoints/migrations.ts"), "utf8")).toBe(
-      compileMigrations(packageFolder),
+    expect(readFileSync(join(packageFolder, `src/${domain}/migrations.ts`), "utf8")).toBe(
+      compileMigrations(packageFolder, domain),
     );
   });
+});
 
+it("the migrations of memory make the tables and columns of its schema, and keep small rows in the tree of their key", () => {
+  expect(createdTables(memoryMigrations)).toEqual(
+    [...MEMORY_SCHEMA.tables].sort((one, other) => (one.name < other.name ? -1 : 1)),
+  );
+  const statements = memoryMigrations.flatMap((migration) => migration.statements);
+  const clustered = statements.filter((statement) => statement.endsWith("WITHOUT ROWID"));
+  expect(clustered.map((statement) => /`(\w+)`/.exec(statement)?.[1])).toEqual(
+    MEMORY_TABLES.filter((table) => "isClustered" in table).map(({ name }) => name),
+  );
+});
+
+describe("the migrations of checkpoints in SQLite", () => {
   it("run once when sixteen processes open a new file at the same moment", async () => {
     const databasePath = newFile();
     const children = Array.from({ length: 16 }, () => childProcess("open", databasePath));

@@ -14,7 +14,11 @@ function runsHere(driver: DriverName): boolean {
 
 /** A database that a user has opened: what all drivers have in common. */
 export interface OwnDatabase {
-  prepare(sql: string): { get(...values: unknown[]): unknown; run(...values: unknown[]): unknown };
+  prepare(sql: string): {
+    get(...values: unknown[]): unknown;
+    all(...values: unknown[]): unknown[];
+    run(...values: unknown[]): unknown;
+  };
   exec(sql: string): unknown;
   close(): void;
 }

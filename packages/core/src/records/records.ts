@@ -2,7 +2,8 @@ import type { ColumnOf, RecordOf, TableDefinition } from "./tables.ts";
 
 /**
  * The few verbs over tables that are data (see `tables.ts`). Each dialect implements them once; domains say what they do in
- * these words, and write no SQL. Methods reject with the driver's own errors.
+ * these words, and write no SQL. Methods reject with the driver's own errors. A call whose signal has aborted before it is
+ * rejected, and changes nothing.
  *
  * A transaction never takes a callback of the domain's: better-sqlite3's are synchronous, the others' are not. So a change is a
  * list of steps, with guards.
@@ -22,8 +23,9 @@ export interface Records {
    */
   change(steps: readonly Step[], signal: AbortSignal): Promise<number[] | null>;
   /**
-   * Reads one row, locks it, and sets what `decide` makes of it, in one transaction. `decide` is synchronous; `null`: nothing is to
-   * be set. Returns the row as it is then; `null`: there is none.
+   * Reads one row, locks it, and sets what `decide` makes of it, in one transaction. `decide` is synchronous; `null`, or no column:
+   * nothing is to be set. If it throws, nothing changes, and the call is rejected with what it threw. Returns the row as it is then;
+   * `null`: there is none.
    */
   modify<const Table extends TableDefinition>(
     table: Table,
@@ -33,8 +35,9 @@ export interface Records {
   ): Promise<RecordOf<Table> | null>;
 }
 
-/** Comparisons with one column, all of which hold. */
+/** Comparisons with one column, all of which hold. They hold for no row that has `null` there. */
 export interface Comparison<Value> {
+  /** At most 10,000 values. */
   readonly in?: readonly Value[];
   readonly not?: Value;
   readonly above?: Value;
@@ -54,7 +57,7 @@ export interface RecordQuery<Table extends TableDefinition, Name extends ColumnO
   readonly where: Where<Table>;
   /** Columns to read. Default: all of them. */
   readonly columns?: readonly Name[];
-  /** Order of the rows. Default: none. */
+  /** Order of the rows, by columns that are not `null` in any of them: databases differ in where they put that. Default: none. */
   readonly order?: readonly (readonly [column: ColumnOf<Table>, direction: "asc" | "desc"])[];
   /** Only rows behind the one with these values in the columns of `order`. It need not exist. */
   readonly after?: readonly unknown[];
@@ -84,7 +87,7 @@ export interface UpdateStep {
   readonly verb: "update";
   readonly table: TableDefinition;
   readonly where: Readonly<Record<string, unknown>>;
-  /** Values by column, or {@link Addition}s. */
+  /** Values by column, or {@link Addition}s; at least one. Rows that have these values already count too. */
   readonly set: Readonly<Record<string, unknown>>;
   readonly expect: number | null;
 }

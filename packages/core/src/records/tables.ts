@@ -8,11 +8,11 @@
  *
  * - `text`: a well-formed string without NUL; it compares and orders byte for byte. With `maxBytes` it may be part of a key.
  * - `uuid`: a UUID in lower case, which orders as its text does.
- * - `integer`: a whole number, exact up to 2^53.
- * - `number`: a float64.
+ * - `integer`: a whole number, exact from -(2^53 - 1) to 2^53 - 1.
+ * - `number`: a finite float64. Zero may lose its sign.
  * - `bytes`: bytes. With `maxBytes` they may be part of a key.
- * - `bits`: bytes that the database can count the bits of, at most 512.
- * - `vector`: a Float32Array.
+ * - `bits`: bytes that the database can count the bits of: an even number of them, from 2 to 512.
+ * - `vector`: a Float32Array of finite numbers, at least one. Zeros may lose their signs.
  */
 export type ColumnKind = "text" | "uuid" | "integer" | "number" | "bytes" | "bits" | "vector";
 

@@ -27,6 +27,7 @@ export function createMemoryDialect(
   let prepared: Statements | null = null;
 
   async function statements(signal: AbortSignal): Promise<Statements> {
+    signal.throwIfAborted(); // an open handle does not look at it
     const handle = await openHandle(connection, signal);
     if (prepared?.handle !== handle) {
       const records = new SQLiteRecords(handle, drizzleOn(handle), options.tablePrefix);

@@ -13,10 +13,16 @@ import {
 } from "@waymark/core/memory/kit";
 import { type SQL, sql } from "drizzle-orm";
 import type { AnySQLiteColumn } from "drizzle-orm/sqlite-core";
-import { type Compiled, conditionsOf, placeholder, type SQLiteRecords } from "../records/records.ts";
+import { type Columns, type Compiled, conditionsOf, placeholder, type SQLiteRecords } from "../records/records.ts";
 
 /** Signatures that are read at once where the database cannot compare them. */
 const PAGE = 4_096;
+
+/**
+ * The largest cosine distance: of a vector whose length float32 cannot hold sqlite-vec computes none, and SQLite puts null before all
+ * numbers.
+ */
+const FARTHEST = sql.raw("2");
 
 /** Tells the event loop's other users that it is their turn. */
 type Pause = () => Promise<void>;
@@ -76,7 +82,7 @@ export class MemorySearch {
     if (!this.#hasVectorFunctions) return null;
     const statement = this.#statement("nearest exactly", VECTORS, filter, ({ table, columns, isWanted }) => ({
       text: sql`select ${columns["number"]} from ${table} where ${isWanted}
-        order by vec_distance_cosine(${columns["vector"]}, ${placeholder("set", "vector")}), ${columns["number"]} desc
+        order by coalesce(vec_distance_cosine(${columns["vector"]}, ${placeholder("set", "vector")}), ${FARTHEST}), ${columns["number"]} desc
         limit ${placeholder("set", "limit")}`,
       results: ["number"],
     }));
@@ -105,6 +111,7 @@ export class MemorySearch {
 
   /** The contributions as `ranking.ts` has them, in the same order: whole numbers, so that their sum is the same everywhere. */
   scoreTerms({ space, terms, base, perToken, filter, limit }: TermQuery): ScoredNumber[] {
+    if (terms.length === 0) return [];
     const size = 2 ** Math.ceil(Math.log2(terms.length));
     const statement = this.#statement(`score ${size} terms`, TERMS, filter, ({ table, columns, isWanted }) => {
       const wanted = Array.from(
@@ -146,16 +153,19 @@ export class MemorySearch {
       results: readonly string[];
     },
   ): Compiled {
-    const shape = filter === null ? null : shapeOf(filter);
-    return this.#records.statement(`${name} ${shape?.key ?? ""}`, () => {
+    const shape = shapeOf(filter ?? {});
+    return this.#records.statement(`${name} ${shape.key}`, () => {
       const { table, columns } = this.#records.table(definition);
       const items = this.#records.table(ITEMS);
       const { space, generation, number } = columns;
       const wanted = [sql`${space} = ${placeholder("set", "space")}`];
       if (generation !== undefined) wanted.push(sql`${generation} = ${placeholder("set", "generation")}`);
-      if (shape !== null) {
+      if (shape.conditions.length > 0) {
+        // Number and space are those of this table, so that they bound what is read of it. The plus keeps SQLite from looking for items
+        // by that bound: it prefers a range of numbers to one number, and would read all of them for each row.
+        const conditions = conditionsOf({ ...items.columns, space, number } as Columns, shape);
         wanted.push(sql`exists (select 1 from ${items.table} where ${items.columns["space"]} = ${space}
-          and ${items.columns["number"]} = ${number} and ${conditionsOf(items.columns, shape)})`);
+          and ${items.columns["number"]} = +${number} and ${conditions})`);
       }
       const { text, results } = build({ table, columns, isWanted: sql.join(wanted, sql` and `) });
       return this.#records.compile(

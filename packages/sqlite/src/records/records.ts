@@ -44,7 +44,8 @@ import { tableOf } from "./tables.ts";
 class GuardMissed extends Error {}
 
 type Row = Record<string, unknown>;
-type Columns = Readonly<Record<string, AnySQLiteColumn>>;
+/** Drizzle's columns, by their names in rows. */
+export type Columns = Readonly<Record<string, AnySQLiteColumn>>;
 
 interface Table {
   readonly definition: TableDefinition;
@@ -123,8 +124,9 @@ export class SQLiteRecords {
     return this.#handle.transaction(() => {
       const [row] = this.find(definition, { where, limit: 1 });
       if (row === undefined) return null;
-      const set = decide(row as never);
-      if (set === null) return row;
+      const given = Object.entries(decide(row as never) ?? {}).filter(([, value]) => value !== undefined);
+      if (given.length === 0) return row;
+      const set = Object.fromEntries(given);
       const isRow = Object.fromEntries(definition.key.map((name) => [name, row[name]]));
       this.#apply({ verb: "update", table: definition, where: isRow, set, expect: null });
       return { ...row, ...set };

@@ -1,0 +1,4 @@
+export { describeMemoryDialect } from "./memory-dialect.ts";
+export { describeRecords } from "./records.ts";
+export { newItem, newSignature, newSpace, newTerm, newThread, newVector } from "./rows.ts";
+export type { MemoryClientOptions, MemoryDatabase, MemoryTarget } from "./target.ts";
