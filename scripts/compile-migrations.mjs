@@ -3,8 +3,11 @@
 //
 //   node scripts/compile-migrations.mjs packages/sqlite [--check]
 //
-// Beside the migrations are files that drizzle-kit does not know: minimum-reader.json, and for SQLite without-rowid.json, the names of
-// the tables that are kept in the tree of their primary key.
+// Beside the migrations are files that drizzle-kit does not know:
+//
+// - minimum-reader.json: by migration, the lowest schema version that can use it.
+// - without-rowid.json (SQLite): names of the tables that are kept in the tree of their primary key.
+// - storage.json (PostgreSQL): by table and column, how large values are kept: {"table": {"column": "MAIN"}}, as SET STORAGE takes it.
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,8 +21,8 @@ export function compileMigrations(packageFolder, domain = "checkpoints") {
   const folder = join(packageFolder, FOLDERS[domain]);
   const journal = JSON.parse(readFileSync(join(folder, "meta/_journal.json"), "utf8"));
   const minimumReaders = JSON.parse(readFileSync(join(folder, "minimum-reader.json"), "utf8"));
-  const listOfClustered = join(folder, "without-rowid.json");
-  const clustered = existsSync(listOfClustered) ? JSON.parse(readFileSync(listOfClustered, "utf8")) : [];
+  const clustered = readIfThere(join(folder, "without-rowid.json"), []);
+  const storage = readIfThere(join(folder, "storage.json"), {});
   const migrations = journal.entries.map(({ tag }) => {
     const minimumReader = minimumReaders[tag];
     if (!Number.isInteger(minimumReader)) {
@@ -30,7 +33,8 @@ export function compileMigrations(packageFolder, domain = "checkpoints") {
     const sql = readFileSync(join(folder, `${tag}.sql`), "utf8");
     const statements = sql
       .split("--> statement-breakpoint")
-      .map((statement) => withoutRowid(statement.trim().replace(/;$/, ""), clustered));
+      .map((statement) => statement.trim().replace(/;$/, ""))
+      .flatMap((statement) => [withoutRowid(statement, clustered), ...setStorage(statement, storage)]);
     return { name: tag, minimumReader, statements };
   });
   return [
@@ -52,10 +56,22 @@ export function compileMigrations(packageFolder, domain = "checkpoints") {
   ].join("\n");
 }
 
+function readIfThere(file, otherwise) {
+  return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : otherwise;
+}
+
 /** Drizzle-kit has no words for it. */
 function withoutRowid(statement, tables) {
   const name = /^CREATE TABLE `(\w+)`/.exec(statement)?.[1];
   return tables.includes(name) ? `${statement} WITHOUT ROWID` : statement;
+}
+
+/** Statements that follow the creation of a table. Drizzle-kit has no words for them either. */
+function setStorage(statement, storage) {
+  const name = /^CREATE TABLE "(\w+)"/.exec(statement)?.[1];
+  return Object.entries(storage[name] ?? {}).map(
+    ([column, how]) => `ALTER TABLE "${name}" ALTER COLUMN "${column}" SET STORAGE ${how}`,
+  );
 }
 
 function literal(statement) {

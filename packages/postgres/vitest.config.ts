@@ -1,3 +1,3 @@
 import { project } from "../../vitest.project.ts";
 
-export default project({ servers: ["postgres"] });
+export default project({ servers: ["postgres", "postgres-vector"] });

@@ -126,6 +126,29 @@ export function drizzleOn(client: Sql, prepare: boolean): PostgresJsDatabase {
   return drizzle({ client: shield(client, prepare, queriesOf(client)) });
 }
 
+/** Rows as lists of values, in the order of their columns, and the number of rows that the statement concerned. */
+export type Rows = readonly (readonly unknown[])[] & { readonly count: number };
+
+/** Runs statements whose text is there: on a client, or in a transaction on one of its connections. */
+export interface Runner {
+  run(text: string, parameters: readonly unknown[]): PromiseLike<Rows>;
+}
+
+/** A runner that begins transactions. */
+export interface ClientRunner extends Runner {
+  begin<Result>(work: (runner: Runner) => Promise<Result>): Promise<Result>;
+}
+
+/** Makes a runner on a client, for statements that do without Drizzle when they run. */
+export function runnerOn(client: Sql, prepare: boolean): ClientRunner {
+  const queries = queriesOf(client);
+  const on = (one: Sql | TransactionSql): Runner => ({
+    run: (text, parameters) =>
+      track(queries, one.unsafe(text, parameters as never[], { prepare }).values()) as PromiseLike<Rows>,
+  });
+  return { ...on(client), begin: (work) => begin(client, (transaction) => work(on(transaction))) };
+}
+
 /** Sends a query that returns at once. */
 export async function ping(client: Sql, prepare: boolean): Promise<void> {
   await track(queriesOf(client), client.unsafe("select 1", [], { prepare }));

@@ -1,11 +1,17 @@
 import type { CheckpointStorage } from "@waymark/core";
-import { createStorage } from "@waymark/core/kit";
+import { createStorage, resolveStorageOptions } from "@waymark/core/kit";
 import { createCheckpointDialect } from "./checkpoints/dialect.ts";
 import { shareConnection } from "./database.ts";
-import { type PostgresClient, type PostgresStorageOptions, type PostgresTls, resolveOptions } from "./options.ts";
+import {
+  type PostgresClient,
+  type PostgresDatabaseOptions,
+  type PostgresStorageOptions,
+  type PostgresTls,
+  resolveOptions,
+} from "./options.ts";
 
 export * from "@waymark/core";
-export type { PostgresClient, PostgresStorageOptions, PostgresTls };
+export type { PostgresClient, PostgresDatabaseOptions, PostgresStorageOptions, PostgresTls };
 /** The name under which `openCheckpointStorage` finds the factory of every dialect's package. */
 export { createPostgresStorage as createCheckpointStorage };
 
@@ -17,6 +23,7 @@ export { createPostgresStorage as createCheckpointStorage };
 export function createPostgresStorage<State = unknown>(
   options: PostgresStorageOptions<State>,
 ): CheckpointStorage<State> {
-  const resolved = resolveOptions(options);
-  return createStorage(createCheckpointDialect(shareConnection(resolved).share(), resolved), resolved);
+  const database = resolveOptions(options);
+  const resolved = resolveStorageOptions(options);
+  return createStorage(createCheckpointDialect(shareConnection(database).share(), database), resolved);
 }

@@ -1,17 +1,19 @@
-import { CheckpointError, type CommonStorageOptions } from "@waymark/core";
+import { CheckpointError, type CommonStorageOptions, type DatabaseOptions } from "@waymark/core";
 import {
   boolean,
   checkTlsOptions,
+  DATABASE_OPTIONS,
   defaultPoolSize,
   identifier,
   integer,
   invalidArgument,
   invalidWord,
+  type ObjectWithKeys,
   objectWithKeys,
   oneOf,
-  type ResolvedStorageOptions,
+  type ResolvedDatabaseOptions,
   refuseUndefined,
-  resolveStorageOptions,
+  resolveDatabaseOptions,
   STORAGE_OPTIONS,
   timeout,
 } from "@waymark/core/kit";
@@ -29,7 +31,8 @@ const TLS_WORDS = ["disable", "allow", "prefer", "require", "verify-ca", "verify
 /** TLS: options of node:tls, or a word of libpq's `sslmode`. `true` is `"verify-full"`, and `"allow"` is `"prefer"`. */
 export type PostgresTls = boolean | (typeof TLS_WORDS)[number] | Readonly<Record<string, unknown>>;
 
-export interface PostgresStorageOptions<State = unknown> extends CommonStorageOptions<State> {
+/** Options of a PostgreSQL database, whatever is stored in it. */
+export interface PostgresDatabaseOptions extends DatabaseOptions {
   /** The name of this dialect, as config files have it. May be left out here. */
   readonly type?: "postgres" | undefined;
   /**
@@ -59,6 +62,8 @@ export interface PostgresStorageOptions<State = unknown> extends CommonStorageOp
   readonly ssl?: PostgresTls;
 }
 
+export interface PostgresStorageOptions<State = unknown> extends CommonStorageOptions<State>, PostgresDatabaseOptions {}
+
 declare module "@waymark/core" {
   interface ProviderTypes {
     readonly postgres: PostgresStorageOptions;
@@ -75,11 +80,11 @@ const KEYS = [
   "idleTimeoutMs",
   "prepare",
   "ssl",
-  ...STORAGE_OPTIONS,
+  ...DATABASE_OPTIONS,
 ] as const;
 
-/** The options, checked and with their defaults: nothing is optional. */
-export interface ResolvedOptions extends ResolvedStorageOptions {
+/** The options of the database, checked and with their defaults: nothing is optional. */
+export interface ResolvedOptions extends ResolvedDatabaseOptions {
   /** Where to connect to; `null` beside `client`. */
   readonly server: ServerUrl | null;
   readonly client: PostgresClient | null;
@@ -91,8 +96,16 @@ export interface ResolvedOptions extends ResolvedStorageOptions {
   readonly ssl: PostgresTls | null;
 }
 
-export function resolveOptions(value: PostgresStorageOptions): ResolvedOptions {
-  const options = objectWithKeys("options", value, KEYS);
+/**
+ * Checks the options of the database.
+ * @param domainOptions names of the options of what is stored in it, which are checked there. Default: those of checkpoints.
+ */
+export function resolveOptions(
+  value: PostgresDatabaseOptions,
+  domainOptions: readonly string[] = STORAGE_OPTIONS,
+): ResolvedOptions {
+  const names = [...new Set([...KEYS, ...domainOptions])];
+  const options: ObjectWithKeys<(typeof KEYS)[number]> = objectWithKeys("options", value, names);
   refuseUndefined("options", options, ["ssl"]);
   oneOf("options.type", options.type ?? "postgres", ["postgres"]);
   const { connectionString, client, ssl } = options;
@@ -117,7 +130,7 @@ export function resolveOptions(value: PostgresStorageOptions): ResolvedOptions {
   const { connectTimeoutMs = url?.options.connectTimeoutMs ?? 5_000 } = options;
   const { idleTimeoutMs = url?.options.idleTimeoutMs ?? 30_000, prepare = url?.options.prepare ?? false } = options;
   return {
-    ...resolveStorageOptions(options),
+    ...resolveDatabaseOptions(options),
     server: url?.server ?? null,
     client: client === undefined ? null : checkClient(client),
     schema: identifier("options.schema", schema, 63),

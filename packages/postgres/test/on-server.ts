@@ -13,10 +13,11 @@ import {
   countEncryptionKeys,
   createPostgresStorage,
   type NamedAgentCheckpoint,
+  type PostgresClient,
   type PostgresStorageOptions,
   reencryptCheckpoints,
 } from "@waymark/postgres";
-import postgres, { type Options, type Sql } from "postgres";
+import postgres, { type Options, type Sql, type TransactionSql } from "postgres";
 import { inject, onTestFinished } from "vitest";
 import {
   createDatabase,
@@ -37,6 +38,13 @@ export function sharedServer(): string {
   const server = inject("waymarkServers").postgres;
   if (server === undefined)
     throw new TypeError("expected a PostgreSQL server: are these tests run by their vitest.config.ts?");
+  return server.url;
+}
+
+/** Returns the administrator's URL of the server with pgvector that all test files share. */
+export function vectorServer(): string {
+  const server = inject("waymarkServers")["postgres-vector"];
+  if (server === undefined) throw new TypeError("expected a PostgreSQL server with pgvector");
   return server.url;
 }
 
@@ -77,6 +85,29 @@ export async function run(url: string, ...statements: readonly string[]): Promis
   } finally {
     await client.end({ timeout: 0 });
   }
+}
+
+/** Wraps a client, to hand it in: the statements that are sent on it, with their parameters, and the transactions, are recorded. */
+export function recordingClient(client: Sql) {
+  const sent: [text: string, parameters: readonly unknown[]][] = [];
+  let transactions = 0;
+  const unsafeOn =
+    (one: Sql | TransactionSql) =>
+    (text: string, parameters: never[] = [], options = {}) => {
+      sent.push([text, parameters]);
+      return one.unsafe(text, parameters, options);
+    };
+  const recording = Object.assign(() => {}, {
+    begin(isolation: string, work: (transaction: TransactionSql) => Promise<unknown>) {
+      transactions++;
+      return client.begin(isolation, (transaction) =>
+        work(Object.assign(() => {}, { unsafe: unsafeOn(transaction) }) as never),
+      );
+    },
+    end: client.end,
+    unsafe: unsafeOn(client),
+  });
+  return { client: recording as unknown as PostgresClient, sent, transactions: () => transactions };
 }
 
 /** Makes a role that may only log in, until the test is over, and the database's URL for it. */

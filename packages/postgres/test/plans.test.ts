@@ -1,10 +1,10 @@
 import { describeListPlans, planId as idOf, newTombstone, newWrite, PLAN_ROWS as ROWS } from "@waymark/conformance";
 import type { Dialect, Outbox } from "@waymark/core/kit";
 import { type CheckpointStorage, createPostgresStorage } from "@waymark/postgres";
-import postgres, { type Sql, type TransactionSql } from "postgres";
+import postgres, { type Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createDatabase, type TestDatabase } from "waymark-test-servers";
-import { checkpoint, createDialect, sharedServer } from "./on-server.ts";
+import { checkpoint, createDialect, recordingClient, sharedServer } from "./on-server.ts";
 
 /** The oldest rows are pending, each since a time of its own. Below them all are tombstones. */
 const PENDING = 300;
@@ -18,27 +18,15 @@ let storage: CheckpointStorage;
 let dialect: Dialect;
 let outbox: Outbox;
 /** Statements that were sent, with their parameters. */
-let sent: [text: string, parameters: never[]][] = [];
+let sent: [text: string, parameters: readonly unknown[]][];
 
 beforeAll(async () => {
   database = await createDatabase(sharedServer());
   client = postgres(database.url, { max: 2, fetch_types: false, onnotice: () => {} });
-  const unsafeOn =
-    (one: Sql | TransactionSql) =>
-    (text: string, parameters: never[] = [], options = {}) => {
-      sent.push([text, parameters]);
-      return one.unsafe(text, parameters, options);
-    };
-  const recording = Object.assign(() => {}, {
-    begin: (isolation: string, work: (transaction: TransactionSql) => Promise<unknown>) =>
-      client.begin(isolation, (transaction) =>
-        work(Object.assign(() => {}, { unsafe: unsafeOn(transaction) }) as never),
-      ),
-    end: client.end,
-    unsafe: unsafeOn(client),
-  });
-  storage = createPostgresStorage({ client: recording });
-  dialect = createDialect({ client: recording });
+  const recording = recordingClient(client);
+  sent = recording.sent;
+  storage = createPostgresStorage({ client: recording.client });
+  dialect = createDialect({ client: recording.client });
   outbox = dialect.outbox as Outbox;
   const id = await storage.storeCheckpoint(checkpoint({ agentId: "to be copied" }));
   await client`
@@ -85,7 +73,7 @@ interface Node {
 
 /** Makes a call, runs its statements again under EXPLAIN, and returns the nodes of their plans. */
 async function nodesOf(call: () => Promise<unknown>): Promise<Node[]> {
-  sent = [];
+  sent.length = 0;
   await call();
   const statements = sent.filter(([text]) => text.includes("agent_checkpoint"));
   expect(statements.length).toBeGreaterThan(0);
@@ -95,7 +83,7 @@ async function nodesOf(call: () => Promise<unknown>): Promise<Node[]> {
     node.Plans?.forEach(walk);
   };
   for (const [text, parameters] of statements) {
-    const rows = await client.unsafe(`explain (analyze, format json) ${text}`, parameters).values();
+    const rows = await client.unsafe(`explain (analyze, format json) ${text}`, parameters as never[]).values();
     for (const [[{ Plan }]] of rows as unknown as [[{ Plan: Node }]][]) walk(Plan);
   }
   return nodes;
@@ -142,7 +130,7 @@ describeListPlans({
 });
 
 it("finds the latest checkpoint of an agent by two index lookups", async () => {
-  sent = [];
+  sent.length = 0;
   await expect(storage.retrieveLatestCheckpoint("agent 1")).resolves.toMatchObject({ state: checkpoint().state });
   const [list] = sent;
   expect(list?.[0]).toContain("order by");

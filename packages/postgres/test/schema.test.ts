@@ -1,28 +1,38 @@
 import { readFile } from "node:fs/promises";
 import { generateDrizzleJson, generateMigration } from "drizzle-kit/api";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { migrations } from "../src/checkpoints/migrations.ts";
 import * as schema from "../src/checkpoints/schema.ts";
+import { migrations as memoryMigrations } from "../src/memory/migrations.ts";
+import * as memorySchema from "../src/memory/schema.ts";
 import { checkpoint, connect, emptyDatabase, open, plainRole, readHistory } from "./on-server.ts";
 
-const MIGRATIONS = new URL("../migrations/", import.meta.url);
+const PACKAGE = new URL("..", import.meta.url);
 const COMPILER = new URL("../../../scripts/compile-migrations.mjs", import.meta.url);
 
-it("has migrations that make the schema, and nothing else", async () => {
-  const journal = JSON.parse(await readFile(new URL("meta/_journal.json", MIGRATIONS), "utf8"));
-  const last = journal.entries.at(-1).tag.slice(0, 4);
-  const snapshot = JSON.parse(await readFile(new URL(`meta/${last}_snapshot.json`, MIGRATIONS), "utf8"));
-  expect(await generateMigration(snapshot, generateDrizzleJson(schema, snapshot.id))).toEqual([]);
+describe.each([
+  ["checkpoints", "migrations/", schema, migrations],
+  ["memory", "memory-migrations/", memorySchema, memoryMigrations],
+])("%s", (domain, folder, tables, compiled) => {
+  it("have migrations that make the schema, and nothing else", async () => {
+    const files = new URL(folder, PACKAGE);
+    const journal = JSON.parse(await readFile(new URL("meta/_journal.json", files), "utf8"));
+    const last = journal.entries.at(-1).tag.slice(0, 4);
+    const snapshot = JSON.parse(await readFile(new URL(`meta/${last}_snapshot.json`, files), "utf8"));
+    expect(await generateMigration(snapshot, generateDrizzleJson(tables, snapshot.id))).toEqual([]);
 
-  // drizzle-kit does find a difference where the schema lacks the table.
-  expect(await generateMigration(snapshot, generateDrizzleJson({}, snapshot.id))).not.toEqual([]);
-});
+    // drizzle-kit does find a difference where the schema lacks the table.
+    expect(await generateMigration(snapshot, generateDrizzleJson({}, snapshot.id))).not.toEqual([]);
+  });
 
-it("has its migrations compiled into the module that users run", async () => {
-  const { compileMigrations } = (await import(COMPILER.href)) as { compileMigrations(folder: string): string };
-  const compiled = compileMigrations(new URL("..", import.meta.url).pathname);
-  expect(compiled).toBe(await readFile(new URL("../src/checkpoints/migrations.ts", import.meta.url), "utf8"));
-  expect(migrations.length).toBeGreaterThan(0);
+  it("have their migrations compiled into the module that users run", async () => {
+    const { compileMigrations } = (await import(COMPILER.href)) as {
+      compileMigrations(folder: string, domain: string): string;
+    };
+    const module = await readFile(new URL(`src/${domain}/migrations.ts`, PACKAGE), "utf8");
+    expect(compileMigrations(PACKAGE.pathname, domain)).toBe(module);
+    expect(compiled.length).toBeGreaterThan(0);
+  });
 });
 
 /** Lists the names of all relations and constraints in a schema. */

@@ -1,0 +1,214 @@
+import { shapeOf, type TableDefinition } from "@waymark/core/kit";
+import {
+  ITEMS,
+  type ItemFilter,
+  type NearestQuery,
+  type ScoredNumber,
+  SIGNATURES,
+  TERMS,
+  type TermCount,
+  type TermQuery,
+  VECTORS,
+} from "@waymark/core/memory/kit";
+import { type SQL, sql } from "drizzle-orm";
+import type { AnyPgColumn } from "drizzle-orm/pg-core";
+import type { ClientRunner } from "../client.ts";
+import { arrayOf } from "../records/forms.ts";
+import { type Compiled, conditionsOf, operandsOf, type PostgresRecords, placeholder } from "../records/records.ts";
+import { distanceTo, indexedForm, type VectorExtension, vectorText } from "./vector-extension.ts";
+import type { VectorIndexes } from "./vector-index.ts";
+
+/** Rows that an index looks at for an answer: fewer find fewer of the nearest. pgvector takes at most 1,000. */
+const [MIN_EXPLORED, MAX_EXPLORED] = [100, 1_000];
+/**
+ * An index is over the vectors of all spaces: of a space with a hundredth of them it reads a hundred entries for one. Each takes as long
+ * as the comparison of so many signatures.
+ */
+const SIGNATURES_PER_ENTRY = 20;
+/** The most entries that an index is to read for an answer. By itself it ends after 20,000. */
+const MAX_ENTRIES = 10_000;
+
+/** Statements for what is searched: signatures, vectors and postings. */
+export class MemorySearch {
+  readonly #runner: ClientRunner;
+  readonly #records: PostgresRecords;
+  readonly #extension: VectorExtension | null;
+  readonly #indexes: VectorIndexes;
+  readonly #indexAbove: number;
+
+  /** `indexAbove`: the size of a space above which an index of vectors is used, if there is one. */
+  constructor(
+    runner: ClientRunner,
+    records: PostgresRecords,
+    extension: VectorExtension | null,
+    indexes: VectorIndexes,
+    indexAbove: number,
+  ) {
+    this.#runner = runner;
+    this.#records = records;
+    this.#extension = extension;
+    this.#indexes = indexes;
+    this.#indexAbove = indexAbove;
+  }
+
+  async nearest(query: NearestQuery): Promise<number[]> {
+    if (await this.#hasIndexFor(query)) {
+      const numbers = await this.#nearestByIndex(query, this.#extension as VectorExtension);
+      if (numbers.length === query.limit) return numbers; // else the index gave up before it had enough
+    }
+    return await this.#nearestSignatures(query);
+  }
+
+  /** Returns whether there is an index, and reading it takes less time than comparing all signatures. */
+  async #hasIndexFor({ vector, size, limit }: NearestQuery): Promise<boolean> {
+    if (this.#extension?.hasIterativeScan !== true || size <= this.#indexAbove) return false;
+    const rows = await this.#indexes.countRows(this.#runner, vector.length);
+    const entries = limit * Math.max(1, rows / size);
+    return rows > 0 && entries <= MAX_ENTRIES && entries * SIGNATURES_PER_ENTRY <= size;
+  }
+
+  async #nearestByIndex(query: NearestQuery, extension: VectorExtension): Promise<number[]> {
+    const { space, generation, vector, filter, limit } = query;
+    const dimensions = vector.length;
+    const statement = this.#statement(`nearest ${dimensions} by index`, VECTORS, filter, (parts) => {
+      const { table, columns, isWanted } = parts;
+      const { expression } = indexedForm(extension, dimensions);
+      // The dimensions are part of the text: as a parameter they would not prove that the index has all the rows.
+      return {
+        text: sql`select ${columns["number"]} from ${table}
+          where ${isWanted} and ${columns["dimensions"]} = ${sql.raw(String(dimensions))}
+          order by ${expression(sql`${columns["vector"]}`)} operator(${sql.raw(extension.schema)}.<=>)
+            ${expression(sql`${placeholder("set", "vector")}::${sql.raw(extension.schema)}.vector`)}
+          limit ${placeholder("set", "limit")}`,
+        results: ["number"],
+      };
+    });
+    const explored = Math.min(Math.max(MIN_EXPLORED, limit), MAX_EXPLORED);
+    return await this.#runner.begin(async (transaction) => {
+      // Without sorts only the index can give the order: the planner does not know what it costs to read and cast a vector.
+      await transaction.run(
+        `select set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', $1, true),
+          set_config('enable_sort', 'off', true)`,
+        [String(explored)],
+      );
+      const set = { space, generation, vector: vectorText(vector), limit };
+      return numbersOf(await statement.all({ ...valuesOf(filter), set }, transaction));
+    });
+  }
+
+  async #nearestSignatures({ space, generation, signature, filter, limit }: NearestQuery): Promise<number[]> {
+    const statement = this.#statement("nearest", SIGNATURES, filter, ({ table, columns, isWanted }) => {
+      const wanted = sql.param(placeholder("set", "signature"), columns["signature"] as AnyPgColumn);
+      return {
+        text: sql`select ${columns["number"]} from ${table} where ${isWanted}
+          order by bit_count(${columns["signature"]} # ${wanted}::bit varying), ${columns["number"]} desc
+          limit ${placeholder("set", "limit")}`,
+        results: ["number"],
+      };
+    });
+    return numbersOf(await statement.all({ ...valuesOf(filter), set: { space, generation, signature, limit } }));
+  }
+
+  async nearestExactly({ space, generation, vector, filter, limit }: NearestQuery): Promise<number[] | null> {
+    const extension = this.#extension;
+    if (extension === null) return null;
+    const statement = this.#statement("nearest exactly", VECTORS, filter, ({ table, columns, isWanted }) => ({
+      // A vector of other dimensions would be an error.
+      text: sql`select ${columns["number"]} from ${table}
+        where ${isWanted} and ${columns["dimensions"]} = ${placeholder("set", "dimensions")}
+        order by ${distanceTo(extension, columns["vector"] as AnyPgColumn, placeholder("set", "vector"))},
+          ${columns["number"]} desc
+        limit ${placeholder("set", "limit")}`,
+      results: ["number"],
+    }));
+    const set = { space, generation, dimensions: vector.length, vector: vectorText(vector), limit };
+    return numbersOf(await statement.all({ ...valuesOf(filter), set }));
+  }
+
+  async countTerms(space: number, terms: readonly string[]): Promise<TermCount[]> {
+    const { columns, table } = this.#records.table(TERMS);
+    const statement = this.#records.statement("count terms", () =>
+      this.#records.compile(
+        sql`select ${columns["term"]}, count(*) from ${table}
+          where ${columns["space"]} = ${placeholder("set", "space")}
+            and ${columns["term"]} = any(${placeholder("set", "terms")}::text[])
+          group by ${columns["term"]}`,
+        [
+          ["term", String],
+          ["count", Number],
+        ],
+      ),
+    );
+    const set = { space, terms: arrayOf(columns["term"] as AnyPgColumn, terms) };
+    return (await statement.all({ set })) as unknown as TermCount[];
+  }
+
+  /**
+   * The contributions as `ranking.ts` has them, in float8 and in the same order: whole numbers, so that their sum is the same
+   * everywhere.
+   */
+  async scoreTerms({ space, terms, base, perToken, filter, limit }: TermQuery): Promise<ScoredNumber[]> {
+    if (terms.length === 0) return [];
+    const statement = this.#statement("score terms", TERMS, filter, ({ table, columns, isWanted }) => {
+      const { number, term, frequency, length } = columns;
+      return {
+        text: sql`with wanted as (
+            select * from unnest(${placeholder("set", "terms")}::text[], ${placeholder("set", "weights")}::float8[])
+              as wanted (term, weight)
+          )
+          select ${number}, sum(floor(wanted.weight * ${frequency}::float8 / (${frequency}::float8
+            + ${placeholder("set", "base")}::float8 + ${placeholder("set", "perToken")}::float8 * ${length}::float8))::bigint) as score
+          from wanted join ${table} on ${term} = wanted.term
+          where ${isWanted} group by ${number} order by score desc, ${number} desc limit ${placeholder("set", "limit")}`,
+        results: ["number", "score"],
+      };
+    });
+    const words = arrayOf(
+      this.#records.table(TERMS).columns["term"] as AnyPgColumn,
+      terms.map(({ term }) => term),
+    );
+    const weights = `{${terms.map(({ weight }) => weight).join()}}`;
+    const set = { space, terms: words, weights, base, perToken, limit };
+    return (await statement.all({ ...valuesOf(filter), set })) as unknown as ScoredNumber[];
+  }
+
+  /**
+   * Returns the statement of this name for a filter of this shape, or builds it. `isWanted`: of the space and, if the table has one,
+   * the generation that are bound, and of an item that the filter selects. Its results are whole numbers.
+   */
+  #statement(
+    name: string,
+    definition: TableDefinition,
+    filter: ItemFilter | null,
+    build: (parts: { table: unknown; columns: Readonly<Record<string, AnyPgColumn>>; isWanted: SQL }) => {
+      text: SQL;
+      results: readonly string[];
+    },
+  ): Compiled {
+    const shape = shapeOf(filter ?? {});
+    return this.#records.statement(`${name} ${shape.key}`, () => {
+      const { table, columns } = this.#records.table(definition);
+      const items = this.#records.table(ITEMS);
+      const { space, generation, number } = columns;
+      const wanted = [sql`${space} = ${placeholder("set", "space")}`];
+      if (generation !== undefined) wanted.push(sql`${generation} = ${placeholder("set", "generation")}`);
+      if (shape.conditions.length > 0) {
+        wanted.push(sql`exists (select 1 from ${items.table} where ${items.columns["space"]} = ${space}
+          and ${items.columns["number"]} = ${number} and ${conditionsOf(ITEMS, items.columns, shape)})`);
+      }
+      const { text, results } = build({ table, columns, isWanted: sql.join(wanted, sql` and `) });
+      return this.#records.compile(
+        text,
+        results.map((result) => [result, Number]),
+      );
+    });
+  }
+}
+
+function valuesOf(filter: ItemFilter | null): { value: readonly unknown[] } {
+  return { value: operandsOf(shapeOf(filter ?? {})) };
+}
+
+function numbersOf(rows: readonly Record<string, unknown>[]): number[] {
+  return rows.map(({ number }) => number as number);
+}

@@ -1,0 +1,82 @@
+import type { ColumnKind } from "@waymark/core/kit";
+import { type SQL, sql } from "drizzle-orm";
+import type { AnyPgColumn } from "drizzle-orm/pg-core";
+
+/** The forms in which statements take values, and return them. */
+
+/** Types by the kinds of columns, without their collations and lengths. */
+const TYPES: Readonly<Record<ColumnKind, string>> = {
+  text: "text",
+  uuid: "uuid",
+  integer: "bigint",
+  number: "float8",
+  bytes: "bytea",
+  bits: "bit varying",
+  vector: "real[]",
+};
+
+export function typeOf(kind: ColumnKind): string {
+  return TYPES[kind];
+}
+
+/**
+ * Returns PostgreSQL's text of an array of a column's values. Not an array of the driver's: it knows no types of arrays, unless it asks
+ * for them when a connection starts.
+ */
+export function arrayOf(column: AnyPgColumn, values: readonly unknown[]): string {
+  return `{${values.map((value) => (value === null ? "NULL" : elementOf(column.mapToDriverValue(value)))).join()}}`;
+}
+
+/** The text of an element. A text in quotes is never a NULL. */
+function elementOf(value: unknown): string {
+  if (value instanceof Uint8Array) {
+    return `"\\\\x${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("hex")}"`;
+  }
+  if (typeof value !== "string") return String(value);
+  return /["\\]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : `"${value}"`;
+}
+
+/** Reads a value that the driver returns. */
+export type Read = (value: unknown) => unknown;
+
+/**
+ * Functions that return PostgreSQL's own bytes of a value, by kind. Numbers as text are rounded if the server's settings say so; and of
+ * vectors text takes three times as long to read, of bits it has a digit for each.
+ */
+const BINARY: Partial<Record<ColumnKind, string>> = { number: "float8send", bits: "varbit_send", vector: "array_send" };
+
+/** Returns the expression to select for a column. */
+export function selectionOf(kind: ColumnKind, column: AnyPgColumn): SQL | AnyPgColumn {
+  const send = BINARY[kind];
+  return send === undefined ? column : sql`${sql.raw(`pg_catalog.${send}`)}(${column})`;
+}
+
+const READERS: Readonly<Record<ColumnKind, (value: never) => unknown>> = {
+  text: (value) => value,
+  uuid: (value) => value,
+  integer: (value: unknown) => Number(value),
+  number: (bytes: Uint8Array) => viewOf(bytes).getFloat64(0),
+  bytes: (value) => value,
+  bits: (bytes: Uint8Array) => bytes.subarray(4), // behind the number of bits
+  vector: readVector,
+};
+
+/** Returns the function that reads what {@link selectionOf} selects. */
+export function readerOf(kind: ColumnKind): Read {
+  const read = READERS[kind] as Read;
+  return (value) => (value === null ? null : read(value));
+}
+
+/** Bytes of an array before its elements, if it has any. Each element is 4 bytes, behind 4 that say so. */
+const ARRAY_HEADER = 20;
+
+function readVector(bytes: Uint8Array): Float32Array {
+  const view = viewOf(bytes);
+  const floats = new Float32Array(Math.max(0, view.byteLength - ARRAY_HEADER) / 8);
+  for (let at = 0; at < floats.length; at++) floats[at] = view.getFloat32(ARRAY_HEADER + 4 + at * 8);
+  return floats;
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
+}

@@ -1,0 +1,428 @@
+import {
+  Addition,
+  type ColumnKind,
+  type Condition,
+  type ExpectStep,
+  type InsertStep,
+  type RecordQuery,
+  type RemoveKeysStep,
+  type RemoveStep,
+  type Shape,
+  type Step,
+  shapeOf,
+  type TableDefinition,
+  type UpdateStep,
+  type Where,
+} from "@waymark/core/kit";
+import {
+  and,
+  asc,
+  desc,
+  eq,
+  getTableColumns,
+  gt,
+  gte,
+  is,
+  lt,
+  lte,
+  or,
+  Param,
+  Placeholder,
+  type Query,
+  SQL,
+  sql,
+} from "drizzle-orm";
+import { type AnyPgColumn, PgDialect, type PgTable } from "drizzle-orm/pg-core";
+import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
+import type { ClientRunner, Runner } from "../client.ts";
+import { arrayOf, type Read, readerOf, selectionOf, typeOf } from "./forms.ts";
+import { type Place, tableOf } from "./tables.ts";
+
+/** Ends a transaction whose guard was not met. */
+class GuardMissed extends Error {}
+
+type Row = Record<string, unknown>;
+type Columns = Readonly<Record<string, AnyPgColumn>>;
+
+interface Table {
+  readonly definition: TableDefinition;
+  readonly table: PgTable;
+  readonly columns: Columns;
+}
+
+/** The verbs over tables that are data (see `Records` in core), on one client. */
+export class PostgresRecords {
+  readonly #runner: ClientRunner;
+  /** Builds the text of statements, and runs none. */
+  readonly #db: PostgresJsDatabase;
+  readonly #place: Place;
+  readonly #tables = new Map<TableDefinition, Table>();
+  /** Statements by their shape: building their text takes longer than running them. */
+  readonly #statements = new Map<string, Compiled>();
+
+  constructor(runner: ClientRunner, db: PostgresJsDatabase, place: Place) {
+    this.#runner = runner;
+    this.#db = db;
+    this.#place = place;
+  }
+
+  async find(definition: TableDefinition, query: RecordQuery<TableDefinition, string>): Promise<Row[]> {
+    return await this.#find(this.#runner, definition, query);
+  }
+
+  async #find(
+    runner: Runner,
+    definition: TableDefinition,
+    query: RecordQuery<TableDefinition, string>,
+    lock: "" | "for update" = "",
+  ): Promise<Row[]> {
+    const { where, columns: names, order = [], after = [], limit, offset = 0 } = query;
+    const { table, columns } = this.table(definition);
+    const shape = shapeOf(where);
+    const terms = `${names?.join() ?? "*"} ${shape.key} ${order.join()} ${after.length} ${offset > 0}`;
+    const statement = this.statement(`find ${definition.name} ${terms} ${lock}`, () => {
+      const filter = and(
+        conditionsOf(definition, columns, shape),
+        after.length === 0
+          ? undefined
+          : isBehind(order.map(([name, direction]) => [columns[name] as AnyPgColumn, direction])),
+      );
+      const read = (names ?? Object.keys(columns)).map((name) => {
+        const kind = kindOf(definition, name);
+        return [name, selectionOf(kind, columns[name] as AnyPgColumn), readerOf(kind)] as const;
+      });
+      const selecting = this.#db
+        .select(Object.fromEntries(read.map(([name, selection]) => [name, selection])))
+        .from(table)
+        .where(filter)
+        .orderBy(...order.map(([name, direction]) => (direction === "asc" ? asc : desc)(columns[name] as AnyPgColumn)))
+        .limit(sql.placeholder("limit"))
+        .$dynamic();
+      // With one that is 0 PostgreSQL would plan the statement each time, also where it is prepared.
+      if (offset > 0) selecting.offset(sql.placeholder("offset"));
+      return this.compile(
+        lock === "" ? selecting : selecting.for("update"),
+        read.map(([name, , reader]) => [name, reader]),
+      );
+    });
+    return await statement.all({ value: operandsOf(shape), after, limit, offset }, runner);
+  }
+
+  async count(definition: TableDefinition, where: Where<TableDefinition>): Promise<number> {
+    const { table, columns } = this.table(definition);
+    const shape = shapeOf(where);
+    const statement = this.statement(`count ${definition.name} ${shape.key}`, () =>
+      this.compile(
+        this.#db
+          .select({ count: sql`count(*)` })
+          .from(table)
+          .where(conditionsOf(definition, columns, shape)),
+        [["count", Number]],
+      ),
+    );
+    const [row] = await statement.all({ value: operandsOf(shape) });
+    return row?.["count"] as number;
+  }
+
+  async change(steps: readonly Step[]): Promise<number[] | null> {
+    const [only] = steps;
+    if (only === undefined) return [];
+    try {
+      if (steps.length === 1 && isOneStatement(only)) return [await this.#apply(this.#runner, only)];
+      return await this.#runner.begin(async (transaction) => {
+        const counts: number[] = [];
+        for (const step of steps) counts.push(await this.#apply(transaction, step));
+        return counts;
+      });
+    } catch (error) {
+      if (error instanceof GuardMissed) return null;
+      throw error;
+    }
+  }
+
+  async modify(
+    definition: TableDefinition,
+    where: Where<TableDefinition>,
+    decide: (row: never) => Row | null,
+  ): Promise<Row | null> {
+    return await this.#runner.begin(async (transaction) => {
+      const [row] = await this.#find(transaction, definition, { where, limit: 1 }, "for update");
+      if (row === undefined) return null;
+      const given = Object.entries(decide(row as never) ?? {}).filter(([, value]) => value !== undefined);
+      if (given.length === 0) return row;
+      const set = Object.fromEntries(given);
+      const isRow = Object.fromEntries(definition.key.map((name) => [name, row[name]]));
+      await this.#update(transaction, { verb: "update", table: definition, where: isRow, set, expect: null });
+      return { ...row, ...set };
+    });
+  }
+
+  async #apply(runner: Runner, step: Step): Promise<number> {
+    if (step.verb === "insert") return await this.#insert(runner, step);
+    if (step.verb === "remove keys") return await this.#removeKeys(runner, step);
+    const concerned = await this.#applyGuarded(runner, step);
+    if (step.expect !== null && concerned !== step.expect) throw new GuardMissed();
+    return concerned;
+  }
+
+  async #applyGuarded(runner: Runner, step: UpdateStep | RemoveStep | ExpectStep): Promise<number> {
+    if (step.verb === "update") return await this.#update(runner, step);
+    return await (step.verb === "remove" ? this.#remove(runner, step) : this.#lock(runner, step));
+  }
+
+  async #insert(runner: Runner, { table: definition, rows, onConflict }: InsertStep): Promise<number> {
+    if (rows.length === 0) return 0;
+    const { table, columns } = this.table(definition);
+    const names = Object.keys(columns);
+    const statement = this.statement(`insert ${definition.name} ${onConflict}`, () => {
+      const selected = names.map(
+        (name) => sql`given.${nameOf(columns, name)}::${sql.raw(typeOf(kindOf(definition, name)))}`,
+      );
+      const insert = this.#db
+        .insert(table)
+        .select(sql`select ${sql.join(selected, sql`, `)} from ${givenRows(definition, columns, names)}`);
+      if (onConflict === "fail") return this.compile(insert);
+      if (onConflict === "ignore") return this.compile(insert.onConflictDoNothing());
+      const others = names.filter((name) => !definition.key.includes(name));
+      return this.compile(
+        insert.onConflictDoUpdate({
+          target: definition.key.map((name) => columns[name] as AnyPgColumn),
+          set: Object.fromEntries(others.map((name) => [name, sql`excluded.${nameOf(columns, name)}`])),
+        }),
+      );
+    });
+    const inserted = onConflict === "update" ? lastOfEach(definition.key, rows) : rows;
+    return await statement.run({ set: arraysOf(columns, names, inserted) }, runner);
+  }
+
+  async #update(runner: Runner, { table: definition, where, set }: UpdateStep): Promise<number> {
+    const { table, columns } = this.table(definition);
+    const shape = shapeOf(where);
+    const given = Object.entries(set).filter(([, value]) => value !== undefined);
+    const terms = given.map(([name, value]) => `${name}${value instanceof Addition ? "+" : ""}`);
+    const statement = this.statement(`update ${definition.name} ${terms.join()} ${shape.key}`, () =>
+      this.compile(
+        this.#db
+          .update(table)
+          .set(
+            Object.fromEntries(
+              given.map(([name, value]) => {
+                const column = columns[name] as AnyPgColumn;
+                const bound = sql.param(placeholder("set", name), column);
+                return [name, value instanceof Addition ? sql`${column} + ${bound}` : sql`${bound}`];
+              }),
+            ),
+          )
+          .where(conditionsOf(definition, columns, shape)),
+      ),
+    );
+    const values = given.map(([name, value]) => [name, value instanceof Addition ? value.by : value]);
+    return await statement.run({ set: Object.fromEntries(values) as Row, value: operandsOf(shape) }, runner);
+  }
+
+  async #remove(runner: Runner, { table: definition, where }: RemoveStep): Promise<number> {
+    const { table, columns } = this.table(definition);
+    const shape = shapeOf(where);
+    const statement = this.statement(`remove ${definition.name} ${shape.key}`, () =>
+      this.compile(this.#db.delete(table).where(conditionsOf(definition, columns, shape))),
+    );
+    return await statement.run({ value: operandsOf(shape) }, runner);
+  }
+
+  async #removeKeys(runner: Runner, { table: definition, keys }: RemoveKeysStep): Promise<number> {
+    if (keys.length === 0) return 0;
+    const { table, columns } = this.table(definition);
+    const names = definition.key;
+    const statement = this.statement(`remove keys ${definition.name}`, () => {
+      const isGiven = names.map((name) => sql`${columns[name]} = given.${nameOf(columns, name)}`);
+      return this.compile(
+        sql`delete from ${table} using ${givenRows(definition, columns, names)} where ${sql.join(isGiven, sql` and `)}`,
+      );
+    });
+    return await statement.run({ set: arraysOf(columns, names, keys) }, runner);
+  }
+
+  /** Counts rows, and locks them until the transaction ends. */
+  async #lock(runner: Runner, { table: definition, where }: ExpectStep): Promise<number> {
+    const { table, columns } = this.table(definition);
+    const shape = shapeOf(where);
+    const statement = this.statement(`lock ${definition.name} ${shape.key}`, () => {
+      const locked = this.#db.select({ one: sql`1` }).from(table);
+      return this.compile(locked.where(conditionsOf(definition, columns, shape)).for("update"));
+    });
+    return (await statement.all({ value: operandsOf(shape) }, runner)).length;
+  }
+
+  /** Returns Drizzle's table of a definition, for statements beside the verbs. */
+  table(definition: TableDefinition): Table {
+    const existing = this.#tables.get(definition);
+    if (existing !== undefined) return existing;
+    const table = tableOf(definition, this.#place) as unknown as PgTable;
+    const made = { definition, table, columns: getTableColumns(table) as Columns };
+    this.#tables.set(definition, made);
+    return made;
+  }
+
+  /**
+   * Compiles a query of Drizzle's into a statement that binds and reads by itself. `results`: the names of the results, with the
+   * functions that read them.
+   */
+  compile(query: SQL | { toSQL(): Query }, results: readonly (readonly [string, Read])[] = []): Compiled {
+    const { sql: text, params } = is(query, SQL) ? new PgDialect().sqlToQuery(query) : query.toSQL();
+    const binders = params.map(binderOf);
+    const send = (values: Values, runner: Runner = this.#runner) =>
+      runner.run(
+        text,
+        binders.map((binder) => binder(values)),
+      );
+    const readRow = (values: readonly unknown[]) => {
+      const row: Row = {};
+      let at = 0;
+      for (const [name, read] of results) row[name] = read(values[at++]);
+      return row;
+    };
+    return {
+      all: async (values, runner) => (await send(values, runner)).map(readRow),
+      run: async (values, runner) => (await send(values, runner)).count,
+    };
+  }
+
+  /** Returns the statement of this key, or builds it. */
+  statement(key: string, build: () => Compiled): Compiled {
+    const existing = this.#statements.get(key);
+    if (existing !== undefined) return existing;
+    const statement = build();
+    this.#statements.set(key, statement);
+    return statement;
+  }
+}
+
+/** Groups of values that a statement is given: those of its filter, of its cursor, and of the columns that it sets. */
+export interface Values {
+  readonly value?: readonly unknown[];
+  readonly after?: readonly unknown[];
+  readonly set?: Row;
+  readonly [name: string]: unknown;
+}
+
+/** A statement whose text was built once. Default of `runner`: the client. */
+export interface Compiled {
+  all(values: Values, runner?: Runner): Promise<Row[]>;
+  run(values: Values, runner?: Runner): Promise<number>;
+}
+
+/**
+ * Returns whether a step is all or nothing by itself: it saves two round trips. A guard that finds too many rows has to take the change
+ * back, so it may concern one row, by its key.
+ */
+function isOneStatement(step: Step): boolean {
+  if (step.verb === "insert" || step.verb === "remove keys" || step.verb === "expect") return true;
+  if (step.expect === null) return true;
+  const equal = shapeOf(step.where).conditions.filter(({ operator }) => operator === "=");
+  return step.expect === 1 && step.table.key.every((name) => equal.some(({ column }) => column === name));
+}
+
+/** The last row of each key: one statement cannot update a row twice. */
+function lastOfEach(key: readonly string[], rows: readonly Readonly<Row>[]): readonly Readonly<Row>[] {
+  if (rows.length === 1) return rows;
+  const byKey = new Map(rows.map((row) => [JSON.stringify(key.map((name) => row[name])), row]));
+  return [...byKey.values()];
+}
+
+/** Makes a function that finds a parameter's value, as the driver takes it. */
+function binderOf(parameter: unknown): (values: Values) => unknown {
+  if (is(parameter, Param)) {
+    const find = binderOf(parameter.value);
+    const { encoder } = parameter;
+    return (values) => {
+      const value = find(values);
+      return value === null ? null : encoder.mapToDriverValue(value);
+    };
+  }
+  if (!is(parameter, Placeholder)) return () => parameter;
+  const [group = "", name] = parameter.name.split(".");
+  if (name === undefined) return (values) => values[group];
+  return (values) => (values[group] as Row)[name];
+}
+
+/** A placeholder for one value of a group. */
+export function placeholder(group: keyof Values, name: string | number): Placeholder {
+  return sql.placeholder(`${group}.${name}`);
+}
+
+/** Rows that are given as one array for each of these columns, so that the text is the same for any number of rows. */
+function givenRows(definition: TableDefinition, columns: Columns, names: readonly string[]): SQL {
+  const arrays = names.map((name) => sql`${placeholder("set", name)}::${sql.raw(elementTypeOf(definition, name))}[]`);
+  const given = names.map((name) => nameOf(columns, name));
+  return sql`unnest(${sql.join(arrays, sql`, `)}) as given (${sql.join(given, sql`, `)})`;
+}
+
+/** Returns the values for the placeholders of {@link givenRows}. */
+function arraysOf(columns: Columns, names: readonly string[], rows: readonly Readonly<Row>[]): Row {
+  const values = (name: string) => rows.map((row) => row[name]);
+  return Object.fromEntries(names.map((name) => [name, arrayOf(columns[name] as AnyPgColumn, values(name))]));
+}
+
+/** The name of a column, without its table. */
+function nameOf(columns: Columns, name: string): SQL {
+  return sql`${sql.identifier((columns[name] as AnyPgColumn).name)}`;
+}
+
+function kindOf({ columns }: TableDefinition, name: string): ColumnKind {
+  return columns[name]?.kind as ColumnKind;
+}
+
+/** Type of the elements that a column's values are sent as. An array of arrays would have to be even. */
+function elementTypeOf(definition: TableDefinition, name: string): string {
+  const kind = kindOf(definition, name);
+  return kind === "vector" ? "text" : typeOf(kind);
+}
+
+/** A filter as SQL, with a placeholder for the value, or the list of values, of each condition that has one. */
+export function conditionsOf(definition: TableDefinition, columns: Columns, { conditions }: Shape): SQL | undefined {
+  let at = 0;
+  return and(
+    ...conditions.map(({ column: name, operator }: Condition) => {
+      const column = columns[name] as AnyPgColumn;
+      if (operator === "is null") return sql`${column} is null`;
+      const operand = placeholder("value", at++);
+      if (operator === "in") {
+        const list = sql.param<unknown, string>(operand, {
+          mapToDriverValue: (values) => arrayOf(column, values as readonly unknown[]),
+        });
+        return sql`${column} = any(${list}::${sql.raw(typeOf(kindOf(definition, name)))}[])`;
+      }
+      const value = sql.param(operand, column);
+      if (operator === "contains") return sql`strpos(${column}, ${value}) > 0`;
+      return sql`${column} ${sql.raw(operator)} ${value}`;
+    }),
+  );
+}
+
+/** Returns the values for the placeholders of {@link conditionsOf}. */
+export function operandsOf({ conditions, values }: Shape): unknown[] {
+  let at = 0;
+  return conditions
+    .filter(({ operator }) => operator !== "is null")
+    .map(({ operator, count }) => {
+      const from = at;
+      at += count;
+      return operator === "in" ? values.slice(from, at) : values[from];
+    });
+}
+
+/** Rows behind the one with the bound values, in this order. */
+function isBehind(order: readonly (readonly [AnyPgColumn, "asc" | "desc"])[]): SQL | undefined {
+  const terms = order.map(([column, direction], at) => ({
+    column,
+    isBeyond: direction === "asc" ? gt : lt,
+    isWithin: direction === "asc" ? gte : lte,
+    value: sql.param(placeholder("after", at), column),
+  }));
+  const [first] = terms;
+  const beyond = terms.map(({ column, isBeyond, value }, at) =>
+    and(...terms.slice(0, at).map((equal) => eq(equal.column, equal.value)), isBeyond(column, value)),
+  );
+  // The first column by itself bounds the range of an index.
+  return and(first?.isWithin(first.column, first.value), or(...beyond));
+}
