@@ -1,3 +1,3 @@
 import { project } from "../../vitest.project.ts";
 
-export default project({ servers: ["mysql", "mariadb"] });
+export default project({ servers: ["mysql", "mariadb", "mariadb-vector"] });

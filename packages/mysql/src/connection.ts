@@ -3,10 +3,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { CheckpointError } from "@waymark/core";
 import { drizzle, type MySql2Database } from "drizzle-orm/mysql2";
 import type { Pool as CallbackPool } from "mysql2";
-import type { Pool, PoolConnection, PoolOptions } from "mysql2/promise";
+import type { Pool, PoolConnection, PoolOptions, ResultSetHeader, RowDataPacket } from "mysql2/promise";
 import { classify } from "./errors.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { ServerUrl } from "./url.ts";
+
+export type { PoolConnection };
 
 export const DEFAULT_PORT = 3_306;
 
@@ -170,6 +172,32 @@ async function prepareSession(connection: PoolConnection, settings: readonly str
 /** Makes a Drizzle database on one connection. */
 export function drizzleOn(connection: PoolConnection): MySql2Database {
   return drizzle({ client: connection });
+}
+
+/**
+ * How results are read, whatever a user's pool is set to. Floats as text: mysql2 multiplies digit by digit, and the last one may
+ * be another then.
+ */
+const READING = {
+  rowsAsArray: true,
+  typeCast: (field: { type: string; string(): string | null }, next: () => unknown) =>
+    field.type === "DOUBLE" ? field.string() : next(),
+};
+
+/** Runs a statement that reads, and returns its rows as lists. */
+export async function queryRows(
+  connection: PoolConnection,
+  text: string,
+  values: unknown[] = [],
+): Promise<unknown[][]> {
+  const [rows] = await connection.query<RowDataPacket[][]>({ ...READING, sql: text }, values as never);
+  return rows;
+}
+
+/** Runs a statement that changes rows, and returns how many; of an update, those that it found. */
+export async function runStatement(connection: PoolConnection, text: string, values: unknown[] = []): Promise<number> {
+  const [{ affectedRows }] = await connection.query<ResultSetHeader>(text, values as never);
+  return affectedRows;
 }
 
 function promisePool(pool: Pool | CallbackPool): Pool {

@@ -1,11 +1,17 @@
 import type { CheckpointStorage } from "@waymark/core";
-import { createStorage } from "@waymark/core/kit";
+import { createStorage, resolveStorageOptions } from "@waymark/core/kit";
 import { createCheckpointDialect } from "./checkpoints/dialect.ts";
 import { shareConnection } from "./database.ts";
-import { type MySQLPool, type MySQLStorageOptions, type MySQLTls, resolveOptions } from "./options.ts";
+import {
+  type MySQLDatabaseOptions,
+  type MySQLPool,
+  type MySQLStorageOptions,
+  type MySQLTls,
+  resolveOptions,
+} from "./options.ts";
 
 export * from "@waymark/core";
-export type { MySQLPool, MySQLStorageOptions, MySQLTls };
+export type { MySQLDatabaseOptions, MySQLPool, MySQLStorageOptions, MySQLTls };
 /** The name under which `openCheckpointStorage` finds the factory of every dialect's package. */
 export { createMySQLStorage as createCheckpointStorage };
 
@@ -15,6 +21,7 @@ export { createMySQLStorage as createCheckpointStorage };
  * @throws CheckpointError `INVALID_ARGUMENT`, which names the option
  */
 export function createMySQLStorage<State = unknown>(options: MySQLStorageOptions<State>): CheckpointStorage<State> {
-  const resolved = resolveOptions(options);
-  return createStorage(createCheckpointDialect(shareConnection(resolved).share(), resolved), resolved);
+  const database = resolveOptions(options);
+  const resolved = resolveStorageOptions(options);
+  return createStorage(createCheckpointDialect(shareConnection(database).share(), database), resolved);
 }

@@ -1,15 +1,17 @@
-import { CheckpointError, type CommonStorageOptions } from "@waymark/core";
+import { CheckpointError, type CommonStorageOptions, type DatabaseOptions } from "@waymark/core";
 import {
   checkTlsOptions,
+  DATABASE_OPTIONS,
   defaultPoolSize,
   integer,
   invalidArgument,
   invalidWord,
+  type ObjectWithKeys,
   objectWithKeys,
   oneOf,
-  type ResolvedStorageOptions,
+  type ResolvedDatabaseOptions,
   refuseUndefined,
-  resolveStorageOptions,
+  resolveDatabaseOptions,
   STORAGE_OPTIONS,
   timeout,
 } from "@waymark/core/kit";
@@ -25,7 +27,8 @@ export interface MySQLPool {
 /** TLS: mysql2's options; `true` asks for TLS with a certificate that can be verified. */
 export type MySQLTls = boolean | Readonly<Record<string, unknown>>;
 
-export interface MySQLStorageOptions<State = unknown> extends CommonStorageOptions<State> {
+/** Options of a MySQL or MariaDB database, whatever is stored in it. */
+export interface MySQLDatabaseOptions extends DatabaseOptions {
   /** The name of this dialect, as config files have it. May be left out here. */
   readonly type?: "mysql" | undefined;
   /**
@@ -45,6 +48,8 @@ export interface MySQLStorageOptions<State = unknown> extends CommonStorageOptio
   readonly ssl?: MySQLTls;
 }
 
+export interface MySQLStorageOptions<State = unknown> extends CommonStorageOptions<State>, MySQLDatabaseOptions {}
+
 declare module "@waymark/core" {
   interface ProviderTypes {
     readonly mysql: MySQLStorageOptions;
@@ -59,11 +64,11 @@ const KEYS = [
   "connectTimeoutMs",
   "idleTimeoutMs",
   "ssl",
-  ...STORAGE_OPTIONS,
+  ...DATABASE_OPTIONS,
 ] as const;
 
-/** The options, checked and with their defaults: nothing is optional. */
-export interface ResolvedOptions extends ResolvedStorageOptions {
+/** The options of the database, checked and with their defaults: nothing is optional. */
+export interface ResolvedOptions extends ResolvedDatabaseOptions {
   /** Where to connect to; `null` beside `pool`. */
   readonly server: ServerUrl | null;
   readonly pool: MySQLPool | null;
@@ -73,8 +78,16 @@ export interface ResolvedOptions extends ResolvedStorageOptions {
   readonly ssl: MySQLTls | null;
 }
 
-export function resolveOptions(value: MySQLStorageOptions): ResolvedOptions {
-  const options = objectWithKeys("options", value, KEYS);
+/**
+ * Checks the options of the database.
+ * @param domainOptions names of the options of what is stored in it, which are checked there. Default: those of checkpoints.
+ */
+export function resolveOptions(
+  value: MySQLDatabaseOptions,
+  domainOptions: readonly string[] = STORAGE_OPTIONS,
+): ResolvedOptions {
+  const names = [...new Set([...KEYS, ...domainOptions])];
+  const options: ObjectWithKeys<(typeof KEYS)[number]> = objectWithKeys("options", value, names);
   refuseUndefined("options", options, ["ssl"]);
   oneOf("options.type", options.type ?? "mysql", ["mysql"]);
   const { connectionString, pool, ssl } = options;
@@ -101,7 +114,7 @@ export function resolveOptions(value: MySQLStorageOptions): ResolvedOptions {
     idleTimeoutMs = url?.options.idleTimeoutMs ?? 30_000,
   } = options;
   return {
-    ...resolveStorageOptions(options),
+    ...resolveDatabaseOptions(options),
     server: url?.server ?? null,
     pool: pool === undefined ? null : checkPool(pool),
     poolSize: integer("options.poolSize", poolSize, 1, 10_000, "connections"),

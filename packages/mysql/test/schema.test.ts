@@ -3,16 +3,20 @@ import { generateMySQLDrizzleJson, generateMySQLMigration } from "drizzle-kit/ap
 import { describe, expect, it } from "vitest";
 import { migrations } from "../src/checkpoints/migrations.ts";
 import * as schema from "../src/checkpoints/schema.ts";
+import * as memorySchema from "../src/memory/schema.ts";
 import { checkpoint, emptyDatabase, open, readHistory, run, servers } from "./on-server.ts";
 
-const MIGRATIONS = new URL("../migrations/", import.meta.url);
+const DOMAINS = [
+  { domain: "checkpoints", folder: new URL("../migrations/", import.meta.url), tables: schema },
+  { domain: "memory", folder: new URL("../memory-migrations/", import.meta.url), tables: memorySchema },
+];
 const COMPILER = new URL("../../../scripts/compile-migrations.mjs", import.meta.url);
 
-it("has migrations that make the schema, and nothing else", async () => {
-  const journal = JSON.parse(await readFile(new URL("meta/_journal.json", MIGRATIONS), "utf8"));
+it.each(DOMAINS)("has migrations that make the schema of $domain, and nothing else", async ({ folder, tables }) => {
+  const journal = JSON.parse(await readFile(new URL("meta/_journal.json", folder), "utf8"));
   const last = journal.entries.at(-1).tag.slice(0, 4);
-  const snapshot = JSON.parse(await readFile(new URL(`meta/${last}_snapshot.json`, MIGRATIONS), "utf8"));
-  const current = await generateMySQLDrizzleJson(schema, snapshot.id);
+  const snapshot = JSON.parse(await readFile(new URL(`meta/${last}_snapshot.json`, folder), "utf8"));
+  const current = await generateMySQLDrizzleJson(tables, snapshot.id);
   expect(await generateMySQLMigration(snapshot, current)).toEqual([]);
 
   // drizzle-kit does find a difference where the schema lacks the table.
@@ -20,10 +24,12 @@ it("has migrations that make the schema, and nothing else", async () => {
   expect(await generateMySQLMigration(snapshot, none)).not.toEqual([]);
 });
 
-it("has its migrations compiled into the module that users run", async () => {
-  const { compileMigrations } = (await import(COMPILER.href)) as { compileMigrations(folder: string): string };
-  const compiled = compileMigrations(new URL("..", import.meta.url).pathname);
-  expect(compiled).toBe(await readFile(new URL("../src/checkpoints/migrations.ts", import.meta.url), "utf8"));
+it.each(DOMAINS)("has its migrations of $domain compiled into the module that users run", async ({ domain }) => {
+  const { compileMigrations } = (await import(COMPILER.href)) as {
+    compileMigrations(folder: string, domain: string): string;
+  };
+  const compiled = compileMigrations(new URL("..", import.meta.url).pathname, domain);
+  expect(compiled).toBe(await readFile(new URL(`../src/${domain}/migrations.ts`, import.meta.url), "utf8"));
   expect(migrations.length).toBeGreaterThan(0);
 });
 

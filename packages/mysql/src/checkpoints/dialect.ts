@@ -1,4 +1,3 @@
-import { CheckpointError } from "@waymark/core";
 import {
   type Dialect,
   type DomainSchema,
@@ -14,8 +13,7 @@ import {
 } from "@waymark/core/kit";
 import type { PoolConnection } from "mysql2/promise";
 import { type Connection, drizzleOn } from "../connection.ts";
-import { databaseOn, readMaxStatementBytes } from "../database.ts";
-import { classify } from "../errors.ts";
+import { databaseOn, limitBehind, tooLarge } from "../database.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { CheckpointCommit } from "./commit.ts";
 import { CheckpointLabels } from "./labels.ts";
@@ -26,9 +24,6 @@ import { checkpointTables, SCHEMA } from "./schema.ts";
 import { CheckpointSettings } from "./settings.ts";
 
 const CHECKPOINTS: DomainSchema = { ...SCHEMA, migrations };
-
-/** Servers in practice take 1 MiB at least. A smaller change is not the reason why a connection was lost. */
-const SUSPECT_BYTES = 256 * 1_024;
 
 interface Statements {
   readonly reads: CheckpointReads;
@@ -72,21 +67,13 @@ export function createCheckpointDialect(connection: SharedUse<Connection>, optio
   const onOutbox = (signal: AbortSignal, work: (outbox: CheckpointOutbox) => Promise<unknown>) =>
     use(signal, ({ outbox }) => work(outbox));
 
-  /**
-   * Commits. A server that is sent more than it takes may cut the connection before its reason has come through. Most often
-   * its limit was lowered after we read it, since a change over the limit that we know is not sent.
-   */
   async function commit(change: OutboxChange, signal: AbortSignal): Promise<boolean> {
     try {
       return await use(signal, (statements) => statements.commit.commit(change));
     } catch (error) {
       const bytes = changeBytes(change);
-      if (bytes < SUSPECT_BYTES || classify(error) !== "connection") throw error;
-      const { use: useOne } = await connection.get(signal);
-      const maxBytes = await useOne(signal, readMaxStatementBytes).catch(() => bytes);
-      if (bytes <= maxBytes) throw error;
-      const message = `store checkpoint: it takes ${bytes} bytes as sent, and the limit here is ${maxBytes} now`;
-      throw new CheckpointError("STATE_TOO_LARGE", message);
+      const maxBytes = await limitBehind(error, bytes, connection, signal);
+      throw maxBytes !== null && bytes > maxBytes ? tooLarge("store checkpoint", bytes, maxBytes) : error;
     }
   }
 

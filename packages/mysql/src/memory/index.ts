@@ -1,0 +1,1 @@
+export type { MySQLDatabaseOptions } from "../options.ts";

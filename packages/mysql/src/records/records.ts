@@ -1,0 +1,457 @@
+import {
+  Addition,
+  type Condition,
+  type InsertStep,
+  type RecordQuery,
+  type RemoveStep,
+  type Shape,
+  type Step,
+  shapeOf,
+  type TableDefinition,
+  type UpdateStep,
+  type Where,
+} from "@waymark/core/kit";
+import {
+  and,
+  asc,
+  desc,
+  eq,
+  getTableColumns,
+  getTableName,
+  gt,
+  gte,
+  is,
+  lt,
+  lte,
+  or,
+  Param,
+  Placeholder,
+  type SQL,
+  sql,
+} from "drizzle-orm";
+import { type AnyMySqlColumn, MySqlDialect, type MySqlTable } from "drizzle-orm/mysql-core";
+import { type PoolConnection, queryRows, runStatement } from "../connection.ts";
+import { type Isolation, tooLarge } from "../database.ts";
+import { indexToChange, indexToRead } from "./indexes.ts";
+import { tableOf } from "./tables.ts";
+
+/** Ends a transaction whose guard was not met. */
+class GuardMissed extends Error {}
+
+/**
+ * From 1,000 values on MariaDB makes a table of a list, and reads all of ours to join it. Longer lists, whose lengths are powers
+ * of two, become several.
+ */
+const MAX_VALUES = 512;
+
+/** Bytes of a statement's values at which no more rows join it: its text is made at once, and blocks this thread. */
+const SLICE_BYTES = 512 * 1_024;
+
+type Row = Record<string, unknown>;
+type Columns = Readonly<Record<string, AnyMySqlColumn>>;
+
+export interface Table {
+  readonly definition: TableDefinition;
+  readonly table: MySqlTable;
+  readonly columns: Columns;
+}
+
+/** Tables of a dialect and statements over them, for all of its connections. */
+export class RecordStatements {
+  readonly #tablePrefix: string;
+  readonly #tables = new Map<TableDefinition, Table>();
+  /** By their shape: building their text takes longer than running them. */
+  readonly #statements = new Map<string, unknown>();
+  readonly #dialect = new MySqlDialect();
+
+  constructor(tablePrefix: string) {
+    this.#tablePrefix = tablePrefix;
+  }
+
+  /** Returns Drizzle's table of a definition. */
+  table(definition: TableDefinition): Table {
+    const existing = this.#tables.get(definition);
+    if (existing !== undefined) return existing;
+    const table = tableOf(definition, this.#tablePrefix) as unknown as MySqlTable;
+    const made = { definition, table, columns: getTableColumns(table) as Columns };
+    this.#tables.set(definition, made);
+    return made;
+  }
+
+  /** Compiles a statement. `columns`: the names of its results, with the columns that decode them. */
+  compile(text: SQL, columns: readonly (readonly [string, AnyMySqlColumn | null])[] = []): Compiled {
+    const { sql: compiled, params } = this.#dialect.sqlToQuery(text);
+    const binders = params.map(binderOf);
+    const decoders = columns.map(([name, column]) => [name, decoderOf(column)] as const);
+    const bind = (values: Values) => binders.map((binder) => binder(values));
+    const decode = (row: readonly unknown[]) => {
+      const decoded: Row = {};
+      let at = 0;
+      for (const [name, decodeColumn] of decoders) decoded[name] = decodeColumn(row[at++]);
+      return decoded;
+    };
+    return {
+      all: async (connection, values) => (await queryRows(connection, compiled, bind(values))).map(decode),
+      run: (connection, values) => runStatement(connection, compiled, bind(values)),
+    };
+  }
+
+  /** Returns the statement of this key, or builds it. */
+  statement<Statement>(key: string, build: () => Statement): Statement {
+    const existing = this.#statements.get(key) as Statement | undefined;
+    if (existing !== undefined) return existing;
+    const statement = build();
+    this.#statements.set(key, statement);
+    return statement;
+  }
+}
+
+/** Settings of the server that changes depend on. */
+export interface RecordLimits {
+  readonly maxStatementBytes: number;
+  readonly isolation: Isolation;
+}
+
+/** The verbs over tables that are data (see `Records` in core), on one connection. */
+export class MySQLRecords {
+  readonly #connection: PoolConnection;
+  readonly #statements: RecordStatements;
+  readonly #limits: RecordLimits;
+
+  constructor(connection: PoolConnection, statements: RecordStatements, limits: RecordLimits) {
+    this.#connection = connection;
+    this.#statements = statements;
+    this.#limits = limits;
+  }
+
+  async find(definition: TableDefinition, query: RecordQuery<TableDefinition, string>): Promise<Row[]> {
+    return await this.#find(definition, query, false);
+  }
+
+  async #find(
+    definition: TableDefinition,
+    { where, columns: names, order = [], after = [], limit, offset = 0 }: RecordQuery<TableDefinition, string>,
+    forUpdate: boolean,
+  ): Promise<Row[]> {
+    const shape = shapeOf(where);
+    const key = `find ${definition.name} ${forUpdate} ${names?.join() ?? "*"} ${shape.key} ${order.join()} ${after.length}`;
+    const statement = this.#statements.statement(key, () => {
+      const { table, columns } = this.#statements.table(definition);
+      const filter = and(
+        conditionsOf(columns, shape),
+        after.length === 0
+          ? undefined
+          : isBehind(order.map(([name, direction]) => [columns[name] as AnyMySqlColumn, direction])),
+      );
+      const selected = (names ?? Object.keys(columns)).map((name) => [name, columns[name] as AnyMySqlColumn] as const);
+      const terms = order.map(([name, direction]) =>
+        (direction === "asc" ? asc : desc)(columns[name] as AnyMySqlColumn),
+      );
+      const index = forUpdate ? indexToChange(definition, shape) : indexToRead(definition, shape, order);
+      return this.#statements.compile(
+        sql`select ${list(selected.map(([, column]) => column))} from ${table}${forceIndex(table, index)}${clause("where", filter)}${clause(
+          "order by",
+          list(terms),
+        )} limit ${sql.placeholder("limit")} offset ${sql.placeholder("offset")}${forUpdate ? sql` for update` : sql``}`,
+        selected,
+      );
+    });
+    return await statement.all(this.#connection, { value: shape.values, after, limit, offset });
+  }
+
+  async count(definition: TableDefinition, where: Where<TableDefinition>): Promise<number> {
+    const shape = shapeOf(where);
+    const statement = this.#statements.statement(`count ${definition.name} ${shape.key}`, () => {
+      const { table, columns } = this.#statements.table(definition);
+      return this.#statements.compile(
+        sql`select count(*) from ${table}${clause("where", conditionsOf(columns, shape))}`,
+        [["count", null]],
+      );
+    });
+    const [row] = await statement.all(this.#connection, { value: shape.values });
+    return Number(row?.["count"]);
+  }
+
+  async change(steps: readonly Step[]): Promise<number[] | null> {
+    const [first] = steps;
+    // One statement is all or nothing by itself.
+    if (first !== undefined && steps.length === 1 && this.#isOneStatement(first)) return [await this.#apply(first)];
+    try {
+      return await this.#inTransaction(async () => {
+        const counts: number[] = [];
+        for (const step of steps) counts.push(await this.#apply(step));
+        return counts;
+      });
+    } catch (error) {
+      if (error instanceof GuardMissed) return null;
+      throw error;
+    }
+  }
+
+  #isOneStatement(step: Step): boolean {
+    return step.verb === "insert" ? this.#slices(step).length <= 1 : step.expect === null;
+  }
+
+  async modify(
+    definition: TableDefinition,
+    where: Where<TableDefinition>,
+    decide: (row: never) => Row | null,
+  ): Promise<Row | null> {
+    return await this.#inTransaction(async () => {
+      const [row] = await this.#find(definition, { where, limit: 1 }, true);
+      if (row === undefined) return null;
+      const set = decide(row as never);
+      if (set === null) return row;
+      const isRow = Object.fromEntries(definition.key.map((name) => [name, row[name]]));
+      await this.#apply({ verb: "update", table: definition, where: isRow, set, expect: null });
+      return { ...row, ...set };
+    });
+  }
+
+  /** Runs `work` in a transaction. `begin` would begin a block of a program in MariaDB's `sql_mode` ORACLE. */
+  async #inTransaction<Result>(work: () => Promise<Result>): Promise<Result> {
+    const connection = this.#connection;
+    await runStatement(connection, `set transaction isolation level ${this.#limits.isolation}`);
+    await runStatement(connection, "start transaction");
+    let result: Result;
+    try {
+      result = await work();
+    } catch (error) {
+      try {
+        await runStatement(connection, "rollback");
+      } catch {
+        connection.destroy(); // and with it the transaction
+      }
+      throw error;
+    }
+    await runStatement(connection, "commit");
+    return result;
+  }
+
+  async #apply(step: Step): Promise<number> {
+    if (step.verb === "insert") return await this.#insert(step);
+    const changed = step.verb === "update" ? await this.#update(step) : await this.#remove(step);
+    if (step.expect !== null && changed !== step.expect) throw new GuardMissed();
+    return changed;
+  }
+
+  /** A statement has one text for any number of rows: mysql2 writes a list of lists as tuples. */
+  async #insert(step: InsertStep): Promise<number> {
+    const { table: definition, onConflict } = step;
+    const statement = this.#statements.statement(`insert ${definition.name} ${onConflict}`, () => {
+      const { table, columns } = this.#statements.table(definition);
+      const updated = Object.entries(columns).filter(
+        ([name]) => onConflict === "update" && !definition.key.includes(name),
+      );
+      const set = updated.map(([, column]) => sql`${nameOf(column)} = values(${nameOf(column)})`);
+      // Not `insert ignore`, which lets wrong values in too.
+      const [key] = definition.key.map((name) => nameOf(columns[name] as AnyMySqlColumn));
+      if (set.length === 0) set.push(sql`${key} = ${key}`);
+      return this.#statements.compile(
+        sql`insert into ${table} (${list(Object.values(columns).map(nameOf))}) values ${sql.placeholder("rows")}${
+          onConflict === "fail" ? sql`` : sql` on duplicate key update ${list(set)}`
+        }`,
+      );
+    });
+    let count = 0;
+    for (const rows of this.#slices(step)) count += await statement.run(this.#connection, { rows });
+    return count;
+  }
+
+  /** Rows as the driver takes them, in as many lists as statements that the server takes. */
+  #slices({ table: definition, rows }: InsertStep): unknown[][][] {
+    const columns = Object.entries(this.#statements.table(definition).columns);
+    const slices: unknown[][][] = [];
+    let left = 0;
+    for (const row of rows) {
+      const tuple = columns.map(([name, column]) => encode(column, row[name]));
+      const bytes = this.#checkBytes(tuple);
+      if (bytes > left) {
+        slices.push([]);
+        left = Math.min(this.#limits.maxStatementBytes, SLICE_BYTES);
+      }
+      slices.at(-1)?.push(tuple);
+      left -= bytes;
+    }
+    return slices;
+  }
+
+  /** Refuses values that the server would cut the connection for. Returns their bytes. */
+  #checkBytes(values: readonly unknown[]): number {
+    const { maxStatementBytes } = this.#limits;
+    const bytes = values.reduce((sum: number, value) => sum + bytesOf(value), 0);
+    if (bytes > maxStatementBytes) throw tooLarge("change records", bytes, maxStatementBytes);
+    return bytes;
+  }
+
+  async #update({ table: definition, where, set }: UpdateStep): Promise<number> {
+    const shape = shapeOf(where);
+    const given = Object.entries(set).filter(([, value]) => value !== undefined);
+    const terms = given.map(([name, value]) => `${name}${value instanceof Addition ? "+" : ""}`);
+    const { table, columns } = this.#statements.table(definition);
+    const statement = this.#statements.statement(`update ${definition.name} ${terms.join()} ${shape.key}`, () => {
+      const assignments = given.map(([name, value]) => {
+        const column = columns[name] as AnyMySqlColumn;
+        const bound = sql.placeholder(`set.${name}`);
+        return value instanceof Addition ? sql`${column} = ${column} + ${bound}` : sql`${column} = ${bound}`;
+      });
+      return this.#statements.compile(
+        sql`update ${table}${forceIndex(table, indexToChange(definition, shape))} set ${list(assignments)}${clause(
+          "where",
+          conditionsOf(columns, shape),
+        )}`,
+      );
+    });
+    const values = given.map(([name, value]) => [
+      name,
+      encode(columns[name] as AnyMySqlColumn, value instanceof Addition ? value.by : value),
+    ]);
+    this.#checkBytes(values.map(([, value]) => value));
+    return await statement.run(this.#connection, { set: Object.fromEntries(values) as Row, value: shape.values });
+  }
+
+  async #remove({ table: definition, where }: RemoveStep): Promise<number> {
+    const shape = shapeOf(where);
+    const statement = this.#statements.statement(`remove ${definition.name} ${shape.key}`, () => {
+      const { table, columns } = this.#statements.table(definition);
+      // In this form of the statement alone may it name an index.
+      return this.#statements.compile(
+        sql`delete ${table} from ${table}${forceIndex(table, indexToChange(definition, shape))}${clause(
+          "where",
+          conditionsOf(columns, shape),
+        )}`,
+      );
+    });
+    return await statement.run(this.#connection, { value: shape.values });
+  }
+}
+
+/** Groups of values that a statement is given: those of its filter, of its cursor, and of the columns that it sets. */
+export interface Values {
+  readonly value?: readonly unknown[];
+  readonly after?: readonly unknown[];
+  readonly set?: Row;
+  readonly [name: string]: unknown;
+}
+
+/** A statement whose text was built once. */
+export interface Compiled {
+  all(connection: PoolConnection, values: Values): Promise<Row[]>;
+  /** Returns how many rows it has inserted, changed or removed. */
+  run(connection: PoolConnection, values: Values): Promise<number>;
+}
+
+/** Makes a function that finds a parameter's value, as the driver takes it. */
+function binderOf(parameter: unknown): (values: Values) => unknown {
+  if (is(parameter, Param)) {
+    const find = binderOf(parameter.value);
+    const { encoder } = parameter;
+    return (values) => {
+      const value = find(values);
+      return value === null ? null : encoder.mapToDriverValue(value);
+    };
+  }
+  if (!is(parameter, Placeholder)) return () => parameter;
+  const [group = "", name] = parameter.name.split(".");
+  if (name === undefined) return (values) => values[group];
+  return (values) => (values[group] as Row)[name];
+}
+
+/** Makes a function that decodes a column's value. */
+function decoderOf(column: AnyMySqlColumn | null): (value: unknown) => unknown {
+  if (column === null) return (value) => value;
+  return (value) => (value === null ? null : column.mapFromDriverValue(value));
+}
+
+function encode(column: AnyMySqlColumn, value: unknown): unknown {
+  return value === null ? null : column.mapToDriverValue(value);
+}
+
+/** Bytes of the rows of a change, about, and of the largest one: for an error that may be the answer to too many. */
+export function changeBytes(steps: readonly Step[]): { rows: number; largest: number } {
+  const bytes = steps.flatMap((step) => {
+    if (step.verb === "remove") return [];
+    return step.verb === "insert" ? step.rows.map(rowBytes) : [rowBytes(step.set)];
+  });
+  return {
+    rows: bytes.reduce((sum, one) => sum + one, 0),
+    largest: bytes.reduce((most, one) => Math.max(most, one), 0),
+  };
+}
+
+function rowBytes(row: Row): number {
+  return Object.values(row).reduce((sum: number, value) => {
+    if (typeof value === "string") return sum + Buffer.byteLength(value);
+    return sum + (ArrayBuffer.isView(value) ? value.byteLength : 0);
+  }, 0);
+}
+
+/** Bytes of a value in a statement, half as many as its text has: of bytes that is hex. */
+function bytesOf(value: unknown): number {
+  return Buffer.isBuffer(value) ? value.byteLength + 4 : 16;
+}
+
+/** A placeholder for one value of a group. */
+export function placeholder(group: keyof Values, name: string | number): Placeholder {
+  return sql.placeholder(`${group}.${name}`);
+}
+
+export function list(parts: readonly (SQL | AnyMySqlColumn)[]): SQL {
+  return sql.join([...parts], sql`, `);
+}
+
+/** A clause, if there is anything in it. */
+function clause(word: string, content: SQL | undefined): SQL {
+  return content === undefined || content.queryChunks.length === 0 ? sql`` : sql` ${sql.raw(word)} ${content}`;
+}
+
+/** The column's name alone, without its table. */
+export function nameOf({ name }: AnyMySqlColumn): SQL {
+  return sql`${sql.identifier(name)}`;
+}
+
+/** Names the index to read by. `end`: of the index's name; `null`: the server chooses. */
+export function forceIndex(table: MySqlTable, end: string | null): SQL {
+  if (end === null) return sql``;
+  return sql` force index (${sql.identifier(end === "" ? "PRIMARY" : `${getTableName(table)}_${end}`)})`;
+}
+
+/** A filter as SQL, with a placeholder for each of its values. */
+export function conditionsOf(columns: Columns, { conditions }: Shape): SQL | undefined {
+  let at = 0;
+  return and(
+    ...conditions.map(({ column: name, operator, count }: Condition) => {
+      const column = columns[name] as AnyMySqlColumn;
+      const values = Array.from({ length: count }, () => sql.param(placeholder("value", at++), column));
+      if (operator === "is null") return sql`${column} is null`;
+      if (operator === "in") return isIn(column, values);
+      if (operator === "contains") return sql`locate(${values[0]}, ${column}) > 0`;
+      return sql`${column} ${sql.raw(operator)} ${values[0]}`;
+    }),
+  );
+}
+
+function isIn(column: AnyMySqlColumn, values: readonly Param[]): SQL | undefined {
+  if (values.length === 0) return sql`false`;
+  const lists: SQL[] = [];
+  for (let from = 0; from < values.length; from += MAX_VALUES) {
+    lists.push(sql`${column} in (${sql.join(values.slice(from, from + MAX_VALUES), sql`, `)})`);
+  }
+  return or(...lists);
+}
+
+/** Rows behind the one with the bound values, in this order. */
+function isBehind(order: readonly (readonly [AnyMySqlColumn, "asc" | "desc"])[]): SQL | undefined {
+  const terms = order.map(([column, direction], at) => ({
+    column,
+    isBeyond: direction === "asc" ? gt : lt,
+    isWithin: direction === "asc" ? gte : lte,
+    value: sql.param(placeholder("after", at), column),
+  }));
+  const [first] = terms;
+  const beyond = terms.map(({ column, isBeyond, value }, at) =>
+    and(...terms.slice(0, at).map((equal) => eq(equal.column, equal.value)), isBeyond(column, value)),
+  );
+  // The first column by itself bounds the range of an index.
+  return and(first?.isWithin(first.column, first.value), or(...beyond));
+}
