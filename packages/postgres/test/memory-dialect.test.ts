@@ -1,5 +1,5 @@
 import { rejection } from "@waymark/conformance";
-import { insertRecords, removeRecords, updateRecords } from "@waymark/core/kit";
+import { expectRecords, insertRecords, removeKeys, removeRecords, updateRecords } from "@waymark/core/kit";
 import {
   ITEMS,
   type ItemRow,
@@ -386,6 +386,19 @@ describe("plans", () => {
       () => dialect.records.change([removeRecords(ITEMS, { space, number: { in: [101, 201, 301] } })], signal),
       ["agent_memory_items_pk"],
     ],
+    [
+      "postings that are removed by their keys",
+      () => {
+        const keys = Array.from({ length: 100 }, (_, at) => ({ space, term: `term ${at}`, number: 401 }));
+        return dialect.records.change([removeKeys(TERMS, keys)], signal);
+      },
+      ["agent_memory_terms_pk"],
+    ],
+    [
+      "items that are to stay",
+      () => dialect.records.change([expectRecords(ITEMS, { space, number: { in: [501, 601] } }, 2)], signal),
+      ["agent_memory_items_pk"],
+    ],
   ])("read %s by keys", async (name, call, indexes) => {
     const plan = await planOf(call);
     expect(plan.types, name).not.toContain("Seq Scan");
@@ -476,7 +489,7 @@ describe("pgvector", () => {
     const { url } = await vectorDatabase();
     const dialects = await Promise.all(Array.from({ length: 6 }, () => openMemory({ connectionString: url })));
     await addVectors(dialects[0] as MemoryDialect, vectors);
-    const names = await Promise.all(dialects.map((dialect) => dialect.vectorIndex?.create(2, signal)));
+    const names = await Promise.all(dialects.map((dialect) => create(dialect, new AbortController().signal)));
     expect(new Set(names)).toEqual(new Set(["agent_memory_hnsw_2"]));
     expect(await listIndexes(url)).toEqual([["agent_memory_hnsw_2", true]]);
   });

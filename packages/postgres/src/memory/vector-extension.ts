@@ -27,7 +27,7 @@ export async function findVectorExtension(runner: Runner): Promise<VectorExtensi
 
 /** PostgreSQL's text of a vector as the extension's type. */
 export function vectorText(vector: Float32Array): string {
-  return `[${vector.join()}]`;
+  return JSON.stringify(Array.from(vector));
 }
 
 /** The cosine distance between a column of vectors and the vector that a parameter has as text. */

@@ -39,8 +39,8 @@ const bits = customType<{ data: Uint8Array; driverData: string }>({
 /** A vector as float32. pgvector casts it to its own type: a column of that would need the extension to be there. */
 const vector = customType<{ data: Float32Array; driverData: string | number[] }>({
   dataType: () => "real[]",
-  // Each as a float64 has more digits than are needed, so none is lost.
-  toDriver: (floats) => `{${floats.join()}}`,
+  // As float64, with more digits than are needed. As JSON, since that takes half the time that join() does.
+  toDriver: (floats) => `{${JSON.stringify(Array.from(floats)).slice(1, -1)}}`,
   fromDriver: (given) => Float32Array.from(typeof given === "string" ? JSON.parse(`[${given.slice(1, -1)}]`) : given),
 });
 
