@@ -19,7 +19,7 @@ const END_CALLS_MS = 50;
 export const DEFAULT_PORT = 5_432;
 
 /** The type bytea. The parser of postgres.js reads one of the two forms that servers write, by their setting `bytea_output`. */
-const BYTEA = {
+export const BYTEA = {
   to: 17,
   from: [17],
   serialize: (bytes: Uint8Array) => `\\x${Buffer.from(bytes).toString("hex")}`,
@@ -208,6 +208,10 @@ export async function endClient(client: Sql, timeoutSeconds: number): Promise<vo
   clientSockets.get(client)?.destroy();
 }
 
+export function clientEnded(): Error {
+  return Object.assign(new TypeError("expected a client in use"), { code: "CONNECTION_ENDED" });
+}
+
 /** Sockets of a client of ours, and the calls that use it. */
 interface ClientSockets {
   /** Functions that end the calls. */
@@ -232,14 +236,13 @@ const clientSockets = new WeakMap<Sql, ClientSockets>();
 function followSockets(client: Sql, asksForTls: boolean): void {
   const sockets = new Set<Socket>();
   const calls = new Set<(error: Error) => void>();
-  const ended = () => Object.assign(new TypeError("expected a client in use"), { code: "CONNECTION_ENDED" });
   let toConnect = 0;
   let isSealed = false;
   const seal = () => {
     isSealed = true;
   };
   const makeSocket = () => {
-    if (isSealed) throw ended();
+    if (isSealed) throw clientEnded();
     // Checked here and not by an event: postgres.js removes all listeners.
     for (const socket of sockets) if (socket.destroyed) sockets.delete(socket);
     const socket = new Socket();
@@ -265,7 +268,7 @@ function followSockets(client: Sql, asksForTls: boolean): void {
       for (const socket of sockets) socket.destroy();
       // Later: the last answer of some calls may just have come.
       const endCalls = () => {
-        for (const endCall of calls) endCall(ended());
+        for (const endCall of calls) endCall(clientEnded());
       };
       unref(setTimeout(endCalls, END_CALLS_MS));
     },

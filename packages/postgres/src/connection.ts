@@ -3,7 +3,9 @@ import { property, rootCause, unref } from "@waymark/core/kit";
 import type { Sql } from "postgres";
 import { clientMaker, endClient, refusedSetting, retireClient, untilDestroyed } from "./client.ts";
 import { classify } from "./errors.ts";
-import type { ResolvedOptions } from "./options.ts";
+import { IN_MEMORY, type ResolvedOptions } from "./options.ts";
+import { clientOn, loadForms, type Pglite } from "./pglite.ts";
+import { openInMemory, type PgliteFolder, shareFolder } from "./pglite-folder.ts";
 
 /** Time for the queries of a client that is closed; with shorter deadlines half of one. */
 const CLOSE_TIMEOUT_MS = 5_000;
@@ -17,10 +19,61 @@ const GIVE_UP_AGE_MS = 1_000;
 export interface Connection {
   /** Runs `work` on the client, which is replaced when the deadline passes, or a connection is lost or read-only. */
   use<Result>(signal: AbortSignal, work: (client: Sql) => Promise<Result>): Promise<Result>;
+  /** Returns once whether the database was created for this connection. Absent: it was there. */
+  takeIsNew?(): boolean;
   close(): Promise<void>;
 }
 
+/** Makes a connection: to PGlite, or to a server. */
 export async function connect(options: ResolvedOptions): Promise<Connection> {
+  const { pglite, pgliteDataDir } = options;
+  if (pglite !== null) return connectTo(await clientOf(pglite), async () => {});
+  if (pgliteDataDir === null) return await connectToServer(options);
+  if (pgliteDataDir !== IN_MEMORY) return await connectToFolder(pgliteDataDir);
+  const { client, close } = await openInMemory();
+  return connectTo(client, close);
+}
+
+/** Clients of the user's own PGlites: statements of several storages wait for each other's. */
+const clients = new WeakMap<object, Sql>();
+
+async function clientOf(pglite: object): Promise<Sql> {
+  if (property(pglite, "closed") === true) {
+    throw new CheckpointError("INVALID_ARGUMENT", "expected options.pglite to be open, got one that is closed");
+  }
+  const forms = await loadForms();
+  const client = clients.get(pglite) ?? clientOn(pglite as Pglite, { forms });
+  clients.set(pglite, client);
+  return client;
+}
+
+function connectTo(client: Sql, close: () => Promise<void>): Connection {
+  return {
+    async use(signal, work) {
+      signal.throwIfAborted();
+      return await work(client);
+    },
+    close,
+  };
+}
+
+async function connectToFolder(path: string): Promise<Connection> {
+  let opened: PgliteFolder | null = null;
+  const folder = await shareFolder(path);
+  return {
+    async use(signal, work) {
+      signal.throwIfAborted();
+      opened = await folder.get(signal);
+      const client = await opened.client();
+      signal.throwIfAborted();
+      return await work(client);
+    },
+    takeIsNew: () => opened?.takeIsNew() ?? false,
+    close: () => folder.close(),
+  };
+}
+
+async function connectToServer(options: ResolvedOptions): Promise<Connection> {
   const own = options.client as Sql | null;
   const makeClient = own === null ? await clientMaker(options) : () => own;
   let current = makeClient();

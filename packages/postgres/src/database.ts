@@ -3,7 +3,7 @@ import { checkBytes, DEFAULT_PORT, ping } from "./client.ts";
 import { type Connection, connect } from "./connection.ts";
 import { classify } from "./errors.ts";
 import { migrateSchema } from "./migrate.ts";
-import type { ResolvedOptions } from "./options.ts";
+import { IN_MEMORY, type ResolvedOptions } from "./options.ts";
 
 /** postgres.js sends bytes as hex in one string, and a JavaScript string ends at 2^29 characters. */
 const MAX_STATEMENT_BYTES = 250_000_000;
@@ -22,7 +22,7 @@ export function databaseOn(
   schema: DomainSchema,
   options: ResolvedOptions,
 ): Database {
-  const { tablePrefix, migrate, server } = options;
+  const { tablePrefix, migrate } = options;
 
   async function migrateIn(mode: "apply" | "verify" | "sql", signal: AbortSignal): Promise<string[]> {
     const { use } = await connection.get(signal);
@@ -42,18 +42,28 @@ export function databaseOn(
   return {
     name: "postgres",
     system: "postgresql",
-    ...(server !== null && { location: locationOf(server.addresses, server.database, DEFAULT_PORT) }),
+    ...placeOf(options),
     collection: `${tablePrefix}${schema.tables[0]?.name}`,
     apiVersion: 1,
     async open(signal) {
       if (options.client !== null) await checkClient(signal);
       if (migrate === "off") await pingIn(signal);
       else await migrateIn(migrate === "auto" ? "apply" : "verify", signal);
-      return { maxStatementBytes: MAX_STATEMENT_BYTES, driver: "postgres.js" };
+      const created = (await connection.get(signal)).takeIsNew?.() ?? false;
+      return { maxStatementBytes: MAX_STATEMENT_BYTES, driver: driverOf(options), created };
     },
     migrate: migrateIn,
     ping: pingIn,
     classify,
     close: () => connection.close(),
   };
+}
+
+function placeOf({ server, pgliteDataDir }: ResolvedOptions): { location?: string } {
+  if (server !== null) return { location: locationOf(server.addresses, server.database, DEFAULT_PORT) };
+  return pgliteDataDir === null || pgliteDataDir === IN_MEMORY ? {} : { location: pgliteDataDir };
+}
+
+function driverOf({ pglite, pgliteDataDir }: ResolvedOptions): string {
+  return pglite === null && pgliteDataDir === null ? "postgres.js" : "pglite";
 }

@@ -3,6 +3,9 @@ import { type Fault, property, rootCause } from "@waymark/core/kit";
 /** Code of our own: TLS is asked for, and the server has none. The same as mysql2's. */
 export const NO_TLS = "HANDSHAKE_NO_SSL_SUPPORT";
 
+/** Code of our own: another process has PGlite's folder open. */
+export const FOLDER_IN_USE = "FOLDER_IN_USE";
+
 /** Codes of node:tls for a certificate that is not the server's, or cannot be verified. */
 const CERTIFICATE_FAULTS: Readonly<Record<string, Fault>> = {
   CERT_HAS_EXPIRED: "tls",
@@ -73,7 +76,14 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   SASL_SIGNATURE_MISMATCH: "login", // the server does not know the password either
   "3D000": "database",
   "42501": "privilege",
-  EACCES: "access", // a Unix socket
+  EACCES: "access", // a Unix socket, or a folder of PGlite
+  // Folders of PGlite.
+  [FOLDER_IN_USE]: "busy",
+  EPERM: "access",
+  ENOTDIR: "access",
+  EROFS: "read-only",
+  ENOSPC: "full",
+  EDQUOT: "full",
   [NO_TLS]: "tls",
   ...CERTIFICATE_FAULTS,
   "42P01": "schema",

@@ -3,6 +3,7 @@ import { createStorage, resolveStorageOptions } from "@waymark/core/kit";
 import { createCheckpointDialect } from "./checkpoints/dialect.ts";
 import { shareConnection } from "./database.ts";
 import {
+  type PgliteDatabase,
   type PostgresClient,
   type PostgresDatabaseOptions,
   type PostgresStorageOptions,
@@ -11,7 +12,7 @@ import {
 } from "./options.ts";
 
 export * from "@waymark/core";
-export type { PostgresClient, PostgresDatabaseOptions, PostgresStorageOptions, PostgresTls };
+export type { PgliteDatabase, PostgresClient, PostgresDatabaseOptions, PostgresStorageOptions, PostgresTls };
 /** The name under which `openCheckpointStorage` finds the factory of every dialect's package. */
 export { createPostgresStorage as createCheckpointStorage };
 

@@ -12,10 +12,13 @@ import {
   VECTORS,
 } from "@waymark/core/memory/kit";
 import type { PostgresDatabaseOptions } from "@waymark/postgres";
+import { eq } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/postgres-js";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { createDatabase, type TestDatabase } from "waymark-test-servers";
 import { shareConnection } from "../src/database.ts";
 import { createMemoryDialect } from "../src/memory/dialect.ts";
+import { memoryTables } from "../src/memory/schema.ts";
 import { resolveOptions } from "../src/options.ts";
 import { connect, emptyDatabase, recordingClient, run, sharedServer, vectorServer } from "./on-server.ts";
 
@@ -160,6 +163,28 @@ describe("columns", () => {
       }
     }
   });
+});
+
+it("has tables for joins with tables of the user's, on a client that knows types of arrays and on one that does not", async () => {
+  const { url } = await emptyDatabase();
+  const dialect = await openMemory({ connectionString: url, schema: "agents", tablePrefix: "one_" });
+  const vector = Float32Array.of(0.1, -2.5e-8, 3);
+  await addVectors(dialect, [vector]);
+  const { memoryItems, memorySignatures, memoryVectors } = memoryTables("one_", "agents");
+  for (const fetch_types of [true, false]) {
+    const rows = await drizzle(connect(url, { fetch_types }))
+      .select({
+        id: memoryItems.id,
+        importance: memoryItems.importance,
+        vector: memoryVectors.vector,
+        signature: memorySignatures.signature,
+      })
+      .from(memoryItems)
+      .innerJoin(memoryVectors, eq(memoryVectors.number, memoryItems.number))
+      .innerJoin(memorySignatures, eq(memorySignatures.number, memoryItems.number))
+      .where(eq(memoryItems.id, uuid(1)));
+    expect(rows).toEqual([{ id: uuid(1), importance: 0.5, vector, signature: Uint8Array.of(0, 1) }]);
+  }
 });
 
 describe("changes", () => {

@@ -155,12 +155,12 @@ it("works whatever the database's settings are, and refuses a user's own client 
 
 it("refuses wrong options at once, names what it expects, and does not show them", async () => {
   const wrong = [
-    [{}, "connectionString or client"],
+    [{}, "one of connectionString, client, pgliteDataDir, pglite"],
     [{ connectionString: undefined }, "is the environment variable set?), got undefined"],
     [{ connectionString: "mysql://root:hunter2@localhost/db" }, "postgres://"],
     [
       { connectionString: "postgres://u:hunter2@localhost/db", client: connect(sharedServer()) },
-      "connectionString or client",
+      "one of connectionString, client, pgliteDataDir, pglite",
     ],
     [{ client: { query() {} } }, "postgres.js client"],
     [{ client: connect(sharedServer()), poolSize: 3 }, "poolSize"],
@@ -173,6 +173,15 @@ it("refuses wrong options at once, names what it expects, and does not show them
     [{ connectionString: "postgres://localhost/db", ssl: undefined }, "options.ssl"],
     [{ connectionString: "postgres://localhost/db", migrate: "maybe" }, "options.migrate"],
     [{ connectionString: "postgres://localhost/db", poolsize: 3 }, "poolsize"],
+    [{ pgliteDataDir: undefined }, "options.pgliteDataDir to be a folder's path (is the environment variable set?)"],
+    [{ pgliteDataDir: "./x", connectionString: "postgres://localhost/db" }, "got connectionString and pgliteDataDir"],
+    [{ pgliteDataDir: "./x", poolSize: 3 }, "options.poolSize to be absent beside options.pgliteDataDir"],
+    [{ pgliteDataDir: "postgres://u:hunter2@h/d" }, "got a URL (postgres:)"],
+    [{ pgliteDataDir: "idb://x" }, "got a URL (idb:)"],
+    [{ pgliteDataDir: "~/x" }, "got ~, which only a shell replaces"],
+    [{ pgliteDataDir: " x" }, "a path without spaces around it"],
+    [{ pgliteDataDir: "" }, "options.pgliteDataDir"],
+    [{ pglite: {} }, "options.pglite to be a PGlite, got an object"],
   ] as const;
   for (const [options, words] of wrong) {
     const refused = await rejection((async () => open(options as never))());

@@ -20,7 +20,7 @@ describe.each([
   ["memory", "drizzle.memory.config.ts", "memory-migrations"],
 ] as const)("the migrations of %s in SQLite", (domain, config, folder) => {
   it("make the schema, as drizzle-kit confirms", () => {
-    // Inside the package, so that the copy finds drizzle.
+    // Inside the package, so that the copy finds drizzle, and the build of core, which drizzle-kit loads.
     const copy = mkdtempSync(join(packageFolder, ".migrations-"));
     try {
       for (const name of [config, "src", folder])

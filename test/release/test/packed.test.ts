@@ -131,6 +131,20 @@ describe.each(dialects)("%s, installed by npm in an empty folder", (dialect) => 
   });
 });
 
+describe("postgres, installed by npm without PGlite", () => {
+  it("names the package to install, and creates no folder", async () => {
+    const file = join(project, "pglite.mjs");
+    const code = `import { createPostgresStorage } from "@waymark/postgres";
+      const error = await createPostgresStorage({ pgliteDataDir: "./pglite" }).listAgents().catch((error) => error);
+      console.log(JSON.stringify([error.code, error.message]));`;
+    writeFileSync(file, code);
+    const name = "@electric-sql/pglite";
+    const message = `open database: the package ${name} is not installed: npm install ${name}`;
+    expect(await runScript(file, { cwd: project })).toEqual(["INVALID_CONFIG", message]);
+    expect(existsSync(join(project, "pglite"))).toBe(false);
+  });
+});
+
 describe("sqlite on Node 24, installed by npm without install scripts", () => {
   it("runs the first example of the README: no native part is compiled or fetched", async () => {
     const cwd = join(folder, "without-scripts");

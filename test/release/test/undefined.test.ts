@@ -62,6 +62,8 @@ const POSTGRES: TakesUndefined<PostgresStorageOptions> = {
   type: true,
   connectionString: true,
   client: true,
+  pgliteDataDir: true,
+  pglite: true,
   schema: true,
   poolSize: true,
   connectTimeoutMs: true,

@@ -226,7 +226,7 @@ export function createProvider(source: string, factory: StorageFactory, provider
 /** Calls a factory of a provider, and rewrites its errors. @throws CheckpointError `INVALID_CONFIG` */
 export function creating<Created>(
   source: string,
-  { field, isVariable = false }: Provider,
+  { field, options, isVariable = false }: Provider,
   create: () => Created,
 ): Created {
   try {
@@ -236,7 +236,7 @@ export function creating<Created>(
       const message = `${source}: ${field}: its factory threw ${describeThrown(error)}`;
       throw new CheckpointError("INVALID_CONFIG", message, { cause: withoutValues(error) });
     }
-    const option = isVariable ? /\boptions\.(?:connectionString|databasePath)\b/ : /\boptions\b/;
+    const option = isVariable ? new RegExp(`\\boptions\\.(?:${Object.keys(options).join("|")})\\b`) : /\boptions\b/;
     const named = error.message.replace(option, field);
     const message = named === error.message ? `${field}: ${named}` : named;
     throw new CheckpointError("INVALID_CONFIG", `${source}: ${message}`, { cause: error.cause });

@@ -2,7 +2,7 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError, describe, quoted } from "../contract/errors.ts";
 import { schemeOf } from "../database/url.ts";
-import { FILE_TYPE, URL_SCHEMES, URL_VARIABLES } from "./database-urls.ts";
+import { FILE_TYPE, PATH_VARIABLES, URL_SCHEMES, URL_VARIABLES } from "./database-urls.ts";
 import type { Provider } from "./define.ts";
 import { isTypeName, type Registry } from "./registry.ts";
 
@@ -14,8 +14,12 @@ const DEFAULT_FILE = "agent_state.db";
 
 /** Makes a provider of the first variable that is set; without any, of a file in `cwd`. @throws CheckpointError `INVALID_CONFIG` */
 export function providerOfEnvironment(env: Environment, cwd: string, registry: Registry | undefined): Provider {
-  const variable = URL_VARIABLES.find((name) => env[name] !== undefined && env[name] !== "");
+  const isSet = (name: string) => env[name] !== undefined && env[name] !== "";
+  const variable = URL_VARIABLES.find(isSet);
   if (variable === undefined) {
+    for (const [name, { type, option }] of PATH_VARIABLES) {
+      if (isSet(name)) return { name: "main", field: name, isVariable: true, type, options: { [option]: env[name] } };
+    }
     if (env["NODE_ENV"] !== "production") return fileProvider("the default", join(cwd, DEFAULT_FILE));
     const advice = `set ${URL_VARIABLES[0]} to the database's URL, or add a waymark.config file to ${cwd}`;
     throw new CheckpointError(

@@ -10,6 +10,7 @@ import { nameProvider, shareMain } from "../replication/pair.ts";
 import { type ReplicatedStorage, replicate } from "../replication/storage.ts";
 import type { ResolvedRetention } from "../retention/options.ts";
 import { type RetentionRunner, runRetention } from "../retention/runner.ts";
+import { IN_MEMORY, PATH_OPTIONS } from "./database-urls.ts";
 import { createProvider, type Provider, parseConfig, type WaymarkConfig } from "./define.ts";
 import { type Environment, providerOfEnvironment } from "./environment.ts";
 import { type ConfigSource, findConfigFile, readConfigFile } from "./file.ts";
@@ -51,7 +52,7 @@ export interface ConfiguredStorage<State = unknown> extends ReplicatedStorage<St
 
 /**
  * Opens the configured storage: by `config`, else by a config file, else by the first of the variables `WAYMARK_URL`,
- * `DATABASE_URL`, `POSTGRES_URL` and `MYSQL_URL` that is set, else the file `agent_state.db` in `cwd` (not if `NODE_ENV` is
+ * `DATABASE_URL`, `POSTGRES_URL`, `MYSQL_URL` and `PGLITE_DATA_DIR` that is set, else the file `agent_state.db` in `cwd` (not if `NODE_ENV` is
  * `production`). Does not connect: the first call does.
  * @throws CheckpointError `INVALID_CONFIG`; `INVALID_ARGUMENT` for its own options
  */
@@ -128,26 +129,30 @@ function checkBackup(
   if (main === undefined || backup === undefined || replication === "off") return;
   const place = ({ type, options }: Provider) => [
     type,
-    options["connectionString"] ?? options["databasePath"],
+    ["connectionString", ...PATH_OPTIONS.keys()].map((name) => options[name]).find((value) => value !== undefined),
     options["schema"],
     options["tablePrefix"] ?? "",
   ];
   const [one, other] = [place(main), place(backup)];
-  if (one[1] === undefined || one[1] === ":memory:" || one.some((part, index) => part !== other[index])) return;
+  if (one[1] === undefined || IN_MEMORY.has(one[1]) || one.some((part, index) => part !== other[index])) return;
   const message = `${backup.field}: expected another database than that of ${main.field}, got the same`;
   throw new CheckpointError("INVALID_CONFIG", `${source}: ${message}`);
 }
 
 /**
- * Makes a relative `databasePath` relative to the config's folder: so all processes with this config find the same database,
- * wherever they are started, and none silently creates an empty one.
+ * Makes relative paths relative to the config's folder: so all processes with this config find the same database, wherever they
+ * are started, and none silently creates an empty one.
  */
 export function withPathsFrom(folder: string, provider: Provider): Provider {
-  const { databasePath } = provider.options;
-  // A URL, ~ and a folder are no files' paths: the dialect refuses them.
-  if (typeof databasePath !== "string" || /^$|^:memory:$|^[a-z]{2,}:|^~|\/$/i.test(databasePath)) return provider;
-  if (databasePath.endsWith(sep)) return provider;
-  return { ...provider, options: { ...provider.options, databasePath: resolve(folder, databasePath) } };
+  const paths = [...PATH_OPTIONS].flatMap(([name, kind]) => {
+    const path = provider.options[name];
+    // A URL, ~ and the folder of a file are no paths: the dialect refuses them.
+    if (typeof path !== "string" || /^$|^:memory:$|^[a-z]{2,}:|^~/i.test(path)) return [];
+    return kind === "file" && /[/]$/.test(path.replaceAll(sep, "/")) ? [] : [[name, resolve(folder, path)]];
+  });
+  return paths.length === 0
+    ? provider
+    : { ...provider, options: { ...provider.options, ...Object.fromEntries(paths) } };
 }
 
 const FORWARDED = [

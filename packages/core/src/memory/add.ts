@@ -44,15 +44,31 @@ interface ReadyItem extends PreparedItem {
   readonly value: StoredValue;
   readonly vector: Float32Array | null;
   readonly digest: Uint8Array | null;
+  /** Set where the text was not embedded, since the same item is stored. */
+  readonly lacksVector?: true;
 }
 
 export async function addItems(engine: MemoryEngine, request: AddRequest): Promise<Item[]> {
-  const { session } = engine;
-  const { items, replace, signal } = request;
+  const { items } = request;
   if (items.length === 0) return [];
-  const ready = await readyItems(engine, request);
   const model = modelOf(engine, request);
-  return await session.run(
+  const packed = await packItems(items);
+  // Before any text is embedded: what is stored already need not be, so that a call may be repeated at no cost.
+  const stored = await storedAlready(engine, request, packed, model);
+  const added = await addReady(engine, request, await embedItems(engine, request, packed, stored), model);
+  if (added !== null) return added;
+  const again = await addReady(engine, request, await embedItems(engine, request, packed, new Set()), model);
+  return again as Item[]; // no item lacks its vector
+}
+
+/** Adds items. `null`: one that was stored, and so was not embedded, has gone meanwhile. */
+async function addReady(
+  engine: MemoryEngine,
+  { items, replace, signal }: AddRequest,
+  ready: readonly ReadyItem[],
+  model: string | null,
+): Promise<Item[] | null> {
+  return await engine.session.run(
     OPERATION,
     signal,
     async (deadline, { maxStatementBytes }) => {
@@ -60,6 +76,7 @@ export async function addItems(engine: MemoryEngine, request: AddRequest): Promi
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const spaces = await spacesFor(engine, ready, model, deadline);
         const plan = await planAddition(engine, { ready, replace, model, spaces }, deadline);
+        if ([...plan.inserted].some(({ lacksVector }) => lacksVector)) return null;
         if (plan.steps.length === 0 || (await tryChange(engine, plan.steps, deadline))) {
           return await Promise.all(plan.rows.map(({ space, row }) => itemOf(OPERATION, space, row)));
         }
@@ -71,36 +88,60 @@ export async function addItems(engine: MemoryEngine, request: AddRequest): Promi
   );
 }
 
-/** Packs values, and embeds the texts that have no vector, before any statement. */
-async function readyItems(engine: MemoryEngine, { items, signal }: AddRequest): Promise<ReadyItem[]> {
-  const { embedder } = engine.options;
-  const toEmbed = items.filter(({ embedding, text }) => embedding === null && text !== "");
-  const made =
-    embedder === null || toEmbed.length === 0
-      ? []
-      : await embedTexts(
-          OPERATION,
-          embedder,
-          toEmbed.map(({ text }) => text),
-          "store",
-          signal,
-        );
-  const vectors = new Map(toEmbed.map((item, at) => [item, made[at] ?? null]));
+async function packItems(items: readonly PreparedItem[]): Promise<ReadyItem[]> {
   return await Promise.all(
     items.map(async (item) => ({
       ...item,
       value: await packValue(item.snapshot),
-      vector: item.embedding ?? vectors.get(item) ?? null,
+      vector: item.embedding,
       digest: item.dedup ? textDigest(item.text) : null,
     })),
   );
 }
 
+const isToEmbed = ({ embedding, text }: PreparedItem) => embedding === null && text !== "";
+
+/** Finds out which of the items to embed are stored with the same content. @throws CheckpointError `CONFLICT` */
+async function storedAlready(
+  engine: MemoryEngine,
+  { replace, signal }: AddRequest,
+  packed: readonly ReadyItem[],
+  model: string | null,
+): Promise<ReadonlySet<ReadyItem>> {
+  const mayBeStored = ({ id, key, digest }: ReadyItem) => id !== null || key !== null || digest !== null;
+  if (engine.options.embedder === null || !packed.some((item) => isToEmbed(item) && mayBeStored(item))) {
+    return new Set();
+  }
+  return await engine.session.run(OPERATION, signal, async (deadline) => {
+    const spaces = await spacesOfItems(engine, packed, deadline);
+    if (!packed.every((item) => spaces.has(nameOf(item)))) return new Set<ReadyItem>(); // made by their first items
+    const { inserted } = await planAddition(engine, { ready: packed, replace, model, spaces }, deadline);
+    return new Set(packed.filter((item) => isToEmbed(item) && !inserted.has(item)));
+  });
+}
+
+/** Embeds the texts that have no vector, but for those of `stored`. */
+async function embedItems(
+  { options: { embedder } }: MemoryEngine,
+  { signal }: AddRequest,
+  packed: readonly ReadyItem[],
+  stored: ReadonlySet<ReadyItem>,
+): Promise<ReadyItem[]> {
+  const toEmbed = packed.filter((item) => isToEmbed(item) && !stored.has(item));
+  const texts = toEmbed.map(({ text }) => text);
+  const made = embedder === null ? [] : await embedTexts(OPERATION, embedder, texts, "store", signal);
+  const vectors = new Map(toEmbed.map((item, at) => [item, made[at] ?? null]));
+  return packed.map((item) => ({
+    ...item,
+    vector: item.vector ?? vectors.get(item) ?? null,
+    ...(stored.has(item) && { lacksVector: true }),
+  }));
+}
+
 /** Returns the model that all vectors of a request are of; `null`: nobody has named it. */
 function modelOf({ options: { embedder } }: MemoryEngine, { items, model }: AddRequest): string | null {
   if (embedder === null || model === null || model === embedder.model) return model ?? embedder?.model ?? null;
-  const isMixed = items.some(({ embedding, text }) => embedding === null && text !== "");
-  if (isMixed) throw modelMismatch(OPERATION, model, embedder.model);
+  if (items.some(isToEmbed)) throw modelMismatch(OPERATION, model, embedder.model);
   return model;
 }
 
@@ -121,15 +162,7 @@ async function spacesFor(
   signal: AbortSignal,
 ): Promise<Map<string, SpaceRow>> {
   const names = new Map(items.map((item) => [nameOf(item), item]));
-  const find = async () => {
-    const spaces = new Map<string, SpaceRow>();
-    for (const owner of new Set(items.map((item) => item.owner))) {
-      const collections = [...new Set(items.filter((item) => item.owner === owner).map((item) => item.collection))];
-      for (const space of await findSpaces(engine, owner, collections, signal)) spaces.set(nameOf(space), space);
-    }
-    return spaces;
-  };
-  const found = await find();
+  const found = await spacesOfItems(engine, items, signal);
   for (const [name] of names)
     kindOf(
       items.filter((item) => nameOf(item) === name),
@@ -139,7 +172,21 @@ async function spacesFor(
   const missing = [...names].flatMap(([name, item]) => (found.has(name) ? [] : [item]));
   if (missing.length === 0) return found;
   await createSpaces(engine, missing, signal);
-  return await find();
+  return await spacesOfItems(engine, items, signal);
+}
+
+/** Finds the spaces of items that are there, by their names. */
+async function spacesOfItems(
+  engine: MemoryEngine,
+  items: readonly ReadyItem[],
+  signal: AbortSignal,
+): Promise<Map<string, SpaceRow>> {
+  const spaces = new Map<string, SpaceRow>();
+  for (const owner of new Set(items.map((item) => item.owner))) {
+    const collections = [...new Set(items.filter((item) => item.owner === owner).map((item) => item.collection))];
+    for (const space of await findSpaces(engine, owner, collections, signal)) spaces.set(nameOf(space), space);
+  }
+  return spaces;
 }
 
 function nameOf({ owner, collection }: Pick<SpaceRow, "owner" | "collection">): string {
@@ -162,6 +209,8 @@ function kindOf(items: readonly ReadyItem[], space: SpaceRow | null, model: stri
 
 interface Plan {
   readonly steps: readonly Step[];
+  /** Items that the steps insert: all but those that are stored with the same content. */
+  readonly inserted: ReadonlySet<ReadyItem>;
   /** The item of each request, as it is stored then. */
   readonly rows: readonly { readonly space: SpaceRow; readonly row: ItemRow }[];
 }
@@ -235,7 +284,7 @@ async function planAddition(
     inserted.set(row, item);
     rows[at] = { space, row };
   }
-  return { steps: stepsOf(perSpace, threads, inserted), rows };
+  return { steps: stepsOf(perSpace, threads, inserted), inserted: new Set(inserted.values()), rows };
 }
 
 /** Finds items that have the id, the key, or, where the same text is to be one, the text of a new one. */

@@ -26,8 +26,8 @@ export interface MemoryStorage {
   /**
    * Adds items in one commit, in this order: text, vector and terms together or not at all. Returns them as they are stored.
    *
-   * The same id or key with the same content is one item, and adding it again returns the one that is there; with other content it is
-   * a `CONFLICT`, or, with `replace`, replaces it. With `dedup` the same text is one item.
+   * The same id or key with the same content is one item, and adding it again returns the one that is there, without embedding its text;
+   * with other content it is a `CONFLICT`, or, with `replace`, replaces it. With `dedup` the same text is one item.
    * @throws CheckpointError `INVALID_ARGUMENT`, `DIMENSION_MISMATCH`, `MODEL_MISMATCH`, `CONFLICT`, `NOT_FOUND` (a thread),
    * `UNSUPPORTED_VALUE` (a value), `STATE_TOO_LARGE`; then nothing is added
    */

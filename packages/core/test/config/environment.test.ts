@@ -62,8 +62,10 @@ describe("the environment", () => {
   );
 
   test("is read in the order of the variables, and an empty one is not set", async () => {
-    const env: Record<string, string> = { MYSQL_URL: "mysql://4/d" };
+    const env: Record<string, string> = { PGLITE_DATA_DIR: "./data" };
     const opened = async () => made(await open({ env })).options["connectionString"];
+    expect(await opened()).toBeUndefined();
+    env["MYSQL_URL"] = "mysql://4/d";
     expect(await opened()).toBe("mysql://4/d");
     env["POSTGRES_URL"] = "postgres://3/d";
     expect(await opened()).toBe("postgres://3/d");
@@ -73,6 +75,15 @@ describe("the environment", () => {
     expect(await opened()).toBe("mysql://1/d");
     env["WAYMARK_URL"] = "";
     expect(await opened()).toBe("postgres://2/d");
+  });
+
+  test.each([
+    ["./data/pg/", join("data", "pg")],
+    ["memory://", null],
+  ])("names a folder of PGlite, which is relative to cwd: %s", async (value, path) => {
+    const storage = made(await open({ env: { PGLITE_DATA_DIR: value, NODE_ENV: "production" } }));
+    expect(storage.from).toContain("/@waymark/postgres/");
+    expect(storage.options).toEqual({ pgliteDataDir: path === null ? value : join(folder, path) });
   });
 
   test("is that of the process by default", async () => {

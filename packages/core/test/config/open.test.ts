@@ -46,6 +46,17 @@ describe("a config object", () => {
     expect(await paths("./data/")).toMatchObject({ databasePath: "./data/" }); // a folder, which the dialect refuses
   });
 
+  test("has its relative folders in cwd, and keeps memory://", async () => {
+    install("postgres");
+    const paths = async (pgliteDataDir: unknown) =>
+      made(await open({ config: config({ type: "postgres", pgliteDataDir, other: "./x" }) })).options;
+    expect(await paths("./data")).toEqual({ pgliteDataDir: join(folder, "data"), other: "./x" });
+    expect(await paths("./data/")).toMatchObject({ pgliteDataDir: join(folder, "data") });
+    expect(await paths("/data")).toMatchObject({ pgliteDataDir: "/data" });
+    expect(await paths("memory://")).toMatchObject({ pgliteDataDir: "memory://" });
+    expect(await paths("~/data")).toMatchObject({ pgliteDataDir: "~/data" });
+  });
+
   test.each<[OpenOptions, string]>([
     [{ configfile: "x" } as never, 'got "configfile"'],
     [{ configFile: 7 } as never, "expected options.configFile to be a string, got 7"],
@@ -309,6 +320,7 @@ describe("a storage with several providers", () => {
       { connectionString: "own://h/d", schema: "s", tablePrefix: "p_" },
       { connectionString: "own://h/d", schema: "s", tablePrefix: "p_" },
     ],
+    [{ pgliteDataDir: "x" }, { pgliteDataDir: "./x/" }],
   ])("is refused if its backup is the database of main: %j, %j", async (main, backup) => {
     expect(await refusal(placed(main, backup))).toBe(
       "read config: checkpoint.providers.backup: expected another database than that of checkpoint.providers.main, got the same",
@@ -320,6 +332,8 @@ describe("a storage with several providers", () => {
   test.each([
     [{ databasePath: "x.db" }, { databasePath: "y.db" }],
     [{ databasePath: ":memory:" }, { databasePath: ":memory:" }],
+    [{ pgliteDataDir: "memory://" }, { pgliteDataDir: "memory://" }],
+    [{ pgliteDataDir: "x" }, { pgliteDataDir: "y" }],
     [{ connectionString: "own://h/d" }, { connectionString: "own://h/d", schema: "s" }],
     [{ connectionString: "own://h/d" }, { connectionString: "own://h/d", tablePrefix: "p_" }],
     [{}, {}],

@@ -36,10 +36,10 @@ export function distanceTo({ schema }: VectorExtension, column: AnyPgColumn, par
   return sql`${column}::${type} operator(${sql.raw(schema)}.<=>) ${parameter}::${type}`;
 }
 
-/** Dimensions up to which an index holds vectors as float32, and those up to which it holds them at all. */
-const [MAX_DIMENSIONS, MAX_HALF_DIMENSIONS] = [2_000, 4_000];
-
-export { MAX_HALF_DIMENSIONS as MAX_INDEXED_DIMENSIONS };
+/** The most dimensions of vectors that an index holds as float32. */
+const MAX_FULL_DIMENSIONS = 2_000;
+/** The most dimensions of vectors that an index holds at all: as half-precision floats. */
+export const MAX_INDEXED_DIMENSIONS = 4_000;
 
 /** The type in which an index holds vectors of these dimensions, an expression in it, and the class of operators. */
 interface IndexedForm {
@@ -53,7 +53,7 @@ interface IndexedForm {
  */
 export function indexedForm({ schema }: VectorExtension, dimensions: number): IndexedForm {
   const vector = sql.raw(`${schema}.vector(${dimensions})`);
-  if (dimensions <= MAX_DIMENSIONS) {
+  if (dimensions <= MAX_FULL_DIMENSIONS) {
     return { expression: (given) => sql`(${given}::${vector})`, operators: sql.raw(`${schema}.vector_cosine_ops`) };
   }
   const [normalize, half] = [sql.raw(`${schema}.l2_normalize`), sql.raw(`${schema}.halfvec(${dimensions})`)];

@@ -33,9 +33,9 @@ export function describeTerms(bench: MemoryBench): void {
     expect(await bench.dialect.scoreTerms(query, signal)).toEqual(wanted);
     return wanted;
   };
-  /** Weights with all their digits. */
+  /** Weights with all their digits, and some so large that another order of the operations shows in a whole number. */
   const weigh = (terms: readonly string[], random: () => number) =>
-    terms.map((term) => ({ term, weight: random() * 10 ** (2 + Math.floor(random() * 9)) }));
+    terms.map((term) => ({ term, weight: random() * 10 ** (7 + Math.floor(random() * 9)) }));
 
   describe("terms", () => {
     it("are counted in their space; those that none has are left out", async () => {
