@@ -30,8 +30,8 @@ interface Row {
 
 async function openSession(place: Place, hasIndex: boolean): Promise<RecallSession> {
   if (place.kind !== "postgres") throw new Error(`expected PostgreSQL, got ${place.kind}`);
-  const scan = { "hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "100", enable_sort: "off" };
-  const connection = { max: POOL_SIZE, onnotice: () => {} };
+  const scan = { "hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "100", enable_sort: "off", jit: "off" };
+  const connection = { max: POOL_SIZE, fetch_types: false, onnotice: () => {} };
   const sql = postgres(place.url, connection);
   const searching = hasIndex ? postgres(place.url, { ...connection, connection: scan as object }) : sql;
   await sql.unsafe(`

@@ -1,4 +1,5 @@
 import type { MemoryStorage } from "@waymark/core/memory";
+import { createMySQLMemory } from "@waymark/mysql/memory";
 import { createPostgresMemory } from "@waymark/postgres/memory";
 import { createSQLiteMemory, type SQLiteMemoryOptions } from "@waymark/sqlite/memory";
 import type { Place } from "../databases.ts";
@@ -38,7 +39,7 @@ export function openMemory(
     case "postgres":
       return createPostgresMemory({ connectionString: place.url, prepare: true, ...common });
     case "mysql":
-      throw new Error("memory on MySQL is not there yet");
+      return createMySQLMemory({ connectionString: place.url, ...common });
   }
 }
 
