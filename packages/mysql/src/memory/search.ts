@@ -70,12 +70,16 @@ export class MemorySearch {
 
   async nearestExactly({ space, generation, vector, filter, limit }: NearestQuery): Promise<number[] | null> {
     if (!this.#functions.hasDistance) return null;
-    const statement = this.#statement("nearest exactly", VECTORS, filter, ({ from, columns, isWanted }) => ({
-      text: sql`select ${columns["number"]} from ${from} where ${isWanted}
-        order by vec_distance_cosine(${columns["vector"]}, ${bound("vector", columns["vector"])}), ${columns["number"]} desc
-        limit ${placeholder("set", "limit")}`,
-      results: ["number"],
-    }));
+    const statement = this.#statement("nearest exactly", VECTORS, filter, ({ from, columns, isWanted }) => {
+      const distance = sql`vec_distance_cosine(${columns["vector"]}, ${bound("vector", columns["vector"])})`;
+      // Of a vector whose length float32 cannot hold it is NaN, which sorts as 0 does and compares as larger: then the largest distance.
+      return {
+        text: sql`select ${columns["number"]} from ${from} where ${isWanted}
+          order by if(${distance} <= 3, ${distance}, 2), ${columns["number"]} desc
+          limit ${placeholder("set", "limit")}`,
+        results: ["number"],
+      };
+    });
     const set = { space, generation, vector, limit };
     return numbersOf(await statement.all(this.#connection, { ...valuesOf(filter), set }));
   }
@@ -140,14 +144,14 @@ export class MemorySearch {
       results: readonly string[];
     },
   ): Compiled {
-    const shape = filter === null ? null : shapeOf(filter);
-    return this.#statements.statement(`${name} ${shape?.key ?? ""}`, () => {
+    const shape = shapeOf(filter ?? {});
+    return this.#statements.statement(`${name} ${shape.key}`, () => {
       const { table, columns } = this.#statements.table(definition);
       const items = this.#statements.table(ITEMS);
       const { space, generation, number } = columns;
       const wanted = [sql`${space} = ${placeholder("set", "space")}`];
       if (generation !== undefined) wanted.push(sql`${generation} = ${placeholder("set", "generation")}`);
-      if (shape !== null) {
+      if (shape.conditions.length > 0) {
         wanted.push(sql`exists (select 1 from ${items.table} where ${items.columns["space"]} = ${space}
           and ${items.columns["number"]} = ${number} and ${conditionsOf(items.columns, shape)})`);
       }

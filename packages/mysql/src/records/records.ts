@@ -1,8 +1,10 @@
 import {
   Addition,
   type Condition,
+  type ExpectStep,
   type InsertStep,
   type RecordQuery,
+  type RemoveKeysStep,
   type RemoveStep,
   type Shape,
   type Step,
@@ -172,6 +174,21 @@ export class MySQLRecords {
     return Number(row?.["count"]);
   }
 
+  /** Counts rows as they are now, and locks them until the transaction ends. */
+  async #countLocked({ table: definition, where }: ExpectStep): Promise<number> {
+    const shape = shapeOf(where);
+    const statement = this.#statements.statement(`count locked ${definition.name} ${shape.key}`, () => {
+      const { table, columns } = this.#statements.table(definition);
+      const index = forceIndex(table, indexToChange(definition, shape));
+      return this.#statements.compile(
+        sql`select count(*) from ${table}${index}${clause("where", conditionsOf(columns, shape))} for update`,
+        [["count", null]],
+      );
+    });
+    const [row] = await statement.all(this.#connection, { value: shape.values });
+    return Number(row?.["count"]);
+  }
+
   async change(steps: readonly Step[]): Promise<number[] | null> {
     const [first] = steps;
     // One statement is all or nothing by itself.
@@ -189,7 +206,8 @@ export class MySQLRecords {
   }
 
   #isOneStatement(step: Step): boolean {
-    return step.verb === "insert" ? this.#slices(step).length <= 1 : step.expect === null;
+    if (step.verb === "insert") return this.#slices(step).length <= 1;
+    return step.verb === "remove keys" ? step.keys.length <= MAX_VALUES : step.expect === null;
   }
 
   async modify(
@@ -200,8 +218,9 @@ export class MySQLRecords {
     return await this.#inTransaction(async () => {
       const [row] = await this.#find(definition, { where, limit: 1 }, true);
       if (row === undefined) return null;
-      const set = decide(row as never);
-      if (set === null) return row;
+      const given = Object.entries(decide(row as never) ?? {}).filter(([, value]) => value !== undefined);
+      if (given.length === 0) return row;
+      const set = Object.fromEntries(given);
       const isRow = Object.fromEntries(definition.key.map((name) => [name, row[name]]));
       await this.#apply({ verb: "update", table: definition, where: isRow, set, expect: null });
       return { ...row, ...set };
@@ -230,6 +249,11 @@ export class MySQLRecords {
 
   async #apply(step: Step): Promise<number> {
     if (step.verb === "insert") return await this.#insert(step);
+    if (step.verb === "remove keys") return await this.#removeKeys(step);
+    if (step.verb === "expect") {
+      if ((await this.#countLocked(step)) !== step.expect) throw new GuardMissed();
+      return step.expect;
+    }
     const changed = step.verb === "update" ? await this.#update(step) : await this.#remove(step);
     if (step.expect !== null && changed !== step.expect) throw new GuardMissed();
     return changed;
@@ -324,6 +348,32 @@ export class MySQLRecords {
     });
     return await statement.run(this.#connection, { value: shape.values });
   }
+
+  /** A list of alternatives: by pairs of values MariaDB finds no rows in an index. */
+  async #removeKeys({ table: definition, keys }: RemoveKeysStep): Promise<number> {
+    let count = 0;
+    for (let from = 0; from < keys.length; from += MAX_VALUES) {
+      const some = keys.slice(from, from + MAX_VALUES);
+      const size = 2 ** Math.ceil(Math.log2(some.length));
+      const statement = this.#statements.statement(`remove ${size} keys ${definition.name}`, () => {
+        const { table, columns } = this.#statements.table(definition);
+        const isRow = (_: unknown, at: number) =>
+          and(
+            ...definition.key.map((name) => {
+              const column = columns[name] as AnyMySqlColumn;
+              return sql`${column} = ${sql.param(placeholder(`key${at}`, name), column)}`;
+            }),
+          );
+        return this.#statements.compile(
+          sql`delete ${table} from ${table}${forceIndex(table, "")} where ${or(...Array.from({ length: size }, isRow))}`,
+        );
+      });
+      // Filled up with the last one: it is removed once.
+      const values = Array.from({ length: size }, (_, at) => [`key${at}`, some[Math.min(at, some.length - 1)]]);
+      count += await statement.run(this.#connection, Object.fromEntries(values) as Values);
+    }
+    return count;
+  }
 }
 
 /** Groups of values that a statement is given: those of its filter, of its cursor, and of the columns that it sets. */
@@ -370,7 +420,7 @@ function encode(column: AnyMySqlColumn, value: unknown): unknown {
 /** Bytes of the rows of a change, about, and of the largest one: for an error that may be the answer to too many. */
 export function changeBytes(steps: readonly Step[]): { rows: number; largest: number } {
   const bytes = steps.flatMap((step) => {
-    if (step.verb === "remove") return [];
+    if (step.verb !== "insert" && step.verb !== "update") return [];
     return step.verb === "insert" ? step.rows.map(rowBytes) : [rowBytes(step.set)];
   });
   return {
