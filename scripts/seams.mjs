@@ -117,6 +117,7 @@ export const IMPORTS = [
       "langgraph/src/**",
       "@waymark/core",
       "@waymark/core/kit",
+      "type:@waymark/core/memory",
       "@langchain/langgraph-checkpoint",
       "type:@langchain/core/runnables",
       "@langchain/core/load",
@@ -125,6 +126,18 @@ export const IMPORTS = [
     ],
   },
 
+  {
+    module: "conformance/src/memory/storage/**",
+    may: [
+      "conformance/src/memory/{rows.ts,storage/**}",
+      "conformance/src/storage/{errors,first-difference,hostile-texts,scale,values}.ts",
+      "type:@waymark/core",
+      "type:@waymark/core/memory",
+      "@waymark/core/memory/kit",
+      "vitest",
+      "node:**",
+    ],
+  },
   // What tests memory imports memory. The other suites do not: who tests checkpoints loads nothing of it.
   {
     module: "conformance/src/memory/**",

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it, vi } from "vitest";
 import { sqlite } from "./databases.ts";
+import { type MemoryKind, memories, memoryOf } from "./memories.ts";
 
 // Redirects the package's own imports to the minimum version.
 vi.mock("@langchain/langgraph-checkpoint", () => import("langgraph-checkpoint-min"));
@@ -69,5 +70,21 @@ describe("with the minimum version", () => {
     } finally {
       await database.drop();
     }
+  });
+
+  it("remembers, with its own classes and errors", async () => {
+    const framework = await import("langgraph-checkpoint-min");
+    const { WaymarkStore } = await import("@waymark/langgraph");
+    const [kind] = memories as [MemoryKind];
+    const store = new WaymarkStore({ memory: (await memoryOf(kind)).open() });
+    expect(store).toBeInstanceOf(framework.BaseStore);
+    expect("validateNamespace" in framework).toBe(false); // or the installed version is not the minimum
+    await store.put(["users", "1"], "k", { text: "likes tea" });
+    expect(await store.get(["users", "1"], "k")).toMatchObject({ value: { text: "likes tea" } });
+    expect(await store.search(["users"], { query: "tea" })).toHaveLength(1);
+    expect(await store.listNamespaces({ prefix: ["users"] })).toEqual([["users", "1"]]);
+    await store.delete(["users", "1"], "k");
+    expect(await store.search(["users"])).toEqual([]);
+    await expect(store.put(["a:b"], "k", {})).rejects.toThrow(framework.InvalidNamespaceError);
   });
 });

@@ -52,9 +52,9 @@ describe("an application in CommonJS", () => {
     const [[messages]] = await Promise.all([once(child, "message"), once(child, "exit")]);
     expect(messages).toEqual([
       ["human", "one", true],
-      ["ai", "1", true],
+      ["ai", "1 of 1", true],
       ["human", "two", true],
-      ["ai", "3", true],
+      ["ai", "3 of 2", true],
     ]);
   });
 });

@@ -22,6 +22,8 @@ const OPERATION = "add items";
 /** An item as it was when it was handed in. */
 export interface PreparedItem extends CheckedItem {
   readonly snapshot: Snapshot | null;
+  /** Id of the item, if it has no other: made before anything is sent, so that a retry cannot make a second item. */
+  readonly newId: string;
 }
 
 export interface AddRequest {
@@ -35,6 +37,7 @@ export interface AddRequest {
 export function prepareItems(checked: readonly CheckedItem[], items: readonly NewItem[]): PreparedItem[] {
   return checked.map((item, at) => ({
     ...item,
+    newId: idClock.next(),
     snapshot: snapshotOfValue(OPERATION, `items[${at}].value`, items[at] as NewItem, item.hasValue),
   }));
 }
@@ -52,31 +55,40 @@ export async function addItems(engine: MemoryEngine, request: AddRequest): Promi
   const { items } = request;
   if (items.length === 0) return [];
   const model = modelOf(engine, request);
+  // Nothing is awaited where nothing is embedded: a call that was accepted before close() takes place.
+  if (engine.options.embedder === null || !items.some(isToEmbed)) {
+    return (await addReady(engine, request, () => packItems(items), model)) as Item[]; // no item lacks its vector
+  }
   const packed = await packItems(items);
   // Before any text is embedded: what is stored already need not be, so that a call may be repeated at no cost.
   const stored = await storedAlready(engine, request, packed, model);
-  const added = await addReady(engine, request, await embedItems(engine, request, packed, stored), model);
+  const embedded = await embedItems(engine, request, packed, stored);
+  const added = await addReady(engine, request, async () => embedded, model);
   if (added !== null) return added;
-  const again = await addReady(engine, request, await embedItems(engine, request, packed, new Set()), model);
-  return again as Item[]; // no item lacks its vector
+  const all = await embedItems(engine, request, packed, new Set());
+  return (await addReady(engine, request, async () => all, model)) as Item[];
 }
 
 /** Adds items. `null`: one that was stored, and so was not embedded, has gone meanwhile. */
 async function addReady(
   engine: MemoryEngine,
   { items, replace, signal }: AddRequest,
-  ready: readonly ReadyItem[],
+  prepare: () => Promise<readonly ReadyItem[]>,
   model: string | null,
 ): Promise<Item[] | null> {
+  let ready: readonly ReadyItem[] | null = null;
+  let isRetry = false;
   return await engine.session.run(
     OPERATION,
     signal,
     async (deadline, { maxStatementBytes }) => {
+      ready ??= await prepare();
       checkSizes(ready, maxStatementBytes);
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const spaces = await spacesFor(engine, ready, model, deadline);
-        const plan = await planAddition(engine, { ready, replace, model, spaces }, deadline);
+        const plan = await planAddition(engine, { ready, replace, model, spaces, isRetry }, deadline);
         if ([...plan.inserted].some(({ lacksVector }) => lacksVector)) return null;
+        isRetry = true;
         if (plan.steps.length === 0 || (await tryChange(engine, plan.steps, deadline))) {
           return await Promise.all(plan.rows.map(({ space, row }) => itemOf(OPERATION, space, row)));
         }
@@ -115,7 +127,11 @@ async function storedAlready(
   return await engine.session.run(OPERATION, signal, async (deadline) => {
     const spaces = await spacesOfItems(engine, packed, deadline);
     if (!packed.every((item) => spaces.has(nameOf(item)))) return new Set<ReadyItem>(); // made by their first items
-    const { inserted } = await planAddition(engine, { ready: packed, replace, model, spaces }, deadline);
+    const { inserted } = await planAddition(
+      engine,
+      { ready: packed, replace, model, spaces, isRetry: false },
+      deadline,
+    );
     return new Set(packed.filter((item) => isToEmbed(item) && !inserted.has(item)));
   });
 }
@@ -220,6 +236,8 @@ interface Addend {
   readonly replace: boolean;
   readonly model: string | null;
   readonly spaces: ReadonlyMap<string, SpaceRow>;
+  /** An attempt before this one may have taken place: its connection was lost, and nobody knows. */
+  readonly isRetry: boolean;
 }
 
 /** What a plan changes in one space. */
@@ -234,14 +252,14 @@ interface SpacePlan {
 /** Plans the addition on what is stored now; its guards refuse it if that has changed. */
 async function planAddition(
   engine: MemoryEngine,
-  { ready, replace, model, spaces }: Addend,
+  { ready, replace, model, spaces, isRetry }: Addend,
   signal: AbortSignal,
 ): Promise<Plan> {
   const perSpace = new Map<number, SpacePlan>();
   const threads = new ThreadCounts();
   const inserted = new Map<ItemRow, ReadyItem>();
   const rows: { space: SpaceRow; row: ItemRow }[] = [];
-  const known = await storedTwins(engine, ready, spaces, signal);
+  const known = await storedTwins(engine, ready, { spaces, isRetry }, signal);
   const now = Date.now();
   for (const [at, item] of ready.entries()) {
     const space = spaces.get(nameOf(item));
@@ -258,18 +276,19 @@ async function planAddition(
       replaced: [],
     };
     perSpace.set(space.number, plan);
-    const twin = known.find(space.number, item);
-    const isExpired = twin !== null && twin.expiresAt <= now;
-    if (twin !== null && !isExpired && isSame(item, twin)) {
+    const twins = known.find(space.number, item);
+    const [twin = null, ...others] = twins.filter(({ expiresAt }) => expiresAt > now);
+    if (twin !== null && others.length === 0 && isSame(item, twin, replace)) {
       rows[at] = { space, row: twin };
       continue;
     }
-    if (twin !== null && !isExpired && !replace) {
+    if (twin !== null && !replace) {
       throw conflict(OPERATION, `the ${nameInCommon(item, twin)} of items[${at}] is taken, by other content`);
     }
     const analysis = analyzeFor(space, item.text);
-    const row = rowOf(item, { space: space.number, length: analysis.length, now, twin: isExpired ? null : twin });
-    if (twin !== null) {
+    const row = rowOf(item, { space: space.number, length: analysis.length, now, twin });
+    for (const twin of twins) {
+      known.remove(twin);
       // One of this call's own is not stored yet: only the last one is.
       if (!inserted.delete(twin)) plan.replaced.push(twin);
       for (const one of rows) if (one.row === twin) one.row = row;
@@ -291,13 +310,13 @@ async function planAddition(
 async function storedTwins(
   { dialect }: MemoryEngine,
   items: readonly ReadyItem[],
-  spaces: ReadonlyMap<string, SpaceRow>,
+  { spaces, isRetry }: Pick<Addend, "spaces" | "isRetry">,
   signal: AbortSignal,
 ): Promise<Twins> {
   const twins = new Twins();
   for (const [name, { number: space }] of spaces) {
     const own = items.filter((item) => nameOf(item) === name);
-    const ids = own.flatMap(({ id }) => id ?? []);
+    const ids = own.flatMap(({ id, newId }) => id ?? (isRetry ? newId : []));
     const keys = own.flatMap(({ key }) => key ?? []);
     const digests = own.flatMap(({ digest }) => digest ?? []);
     const limit = ids.length + keys.length + digests.length;
@@ -322,13 +341,14 @@ class Twins {
     for (const name of namesOf(row.space, row)) this.#rows.set(name, row);
   }
 
-  find(space: number, item: ReadyItem): ItemRow | null {
-    const names = namesOf(space, { id: item.id, key: item.key, textDigest: item.digest });
-    for (const name of names) {
-      const row = this.#rows.get(name);
-      if (row !== undefined) return row;
-    }
-    return null;
+  remove(row: ItemRow): void {
+    for (const name of namesOf(row.space, row)) this.#rows.delete(name);
+  }
+
+  /** Finds the items that a new one has something in common with: the one with its id first, then by its key, then by its text. */
+  find(space: number, item: ReadyItem): ItemRow[] {
+    const names = namesOf(space, { id: item.id ?? item.newId, key: item.key, textDigest: item.digest });
+    return [...new Set(names.flatMap((name) => this.#rows.get(name) ?? []))];
   }
 }
 
@@ -349,11 +369,15 @@ function namesOf(
   ];
 }
 
-/** Returns whether an item has the content of a stored one: all that was given, but for its vector. */
-function isSame(item: ReadyItem, row: ItemRow): boolean {
+/**
+ * Returns whether an item has the content of a stored one: all that was given, but for its vector. One that replaces and was given a
+ * vector is another one: what is stored may have none, or the one of another text.
+ */
+function isSame(item: ReadyItem, row: ItemRow, replaces: boolean): boolean {
   const isText = item.text === readText(row);
   // By its text alone: what else was given is of another occasion.
   if (item.digest !== null && isText && item.id === null && item.key === null) return true;
+  if (replaces && item.embedding !== null) return false;
   return (
     isText &&
     sameBytes(item.value.valueDigest, row.valueDigest) &&
@@ -382,7 +406,7 @@ function rowOf(
   return {
     space,
     number: twin?.number ?? numberClock.next(),
-    id: item.id ?? twin?.id ?? idClock.next(),
+    id: item.id ?? twin?.id ?? item.newId,
     thread: item.threadId,
     role: item.role,
     key: item.key,

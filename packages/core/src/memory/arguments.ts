@@ -1,5 +1,14 @@
 import { encodeLabels, encodeMetadata } from "../codec/metadata.ts";
-import { boolean, checkText, integer, objectWithKeys, oneOf, refuseUndefined, string } from "../contract/checks.ts";
+import {
+  boolean,
+  checkText,
+  integer,
+  objectWithKeys,
+  oneOf,
+  plainObject,
+  refuseUndefined,
+  string,
+} from "../contract/checks.ts";
 import { invalidArgument, invalidWord } from "../contract/errors.ts";
 import { MAX_DATE_MS, ownId, progressOptions, signalOf } from "../database/arguments.ts";
 import { idClock, parseId } from "../database/ids.ts";
@@ -83,7 +92,7 @@ export function checkThreadQuery(value: ThreadQuery) {
     kind: given(query.kind, null, (kind) => checkText("query.kind", kind, 1, 64)),
     labels: given(query.metadata, [] as string[], (metadata) => encodeLabels("query.metadata", metadata)),
     before: given(query.before, null, (before) => {
-      const { id, updatedAt } = before as { id: unknown; updatedAt: unknown };
+      const { id, updatedAt } = plainObject("query.before", before) as { id?: unknown; updatedAt?: unknown };
       return {
         id: checkThreadId("query.before.id", id),
         updatedAt: checkTime("query.before.updatedAt", updatedAt),
@@ -229,6 +238,13 @@ const CONDITION_KEYS = [
   "createdBefore",
 ] as const satisfies readonly (keyof ItemConditions)[];
 
+/** Returns a condition on keys: one of them, or a list. */
+function checkKeys(field: string, value: unknown): string | { readonly in: readonly string[] } {
+  if (!Array.isArray(value)) return checkKey(field, value);
+  integer(`${field}.length`, value.length, 1, MAX_LIMIT, "keys");
+  return { in: Array.from(value, (key: unknown, at) => checkKey(`${field}[${at}]`, key)) };
+}
+
 /** Returns the conditions as a filter of rows. */
 function conditionsOf(
   field: string,
@@ -244,7 +260,7 @@ function conditionsOf(
   return {
     ...(threadId !== undefined && { thread: checkThreadId(`${field}.threadId`, threadId) }),
     ...(role !== undefined && { role: checkRole(`${field}.role`, role) }),
-    ...(key !== undefined && { key: checkKey(`${field}.key`, key) }),
+    ...(key !== undefined && { key: checkKeys(`${field}.key`, key) }),
     ...(minImportance !== undefined && {
       importance: { from: checkImportance(`${field}.minImportance`, minImportance) },
     }),

@@ -207,7 +207,8 @@ export interface ItemChange {
 export interface ItemConditions {
   readonly threadId?: string;
   readonly role?: string;
-  readonly key?: string;
+  /** Only items with this key, or with one of 1 to 1,000 of them. */
+  readonly key?: string | readonly string[];
   /** Only items that have all of these labels with exactly these values. */
   readonly metadata?: CheckpointMetadata;
   /** Only items of this importance or more. */

@@ -19,6 +19,9 @@ const OPERATION = "re-embed";
 /** Rows of vectors that one commit removes. */
 const REMOVED_AT_ONCE = 500;
 
+/** Items without a text that are looked up at once. */
+const COUNTED_AT_ONCE = 1_000;
+
 type Unembedded = Pick<ItemRow, "number" | "text" | "rawText" | "revision">;
 
 export async function reembed(engine: MemoryEngine, options: CheckedReembed): Promise<ReembedResult> {
@@ -64,7 +67,7 @@ async function begin({ dialect, session, ...engine }: MemoryEngine, options: Che
       const next = isCurrent
         ? { nextGeneration: null, nextModel: null, nextDimensions: null, model, dimensions }
         : {
-            nextGeneration: Math.max(space.generation, space.nextGeneration ?? 0) + 1,
+            nextGeneration: (await lastGeneration({ dialect, session, ...engine }, space, deadline)) + 1,
             nextModel: model,
             nextDimensions: dimensions,
           };
@@ -75,6 +78,13 @@ async function begin({ dialect, session, ...engine }: MemoryEngine, options: Che
     }
     throw changedTooOften(OPERATION);
   });
+}
+
+/** Returns the highest generation that vectors of a space are of: one that was given up may have left some. */
+async function lastGeneration({ dialect }: MemoryEngine, space: SpaceRow, signal: AbortSignal): Promise<number> {
+  const query = { where: { space: space.number }, columns: ["generation"], order: [["generation", "desc"]] } as const;
+  const [last] = await dialect.records.find(SIGNATURES, { ...query, limit: 1 }, signal);
+  return Math.max(space.generation, space.nextGeneration ?? 0, last?.generation ?? 0);
 }
 
 /** Iterates over the items with a text that have no vector of a generation, in batches. */
@@ -164,9 +174,29 @@ async function progressOf(
   signal: AbortSignal | undefined,
 ): Promise<{ done: number; total: number }> {
   return await session.run(OPERATION, signal, async (deadline) => ({
-    done: await dialect.records.count(SIGNATURES, { space, generation }, deadline),
+    done: await countEmbedded(dialect, space, generation, deadline),
     total: await dialect.records.count(ITEMS, { space, text: { not: "" } }, deadline),
   }));
+}
+
+/** Counts the items with a text that have a vector of a generation. An item without a text may have one too, which was given. */
+async function countEmbedded(
+  { records }: MemoryEngine["dialect"],
+  space: number,
+  generation: number,
+  signal: AbortSignal,
+): Promise<number> {
+  let count = await records.count(SIGNATURES, { space, generation }, signal);
+  for (let after = 0; ; ) {
+    const where = { space, number: { above: after }, text: "" };
+    const order = [["number", "asc"]] as const;
+    const page = await records.find(ITEMS, { where, columns: ["number"], order, limit: COUNTED_AT_ONCE }, signal);
+    const numbers = page.map(({ number }) => number);
+    if (numbers.length > 0)
+      count -= await records.count(SIGNATURES, { space, generation, number: { in: numbers } }, signal);
+    if (numbers.length < COUNTED_AT_ONCE) return count;
+    after = numbers.at(-1) as number;
+  }
 }
 
 /** Switches to the new generation if no item lacks a vector of it, in one update. `false`: some do. */
@@ -180,7 +210,7 @@ async function finish(
   return await session.run(OPERATION, signal, async (deadline) => {
     const now = await findSpace(engine, owner, collection, deadline);
     if (now === null || now.number !== space) throw noSuch(OPERATION, "collection of this name");
-    const done = await dialect.records.count(SIGNATURES, { space, generation }, deadline);
+    const done = await countEmbedded(dialect, space, generation, deadline);
     const total = await dialect.records.count(ITEMS, { space, text: { not: "" } }, deadline);
     if (done < total) return false;
     if (nextGeneration === null || now.generation === generation) return true;

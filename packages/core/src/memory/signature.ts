@@ -145,7 +145,7 @@ export function cosine(a: Float32Array, b: Float32Array): number {
 }
 
 /**
- * Checks a vector, and returns a copy in single precision, as it is stored.
+ * Checks a vector, and returns a copy in single precision, as it is stored: of a length that float32 holds.
  *
  * @param dimensions the dimensions that it must have; `null`: any number from 1 to {@link MAX_DIMENSIONS}
  * @throws CheckpointError INVALID_ARGUMENT. A vector must have a direction after rounding to single precision: not all zero, all finite
@@ -172,5 +172,19 @@ export function checkVector(field: string, value: unknown, dimensions: number | 
     if (vector[at] !== 0) isZero = false;
   }
   if (isZero) throw invalidArgument(field, "not all zero in single precision", value);
-  return vector;
+  return withinRange(vector);
+}
+
+/** Coordinates up to this have squares whose sums float32 holds, as have those down to its inverse: 2^80 * 4,096, and 2^-80. */
+const LARGEST = 2 ** 40;
+
+/**
+ * Scales a vector whose length float32 cannot hold by a power of two, which changes no digit of its coordinates and no cosine. Databases
+ * that compute in float32 have no distance for it, or a wrong one.
+ */
+function withinRange(vector: Float32Array): Float32Array {
+  const largest = vector.reduce((most, coordinate) => Math.max(most, Math.abs(coordinate)), 0);
+  if (largest <= LARGEST && largest >= 1 / LARGEST) return vector;
+  const scale = 2 ** -Math.floor(Math.log2(largest));
+  return vector.map((coordinate) => coordinate * scale);
 }

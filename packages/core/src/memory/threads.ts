@@ -96,13 +96,14 @@ export async function updateThread(
   { ifRevision, signal }: { readonly ifRevision: string | null; readonly signal?: AbortSignal },
 ): Promise<Thread> {
   const operation = "update thread";
+  const revision = newRevision();
   return await session.run(operation, signal, async (deadline) => {
     let isOther = false;
-    const revision = newRevision();
     const updated = await dialect.records.modify(
       THREADS,
       { owner, id },
       (row) => {
+        if (row.revision === revision) return null; // a connection was lost after the commit, and this is the call's own retry
         isOther = ifRevision !== null && row.revision !== ifRevision;
         return isOther ? null : { ...change, updatedAt: Date.now(), revision };
       },

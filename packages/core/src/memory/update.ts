@@ -8,6 +8,7 @@ import { MAX_ATTEMPTS, type MemoryEngine } from "./engine.ts";
 import { changedTooOften, conflict, noSuch } from "./failures.ts";
 import { itemOf, packValue, readText, type StoredValue, storeText, textDigest } from "./items.ts";
 import { type FoundItem, rowsOfOwner } from "./list.ts";
+import type { ResolvedEmbedder } from "./options.ts";
 import { analyzeFor, insertPostings, postingsOf, removePostings } from "./postings.ts";
 import { ITEMS, type ItemRow, NEVER, SIGNATURES, SPACES, THREADS, VECTORS } from "./tables.ts";
 
@@ -29,15 +30,22 @@ interface Content {
   readonly value: StoredValue | null;
   readonly vector: Float32Array | null | undefined;
   readonly kind: VectorKind | null;
+  readonly revision: string;
 }
 
 export async function updateItem(engine: MemoryEngine, request: UpdateRequest): Promise<Item> {
   const { owner, id, change, snapshot, ifRevision, signal } = request;
-  const content = { value: change.hasValue ? await packValue(snapshot) : null, ...(await vectorOf(engine, request)) };
+  // Nothing is awaited where nothing is embedded: a call that was accepted before close() takes place.
+  const vector = isEmbedded(engine, request) ? await embeddingOf(engine, request) : vectorOf(engine, request);
+  // Made once: a retry recognises by it what it has done.
+  const revision = newRevision();
+  let content: Content | null = null;
   return await engine.session.run(OPERATION, signal, async (deadline) => {
+    content ??= { value: change.hasValue ? await packValue(snapshot) : null, revision, ...vector };
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const [found] = await rowsOfOwner(engine, owner, id === null ? [] : [id], deadline);
       if (found === undefined) throw noSuch(OPERATION, "item with this id");
+      if (found.row.revision === revision) return await itemOf(OPERATION, found.space, found.row);
       if (ifRevision !== null && found.row.revision !== ifRevision) {
         throw conflict(OPERATION, "it has another revision");
       }
@@ -55,25 +63,34 @@ export async function updateItem(engine: MemoryEngine, request: UpdateRequest): 
   });
 }
 
-/** Returns the vector that an update gives an item: the one of the caller's, or of the new text. */
-async function vectorOf(
-  { options: { embedder } }: MemoryEngine,
-  { change: { embedding, text }, signal }: UpdateRequest,
+/** Returns whether an update has a new text whose vector is to be made. */
+function isEmbedded({ options: { embedder } }: MemoryEngine, { change: { embedding, text } }: UpdateRequest): boolean {
+  return embedder !== null && embedding === undefined && text !== undefined && text !== "";
+}
+
+async function embeddingOf(
+  { options }: MemoryEngine,
+  { change: { text }, signal }: UpdateRequest,
 ): Promise<Pick<Content, "vector" | "kind">> {
+  const embedder = options.embedder as ResolvedEmbedder;
+  const [vector = null] = await embedTexts(OPERATION, embedder, [text as string], "store", signal);
+  return { vector, kind: { model: embedder.model, dimensions: embedder.dimensions } };
+}
+
+/** Returns the vector that an update gives an item without an embedder's help. */
+function vectorOf(
+  { options: { embedder } }: MemoryEngine,
+  { change: { embedding, text } }: UpdateRequest,
+): Pick<Content, "vector" | "kind"> {
+  if (embedding === undefined) return { vector: text === undefined ? undefined : null, kind: null };
   const model = embedder?.model ?? null;
-  if (embedding !== undefined) {
-    return { vector: embedding, kind: embedding === null ? null : { model, dimensions: embedding.length } };
-  }
-  if (text === undefined) return { vector: undefined, kind: null };
-  if (embedder === null || text === "") return { vector: null, kind: null };
-  const [vector = null] = await embedTexts(OPERATION, embedder, [text], "store", signal);
-  return { vector, kind: { model, dimensions: embedder.dimensions } };
+  return { vector: embedding, kind: embedding === null ? null : { model, dimensions: embedding.length } };
 }
 
 function planUpdate(
   { space, row }: FoundItem,
   change: CheckedItemChange,
-  { value, vector, kind }: Content,
+  { value, vector, kind, revision }: Content,
 ): { row: ItemRow; steps: Step[] } {
   const { hasValue: _, text, embedding: __, expiresAt, ...others } = change;
   const { number } = row;
@@ -88,7 +105,7 @@ function planUpdate(
       textDigest: row.textDigest === null ? null : textDigest(text),
     }),
     ...value,
-    revision: newRevision(),
+    revision,
   };
   const isRow = { space: space.number, number, revision: row.revision };
   // A text that stays as it is keeps its vector, unless another one was given.

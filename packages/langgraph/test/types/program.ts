@@ -1,8 +1,24 @@
 // A user's program under the strictest compiler options: it is compiled, and never run.
+import type { Embeddings } from "@langchain/core/embeddings";
 import type { RunnableConfig } from "@langchain/core/runnables";
-import type { BaseCheckpointSaver, CheckpointTuple, SerializerProtocol } from "@langchain/langgraph-checkpoint";
+import type {
+  BaseCheckpointSaver,
+  BaseStore,
+  CheckpointTuple,
+  GetOperation,
+  Item,
+  SearchOperation,
+  SerializerProtocol,
+} from "@langchain/langgraph-checkpoint";
 import type { CheckpointStorage } from "@waymark/core";
-import { copyThreads, WaymarkSaver, type WaymarkSaverOptions } from "@waymark/langgraph";
+import type { MemoryStorage } from "@waymark/core/memory";
+import {
+  copyThreads,
+  type StoreIndexConfig,
+  WaymarkSaver,
+  type WaymarkSaverOptions,
+  WaymarkStore,
+} from "@waymark/langgraph";
 
 export async function program(storage: CheckpointStorage, serde: SerializerProtocol): Promise<CheckpointTuple[]> {
   const options: WaymarkSaverOptions = { serde };
@@ -28,4 +44,21 @@ export async function program(storage: CheckpointStorage, serde: SerializerProto
   for await (const found of saver.list(config, { limit: 1, before: config, filter: { source: "loop" } }))
     tuples.push(found);
   return tuples;
+}
+
+export async function remember(memory: MemoryStorage, embeddings: Embeddings): Promise<Item | null> {
+  const index: StoreIndexConfig = { dims: 1_536, embeddings, fields: ["text"] };
+  const store: BaseStore = new WaymarkStore({ memory, index, ttl: { defaultTtl: 60 }, owner: undefined });
+  await store.put(["users", "1"], "tea", { text: "likes tea" }, ["text"]);
+  await new WaymarkStore({ memory, index: false }).put(["a"], "k", {}, false, { ttl: 1 });
+  const results = await store.batch<[SearchOperation, GetOperation]>([
+    { namespacePrefix: [], filter: { n: { $gt: 1 } } },
+    { namespace: ["a"], key: "k" },
+  ]);
+  for (const { score = 0 } of results[0]) score.toFixed();
+  // @ts-expect-error the memory is missing
+  new WaymarkStore({});
+  // @ts-expect-error an unknown option
+  new WaymarkStore({ memory, schema: "public" });
+  return results[1];
 }

@@ -1,0 +1,2 @@
+export { describeMemory } from "./suite.ts";
+export type { MemoryStorageTarget, MemoryStore, RemoteMemory } from "./target.ts";

@@ -1,0 +1,27 @@
+import type { CommonMemoryOptions, MemoryStorage } from "@waymark/core/memory";
+
+/** A memory under test: how to make an empty database, and storages on it. */
+export interface MemoryStorageTarget {
+  /** Name for the test report. */
+  readonly name: string;
+  /** Makes a new database, without a schema. Called once for the suite. */
+  create(): Promise<MemoryStore>;
+}
+
+/** One database, until its tests are over. */
+export interface MemoryStore {
+  /** Opens a new storage on this database, on a connection of its own. Up to 12 are open at once. The suite closes them. */
+  open(options?: CommonMemoryOptions): MemoryStorage;
+  /** Access for other processes. Absent: only this process can open the database, and the tests with processes are skipped. */
+  readonly remote?: RemoteMemory | undefined;
+  /** Releases the database. Called last, when all storages are closed. */
+  dispose(): Promise<void>;
+}
+
+/** A module by which another process opens the database. */
+export interface RemoteMemory {
+  /** URL of a module that plain Node can import (built JavaScript) and that exports `createMemoryStorage`. */
+  readonly module: string;
+  /** Argument of `createMemoryStorage`: JSON. */
+  readonly options: Readonly<Record<string, unknown>>;
+}

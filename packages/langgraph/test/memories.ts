@@ -1,0 +1,58 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { CommonMemoryOptions, MemoryStorage } from "@waymark/core/memory";
+import { createSQLiteMemory } from "@waymark/sqlite/memory";
+import { onTestFinished } from "vitest";
+
+/** An empty memory for one test. */
+export interface TestMemory {
+  /** Opens it as a process does; a new one at each call. */
+  open(options?: CommonMemoryOptions): MemoryStorage;
+  /** Closes what was opened, and removes the database. */
+  drop(): Promise<void>;
+}
+
+export interface MemoryKind {
+  readonly name: string;
+  create(): Promise<TestMemory>;
+}
+
+const sqlite: MemoryKind = {
+  name: "SQLite",
+  create: () => {
+    const folder = mkdtempSync(join(tmpdir(), "waymark-store-"));
+    const databasePath = join(folder, "memory.db");
+    return Promise.resolve(
+      testMemory(
+        (options) => createSQLiteMemory({ databasePath, ...options }),
+        async () => rmSync(folder, { recursive: true }),
+      ),
+    );
+  },
+};
+
+/** Memories to test on. */
+export const memories: readonly MemoryKind[] = [sqlite];
+
+function testMemory(open: (options?: CommonMemoryOptions) => MemoryStorage, remove: () => Promise<void>): TestMemory {
+  const opened: MemoryStorage[] = [];
+  return {
+    open: (options) => {
+      const memory = open(options);
+      opened.push(memory);
+      return memory;
+    },
+    drop: async () => {
+      await Promise.all(opened.map((memory) => memory.close()));
+      await remove();
+    },
+  };
+}
+
+/** Creates a memory that is dropped when the test has finished. */
+export async function memoryOf(kind: MemoryKind): Promise<TestMemory> {
+  const memory = await kind.create();
+  onTestFinished(() => memory.drop());
+  return memory;
+}
