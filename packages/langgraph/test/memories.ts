@@ -2,8 +2,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CommonMemoryOptions, MemoryStorage } from "@waymark/core/memory";
+import { createPostgresMemory } from "@waymark/postgres/memory";
 import { createSQLiteMemory } from "@waymark/sqlite/memory";
-import { onTestFinished } from "vitest";
+import { inject, onTestFinished } from "vitest";
+import { createDatabase } from "waymark-test-servers";
+import type {} from "waymark-test-servers/global-setup"; // the types of `inject`
 
 /** An empty memory for one test. */
 export interface TestMemory {
@@ -32,8 +35,20 @@ const sqlite: MemoryKind = {
   },
 };
 
-/** Memories to test on. */
-export const memories: readonly MemoryKind[] = [sqlite];
+function onPostgres(serverUrl: string): MemoryKind {
+  return {
+    name: "PostgreSQL",
+    create: async () => {
+      const { url: connectionString, drop } = await createDatabase(serverUrl);
+      return testMemory((options) => createPostgresMemory({ connectionString, poolSize: 4, ...options }), drop);
+    },
+  };
+}
+
+const { postgres } = inject("waymarkServers");
+
+/** Memories to test on, as far as they are available: `npm test` checks that the required servers are. */
+export const memories: readonly MemoryKind[] = [sqlite, ...(postgres === undefined ? [] : [onPostgres(postgres.url)])];
 
 function testMemory(open: (options?: CommonMemoryOptions) => MemoryStorage, remove: () => Promise<void>): TestMemory {
   const opened: MemoryStorage[] = [];

@@ -124,15 +124,16 @@ export class Session {
 
   /**
    * Runs `work` on the open database. `operation` says in messages what was being done: "store checkpoint". `attributes` go
-   * to the span: numbers and words of ours, nothing of a user's.
+   * to the span: numbers and words of ours, nothing of a user's. `timeoutMs`: the deadline of work that takes longer than a call.
    */
   run<Result>(
     operation: string,
     signal: AbortSignal | undefined,
     work: Work<Result>,
     attributes?: Attributes,
+    timeoutMs?: number,
   ): Promise<Result> {
-    return this.runUnopened(operation, signal, (deadline) => this.#whenOpen(deadline, work), attributes);
+    return this.runUnopened(operation, signal, (deadline) => this.#whenOpen(deadline, work), attributes, timeoutMs);
   }
 
   /** Runs `work`, which opens what it needs itself. */
@@ -141,8 +142,9 @@ export class Session {
     signal: AbortSignal | undefined,
     work: (signal: AbortSignal) => Promise<Result>,
     attributes?: Attributes,
+    timeoutMs = this.#timeoutMs,
   ): Promise<Result> {
-    const call: Call = { operation, timeoutMs: this.#timeoutMs, signal, attributes, retries: 0 };
+    const call: Call = { operation, timeoutMs, signal, attributes, retries: 0 };
     return this.#call(call, (deadline) => this.#attempts(call, deadline, work));
   }
 

@@ -86,6 +86,7 @@ async function addReady(
       checkSizes(ready, maxStatementBytes);
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const spaces = await spacesFor(engine, ready, model, deadline);
+        if (!ready.every((item) => spaces.has(nameOf(item)))) continue; // somebody has deleted the one that was made
         const plan = await planAddition(engine, { ready, replace, model, spaces, isRetry }, deadline);
         if ([...plan.inserted].some(({ lacksVector }) => lacksVector)) return null;
         isRetry = true;
@@ -263,7 +264,7 @@ async function planAddition(
   const now = Date.now();
   for (const [at, item] of ready.entries()) {
     const space = spaces.get(nameOf(item));
-    if (space === undefined) throw changedTooOften(OPERATION); // somebody deletes it as often as we make it
+    if (space === undefined) throw new RangeError("expected each item to have its space");
     const plan = perSpace.get(space.number) ?? {
       space,
       kind: kindOf(

@@ -12,6 +12,7 @@ import {
 import { invalidArgument, invalidWord } from "../contract/errors.ts";
 import { MAX_DATE_MS, ownId, progressOptions, signalOf } from "../database/arguments.ts";
 import { idClock, parseId } from "../database/ids.ts";
+import { MAX_TIMEOUT_MS, timeout } from "../database/options.ts";
 import type {
   AddOptions,
   CollectionQuery,
@@ -28,12 +29,13 @@ import type {
   ReembedProgress,
   ThreadChange,
   ThreadQuery,
+  VectorIndexOptions,
 } from "./contract.ts";
 import type { ItemFilter as RowFilter } from "./dialect.ts";
 import { checkCollectionName, checkModel, checkOwner, checkThreadId } from "./names.ts";
 import { checkEmbedder, type ResolvedEmbedder } from "./options.ts";
 import { DEFAULT_FUSION, type Fusion } from "./ranking.ts";
-import { checkVector } from "./signature.ts";
+import { checkVector, MAX_DIMENSIONS } from "./signature.ts";
 
 /** Checks of the arguments of all methods, once, before anything else happens. */
 
@@ -473,4 +475,19 @@ export function checkMemoryPolicy(value: MemoryPrunePolicy): CheckedMemoryPolicy
 
 function checkLimit(field: string, value: unknown, instead: number): number {
   return given(value, instead, (limit) => integer(field, limit, 1, MAX_LIMIT, "items"));
+}
+
+export interface CheckedVectorIndex {
+  readonly dimensions: number;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+export function checkVectorIndex(dimensions: unknown, value: VectorIndexOptions): CheckedVectorIndex {
+  const { timeoutMs = MAX_TIMEOUT_MS, signal } = objectWithKeys("options", value, ["timeoutMs", "signal"]);
+  return {
+    dimensions: integer("dimensions", dimensions, 1, MAX_DIMENSIONS, "dimensions"),
+    timeoutMs: timeout("options.timeoutMs", timeoutMs),
+    ...signalOf("options", signal),
+  };
 }

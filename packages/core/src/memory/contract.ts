@@ -59,6 +59,15 @@ export interface MemoryStorage {
    */
   reembed(options: ReembedOptions): Promise<ReembedResult>;
 
+  /**
+   * Makes an index of all vectors of these dimensions, for collections with very many, without blocking writers, and returns its name.
+   * PostgreSQL with the extension pgvector only. It may take hours; if it is interrupted, call it again.
+   * @throws CheckpointError `INVALID_CONFIG` if the database has no such index; `INVALID_ARGUMENT` above 4,000 dimensions
+   */
+  createVectorIndex(dimensions: number, options?: VectorIndexOptions): Promise<string>;
+  /** Drops it. `false`: there was none. */
+  dropVectorIndex(dimensions: number, options?: VectorIndexOptions): Promise<boolean>;
+
   /** Deletes all that an owner has. What a search may find is gone with the first commit; the rest follows. */
   forgetOwner(owner: string, options?: CallOptions): Promise<ForgetResult>;
   /** Deletes what the rules do not keep, in bounded commits. */
@@ -332,6 +341,11 @@ export interface ReembedProgress {
 export interface ReembedResult {
   /** Items that this call has embedded. */
   readonly embedded: number;
+}
+
+export interface VectorIndexOptions extends CallOptions {
+  /** Deadline in milliseconds. Default: 24 days, since an index of a million vectors takes long. */
+  readonly timeoutMs?: number | undefined;
 }
 
 export interface ForgetResult {

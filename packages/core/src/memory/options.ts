@@ -4,6 +4,7 @@ import type { DatabaseOptions } from "../contract/options.ts";
 import { DATABASE_OPTIONS, type ResolvedDatabaseOptions, resolveDatabaseOptions } from "../database/options.ts";
 import type { Embedder } from "./contract.ts";
 import { checkCollectionName, checkModel } from "./names.ts";
+import { MAX_DIMENSIONS } from "./signature.ts";
 import { LANGUAGES, type Language } from "./words.ts";
 
 /** Options of memory that every dialect takes, beside those of its database. */
@@ -38,7 +39,6 @@ export interface ResolvedEmbedder {
 }
 
 const DEFAULT_BATCH = 96;
-export const MAX_DIMENSIONS = 4_096;
 
 /** @throws CheckpointError `INVALID_ARGUMENT`, which names the option */
 export function resolveMemoryOptions(

@@ -20,6 +20,7 @@ import {
   checkThread,
   checkThreadChange,
   checkThreadQuery,
+  checkVectorIndex,
 } from "./arguments.ts";
 import type {
   AddOptions,
@@ -44,6 +45,7 @@ import type {
   Thread,
   ThreadChange,
   ThreadQuery,
+  VectorIndexOptions,
 } from "./contract.ts";
 import type { MemoryEngine } from "./engine.ts";
 import { deleteCollection, forgetOwner } from "./forget.ts";
@@ -59,6 +61,7 @@ import { findSpace, listSpaces } from "./spaces.ts";
 import type { SpaceRow } from "./tables.ts";
 import { createThread, deleteThread, getThread, listThreads, updateThread } from "./threads.ts";
 import { updateItem } from "./update.ts";
+import { createVectorIndex, dropVectorIndex } from "./vector-index.ts";
 
 const EVENTS = ["retry", "circuit", "created"] as const;
 
@@ -161,6 +164,14 @@ export class EngineMemory implements MemoryStorage {
 
   async reembed(options: ReembedOptions): Promise<ReembedResult> {
     return await reembed(this.#engine, checkReembedOptions(options));
+  }
+
+  async createVectorIndex(dimensions: number, options: VectorIndexOptions = {}): Promise<string> {
+    return await createVectorIndex(this.#engine, checkVectorIndex(dimensions, options));
+  }
+
+  async dropVectorIndex(dimensions: number, options: VectorIndexOptions = {}): Promise<boolean> {
+    return await dropVectorIndex(this.#engine, checkVectorIndex(dimensions, options));
   }
 
   async forgetOwner(owner: string, options: CallOptions = {}): Promise<ForgetResult> {
