@@ -8,7 +8,8 @@ import { createConnection, type RowDataPacket } from "mysql2/promise";
 import postgres from "postgres";
 import { createDatabase, type Server, type ServerKind, startServer } from "waymark-test-servers";
 
-export const DATABASES = ["sqlite-full", "sqlite-normal", "postgres", "mysql", "mariadb"] as const;
+/** `postgres-vector` has pgvector; only what remembers is measured there. */
+export const DATABASES = ["sqlite-full", "sqlite-normal", "postgres", "postgres-vector", "mysql", "mariadb"] as const;
 export type DatabaseName = (typeof DATABASES)[number];
 export type Synchronous = "FULL" | "NORMAL";
 
@@ -44,7 +45,8 @@ export async function openDatabase(name: DatabaseName): Promise<Database> {
     case "sqlite-normal":
       return await openSqlite(name, "NORMAL");
     case "postgres":
-      return await openPostgres(await start(name));
+    case "postgres-vector":
+      return await openPostgres(await start(name), name);
     case "mysql":
     case "mariadb":
       return await openMysql(await start(name), name);
@@ -91,7 +93,7 @@ async function openSqlite(name: DatabaseName, synchronous: Synchronous): Promise
   };
 }
 
-async function openPostgres(server: Server): Promise<Database> {
+async function openPostgres(server: Server, name: "postgres" | "postgres-vector"): Promise<Database> {
   const ask = async (url: string, statement: string) => {
     const sql = postgres(url, { max: 1, onnotice: () => {} });
     try {
@@ -107,13 +109,16 @@ async function openPostgres(server: Server): Promise<Database> {
       return [setting, String(row?.["value"])] as const;
     }),
   );
+  const statement = "select default_version from pg_available_extensions where name = 'vector'";
+  const pgvector = name === "postgres" ? undefined : (await ask(server.url, statement))[0]?.["default_version"];
   return {
-    name: "postgres",
-    title: `PostgreSQL ${server.version}`,
+    name,
+    title: `PostgreSQL ${server.version}${pgvector === undefined ? "" : `, pgvector ${pgvector}`}`,
     durability: settings.map(([setting, value]) => `${setting}=${value}`).join(", "),
     isDurable: settings.slice(0, 2).every(([, value]) => value === "on"),
     async createPlace() {
       const { url, drop } = await createDatabase(server.url);
+      if (pgvector !== undefined) await ask(url, "create extension vector");
       return {
         kind: "postgres",
         url,

@@ -2,11 +2,14 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { missingIn } from "./against.ts";
 import { DATABASES, type DatabaseName } from "./databases.ts";
+import { RECALL_SYSTEM_IDS } from "./recall/index.ts";
 import { missingIn as missingInCranfield } from "./relevance/cranfield.ts";
 import { SYSTEM_IDS } from "./systems/index.ts";
 
-export const WORKLOADS = ["A", "B", "C", "D", "memory", "backup", "langgraph", "sends", "relevance"] as const;
+export const WORKLOADS = ["A", "B", "C", "D", "memory", "backup", "langgraph", "sends", "recall", "relevance"] as const;
 export type WorkloadId = (typeof WORKLOADS)[number];
+
+const ALL_SYSTEMS = [...new Set([...SYSTEM_IDS, ...RECALL_SYSTEM_IDS])];
 
 export interface Options {
   readonly workloads: readonly WorkloadId[];
@@ -15,6 +18,9 @@ export interface Options {
   /** Lengths of the conversations of workloads A and langgraph, of the first of workload backup, and the turns of the memory check. */
   readonly turns: readonly number[] | undefined;
   readonly repetitions: number;
+  /** Sizes of the owners that workload recall searches, and the items of others beside them. */
+  readonly items: readonly number[] | undefined;
+  readonly others: number | undefined;
   /** A folder of JSON files with recorded runs, to be replayed in workloads A and D. */
   readonly transcripts: string | undefined;
   /** The folder of the Cranfield collection, for workload relevance. */
@@ -29,11 +35,13 @@ export interface Options {
 
 export const USAGE = `npm run bench -- [options]
 
-  --workload A,B,C,D,memory,backup,langgraph,sends,relevance
+  --workload A,B,C,D,memory,backup,langgraph,sends,recall,relevance
                                 what to measure (default: all)
   --database sqlite,postgres    some of ${DATABASES.join(", ")}; "sqlite" is both (default: all)
-  --systems raw,waymark         some of ${SYSTEM_IDS.join(", ")} (default: all)
+  --systems raw,waymark         some of ${ALL_SYSTEMS.join(", ")} (default: all)
   --turns 100,300,1000          lengths of the conversations of workloads A, backup and langgraph; turns of the memory check
+  --items 1000,10000            how much the owners have that workload recall searches (100,000 takes long)
+  --others 100000               items of other owners beside them
   --repetitions 3               how often each is measured, in turns with the others (default: 3, or 4 with --against)
   --transcripts DIR             recorded runs to replay too: JSON files that hold arrays of messages
   --cranfield DIR               the files of github.com/akhileshravikumar/cranfield-trec-dataset, for workload relevance
@@ -52,6 +60,8 @@ export function parseOptions(args: readonly string[], resultsFolder: string): Op
       database: { type: "string", multiple: true },
       systems: { type: "string", multiple: true },
       turns: { type: "string", multiple: true },
+      items: { type: "string", multiple: true },
+      others: { type: "string" },
       repetitions: { type: "string" },
       transcripts: { type: "string" },
       cranfield: { type: "string" },
@@ -72,8 +82,10 @@ export function parseOptions(args: readonly string[], resultsFolder: string): Op
   return {
     workloads: choose("workload", values.workload, WORKLOADS) ?? WORKLOADS,
     databases: choose("database", expand(split(values.database)), DATABASES) ?? DATABASES,
-    systems: choose("systems", values.systems, SYSTEM_IDS) ?? SYSTEM_IDS,
+    systems: choose("systems", values.systems, ALL_SYSTEMS) ?? ALL_SYSTEMS,
     turns,
+    items: split(values.items)?.map((text) => count("items", text)),
+    others: values.others === undefined ? undefined : count("others", values.others),
     repetitions: values.repetitions === undefined ? repetitions : count("repetitions", values.repetitions),
     transcripts: values.transcripts,
     cranfield: values.cranfield === undefined ? undefined : cranfield("cranfield", values.cranfield),

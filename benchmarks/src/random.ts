@@ -2,6 +2,8 @@
 export interface Random {
   /** A whole number from 0 to below `limit`. */
   below(limit: number): number;
+  /** A number from 0 to below 1. */
+  unit(): number;
   pick<T>(values: readonly T[]): T;
   /** A text of `length` characters out of an alphabet. */
   text(length: number, alphabet: string): string;
@@ -19,9 +21,11 @@ export function randomOf(seed: number): Random {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return (mixed ^ (mixed >>> 14)) >>> 0;
   };
-  const below = (limit: number) => Math.floor((next() / 2 ** 32) * limit);
+  const unit = () => next() / 2 ** 32;
+  const below = (limit: number) => Math.floor(unit() * limit);
   return {
     below,
+    unit,
     pick: (values) => values[below(values.length)] as (typeof values)[number],
     text: (length, alphabet) => Array.from({ length }, () => alphabet[below(alphabet.length)]).join(""),
   };

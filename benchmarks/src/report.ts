@@ -34,6 +34,8 @@ export interface Outcome {
   readonly tables: readonly Table[];
   readonly goals: readonly Goal[];
   readonly charts: readonly Chart[];
+  /** Systems that do not run here, for a workload that has systems of its own. */
+  readonly absent?: readonly Absent[];
   /** Systems that did not run to the end, or that gave back something else than was stored. */
   readonly failures: readonly Failure[];
 }
@@ -89,6 +91,7 @@ const PEERS = [
   "@langchain/langgraph-checkpoint",
   "@langchain/langgraph-checkpoint-sqlite",
   "@langchain/langgraph-checkpoint-postgres",
+  "sqlite-vec",
   "@mastra/core",
   "@mastra/libsql",
   "@mastra/pg",
@@ -120,7 +123,7 @@ export function reportOf(workload: Workload, context: Context, outcome: Outcome)
       isDurable: database.isDurable,
     },
     versions: Object.fromEntries(PEERS.map((name) => [name, versionOf(name)])),
-    absent,
+    absent: outcome.absent ?? absent,
     tables,
     goals,
     failures,

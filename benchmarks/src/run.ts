@@ -8,6 +8,7 @@ import { conversation } from "./workloads/conversation.ts";
 import { edits } from "./workloads/edits.ts";
 import { langgraphGraphs } from "./workloads/langgraph.ts";
 import { memory } from "./workloads/memory.ts";
+import { recall } from "./workloads/recall.ts";
 import { relevance } from "./workloads/relevance.ts";
 import { rows } from "./workloads/rows.ts";
 import { sends } from "./workloads/sends.ts";
@@ -15,7 +16,7 @@ import { smallStates } from "./workloads/small-states.ts";
 
 const ALL: readonly Workload[] = [
   ...[conversation, smallStates, rows, edits, memory, backup, langgraphGraphs, sends],
-  relevance,
+  ...[recall, relevance],
 ];
 
 /** Runs the chosen workloads, database by database, and yields a report for each workload on each database. */

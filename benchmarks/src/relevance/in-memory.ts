@@ -58,6 +58,8 @@ export function openInMemory(language: Language, dimensions: number): Searcher {
       );
       return hits.slice(0, limit).map(({ number }) => number);
     },
+
+    close: async () => {},
   };
 
   function byText(text: string, limit: number): Candidate[] {

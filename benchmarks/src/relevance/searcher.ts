@@ -7,6 +7,7 @@ export interface Searcher {
   add(items: readonly SearchedItem[]): Promise<void>;
   /** Returns the positions of the items found, in the order in which they were added: from 0. The best comes first. */
   search(query: Query): Promise<number[]>;
+  close(): Promise<void>;
 }
 
 export interface SearchedItem {

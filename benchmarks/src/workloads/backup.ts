@@ -20,7 +20,7 @@ import { openWaymark } from "../systems/waymark.ts";
 export const backup: Workload = {
   id: "backup",
   title: "main with a backup",
-  runsOn: (database) => database !== "sqlite-normal",
+  runsOn: (database) => database !== "sqlite-normal" && database !== "postgres-vector",
   run,
 };
 

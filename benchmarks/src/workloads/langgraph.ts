@@ -23,7 +23,7 @@ import { inTurns } from "./in-turns.ts";
 export const langgraphGraphs: Workload = {
   id: "langgraph",
   title: "the growing conversation through a LangGraph graph",
-  runsOn: () => true,
+  runsOn: (database) => database !== "postgres-vector",
   run,
 };
 

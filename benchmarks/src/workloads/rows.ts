@@ -13,7 +13,7 @@ import { openWaymark } from "../systems/waymark.ts";
 export const rows: Workload = {
   id: "C",
   title: "a million rows",
-  runsOn: () => true,
+  runsOn: (database) => database !== "postgres-vector",
   run,
 };
 

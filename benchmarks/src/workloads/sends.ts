@@ -12,7 +12,7 @@ import { OURS, OWN, type Way, waysOf } from "./langgraph.ts";
 export const sends: Workload = {
   id: "sends",
   title: "one step of many Sends",
-  runsOn: () => true,
+  runsOn: (database) => database !== "postgres-vector",
   run,
 };
 

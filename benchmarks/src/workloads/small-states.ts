@@ -12,7 +12,7 @@ import { inTurns } from "./in-turns.ts";
 export const smallStates: Workload = {
   id: "B",
   title: "many small states",
-  runsOn: () => true,
+  runsOn: (database) => database !== "postgres-vector",
   run,
 };
 

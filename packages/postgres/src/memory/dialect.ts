@@ -35,7 +35,7 @@ export function createMemoryDialect(
     const existing = ofClient.get(client);
     if (existing !== undefined) return existing;
     const runner = runnerOn(client, options.prepare);
-    const records = new PostgresRecords(runner, drizzleOn(client, options.prepare), options);
+    const records = new PostgresRecords(runner, drizzleOn(client, options.prepare), options, extension?.schema ?? null);
     const search = new MemorySearch(runner, records, extension, indexes, indexAbove);
     const statements = { runner, records, search };
     ofClient.set(client, statements);

@@ -85,10 +85,11 @@ export class MemorySearch {
     });
     const explored = Math.min(Math.max(MIN_EXPLORED, limit), MAX_EXPLORED);
     return await this.#runner.begin(async (transaction) => {
-      // Without sorts only the index can give the order: the planner does not know what it costs to read and cast a vector.
+      // Without sorts only the index can give the order: the planner does not know what it costs to read and cast a vector. A plan that
+      // has to sort all the same is very dear then, and would be compiled.
       await transaction.run(
         `select set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', $1, true),
-          set_config('enable_sort', 'off', true)`,
+          set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`,
         [String(explored)],
       );
       const set = { space, generation, vector: vectorText(vector), limit };

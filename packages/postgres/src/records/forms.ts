@@ -45,8 +45,15 @@ export type Read = (value: unknown) => unknown;
  */
 const BINARY: Partial<Record<ColumnKind, string>> = { number: "float8send", bits: "varbit_send", vector: "array_send" };
 
-/** Returns the expression to select for a column. */
-export function selectionOf(kind: ColumnKind, column: AnyPgColumn): SQL | AnyPgColumn {
+/**
+ * Returns the expression to select for a column. `vectorSchema`: where pgvector's type is, in quotes if it needs them; its function of
+ * bytes takes a third of the time of that of arrays, which calls another one for each element. `null`: it is not there.
+ */
+export function selectionOf(kind: ColumnKind, column: AnyPgColumn, vectorSchema: string | null): SQL | AnyPgColumn {
+  if (kind === "vector" && vectorSchema !== null) {
+    const schema = sql.raw(vectorSchema);
+    return sql`${schema}.vector_send(${column}::${schema}.vector)`;
+  }
   const send = BINARY[kind];
   return send === undefined ? column : sql`${sql.raw(`pg_catalog.${send}`)}(${column})`;
 }
@@ -62,8 +69,8 @@ const READERS: Readonly<Record<ColumnKind, (value: never) => unknown>> = {
 };
 
 /** Returns the function that reads what {@link selectionOf} selects. */
-export function readerOf(kind: ColumnKind): Read {
-  const read = READERS[kind] as Read;
+export function readerOf(kind: ColumnKind, vectorSchema: string | null): Read {
+  const read = (kind === "vector" && vectorSchema !== null ? readPgvector : READERS[kind]) as Read;
   return (value) => (value === null ? null : read(value));
 }
 
@@ -74,6 +81,16 @@ function readVector(bytes: Uint8Array): Float32Array {
   const view = viewOf(bytes);
   const floats = new Float32Array(Math.max(0, view.byteLength - ARRAY_HEADER) / 8);
   for (let at = 0; at < floats.length; at++) floats[at] = view.getFloat32(ARRAY_HEADER + 4 + at * 8);
+  return floats;
+}
+
+/** Bytes of a vector of pgvector's before its elements: their number, and two that are unused. */
+const VECTOR_HEADER = 4;
+
+function readPgvector(bytes: Uint8Array): Float32Array {
+  const view = viewOf(bytes);
+  const floats = new Float32Array((view.byteLength - VECTOR_HEADER) / 4);
+  for (let at = 0; at < floats.length; at++) floats[at] = view.getFloat32(VECTOR_HEADER + at * 4);
   return floats;
 }
 

@@ -60,10 +60,14 @@ export class PostgresRecords {
   /** Statements by their shape: building their text takes longer than running them. */
   readonly #statements = new Map<string, Compiled>();
 
-  constructor(runner: ClientRunner, db: PostgresJsDatabase, place: Place) {
+  readonly #vectorSchema: string | null;
+
+  /** `vectorSchema`: that of pgvector, if it is there. */
+  constructor(runner: ClientRunner, db: PostgresJsDatabase, place: Place, vectorSchema: string | null) {
     this.#runner = runner;
     this.#db = db;
     this.#place = place;
+    this.#vectorSchema = vectorSchema;
   }
 
   async find(definition: TableDefinition, query: RecordQuery<TableDefinition, string>): Promise<Row[]> {
@@ -89,7 +93,8 @@ export class PostgresRecords {
       );
       const read = (names ?? Object.keys(columns)).map((name) => {
         const kind = kindOf(definition, name);
-        return [name, selectionOf(kind, columns[name] as AnyPgColumn), readerOf(kind)] as const;
+        const selection = selectionOf(kind, columns[name] as AnyPgColumn, this.#vectorSchema);
+        return [name, selection, readerOf(kind, this.#vectorSchema)] as const;
       });
       const selecting = this.#db
         .select(Object.fromEntries(read.map(([name, selection]) => [name, selection])))
