@@ -3,9 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { CheckpointStorage, CommonStorageOptions } from "@waymark/core";
+import type { MemoryStorage } from "@waymark/core/memory";
 import { createMySQLStorage } from "@waymark/mysql";
+import { createMySQLMemory } from "@waymark/mysql/memory";
 import { createPostgresStorage } from "@waymark/postgres";
+import { createPostgresMemory } from "@waymark/postgres/memory";
 import { createSQLiteStorage } from "@waymark/sqlite";
+import { createSQLiteMemory } from "@waymark/sqlite/memory";
 import Sqlite from "better-sqlite3";
 import { createConnection } from "mysql2/promise";
 import postgres from "postgres";
@@ -31,6 +35,8 @@ export interface Database {
   readonly place: Place;
   /** Runs a statement around the storage. */
   run(statement: string): Promise<Row[]>;
+  /** A statement that lists the names of all tables, as `name`. */
+  readonly listTables: string;
   readonly sql: HexExpressions;
 }
 
@@ -63,6 +69,7 @@ export const sqlite: Engine = {
     copyFileSync(fixture("sqlite.db"), databasePath);
     return {
       place: { factory: "createSQLiteStorage", options: { databasePath } },
+      listTables: "select name from sqlite_master where type = 'table'",
       sql: onOthers,
       async run(text) {
         const database = new Sqlite(databasePath);
@@ -95,6 +102,7 @@ export const onPostgres: Engine = {
     await run(readFileSync(fixture("postgres.sql"), "utf8"));
     return {
       place: { factory: "createPostgresStorage", options: { connectionString, poolSize } },
+      listTables: "select tablename as name from pg_tables where schemaname = 'public'",
       sql: {
         hex: (column) => `encode(${column}, 'hex')`,
         id: (column) => `replace(${column}::text, '-', '')`,
@@ -126,6 +134,7 @@ function mysqlLike(kind: "mysql" | "mariadb", title: string): Engine {
       await run(readFileSync(fixture(`${kind}.sql`), "utf8"), true);
       return {
         place: { factory: "createMySQLStorage", options: { connectionString, poolSize } },
+        listTables: "select table_name as name from information_schema.tables where table_schema = database()",
         sql: onOthers,
         run: (text) => run(text),
       };
@@ -149,6 +158,21 @@ export function open({ factory, options: place }: Place, options: CommonStorageO
 function make(factory: Place["factory"], options: object): CheckpointStorage {
   if (factory === "createSQLiteStorage") return createSQLiteStorage(options);
   return factory === "createPostgresStorage" ? createPostgresStorage(options) : createMySQLStorage(options);
+}
+
+/** Opens a memory of today's packages on the same database, and closes it at the end of the test. */
+export function openMemory(
+  { factory, options: place }: Place,
+  options: { readonly tablePrefix?: string; readonly migrate?: "auto" | "verify" },
+): MemoryStorage {
+  const make = {
+    createSQLiteStorage: createSQLiteMemory,
+    createPostgresStorage: createPostgresMemory,
+    createMySQLStorage: createMySQLMemory,
+  };
+  const memory = (make[factory] as (options: object) => MemoryStorage)({ ...place, ...options });
+  onTestFinished(() => memory.close());
+  return memory;
 }
 
 /** A database whose address refuses connections. */

@@ -2,7 +2,7 @@ import { type CheckpointStorage, createReplicatedStorage, type ListQuery, reencr
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { encrypted, pair, plain, ringOf } from "../src/contents.mjs";
 import { type Checkpoint, contentsAfter, type Step, take } from "../src/steps.mjs";
-import { type Database, type Engine, open, unreachable } from "./databases.ts";
+import { type Database, type Engine, open, openMemory, unreachable } from "./databases.ts";
 import { expectContents, itemOf, newestFirst } from "./expect-contents.ts";
 import {
   encryptedByOld,
@@ -160,6 +160,45 @@ export function describeCompatibility({ title, isAvailable, load }: Engine): voi
         await expectContents(open(place, options), inTheEnd);
         expect(await theirs.stats()).toEqual(await ours.stats());
         expect(await theirs.migrate("verify")).toEqual([]);
+      });
+    });
+
+    describe("a memory beside it", () => {
+      const tablePrefix = "plain_";
+      const tablesOf = async ({ run, listTables }: Database) =>
+        (await run(listTables)).map((row) => String(row["name"] ?? row["NAME"])).sort();
+      const ADDED = [
+        ...["items", "signatures", "spaces", "terms", "threads", "vectors"].map((name) => `plain_agent_memory_${name}`),
+        "plain_waymark_memory_migrations",
+      ];
+
+      it("gets tables and a migration history of its own, and changes nothing else", async () => {
+        const database = await load();
+        const [tables, rows] = [await tablesOf(database), await rowsOf(database, tablePrefix)];
+        const memory = openMemory(database.place, { tablePrefix });
+        await memory.addItems([{ owner: "historian", collection: "notes", text: "The siege began in spring." }]);
+        const hits = await memory.search({ owner: "historian", collections: ["notes"], text: "spring" });
+        expect(hits.map(({ item }) => item.text)).toEqual(["The siege began in spring."]);
+        expect(await tablesOf(database)).toEqual([...tables, ...ADDED].sort());
+        expect(await rowsOf(database, tablePrefix)).toEqual(rows);
+        // The migrations of checkpoints are still the ones of that commit.
+        await using storage = open(database.place, { tablePrefix });
+        expect(await storage.migrate("verify").catch(({ code }) => code)).toBe("SCHEMA_OUTDATED");
+        const theirs = await openOld(old, database.place, { tablePrefix });
+        await expectContents(theirs, contentsAfter(plain.first, plain.second));
+        expect(await memory.forgetOwner("historian")).toEqual({ threads: 0, items: 1 });
+        await expectContents(theirs, contentsAfter(plain.first, plain.second));
+      });
+
+      it("is made by the statements that verify names, under any prefix", async () => {
+        const database = await load();
+        const verifying = openMemory(database.place, { tablePrefix: "other_", migrate: "verify" });
+        const error = await verifying.getCollection("o", "c").catch((reason: unknown) => reason);
+        expect(error).toMatchObject({ code: "SCHEMA_OUTDATED" });
+        const { sql } = error as { sql: readonly string[] };
+        expect(await verifying.migrate("sql")).toHaveLength(sql.length);
+        expect(await openMemory(database.place, { tablePrefix: "other_" }).migrate()).toEqual(["0000_initial"]);
+        expect(await verifying.getCollection("o", "c")).toBeNull();
       });
     });
 
