@@ -131,6 +131,7 @@ export const IMPORTS = [
     may: [
       "conformance/src/memory/{rows.ts,storage/**}",
       "conformance/src/storage/{errors,first-difference,hostile-texts,scale,values}.ts",
+      "type:conformance/src/server/target.ts",
       "type:@waymark/core",
       "type:@waymark/core/memory",
       "@waymark/core/memory/kit",

@@ -19,6 +19,9 @@ import { threadExists } from "./threads.ts";
 
 const OPERATION = "add items";
 
+/** The most bytes of one call: its statements are made in memory, and block the event loop. */
+const MAX_CALL_BYTES = 100_000_000;
+
 /** An item as it was when it was handed in. */
 export interface PreparedItem extends CheckedItem {
   readonly snapshot: Snapshot | null;
@@ -163,11 +166,18 @@ function modelOf({ options: { embedder } }: MemoryEngine, { items, model }: AddR
 }
 
 function checkSizes(items: readonly ReadyItem[], maxBytes: number): void {
+  let sum = 0;
   for (const [at, { text, value, vector }] of items.entries()) {
     const bytes = text.length * 3 + (value.value?.byteLength ?? 0) + (vector?.byteLength ?? 0) + 4_096;
-    if (bytes <= maxBytes) continue;
-    const message = `${OPERATION}: items[${at}] takes ${bytes} bytes as sent, and the limit is ${maxBytes}`;
-    throw new CheckpointError("STATE_TOO_LARGE", `${message}; split the text, or keep large files elsewhere`);
+    sum += bytes;
+    if (bytes <= maxBytes && sum <= MAX_CALL_BYTES) continue;
+    const which = bytes > maxBytes ? `items[${at}] takes ${bytes}` : `items[0] to items[${at}] take ${sum}`;
+    const limit = bytes > maxBytes ? maxBytes : MAX_CALL_BYTES;
+    const advice = "add fewer at once, split the text, or keep large files elsewhere";
+    throw new CheckpointError(
+      "STATE_TOO_LARGE",
+      `${OPERATION}: ${which} bytes as sent, and the limit is ${limit}; ${advice}`,
+    );
   }
 }
 

@@ -315,6 +315,8 @@ export interface Embedder {
   embed(texts: readonly string[], options: EmbedOptions): Promise<readonly (Float32Array | readonly number[])[]>;
   /** The most texts of one call. Default 96. */
   readonly maxBatch?: number | undefined;
+  /** Deadline of one call, in milliseconds. Default 60,000. */
+  readonly timeoutMs?: number | undefined;
 }
 
 export interface EmbedOptions {

@@ -1,4 +1,5 @@
 import { CheckpointError } from "../contract/errors.ts";
+import { withDeadline } from "../database/deadline.ts";
 import { insertRecords, type Step } from "../records/records.ts";
 import type { EmbedOptions } from "./contract.ts";
 import { dimensionMismatch, modelMismatch } from "./failures.ts";
@@ -8,10 +9,10 @@ import { SIGNATURES, type SignatureRow, type SpaceRow, VECTORS, type VectorRow }
 
 /** Vectors of items: made by the embedder, and checked against what their collection has. */
 
-/** Embeds texts, a batch at a time. @throws CheckpointError `EMBEDDING_FAILED`, `ABORTED` */
+/** Embeds texts, a batch at a time. @throws CheckpointError `EMBEDDING_FAILED`, `TIMEOUT`, `ABORTED` */
 export async function embedTexts(
   operation: string,
-  { maxBatch, embed, dimensions }: ResolvedEmbedder,
+  { maxBatch, embed, dimensions, timeoutMs }: ResolvedEmbedder,
   texts: readonly string[],
   purpose: EmbedOptions["purpose"],
   signal: AbortSignal | undefined,
@@ -19,7 +20,9 @@ export async function embedTexts(
   const vectors: Float32Array[] = [];
   for (let at = 0; at < texts.length; at += maxBatch) {
     const batch = texts.slice(at, at + maxBatch);
-    const made = await embedBatch(operation, embed, batch, { purpose, signal: signal ?? new AbortController().signal });
+    const made = await withDeadline(operation, { timeoutMs, signal }, (deadline) =>
+      embedBatch(operation, embed, batch, { purpose, signal: deadline }),
+    );
     for (const vector of made) vectors.push(checkMade(operation, vector, dimensions));
   }
   return vectors;
@@ -36,7 +39,7 @@ async function embedBatch(
     options.signal.throwIfAborted();
     made = await embed(texts, options);
   } catch (error) {
-    if (options.signal.aborted) throw new CheckpointError("ABORTED", `${operation}: aborted by the caller`);
+    options.signal.throwIfAborted();
     // Its own words may hold the texts: they are in `cause` alone.
     throw new CheckpointError("EMBEDDING_FAILED", `${operation}: the embedder threw an error`, { cause: error });
   }

@@ -1,5 +1,5 @@
 import { newRevision } from "../database/ids.ts";
-import { removeKeys, removeRecords, updateRecords } from "../records/records.ts";
+import { expectRecords, removeKeys, removeRecords, updateRecords } from "../records/records.ts";
 import type { ForgetResult } from "./contract.ts";
 import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
@@ -94,7 +94,9 @@ export async function clearUnnamed(
         const isRow = { space: space.number, number: { in: rows.map(({ number }) => number) } };
         // With them go their vectors. Guard: another call removes them too, and has counted them.
         const steps = [...threads.steps(null), removeRecords(ITEMS, isRow, rows.length)];
-        if (rows.length > 0 && (await records.change(steps, deadline)) !== null) items += rows.length;
+        if (rows.length === 0) return true;
+        if ((await records.change(steps, deadline)) === null) return false;
+        items += rows.length;
         return rows.length < REMOVED_AT_ONCE;
       });
     }
@@ -109,9 +111,12 @@ export async function clearUnnamed(
         return keys.length < POSTINGS_AT_ONCE;
       });
     }
-    await session.run(operation, signal, (deadline) =>
-      records.change([removeRecords(SPACES, { number: space.number, removal: { above: 0 } })], deadline),
-    );
+    // Guard: it has no items left. If it has, it is met again.
+    const steps = [
+      expectRecords(ITEMS, isOfSpace, 0),
+      removeRecords(SPACES, { number: space.number, removal: { above: 0 } }),
+    ];
+    await session.run(operation, signal, (deadline) => records.change(steps, deadline));
   }
 }
 

@@ -4,13 +4,10 @@ import type { ItemFilter } from "./dialect.ts";
 import type { MemoryEngine } from "./engine.ts";
 import { itemOf } from "./items.ts";
 import { numberClock } from "./numbers.ts";
-import { spacesByNumber, spacesOf } from "./spaces.ts";
+import { spacesOf } from "./spaces.ts";
 import { ITEMS, type ItemRow, type SpaceRow } from "./tables.ts";
 
 /** Reading items without a search. Items whose time has come are not there. */
-
-/** Owners that may have items with the same id. */
-const MAX_OWNERS = 1_000;
 
 /** Spaces of one statement. */
 const SPACES_AT_ONCE = 500;
@@ -26,7 +23,7 @@ export function notExpired(filter: ItemFilter): ItemFilter {
   return { ...filter, expiresAt: { above: Date.now() } };
 }
 
-/** Finds an owner's items by their ids. Other owners may have items with the same ids: the space says whose it is. */
+/** Finds an owner's items by their ids, in its collections alone: other owners may have items with the same ids. */
 export async function rowsOfOwner(
   engine: MemoryEngine,
   owner: string,
@@ -34,22 +31,19 @@ export async function rowsOfOwner(
   signal: AbortSignal,
 ): Promise<FoundItem[]> {
   if (ids.length === 0) return [];
-  const rows = await engine.dialect.records.find(
-    ITEMS,
-    { where: { id: { in: ids }, expiresAt: { above: Date.now() } }, limit: ids.length * MAX_OWNERS },
-    signal,
-  );
-  const spaces = await spacesByNumber(
-    engine,
-    rows.map(({ space }) => space),
-    signal,
-  );
-  return rows.flatMap((row) => {
-    const space = spaces.get(row.space);
-    if (space === undefined || space.owner !== owner || space.removal !== 0) return [];
-    numberClock.observe(row.number);
-    return { space, row };
-  });
+  const spaces = await spacesOf(engine, owner, null, signal);
+  const byNumber = new Map(spaces.map((space) => [space.number, space]));
+  const found: FoundItem[] = [];
+  for (let at = 0; at < spaces.length; at += SPACES_AT_ONCE) {
+    const numbers = spaces.slice(at, at + SPACES_AT_ONCE).map(({ number }) => number);
+    const where = notExpired({ id: { in: ids }, space: { in: numbers } });
+    const limit = ids.length * numbers.length;
+    for (const row of await engine.dialect.records.find(ITEMS, { where, limit }, signal)) {
+      numberClock.observe(row.number);
+      found.push({ space: byNumber.get(row.space) as SpaceRow, row });
+    }
+  }
+  return found;
 }
 
 export async function getItem(

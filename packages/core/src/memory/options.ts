@@ -1,7 +1,12 @@
 import { integer, objectWithKeys, oneOf, plainObject } from "../contract/checks.ts";
 import { invalidArgument, property } from "../contract/errors.ts";
 import type { DatabaseOptions } from "../contract/options.ts";
-import { DATABASE_OPTIONS, type ResolvedDatabaseOptions, resolveDatabaseOptions } from "../database/options.ts";
+import {
+  DATABASE_OPTIONS,
+  type ResolvedDatabaseOptions,
+  resolveDatabaseOptions,
+  timeout,
+} from "../database/options.ts";
 import type { Embedder } from "./contract.ts";
 import { checkCollectionName, checkModel } from "./names.ts";
 import { MAX_DIMENSIONS } from "./signature.ts";
@@ -35,10 +40,12 @@ export interface ResolvedEmbedder {
   readonly model: string;
   readonly dimensions: number;
   readonly maxBatch: number;
+  readonly timeoutMs: number;
   readonly embed: Embedder["embed"];
 }
 
 const DEFAULT_BATCH = 96;
+const DEFAULT_TIMEOUT_MS = 60_000;
 
 /** @throws CheckpointError `INVALID_ARGUMENT`, which names the option */
 export function resolveMemoryOptions(
@@ -63,13 +70,14 @@ export function resolveMemoryOptions(
 /** @throws CheckpointError `INVALID_ARGUMENT` */
 export function checkEmbedder(field: string, value: unknown): ResolvedEmbedder {
   const embedder = plainObject(field, value);
-  const { model, dimensions, maxBatch = DEFAULT_BATCH } = embedder as Partial<Embedder>;
+  const { model, dimensions, maxBatch = DEFAULT_BATCH, timeoutMs = DEFAULT_TIMEOUT_MS } = embedder as Partial<Embedder>;
   const embed = property(embedder, "embed");
   if (typeof embed !== "function") throw invalidArgument(`${field}.embed`, "a function", embed);
   return {
     model: checkModel(`${field}.model`, model),
     dimensions: integer(`${field}.dimensions`, dimensions, 1, MAX_DIMENSIONS, "dimensions"),
     maxBatch: integer(`${field}.maxBatch`, maxBatch, 1, 10_000, "texts"),
+    timeoutMs: timeout(`${field}.timeoutMs`, timeoutMs),
     embed: (texts, embedOptions) => (embedder as unknown as Embedder).embed(texts, embedOptions),
   };
 }

@@ -12,11 +12,15 @@ import { ThreadCounts } from "./thread-counts.ts";
 
 /** Removing items: with their vectors and postings, in one commit for at most {@link REMOVED_AT_ONCE}. */
 
-/** Removes items that were read, and returns how many there still were. Those that have changed meanwhile are read again. */
+/**
+ * Removes items that were read, and returns how many there still were. If one has changed meanwhile, they are read again, as far as
+ * `where` still selects them.
+ */
 export async function removeItems(
   engine: MemoryEngine,
   operation: string,
   items: readonly ItemRow[],
+  where: ItemFilter,
   signal: AbortSignal,
 ): Promise<number> {
   const { dialect } = engine;
@@ -24,7 +28,7 @@ export async function removeItems(
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     if (rows.length === 0) return 0;
     if ((await dialect.records.change(await removalOf(engine, rows, signal), signal)) !== null) return rows.length;
-    rows = await readAgain(engine, rows, signal);
+    rows = await readAgain(engine, rows, where, signal);
   }
   throw changedTooOften(operation);
 }
@@ -49,14 +53,22 @@ async function removalOf(engine: MemoryEngine, rows: readonly ItemRow[], signal:
     const where = { space: number, number: { in: numbers }, revision: { in: revisions } };
     steps.removals.push(removeRecords(ITEMS, where, own.length), ...removePostings(space, own));
   }
+  // Whatever has no space has no counts either.
+  const others = rows.filter(({ space }) => !spaces.has(space));
+  for (const { space, number } of others) steps.removals.push(removeRecords(ITEMS, { space, number }));
   return [...steps.counts, ...threads.steps(null), ...steps.removals];
 }
 
-async function readAgain({ dialect }: MemoryEngine, rows: readonly ItemRow[], signal: AbortSignal): Promise<ItemRow[]> {
+async function readAgain(
+  { dialect }: MemoryEngine,
+  rows: readonly ItemRow[],
+  filter: ItemFilter,
+  signal: AbortSignal,
+): Promise<ItemRow[]> {
   const found: ItemRow[] = [];
   for (const space of new Set(rows.map((row) => row.space))) {
     const numbers = rows.filter((row) => row.space === space).map(({ number }) => number);
-    const where = { space, number: { in: numbers } };
+    const where = { ...filter, space, number: { in: numbers } };
     found.push(...(await dialect.records.find(ITEMS, { where, limit: numbers.length }, signal)));
   }
   return found;
@@ -79,6 +91,7 @@ export async function deleteItems(
         engine,
         operation,
         rows.map(({ row }) => row),
+        {},
         deadline,
       );
     });
@@ -110,7 +123,7 @@ export async function removeWhere(
   for (;;) {
     const { found, gone } = await engine.session.run(operation, signal, async (deadline) => {
       const rows = await engine.dialect.records.find(ITEMS, { where, limit: REMOVED_AT_ONCE }, deadline);
-      return { found: rows.length, gone: await removeItems(engine, operation, rows, deadline) };
+      return { found: rows.length, gone: await removeItems(engine, operation, rows, where, deadline) };
     });
     removed += gone;
     if (found < REMOVED_AT_ONCE) return removed;

@@ -45,7 +45,14 @@ export async function search(engine: MemoryEngine, query: CheckedSearch): Promis
       const spaces = await findSpaces(engine, query.owner, query.collections, deadline);
       const filter = Object.keys(query.rows).length === 0 ? null : notExpired(query.rows);
       const one = new SearchRun(engine, query, wanted, deadline);
-      return (await one.run(spaces, filter)) ?? (await one.run(spaces, notExpired(query.rows))) ?? [];
+      const runOn = async (found: readonly SpaceRow[]) =>
+        (await one.run(found, filter)) ?? (await one.run(found, notExpired(query.rows))) ?? [];
+      const hits = await runOn(spaces);
+      if (wanted.vector === null || spaces.every(({ nextGeneration }) => nextGeneration === null)) return hits;
+      // The vectors of a space that was being re-embedded may have been exchanged, and removed, meanwhile.
+      const now = await findSpaces(engine, query.owner, query.collections, deadline);
+      const generations = (all: readonly SpaceRow[]) => all.map(({ number, generation }) => `${number} ${generation}`);
+      return generations(now).sort().join() === generations(spaces).sort().join() ? hits : await runOn(now);
     },
     { "waymark.collections": query.collections.length },
   );

@@ -132,7 +132,7 @@ export async function deleteThread(
         const where = { space: space.number, thread: id };
         const rows = await dialect.records.find(ITEMS, { where, limit: REMOVED_AT_ONCE }, deadline);
         if (rows.length === 0) continue;
-        await removeItems(engine, operation, rows, deadline);
+        await removeItems(engine, operation, rows, where, deadline);
         return "emptied some";
       }
       const removed = await dialect.records.change([removeRecords(THREADS, { owner, id, items: 0 }, 1)], deadline);

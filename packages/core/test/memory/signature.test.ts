@@ -201,8 +201,19 @@ describe("a vector that is checked", () => {
     expect(checked).toEqual(given);
     given[0] = 9;
     expect(checked[0]).toBe(Math.fround(0.1));
-    expect(checkVector("embedding", [0.1, 3e38, 0], 3)).toEqual(Float32Array.of(0.1, 3e38, 0));
+    expect(checkVector("embedding", [0.1, 3e11, 0], 3)).toEqual(Float32Array.of(0.1, 3e11, 0));
     expect(checkVector("embedding", new Array(MAX_DIMENSIONS).fill(1), null)).toHaveLength(MAX_DIMENSIONS);
+  });
+
+  test("is scaled by a power of two if float32 cannot hold its length: no cosine changes", () => {
+    for (const size of [3e38, 1e25, 1e-30, 1e-44]) {
+      const given = Float32Array.of(size, size / 2, -size);
+      const checked = checkVector("embedding", given, null);
+      expect(checked.every((coordinate) => Math.abs(coordinate) <= 2)).toBe(true);
+      const [first = 0, other = 0] = [checked[0], given[0]];
+      expect(Number.isInteger(Math.log2(first / other))).toBe(true);
+      expect(cosine(checked, Float32Array.of(1, 2, 3))).toBe(cosine(given, Float32Array.of(1, 2, 3)));
+    }
   });
 
   test.each<[given: unknown, dimensions: number | null, message: string]>([

@@ -1,3 +1,4 @@
+import { boolean } from "@waymark/core/kit";
 import type { CommonMemoryOptions, MemoryStorage } from "@waymark/core/memory";
 import { createMemoryStorage, MEMORY_OPTIONS, resolveMemoryOptions } from "@waymark/core/memory/kit";
 import { shareConnection } from "../database.ts";
@@ -24,6 +25,7 @@ export function createSQLiteMemory(options: SQLiteMemoryOptions): MemoryStorage 
   const database = resolveOptions(options, [...MEMORY_OPTIONS, "vectorFunctions"]);
   const resolved = resolveMemoryOptions(options);
   const { vectorFunctions = true } = options;
+  boolean("options.vectorFunctions", vectorFunctions);
   const dialect = createMemoryDialect(shareConnection(database).share(), database, vectorFunctions);
   return createMemoryStorage(dialect, resolved);
 }

@@ -1,2 +1,3 @@
+export { describeMemoryServerKills, type MemoryServerTarget } from "./server-kills.ts";
 export { describeMemory } from "./suite.ts";
 export type { MemoryStorageTarget, MemoryStore, RemoteMemory } from "./target.ts";

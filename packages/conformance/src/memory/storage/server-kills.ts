@@ -1,6 +1,6 @@
 import type { Embedder, Item, MemoryStorage } from "@waymark/core/memory";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { OwnServer } from "../server/target.ts";
+import type { OwnServer } from "../../server/target.ts";
 
 /** A memory on a server that the suite may kill. */
 export interface MemoryServerTarget {
