@@ -15,9 +15,11 @@ import { newSchema, sharedPglite } from "./pglite-cases.ts";
 const seam: MemoryTarget = {
   name: "PGlite",
   computesCosines: false,
+  dropsByteOrderMarks: true, // 0.5.17
   create: async () => {
     const pglite = await sharedPglite();
     const { schema, drop } = await newSchema();
+    await pglite.exec(`create schema ${schema}`);
     return {
       createDialect(common) {
         const options = resolveOptions({ ...common, pglite, schema });
@@ -35,10 +37,14 @@ const seam: MemoryTarget = {
 // Without `remote`: one process at a time can open PGlite.
 const storage: MemoryStorageTarget = {
   name: "PGlite",
+  dropsByteOrderMarks: true,
   create: async () => {
     const pglite = await sharedPglite();
     const { schema, drop } = await newSchema();
-    return { open: (options) => createPostgresMemory({ ...options, pglite, schema }), dispose: drop };
+    return {
+      open: (options) => createPostgresMemory({ operationTimeoutMs: 120_000, ...options, pglite, schema }),
+      dispose: drop,
+    };
   },
 };
 

@@ -8,6 +8,8 @@ export interface MemoryTarget {
   create(): Promise<MemoryDatabase>;
   /** Whether `nearestExactly` answers. `false`: the suite expects `null`. */
   readonly computesCosines: boolean;
+  /** Set where the driver drops a byte order mark (U+FEFF) at the beginning of a text that it returns: names must not begin with one. */
+  readonly dropsByteOrderMarks?: boolean;
 }
 
 /** One database, until its tests are over. */

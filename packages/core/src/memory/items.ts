@@ -12,12 +12,13 @@ import { type ItemRow, NEVER, type SpaceRow } from "./tables.ts";
 export type StoredText = Pick<ItemRow, "text" | "rawText">;
 
 /**
- * Splits a text that a text column cannot hold, since it has NUL or lone surrogates, into one that it can, with U+FFFD instead of them,
- * and the text as UTF-16.
+ * Splits a text that a text column cannot hold, since it has NUL or lone surrogates, or begins with a byte order mark, which drivers
+ * may drop, into one that it can, with U+FFFD instead of them, and the text as UTF-16.
  */
 export function storeText(text: string): StoredText {
-  if (!text.includes("\0") && text.isWellFormed()) return { text, rawText: null };
-  return { text: text.replaceAll("\0", "\ufffd").toWellFormed(), rawText: Buffer.from(text, "utf16le") };
+  if (!text.includes("\0") && !text.startsWith("\ufeff") && text.isWellFormed()) return { text, rawText: null };
+  const replaced = text.replaceAll("\0", "\ufffd").replace(/^\ufeff/, "\ufffd");
+  return { text: replaced.toWellFormed(), rawText: Buffer.from(text, "utf16le") };
 }
 
 export function readText({ text, rawText }: StoredText): string {

@@ -56,6 +56,22 @@ export function describeValues(bench: MemoryBench): void {
       }
     });
 
+    it.skipIf(bench.target.dropsByteOrderMarks)("are texts that begin with a byte order mark, or not", async () => {
+      const owner = bench.newOwner();
+      const ids = ["a", "\ufeffa"];
+      await bench.records.change(
+        [
+          insertRecords(
+            THREADS,
+            ids.map((id) => newThread(owner, id)),
+          ),
+        ],
+        signal,
+      );
+      const query = { where: { owner }, columns: ["id"], order: [["id", "asc"]], limit: 9 } as const;
+      expect(await bench.records.find(THREADS, query, signal)).toEqual(ids.map((id) => ({ id })));
+    });
+
     it("are texts whose parts are found byte for byte, in columns of any length", async () => {
       const texts = TEXTS.map((text) => `<${text}>`);
       const { space } = await comeBack(texts.map((text) => ({ text, metadata: text, role: text })));

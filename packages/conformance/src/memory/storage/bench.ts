@@ -17,6 +17,10 @@ export class StorageBench {
     this.#target = target;
   }
 
+  get dropsByteOrderMarks(): boolean {
+    return this.#target.dropsByteOrderMarks === true;
+  }
+
   async setUp(): Promise<void> {
     this.#store = await this.#target.create();
     this.#storage = this.#store.open();

@@ -6,6 +6,8 @@ export interface MemoryStorageTarget {
   readonly name: string;
   /** Makes a new database, without a schema. Called once for the suite. */
   create(): Promise<MemoryStore>;
+  /** Set where the driver drops a byte order mark (U+FEFF) at the beginning of a text that it returns: names must not begin with one. */
+  readonly dropsByteOrderMarks?: boolean;
 }
 
 /** One database, until its tests are over. */
