@@ -135,9 +135,11 @@ export class PostgresRecords {
     try {
       if (steps.length === 1 && isOneStatement(only)) return [await this.#apply(this.#runner, only)];
       return await this.#runner.begin(async (transaction) => {
-        const counts: number[] = [];
-        for (const step of steps) counts.push(await this.#apply(transaction, step));
-        return counts;
+        // All are sent at once, and done in their order: an answer from the server to each takes longer than most of them. The first that
+        // failed decides: those behind it fail because of it, or were done for nothing, and are rolled back.
+        const applied = steps.map((step) => this.#apply(transaction, step));
+        await Promise.allSettled(applied);
+        return await Promise.all(applied);
       });
     } catch (error) {
       if (error instanceof GuardMissed) return null;
