@@ -4,7 +4,14 @@ import { idClock, newRevision } from "../database/ids.ts";
 import { Addition, insertRecords, removeRecords, type Step, updateRecords } from "../records/records.ts";
 import type { CheckedItem } from "./arguments.ts";
 import type { Item, NewItem } from "./contract.ts";
-import { embedTexts, generationFor, type ItemVector, insertVectors, type VectorKind } from "./embedding.ts";
+import {
+  checkOfEmbedder,
+  embedTexts,
+  generationFor,
+  type ItemVector,
+  insertVectors,
+  type VectorKind,
+} from "./embedding.ts";
 import { MAX_ATTEMPTS, type MemoryEngine } from "./engine.ts";
 import { changedTooOften, conflict, dimensionMismatch, modelMismatch, noSuch } from "./failures.ts";
 import { itemOf, packValue, readText, type StoredValue, snapshotOfValue, storeText, textDigest } from "./items.ts";
@@ -160,9 +167,13 @@ async function embedItems(
 
 /** Returns the model that all vectors of a request are of; `null`: nobody has named it. */
 function modelOf({ options: { embedder } }: MemoryEngine, { items, model }: AddRequest): string | null {
-  if (embedder === null || model === null || model === embedder.model) return model ?? embedder?.model ?? null;
-  if (items.some(isToEmbed)) throw modelMismatch(OPERATION, model, embedder.model);
-  return model;
+  if (embedder === null) return model;
+  if (model !== null && model !== embedder.model) {
+    if (items.some(isToEmbed)) throw modelMismatch(OPERATION, model, embedder.model);
+    return model;
+  }
+  for (const { embedding } of items) if (embedding !== null) checkOfEmbedder(OPERATION, embedder, embedding);
+  return embedder.model;
 }
 
 function checkSizes(items: readonly ReadyItem[], maxBytes: number): void {

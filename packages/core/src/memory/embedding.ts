@@ -58,6 +58,11 @@ function checkMade(operation: string, vector: unknown, dimensions: number): Floa
   }
 }
 
+/** Refuses a vector that was given as one of the embedder's model, and has other dimensions. @throws CheckpointError */
+export function checkOfEmbedder(operation: string, { dimensions }: ResolvedEmbedder, vector: Float32Array): void {
+  if (vector.length !== dimensions) throw dimensionMismatch(operation, dimensions, vector.length);
+}
+
 /** Vectors of one model. `model`: `null` if nobody has named it. */
 export interface VectorKind {
   readonly model: string | null;

@@ -14,10 +14,11 @@ import { ANALYZER_VERSION, type Analysis, analyze, LANGUAGES, type Language } fr
 /** Postings of items: the terms of their texts. */
 
 /** Returns the language of a space. @throws CheckpointError `UNSUPPORTED_FORMAT` */
-export function languageOf({ language }: SpaceRow): Language {
+export function languageOf({ language, analyzer }: SpaceRow): Language {
   const known = LANGUAGES.find((one) => one === language);
-  if (known !== undefined) return known;
-  const message = `read memory: the language ${JSON.stringify(language)} of a collection is not known; a newer version wrote it`;
+  if (known !== undefined && analyzer <= ANALYZER_VERSION) return known;
+  const what = known === undefined ? `language ${JSON.stringify(language)}` : `version ${analyzer} of the analyzer`;
+  const message = `read memory: the ${what} of a collection is not known; a newer version wrote it`;
   throw new CheckpointError("UNSUPPORTED_FORMAT", message);
 }
 

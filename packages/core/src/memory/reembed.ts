@@ -30,11 +30,16 @@ export async function reembed(engine: MemoryEngine, options: CheckedReembed): Pr
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const space = await begin(engine, options);
     const generation = space.nextGeneration ?? space.generation;
+    // Counted once for each pass: a count looks at all of the space.
+    let progress = onProgress === undefined ? null : await progressOf(engine, space, generation, signal);
     for await (const items of missingItems(engine, space, generation, options)) {
       const texts = items.map(readText);
       const vectors = await embedTexts(OPERATION, options.embedder, texts, "store", signal);
-      embedded += await insertMissing(engine, space, generation, { items, vectors }, signal);
-      onProgress?.(await progressOf(engine, space, generation, signal));
+      const inserted = await insertMissing(engine, space, generation, { items, vectors }, signal);
+      embedded += inserted;
+      if (progress === null) continue;
+      progress = { done: progress.done + inserted, total: Math.max(progress.total, progress.done + inserted) };
+      onProgress?.(progress);
     }
     if (await finish(engine, options, space, generation)) {
       await removeOtherGenerations(engine, space.number, generation, signal);

@@ -31,7 +31,7 @@ export const SPACES = {
     /** Dimensions and model of its vectors, set with the first one. */
     dimensions: { name: "dimensions", kind: "integer", nullable: true },
     model: { name: "model", kind: "text", maxBytes: 255, nullable: true },
-    /** While it is re-embedded: the generation to come. New items get a vector of each. */
+    /** While it is re-embedded: the generation to come. A new item gets a vector of the model that it was embedded with. */
     nextGeneration: { name: "next_generation", kind: "integer", nullable: true },
     nextDimensions: { name: "next_dimensions", kind: "integer", nullable: true },
     nextModel: { name: "next_model", kind: "text", maxBytes: 255, nullable: true },

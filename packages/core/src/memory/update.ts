@@ -3,7 +3,7 @@ import { newRevision } from "../database/ids.ts";
 import { Addition, removeRecords, type Step, updateRecords } from "../records/records.ts";
 import type { CheckedItemChange } from "./arguments.ts";
 import type { Item } from "./contract.ts";
-import { embedTexts, generationFor, insertVectors, type VectorKind } from "./embedding.ts";
+import { checkOfEmbedder, embedTexts, generationFor, insertVectors, type VectorKind } from "./embedding.ts";
 import { MAX_ATTEMPTS, type MemoryEngine } from "./engine.ts";
 import { changedTooOften, conflict, noSuch } from "./failures.ts";
 import { itemOf, packValue, readText, type StoredValue, storeText, textDigest } from "./items.ts";
@@ -84,6 +84,7 @@ function vectorOf(
 ): Pick<Content, "vector" | "kind"> {
   if (embedding === undefined) return { vector: text === undefined ? undefined : null, kind: null };
   const model = embedder?.model ?? null;
+  if (embedder !== null && embedding !== null) checkOfEmbedder(OPERATION, embedder, embedding);
   return { vector: embedding, kind: embedding === null ? null : { model, dimensions: embedding.length } };
 }
 
