@@ -5,26 +5,28 @@ import { distancesTo, wordsOf } from "./bits.ts";
  * with the highest numbers. Signatures come in any order, page by page.
  */
 export class NearestSignatures {
+  readonly #bytes: number;
   readonly #signature: Int32Array;
   readonly #limit: number;
   readonly #numbers: number[] = [];
   readonly #distances: number[] = [];
 
   constructor(signature: Uint8Array, limit: number) {
-    this.#signature = wordsOf(signature);
+    this.#bytes = signature.byteLength;
+    this.#signature = wordsOf(inWords(signature, this.#bytes));
     this.#limit = limit;
   }
 
   /** Adds a page: the numbers, and their signatures end to end. */
   add(numbers: readonly number[], signatures: Uint8Array): void {
-    const size = this.#signature.byteLength;
+    const size = this.#bytes;
     if (signatures.byteLength !== size * numbers.length) {
       throw new RangeError(
         `expected ${numbers.length} signatures of ${size} bytes, got ${signatures.byteLength} bytes`,
       );
     }
     const distances = new Uint16Array(numbers.length);
-    distancesTo(wordsOf(signatures), this.#signature, distances);
+    distancesTo(wordsOf(inWords(signatures, size)), this.#signature, distances);
     for (let at = 0; at < distances.length; at++) {
       this.#numbers.push(numbers[at] as number);
       this.#distances.push(distances[at] as number);
@@ -47,4 +49,18 @@ export class NearestSignatures {
     near.sort((one, other) => one.distance - other.distance || other.number - one.number);
     return near.slice(0, this.#limit).map(({ number }) => number);
   }
+}
+
+/** Bytes that are compared at a time. */
+const STEP = 8;
+
+/** Fills signatures up with zeros to a multiple of the bytes that are compared at a time. Those of `signatureOf` have it. */
+function inWords(signatures: Uint8Array, size: number): Uint8Array {
+  if (size % STEP === 0) return signatures;
+  const width = Math.ceil(size / STEP) * STEP;
+  const filled = new Uint8Array((signatures.byteLength / size) * width);
+  for (let from = 0, to = 0; from < signatures.byteLength; from += size, to += width) {
+    filled.set(signatures.subarray(from, from + size), to);
+  }
+  return filled;
 }
