@@ -3,7 +3,7 @@ import { expectRecords, removeKeys, removeRecords, updateRecords } from "../reco
 import type { ForgetResult } from "./contract.ts";
 import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
-import { spacesOf } from "./spaces.ts";
+import { SPACES_AT_ONCE, spacesOf } from "./spaces.ts";
 import { ITEMS, SPACES, type SpaceRow, TERMS, THREADS } from "./tables.ts";
 import { ThreadCounts } from "./thread-counts.ts";
 
@@ -14,8 +14,6 @@ import { ThreadCounts } from "./thread-counts.ts";
 
 /** Postings of one commit. */
 const POSTINGS_AT_ONCE = 5_000;
-/** Spaces of one commit. */
-const SPACES_AT_ONCE = 500;
 
 /** Deletes all that an owner has. */
 export async function forgetOwner(

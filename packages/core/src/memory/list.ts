@@ -4,13 +4,10 @@ import type { ItemFilter } from "./dialect.ts";
 import type { MemoryEngine } from "./engine.ts";
 import { itemOf } from "./items.ts";
 import { numberClock } from "./numbers.ts";
-import { spacesOf } from "./spaces.ts";
+import { SPACES_AT_ONCE, spacesOf } from "./spaces.ts";
 import { ITEMS, type ItemRow, type SpaceRow } from "./tables.ts";
 
 /** Reading items without a search. Items whose time has come are not there. */
-
-/** Spaces of one statement. */
-const SPACES_AT_ONCE = 500;
 
 /** An item's row, and its space. */
 export interface FoundItem {

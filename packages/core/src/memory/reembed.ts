@@ -3,7 +3,7 @@ import { expectRecords, removeKeys, updateRecords } from "../records/records.ts"
 import type { CheckedReembed } from "./arguments.ts";
 import type { ReembedResult } from "./contract.ts";
 import { embedTexts, insertVectors } from "./embedding.ts";
-import { MAX_ATTEMPTS, type MemoryEngine } from "./engine.ts";
+import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE } from "./engine.ts";
 import { changedTooOften, dimensionMismatch, noSuch } from "./failures.ts";
 import { readText } from "./items.ts";
 import { findSpace } from "./spaces.ts";
@@ -15,9 +15,6 @@ import { ITEMS, type ItemRow, SIGNATURES, SPACES, type SpaceRow, VECTORS } from 
  */
 
 const OPERATION = "re-embed";
-
-/** Rows of vectors that one commit removes. */
-const REMOVED_AT_ONCE = 500;
 
 /** Items without a text that are looked up at once. */
 const COUNTED_AT_ONCE = 1_000;

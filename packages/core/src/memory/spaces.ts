@@ -7,6 +7,9 @@ import { ANALYZER_VERSION } from "./words.ts";
 
 /** Spaces: an owner's collections. They are read anew by every call, so that all processes agree on dimensions and statistics. */
 
+/** Spaces that one statement, or one commit, concerns. */
+export const SPACES_AT_ONCE = 500;
+
 /** Spaces of one owner that are read at once. */
 const PAGE = 1_000;
 
