@@ -14,8 +14,8 @@ describe("a module", () => {
     ["core/src/contract/errors.ts", 'import { deflateSync } from "node:zlib";', "must not import node:zlib"],
     [
       "core/src/codec/values.ts",
-      'import { describe } from "../contract/errors.ts";',
-      "must not import ../contract/errors.ts",
+      'import { Once } from "../database/once.ts";',
+      "must not import ../database/once.ts",
     ],
     [
       "core/src/database/session.ts",
