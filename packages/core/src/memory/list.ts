@@ -20,11 +20,12 @@ export function notExpired(filter: ItemFilter): ItemFilter {
   return { ...filter, expiresAt: { above: Date.now() } };
 }
 
-/** Finds an owner's items by their ids, in its collections alone: other owners may have items with the same ids. */
+/** Finds those of an owner's items by their ids that a filter selects, in its collections alone: other owners may have the same ids. */
 export async function rowsOfOwner(
   engine: MemoryEngine,
   owner: string,
   ids: readonly string[],
+  filter: ItemFilter,
   signal: AbortSignal,
 ): Promise<FoundItem[]> {
   if (ids.length === 0) return [];
@@ -33,7 +34,7 @@ export async function rowsOfOwner(
   const found: FoundItem[] = [];
   for (let at = 0; at < spaces.length; at += SPACES_AT_ONCE) {
     const numbers = spaces.slice(at, at + SPACES_AT_ONCE).map(({ number }) => number);
-    const where = notExpired({ id: { in: ids }, space: { in: numbers } });
+    const where = { ...filter, id: { in: ids }, space: { in: numbers } };
     const limit = ids.length * numbers.length;
     for (const row of await engine.dialect.records.find(ITEMS, { where, limit }, signal)) {
       numberClock.observe(row.number);
@@ -50,7 +51,7 @@ export async function getItem(
   signal: AbortSignal | undefined,
 ): Promise<Item | null> {
   return await engine.session.run("get item", signal, async (deadline) => {
-    const [found] = await rowsOfOwner(engine, owner, id === null ? [] : [id], deadline);
+    const [found] = await rowsOfOwner(engine, owner, id === null ? [] : [id], notExpired({}), deadline);
     return found === undefined ? null : await itemOf("get item", found.space, found.row);
   });
 }
