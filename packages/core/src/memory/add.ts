@@ -116,13 +116,13 @@ async function packItems(items: readonly PreparedItem[]): Promise<ReadyItem[]> {
     items.map(async (item) => ({
       ...item,
       value: await packValue(item.snapshot),
-      vector: item.embedding,
+      vector: item.embedding ?? null,
       digest: item.dedup ? textDigest(item.text) : null,
     })),
   );
 }
 
-const isToEmbed = ({ embedding, text }: PreparedItem) => embedding === null && text !== "";
+const isToEmbed = ({ embedding, text }: PreparedItem) => embedding === undefined && text !== "";
 
 /** Finds out which of the items to embed are stored with the same content. @throws CheckpointError `CONFLICT` */
 async function storedAlready(
@@ -172,7 +172,7 @@ function modelOf({ options: { embedder } }: MemoryEngine, { items, model }: AddR
     if (items.some(isToEmbed)) throw modelMismatch(OPERATION, model, embedder.model);
     return model;
   }
-  for (const { embedding } of items) if (embedding !== null) checkOfEmbedder(OPERATION, embedder, embedding);
+  for (const { embedding } of items) if (embedding) checkOfEmbedder(OPERATION, embedder, embedding);
   return embedder.model;
 }
 
@@ -399,7 +399,7 @@ function isSame(item: ReadyItem, row: ItemRow, replaces: boolean): boolean {
   const isText = item.text === readText(row);
   // By its text alone: what else was given is of another occasion.
   if (item.digest !== null && isText && item.id === null && item.key === null) return true;
-  if (replaces && item.embedding !== null) return false;
+  if (replaces && item.embedding !== undefined) return false;
   return (
     isText &&
     sameBytes(item.value.valueDigest, row.valueDigest) &&

@@ -156,9 +156,9 @@ export interface NewItem {
   readonly id?: string | undefined;
   /**
    * A vector of 1 to 4,096 dimensions: finite, not all zero. The first one fixes the collection's dimensions. Default: made by the
-   * options' embedder if the text is not empty; without one the item has none.
+   * options' embedder if the text is not empty; without one the item has none. `null`: none, and the text is not embedded.
    */
-  readonly embedding?: Float32Array | readonly number[] | undefined;
+  readonly embedding?: Float32Array | readonly number[] | null | undefined;
   /** 0 to 1. Default 0.5. */
   readonly importance?: number | undefined;
   /** Flat labels to filter by: up to 16 KiB when encoded as JSON lines. */
