@@ -18,7 +18,7 @@ const layers = {
   encryption: ["contract", "codec", "database", "checkpoints"],
   replication: ["contract", "codec", "database", "checkpoints"],
   retention: ["contract", "database", "checkpoints"],
-  config: ["contract", "database", "checkpoints", "replication", "retention"],
+  config: ["contract", "database", "replication", "retention"],
   agent: ["contract", "database", "checkpoints"],
 };
 
@@ -28,7 +28,7 @@ const libraries = {
   "core/src/database/circuit.ts": ["cockatiel"],
   "core/src/database/telemetry.ts": ["@opentelemetry/api"],
   "core/src/config/{define,registry}.ts": ["type:core/src/memory/**"],
-  "core/src/config/open-memory.ts": ["core/src/memory/**"],
+  "core/src/config/open-memory.ts": ["core/src/checkpoints/options.ts", "core/src/memory/**"],
   "core/src/database/session.ts": ["type:@opentelemetry/api"],
   "core/src/config/file.ts": ["type:c12"],
 };

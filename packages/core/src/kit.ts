@@ -43,7 +43,7 @@ export {
   resolveStorageOptions,
   STORAGE_OPTIONS,
 } from "./create-storage.ts";
-export { checkProgressOptions } from "./database/arguments.ts";
+export { checkCallOptions, checkProgressOptions } from "./database/arguments.ts";
 export type { Database, Opened } from "./database/database.ts";
 export { unref } from "./database/deadline.ts";
 export type { Fault } from "./database/faults.ts";

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CommonMemoryOptions, MemoryStorage } from "@waymark/core/memory";
+import { createMySQLMemory } from "@waymark/mysql/memory";
 import { createPostgresMemory } from "@waymark/postgres/memory";
 import { createSQLiteMemory } from "@waymark/sqlite/memory";
 import { inject, onTestFinished } from "vitest";
@@ -35,20 +36,51 @@ const sqlite: MemoryKind = {
   },
 };
 
-function onPostgres(serverUrl: string): MemoryKind {
-  return {
-    name: "PostgreSQL",
-    create: async () => {
-      const { url: connectionString, drop } = await createDatabase(serverUrl);
-      return testMemory((options) => createPostgresMemory({ connectionString, poolSize: 4, ...options }), drop);
-    },
+const pglite: MemoryKind = {
+  name: "PGlite",
+  create: () => {
+    const folder = mkdtempSync(join(tmpdir(), "waymark-store-"));
+    const pgliteDataDir = join(folder, "data");
+    return Promise.resolve(
+      testMemory(
+        (options) => createPostgresMemory({ pgliteDataDir, ...options }),
+        async () => rmSync(folder, { recursive: true }),
+      ),
+    );
+  },
+};
+
+type Open = (connectionString: string, options?: CommonMemoryOptions) => MemoryStorage;
+
+const openPostgres: Open = (connectionString, options) =>
+  createPostgresMemory({ connectionString, poolSize: 4, ...options });
+const openMySQL: Open = (connectionString, options) => createMySQLMemory({ connectionString, poolSize: 4, ...options });
+
+const servers = inject("waymarkServers");
+
+/** Memories on a server, as far as it is available: `npm test` checks that the required ones are. */
+function onServer(name: string, server: keyof typeof servers, open: Open): MemoryKind[] {
+  const serverUrl = servers[server]?.url;
+  if (serverUrl === undefined) return [];
+  const create = async () => {
+    const { url, drop } = await createDatabase(serverUrl);
+    return testMemory((options) => open(url, options), drop);
   };
+  return [{ name, create }];
 }
 
-const { postgres } = inject("waymarkServers");
+const postgres = onServer("PostgreSQL", "postgres", openPostgres);
+const others = [...onServer("MySQL", "mysql", openMySQL), ...onServer("MariaDB", "mariadb", openMySQL)];
 
-/** Memories to test on, as far as they are available: `npm test` checks that the required servers are. */
-export const memories: readonly MemoryKind[] = [sqlite, ...(postgres === undefined ? [] : [onPostgres(postgres.url)])];
+/** Memories on every database, for the model test. */
+export const everyMemory: readonly MemoryKind[] = [sqlite, pglite, ...postgres, ...others];
+
+/** Memories for all other tests. A store lies above the seam: so these run on all servers before a release only. */
+export const memories: readonly MemoryKind[] = [
+  sqlite,
+  ...postgres,
+  ...(process.env["WAYMARK_TEST_ALL"] ? others : []),
+];
 
 function testMemory(open: (options?: CommonMemoryOptions) => MemoryStorage, remove: () => Promise<void>): TestMemory {
   const opened: MemoryStorage[] = [];

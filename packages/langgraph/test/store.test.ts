@@ -219,6 +219,63 @@ describe.each(memories)("a store on $name", (kind) => {
       expect(await store.listNamespaces({ maxDepth: 1 })).toEqual([["a"]]);
     });
 
+    it("deletes a namespace with all below it: items, words and names, and nothing beside it", async () => {
+      const opened = memory.open();
+      store = new WaymarkStore({ memory: opened });
+      const ada = Array.from({ length: 40 }, (_, n) => ["users", "ada", `${n}`]);
+      const others = [["users"], ["users", "adam"], ["users", "a"], ["user", "ada"]];
+      await store.batch(
+        [["users", "ada"], ...ada, ...others].map((namespace) => ({ namespace, key: "k", value: { text: "tea" } })),
+      );
+      await store.delete(["users", "ada", "7"], "k"); // the name of an empty one says something too
+      expect(await store.deleteNamespace(["users", "ada"])).toBe(40);
+      expect(await store.search(["users", "ada"])).toEqual([]);
+      expect(keysOf(await store.search([], { query: "tea", limit: 100 }))).toHaveLength(4);
+      const collections = await opened.listCollections({ owner: "langgraph" });
+      expect(collections.map(({ collection }) => collection)).toEqual([
+        "/user/ada",
+        "/users",
+        "/users/a",
+        "/users/adam",
+      ]);
+      expect(await store.deleteNamespace(["users", "ada"])).toBe(0);
+      await store.put(["users", "ada"], "k", { text: "coffee" });
+      expect(await store.deleteNamespace(["users"])).toBe(4);
+      expect(await store.listNamespaces()).toEqual([["user", "ada"]]);
+    });
+
+    it("goes on deleting where a call was interrupted", async () => {
+      const opened = memory.open();
+      store = new WaymarkStore({ memory: opened });
+      const puts = Array.from({ length: 3 }, (_, n) => ({
+        namespace: ["u", `${n}`],
+        key: "k",
+        value: { text: "tea" },
+      }));
+      await store.batch(puts);
+      const [aborting, deletion] = [new AbortController(), opened.deleteCollection.bind(opened)];
+      vi.spyOn(opened, "deleteCollection").mockImplementationOnce(async (...call) => {
+        const isDeleted = await deletion(...call);
+        aborting.abort();
+        return isDeleted;
+      });
+      const interrupted = store.deleteNamespace(["u"], { signal: aborting.signal });
+      await expect(interrupted).rejects.toMatchObject(refused("ABORTED"));
+      expect(await store.listNamespaces()).toHaveLength(2);
+      expect(await store.deleteNamespace(["u"])).toBe(2);
+      expect(await opened.forgetOwner("langgraph")).toEqual({ threads: 0, items: 0 });
+    });
+
+    it("refuses to delete all of them, and whatever is no namespace", async () => {
+      await store.put(["a"], "k", { n: 1 });
+      await expect(store.deleteNamespace([])).rejects.toThrow(InvalidNamespaceError);
+      await expect(store.deleteNamespace("a" as never)).rejects.toMatchObject(refused("INVALID_ARGUMENT", /prefix/));
+      await expect(store.deleteNamespace(["a"], { sginal: null } as never)).rejects.toMatchObject(
+        refused("INVALID_ARGUMENT", /sginal/),
+      );
+      expect(await store.get(["a"], "k")).not.toBeNull();
+    });
+
     it("keeps stores of different owners apart, and collections of others out", async () => {
       const other = open({ owner: "somebody else" });
       await store.put(["a"], "k", { n: 1 });

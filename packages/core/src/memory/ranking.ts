@@ -17,22 +17,28 @@ const B = 0.75;
 export const SCALE = 2 ** 30;
 
 /**
- * Postings that a search reads: those of its rarest terms, as many as this allows, and of the {@link RAREST_TERMS} in any case. Words that
- * are in many items cost most and tell least. In a space of few items nothing is left out: on the abstracts of Cranfield, leaving
- * out the words of more than 5% of them cost a fifth of the nDCG.
+ * Postings that a search reads at first: those of its rarest terms, as many as this allows, and of the {@link RAREST_TERMS} in any case.
+ * Words that are in many items cost most and tell least. In a space of few items nothing is left out: on the abstracts of Cranfield,
+ * leaving out the words of more than 5% of them cost a fifth of the nDCG. An answer that is short of hits is looked for again, with
+ * {@link MORE_POSTINGS} times as many.
  */
 export const MAX_POSTINGS = 20_000;
+export const MORE_POSTINGS = 10;
 export const RAREST_TERMS = 2;
 
 /**
  * Weights of a query's terms: Lucene's inverse document frequency, `ln(1 + (n - count + 0.5) / (count + 0.5))`, times `(k1 + 1)` and
  * {@link SCALE}, as whole numbers. They are rounded because engines may compute the last digit of a logarithm differently. Terms that no
- * item has are left out, as are the more frequent ones above {@link MAX_POSTINGS}.
+ * item has are left out, as are the more frequent ones above `maxPostings`.
  *
  * @param counts items of the space that have the term
  * @param n items of the space. It may be a minute old, and smaller than a count
  */
-export function termWeights(counts: ReadonlyMap<string, number>, n: number): Map<string, number> {
+export function termWeights(
+  counts: ReadonlyMap<string, number>,
+  n: number,
+  maxPostings: number = MAX_POSTINGS,
+): Map<string, number> {
   const rarestFirst = [...counts]
     .filter(([, count]) => count > 0)
     .sort(([a, countOfA], [b, countOfB]) => countOfA - countOfB || (a < b ? -1 : 1));
@@ -40,7 +46,7 @@ export function termWeights(counts: ReadonlyMap<string, number>, n: number): Map
   let postings = 0;
   for (const [term, count] of rarestFirst) {
     postings += count;
-    if (postings > MAX_POSTINGS && weights.size >= RAREST_TERMS) break;
+    if (postings > maxPostings && weights.size >= RAREST_TERMS) break;
     weights.set(term, weightOf(count, n));
   }
   return weights;

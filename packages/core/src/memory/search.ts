@@ -1,6 +1,6 @@
 import type { CheckedSearch } from "./arguments.ts";
 import type { Hit, Item } from "./contract.ts";
-import type { ItemFilter } from "./dialect.ts";
+import type { ItemFilter, TermCount } from "./dialect.ts";
 import { embedTexts, generationFor } from "./embedding.ts";
 import type { MemoryEngine } from "./engine.ts";
 import { itemOf } from "./items.ts";
@@ -13,6 +13,8 @@ import {
   candidates,
   fuse,
   lengthNorm,
+  MAX_POSTINGS,
+  MORE_POSTINGS,
   nearSignatures,
   SCALE,
   termWeights,
@@ -44,9 +46,15 @@ export async function search(engine: MemoryEngine, query: CheckedSearch): Promis
     async (deadline) => {
       const spaces = await findSpaces(engine, query.owner, query.collections, deadline);
       const filter = Object.keys(query.rows).length === 0 ? null : notExpired(query.rows);
-      const one = new SearchRun(engine, query, wanted, deadline);
-      const runOn = async (found: readonly SpaceRow[]) =>
-        (await one.run(found, filter)) ?? (await one.run(found, notExpired(query.rows))) ?? [];
+      const runOn = async (found: readonly SpaceRow[]) => {
+        for (let maxPostings = MAX_POSTINGS; ; ) {
+          const one = new SearchRun(engine, query, wanted, maxPostings, deadline);
+          const hits = (await one.run(found, filter)) ?? (await one.run(found, notExpired(query.rows))) ?? [];
+          if (hits.length >= query.limit || one.wantedPostings === null) return hits;
+          // Frequent words were left out, and so were items that have no others of the query.
+          maxPostings = Math.max(MORE_POSTINGS * maxPostings, one.wantedPostings);
+        }
+      };
       const hits = await runOn(spaces);
       if (wanted.vector === null || spaces.every(({ nextGeneration }) => nextGeneration === null)) return hits;
       // The vectors of a space that was being re-embedded may have been exchanged, and removed, meanwhile.
@@ -84,13 +92,21 @@ class SearchRun {
   readonly #engine: MemoryEngine;
   readonly #query: CheckedSearch;
   readonly #wanted: Wanted;
+  readonly #maxPostings: number;
   readonly #signal: AbortSignal;
+  #wantedPostings: number | null = null;
 
-  constructor(engine: MemoryEngine, query: CheckedSearch, wanted: Wanted, signal: AbortSignal) {
+  constructor(engine: MemoryEngine, query: CheckedSearch, wanted: Wanted, maxPostings: number, signal: AbortSignal) {
     this.#engine = engine;
     this.#query = query;
     this.#wanted = wanted;
+    this.#maxPostings = maxPostings;
     this.#signal = signal;
+  }
+
+  /** Postings with which another word takes part in the search; `null`: none that could add a hit was left out. */
+  get wantedPostings(): number | null {
+    return this.#query.requireVector ? null : this.#wantedPostings;
   }
 
   /**
@@ -231,8 +247,13 @@ class SearchRun {
     if (terms.length === 0) return [];
     const { dialect } = this.#engine;
     const counts = await dialect.countTerms(space.number, terms, this.#signal);
-    const weights = termWeights(new Map(counts.map(({ term, count }) => [term, count])), space.items);
+    const weights = termWeights(
+      new Map(counts.map(({ term, count }) => [term, count])),
+      space.items,
+      this.#maxPostings,
+    );
     if (weights.size === 0) return [];
+    this.#noteLeftOut(counts, weights);
     return await dialect.scoreTerms(
       {
         space: space.number,
@@ -243,6 +264,14 @@ class SearchRun {
       },
       this.#signal,
     );
+  }
+
+  #noteLeftOut(counts: readonly TermCount[], weights: ReadonlyMap<string, number>): void {
+    const leftOut = counts.filter(({ term }) => !weights.has(term)).map(({ count }) => count);
+    if (leftOut.length === 0) return;
+    const read = counts.reduce((sum, { term, count }) => sum + (weights.has(term) ? count : 0), 0);
+    const wanted = read + Math.min(...leftOut);
+    this.#wantedPostings = Math.min(wanted, this.#wantedPostings ?? wanted);
   }
 
   /**

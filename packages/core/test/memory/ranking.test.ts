@@ -46,6 +46,8 @@ describe("weights of terms", () => {
     expect(terms({ b: 9e5, a: 9e5, c: 9e5 })).toEqual(["a", "b"]);
     expect(terms({ a: 9e5 })).toEqual(["a"]);
     expect(terms({})).toEqual([]);
+    const more = termWeights(new Map(Object.entries({ d: 3e5, c: 2e5, b: 1e5, a: 1 })), 1e6, 3e5 + 1);
+    expect([...more.keys()]).toEqual(["a", "b", "c"]);
   });
 
   test("are positive where the number of items is older than a count", () => {

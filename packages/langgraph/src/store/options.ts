@@ -69,6 +69,7 @@ export interface ResolvedIndex {
 const MEMORY_METHODS = [
   "addItems",
   "countItems",
+  "deleteCollection",
   "deleteItemsWhere",
   "getCollection",
   "listCollections",

@@ -265,6 +265,23 @@ export function describeTextSearch(bench: StorageBench): void {
       expect(await findTexts(bench.storage, owner, "needle")).toEqual([]);
     });
 
+    it("looks for frequent words too, where the rare ones have too few hits that a filter selects", async () => {
+      const owner = newOwner();
+      const words = Array.from({ length: 60 }, (_, at) => `w${10 + at}`); // 24,000 postings, of which 20,000 are looked up at first
+      await addAll(
+        bench.storage,
+        Array.from({ length: 400 }, () => itemOf(owner, words.join(" "), { role: "tool" })),
+      );
+      await addAll(bench.storage, [
+        itemOf(owner, "w69 alone", { role: "user" }),
+        itemOf(owner, "w68 w69", { role: "user" }),
+      ]);
+      const search = { owner, collections: [COLLECTION], text: words.join(" ") };
+      const hits = await bench.storage.search({ ...search, filter: { role: "user" } });
+      expect(hits.map(({ item }) => item.text)).toEqual(["w68 w69", "w69 alone"]);
+      expect(await bench.storage.search({ ...search, limit: 1_000 })).toHaveLength(402);
+    });
+
     it("finds nothing for an empty text, and never an item without words", async () => {
       const owner = newOwner();
       await bench.storage.addItems(["", " ", "!?", "word"].map((text) => itemOf(owner, text)));
