@@ -12,11 +12,7 @@ describe("a module", () => {
       "must not import the types of ../checkpoints/dialect.ts",
     ],
     ["core/src/contract/errors.ts", 'import { deflateSync } from "node:zlib";', "must not import node:zlib"],
-    [
-      "core/src/codec/values.ts",
-      'import { Once } from "../database/once.ts";',
-      "must not import ../database/once.ts",
-    ],
+    ["core/src/codec/values.ts", 'import { Once } from "../database/once.ts";', "must not import ../database/once.ts"],
     [
       "core/src/database/session.ts",
       'import { rowBytes } from "../checkpoints/dialect.ts";',

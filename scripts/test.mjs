@@ -3,6 +3,7 @@
 //   npm test                           every test once: tests that depend on the database on each of them, all others on SQLite
 //   npm run test:all                   every test on every database; tests without a server also on other versions of Node
 //   npm test -- --only sqlite,core     some packages, examples or tests, by folder; `mysql` and `mariadb` are one folder
+//   npm test -- --only sqlite/dialect  of those some files, by the beginning of their path below `test/`
 //
 // The last line is "N passed, N failed, N skipped". A check such as the linter counts as one test, and a required server that
 // does not start as one failed test.
@@ -105,10 +106,15 @@ function parseOptions() {
     process.exit(2);
   }
   const names = values.only.flatMap((list) => list.split(",")).map((name) => name.trim());
-  const unknown = names.find((name) => !Object.hasOwn(suites, name));
+  const unknown = names.find((name) => !Object.hasOwn(suites, suiteOf(name)));
   if (unknown === undefined) return { all: false, chosen: [...new Set(names)] };
   console.error(`Expected \`--only\` to name some of ${Object.keys(suites).sort().join(", ")}, got \`${unknown}\`.`);
   process.exit(2);
+}
+
+/** Returns the suite of a name in `--only`, which may go on with the beginning of a file's path. */
+function suiteOf(name) {
+  return name.split("/")[0];
 }
 
 /** Checks types and runs the linters, with turbo, which skips what has passed before and has not changed. */
@@ -133,7 +139,7 @@ async function check() {
  * required; with it, and in CI, all that they need are. Returns the kinds that started, or undefined if a required one did not.
  */
 async function startServers() {
-  const kinds = [...new Set((chosen ?? Object.keys(suites)).flatMap((name) => suites[name].servers))];
+  const kinds = [...new Set((chosen ?? Object.keys(suites)).flatMap((name) => suites[suiteOf(name)].servers))];
   const { startServer } = await importServers();
   const missing = new Map();
   await Promise.all(
@@ -182,7 +188,12 @@ async function runTests(kinds) {
   const { urlVariable } = await importServers();
   for (const server of servers) env[urlVariable(server)] = server.url;
 
-  const filters = new Set(chosen?.map((name) => join(root, suites[name].folder, "/")));
+  const filters = new Set(
+    chosen?.map((name) => {
+      const [suite, ...files] = name.split("/");
+      return join(root, suites[suite].folder, files.length > 0 ? join("test", ...files) : "/");
+    }),
+  );
   const args = ["run", ...filters, "--reporter=default", "--reporter=json", `--outputFile.json=${results}`];
   const vitest = join(root, "node_modules/vitest/vitest.mjs");
   const child = spawn(process.execPath, [vitest, ...args], { cwd: root, env, stdio: ["ignore", "inherit", "inherit"] });

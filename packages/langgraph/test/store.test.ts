@@ -219,6 +219,63 @@ describe.each(memories)("a store on $name", (kind) => {
       expect(await store.listNamespaces({ maxDepth: 1 })).toEqual([["a"]]);
     });
 
+    it("deletes a namespace with all below it: items, words and names, and nothing beside it", async () => {
+      const opened = memory.open();
+      store = new WaymarkStore({ memory: opened });
+      const ada = Array.from({ length: 40 }, (_, n) => ["users", "ada", `${n}`]);
+      const others = [["users"], ["users", "adam"], ["users", "a"], ["user", "ada"]];
+      await store.batch(
+        [["users", "ada"], ...ada, ...others].map((namespace) => ({ namespace, key: "k", value: { text: "tea" } })),
+      );
+      await store.delete(["users", "ada", "7"], "k"); // the name of an empty one says something too
+      expect(await store.deleteNamespace(["users", "ada"])).toBe(40);
+      expect(await store.search(["users", "ada"])).toEqual([]);
+      expect(keysOf(await store.search([], { query: "tea", limit: 100 }))).toHaveLength(4);
+      const collections = await opened.listCollections({ owner: "langgraph" });
+      expect(collections.map(({ collection }) => collection)).toEqual([
+        "/user/ada",
+        "/users",
+        "/users/a",
+        "/users/adam",
+      ]);
+      expect(await store.deleteNamespace(["users", "ada"])).toBe(0);
+      await store.put(["users", "ada"], "k", { text: "coffee" });
+      expect(await store.deleteNamespace(["users"])).toBe(4);
+      expect(await store.listNamespaces()).toEqual([["user", "ada"]]);
+    });
+
+    it("goes on deleting where a call was interrupted", async () => {
+      const opened = memory.open();
+      store = new WaymarkStore({ memory: opened });
+      const puts = Array.from({ length: 3 }, (_, n) => ({
+        namespace: ["u", `${n}`],
+        key: "k",
+        value: { text: "tea" },
+      }));
+      await store.batch(puts);
+      const [aborting, deletion] = [new AbortController(), opened.deleteCollection.bind(opened)];
+      vi.spyOn(opened, "deleteCollection").mockImplementationOnce(async (...call) => {
+        const isDeleted = await deletion(...call);
+        aborting.abort();
+        return isDeleted;
+      });
+      const interrupted = store.deleteNamespace(["u"], { signal: aborting.signal });
+      await expect(interrupted).rejects.toMatchObject(refused("ABORTED"));
+      expect(await store.listNamespaces()).toHaveLength(2);
+      expect(await store.deleteNamespace(["u"])).toBe(2);
+      expect(await opened.forgetOwner("langgraph")).toEqual({ threads: 0, items: 0 });
+    });
+
+    it("refuses to delete all of them, and whatever is no namespace", async () => {
+      await store.put(["a"], "k", { n: 1 });
+      await expect(store.deleteNamespace([])).rejects.toThrow(InvalidNamespaceError);
+      await expect(store.deleteNamespace("a" as never)).rejects.toMatchObject(refused("INVALID_ARGUMENT", /prefix/));
+      await expect(store.deleteNamespace(["a"], { sginal: null } as never)).rejects.toMatchObject(
+        refused("INVALID_ARGUMENT", /sginal/),
+      );
+      expect(await store.get(["a"], "k")).not.toBeNull();
+    });
+
     it("keeps stores of different owners apart, and collections of others out", async () => {
       const other = open({ owner: "somebody else" });
       await store.put(["a"], "k", { n: 1 });
@@ -437,7 +494,8 @@ describe.each(memories)("a store on $name", (kind) => {
         index: {
           dims: DIMS,
           fields: ["text"],
-          embeddings: async function scripted(texts) {
+          model: "scripted",
+          embeddings: async (texts) => {
             calls.push(texts);
             return await new ScriptedEmbeddings().embedDocuments(texts);
           },
@@ -451,9 +509,41 @@ describe.each(memories)("a store on $name", (kind) => {
   it("never compares vectors of different models", async () => {
     await store.put(["a"], "k", { text: "tea" });
     const other = open({ index: { dims: DIMS, embeddings, model: "another one" } });
-    await expect(other.search(["a"], { query: "tea" })).rejects.toMatchObject(refused("MODEL_MISMATCH", /ScriptedEmb/));
+    await expect(other.search(["a"], { query: "tea" })).rejects.toMatchObject(refused("MODEL_MISMATCH", /scripted/));
     await expect(other.put(["a"], "k", { text: "tea" })).rejects.toMatchObject(refused("MODEL_MISMATCH"));
     expect(keysOf(await store.search(["a"], { query: "tea" }))).toEqual(["k"]);
+  });
+
+  it("takes the model's name of the embeddings, or as it is given", async () => {
+    const { embedDocuments, embedQuery } = ScriptedEmbeddings.prototype;
+    const methods = { embedded: [], embedDocuments, embedQuery };
+    const indexes = [
+      [{ embeddings: { ...methods, model: "m1", modelName: "m2" } }, "m1"],
+      [{ embeddings: { ...methods, modelName: "m2" } }, "m2"],
+      [{ embeddings: { ...methods, model: "m1" }, model: "m3" }, "m3"],
+    ] as const;
+    const opened = memory.open();
+    for (const [at, [index, model]] of indexes.entries()) {
+      await open({ memory: opened, index: { dims: DIMS, ...index } }).put([`${at}`], "k", { text: "tea" });
+      expect(await opened.getCollection("langgraph", `/${at}`)).toMatchObject({ model });
+    }
+  });
+
+  it("leaves the memory's own embedder alone: its index says what is embedded, and how", async () => {
+    const calls: unknown[] = [];
+    const embed = async (texts: readonly string[]) => {
+      calls.push(texts);
+      return texts.map(() => [1, 2]);
+    };
+    const opened = memory.open({ embedder: { model: "the memory's", dimensions: 2, embed } });
+    for (const index of [undefined, false] as const) {
+      store = open({ memory: opened, index });
+      await store.put(["a"], "k", { text: "tea" });
+      await store.search(["a"]);
+    }
+    await open({ memory: opened, index: undefined }).search(["a"], { query: "tea" });
+    expect(calls).toEqual([]);
+    expect(await opened.getCollection("langgraph", "/a")).not.toHaveProperty("dimensions");
   });
 
   it("gives all items vectors of another model, and those that had none", async () => {
@@ -492,6 +582,15 @@ describe.each(memories)("a store on $name", (kind) => {
     expect(given({ memory: open_, index: { dims: 3 } })).toThrow(/options\.index\.dims/);
     expect(given({ memory: open_, index: { embeddings } })).toThrow(/options\.index\.dims/);
     expect(given({ memory: open_, index: { dims: 3, embeddings: {} } })).toThrow(/options\.index\.embeddings/);
+    for (const nameless of [
+      async () => [],
+      new (class Own extends ScriptedEmbeddings {
+        override readonly model = "" as never;
+      })(),
+    ]) {
+      const opening = given({ memory: open_, index: { dims: 3, embeddings: nameless } });
+      expect(opening).toThrow(/options\.index\.model.*no member model or modelName, got undefined/);
+    }
     expect(given({ memory: open_, index: { fields: "text" } })).toThrow(/options\.index\.fields/);
     expect(given({ memory: open_, ttl: { defaultTtl: 0 } })).toThrow(/options\.ttl\.defaultTtl/);
     expect(given({ memory: open_, ttl: { sweepIntervalMinutes: 1e9 } })).toThrow(/sweepIntervalMinutes/);

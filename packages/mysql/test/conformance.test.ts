@@ -13,7 +13,7 @@ for (const [kind, name] of [
   if (server) {
     describeCheckpointStorage({
       name: `${name} ${server.version}`,
-      parts: ["database", "processes"],
+      parts: ["database", "scale", "processes"],
       create: () => createStore(server.url),
     });
   }

@@ -1,13 +1,14 @@
-import { describeMemory, type MemoryStorageTarget } from "@waymark/conformance/memory";
+import { describeMemory, type MemoryPart, type MemoryStorageTarget } from "@waymark/conformance/memory";
 import { createMySQLMemory } from "@waymark/mysql/memory";
 import { inject } from "vitest";
 import { createDatabase, type ServerKind } from "waymark-test-servers";
 
 const BUILT = new URL("../dist/memory/index.js", import.meta.url).href;
 
-function onServer(name: string, serverUrl: string): MemoryStorageTarget {
+function onServer(name: string, serverUrl: string, parts: readonly MemoryPart[]): MemoryStorageTarget {
   return {
     name,
+    parts,
     create: async () => {
       const { url: connectionString, drop } = await createDatabase(serverUrl);
       return {
@@ -19,12 +20,12 @@ function onServer(name: string, serverUrl: string): MemoryStorageTarget {
   };
 }
 
-const TITLES: readonly (readonly [ServerKind, string])[] = [
-  ["mysql", "MySQL"],
-  ["mariadb", "MariaDB"],
-  ["mariadb-vector", "MariaDB with vectors"],
+const SERVERS: readonly (readonly [ServerKind, string, readonly MemoryPart[]])[] = [
+  ["mysql", "MySQL", ["database", "vectors"]],
+  ["mariadb", "MariaDB", ["database", "vectors"]],
+  ["mariadb-vector", "MariaDB with vectors", ["vectors"]],
 ];
-for (const [kind, title] of TITLES) {
+for (const [kind, title, parts] of SERVERS) {
   const server = inject("waymarkServers")[kind];
-  if (server !== undefined) describeMemory(onServer(title, server.url));
+  if (server !== undefined) describeMemory(onServer(title, server.url, parts));
 }

@@ -2,7 +2,7 @@ import { type ConformanceStore, describeCheckpointStorage, type RowDamage, type 
 import { createPostgresStorage } from "@waymark/postgres";
 import { newSchema, sharedPglite } from "./pglite-cases.ts";
 
-// Without `processes`: one process at a time can open PGlite.
+// Without `processes`: one process at a time can open PGlite. `scale`, which takes minutes on it, is for \`npm run test:all\`.
 describeCheckpointStorage({ name: "PGlite", parts: ["database"], model: { runs: 40 }, create: createStore });
 
 async function createStore(): Promise<ConformanceStore> {

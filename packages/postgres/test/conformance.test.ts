@@ -9,7 +9,7 @@ const server = inject("waymarkServers").postgres;
 if (server) {
   describeCheckpointStorage({
     name: `PostgreSQL ${server.version}`,
-    parts: ["database", "processes"],
+    parts: ["database", "scale", "processes"],
     create: () => createStore(server.url),
   });
 }

@@ -34,9 +34,10 @@ const seam: MemoryTarget = {
   },
 };
 
-// Without `remote`: one process at a time can open PGlite.
+// Without `remote`: one process at a time can open PGlite. Its statements are PostgreSQL's, and the seam's suite runs whole.
 const storage: MemoryStorageTarget = {
   name: "PGlite",
+  parts: ["vectors"],
   dropsByteOrderMarks: true,
   create: async () => {
     const pglite = await sharedPglite();

@@ -8,6 +8,7 @@ const BUILT = new URL("../dist/memory/index.js", import.meta.url).href;
 function onServer(name: string, serverUrl: string, hasVector: boolean): MemoryStorageTarget {
   return {
     name,
+    parts: hasVector ? ["vectors"] : ["database", "vectors"],
     create: async () => {
       const { url: connectionString, drop } = await createDatabase(serverUrl);
       if (hasVector) await run(connectionString, "create extension vector");

@@ -6,7 +6,7 @@ import { keyRing } from "./fixtures.ts";
 
 describeCheckpointStorage({
   name: "SQLite, encrypted",
-  parts: ["database", "damage"], // encryption changes rows; the other parts test core above them
+  parts: ["database", "scale", "damage"], // encryption changes rows; the other parts test core above them
   encrypted: true,
   model: { runs: 60 },
   create: async () =>

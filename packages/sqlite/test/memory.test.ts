@@ -17,6 +17,7 @@ const BUILT = new URL("../dist/memory/index.js", import.meta.url).href;
 function onFile(vectorFunctions: boolean): MemoryStorageTarget {
   return {
     name: vectorFunctions ? "SQLite with sqlite-vec" : "SQLite",
+    ...(vectorFunctions && { parts: ["vectors"] }),
     create: async () => {
       const databasePath = newFile();
       return {

@@ -2,8 +2,10 @@ import type { CheckpointStorage, CommonStorageOptions } from "@waymark/core";
 
 /**
  * Part of the suite.
- * - `database`: behaviour that depends on the database: order, identity, filters, hostile text, task writes, deletes, prunes,
- *   large states, interrupted calls, and random sequences of operations.
+ * - `database`: behaviour that depends on the database: order, identity, filters, hostile text, task writes, deletes, prunes and
+ *   interrupted calls.
+ * - `scale`: large states, agents with many of them, and random sequences of operations. They depend on the database too, and
+ *   take as long as the rest.
  * - `codec`: every kind of state and of a write's value comes back as it was stored.
  * - `damage`: the form of stored rows, and the detection of damaged ones.
  * - `facade`: argument checks, errors, abort signals and the life cycle of a storage.
@@ -11,7 +13,7 @@ import type { CheckpointStorage, CommonStorageOptions } from "@waymark/core";
  *
  * `codec`, `damage` and `facade` test code of `@waymark/core` that is the same for every dialect.
  */
-export type ConformancePart = "database" | "codec" | "damage" | "facade" | "processes";
+export type ConformancePart = "database" | "scale" | "codec" | "damage" | "facade" | "processes";
 
 /** A backend under test: how to make an empty store, and how to read and damage its rows without the storage. */
 export interface ConformanceTarget {
@@ -23,8 +25,8 @@ export interface ConformanceTarget {
    */
   create(): Promise<ConformanceStore>;
   /**
-   * Parts to run. A backend made with `createStorage` of `@waymark/core/kit` needs `database`, and `processes` if several
-   * processes can open its store; the others test core itself. With `WAYMARK_TEST_ALL` in the environment all parts run,
+   * Parts to run. A backend made with `createStorage` of `@waymark/core/kit` needs `database` and `scale`, and `processes` if
+   * several processes can open its store; the others test core itself. With `WAYMARK_TEST_ALL` in the environment all parts run,
    * whichever are listed here. Default: all.
    */
   readonly parts?: readonly ConformancePart[] | undefined;

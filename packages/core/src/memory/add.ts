@@ -1,7 +1,7 @@
 import type { Snapshot } from "../codec/snapshot.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import { idClock, newRevision } from "../database/ids.ts";
-import { Addition, insertRecords, type Step, updateRecords } from "../records/records.ts";
+import { Addition, insertRecords, type Step, updateRecords, type Where } from "../records/records.ts";
 import type { CheckedItem } from "./arguments.ts";
 import type { Item, NewItem } from "./contract.ts";
 import {
@@ -18,7 +18,7 @@ import { itemOf, packValue, readText, type StoredValue, snapshotOfValue, storeTe
 import { numberClock } from "./numbers.ts";
 import { Analyses, insertPostings, postingsOf } from "./postings.ts";
 import { removeFound } from "./remove.ts";
-import { createSpaces, findSpaces } from "./spaces.ts";
+import { createSpaces, findSpaces, spacesByNumber } from "./spaces.ts";
 import { ITEMS, type ItemRow, NEVER, SPACES, type SpaceRow, type TermRow, THREADS } from "./tables.ts";
 import { ThreadCounts } from "./thread-counts.ts";
 
@@ -120,13 +120,13 @@ async function packItems(items: readonly PreparedItem[]): Promise<ReadyItem[]> {
     items.map(async (item) => ({
       ...item,
       value: await packValue(item.snapshot),
-      vector: item.embedding,
+      vector: item.embedding ?? null,
       digest: item.dedup ? textDigest(item.text) : null,
     })),
   );
 }
 
-const isToEmbed = ({ embedding, text }: PreparedItem) => embedding === null && text !== "";
+const isToEmbed = ({ embedding, text }: PreparedItem) => embedding === undefined && text !== "";
 
 /**
  * Finds out which of the items to embed are stored with the same content.
@@ -178,7 +178,7 @@ function modelOf({ options: { embedder } }: MemoryEngine, { items, model }: AddR
     if (items.some(isToEmbed)) throw modelMismatch(OPERATION, model, embedder.model);
     return model;
   }
-  for (const { embedding } of items) if (embedding !== null) checkOfEmbedder(OPERATION, embedder, embedding);
+  for (const { embedding } of items) if (embedding) checkOfEmbedder(OPERATION, embedder, embedding);
   return embedder.model;
 }
 
@@ -267,12 +267,27 @@ interface Addend extends Pick<AddCall, "replace" | "model" | "analyses"> {
 }
 
 /** What a plan changes in one space. */
-interface SpacePlan {
+class SpacePlan {
   readonly space: SpaceRow;
   readonly kind: VectorKind | null;
-  items: number;
-  tokens: number;
-  readonly replaced: ItemRow[];
+  items = 0;
+  tokens = 0;
+  readonly replaced: ItemRow[] = [];
+  /** The first and the last of the numbers that it gives. */
+  firstNumber: number | null = null;
+  lastNumber: number;
+
+  constructor(space: SpaceRow, kind: VectorKind | null) {
+    this.space = space;
+    this.kind = kind;
+    this.lastNumber = space.lastNumber;
+  }
+
+  newNumber(): number {
+    this.lastNumber = numberClock.next(this.lastNumber);
+    this.firstNumber ??= this.lastNumber;
+    return this.lastNumber;
+  }
 }
 
 /** Plans the addition on what is stored now; its guards refuse it if that has changed. */
@@ -287,23 +302,24 @@ async function planAddition(
   const rows: { space: SpaceRow; row: ItemRow }[] = [];
   const known = await storedTwins(engine, ready, { spaces, isRetry }, signal);
   const now = Date.now();
+  const planOf = (space: SpaceRow) => {
+    const own = () => ready.filter((item) => nameOf(item) === nameOf(space));
+    const plan =
+      perSpace.get(space.number) ?? new SpacePlan(space, space.removal > 0 ? null : kindOf(own(), space, model));
+    perSpace.set(space.number, plan);
+    return plan;
+  };
   for (const [at, item] of ready.entries()) {
     const space = spaces.get(nameOf(item));
     if (space === undefined) throw new RangeError("expected each item to have its space");
-    const plan = perSpace.get(space.number) ?? {
-      space,
-      kind: kindOf(
-        ready.filter((one) => nameOf(one) === nameOf(item)),
-        space,
-        model,
-      ),
-      items: 0,
-      tokens: 0,
-      replaced: [],
-    };
-    perSpace.set(space.number, plan);
+    const plan = planOf(space);
     const twins = known.find(space.number, item);
-    const [twin = null, ...others] = twins.filter(({ expiresAt }) => expiresAt > now);
+    // Those that are being removed with their collection are gone, as those whose time has come.
+    const isLive = (row: ItemRow) => row.expiresAt > now && known.spaceOf(row).removal === 0;
+    const [twin = null, ...others] = twins.filter(isLive);
+    if (twins.some((row) => row.space !== space.number && isLive(row))) {
+      throw conflict(OPERATION, `the id of items[${at}] is taken, in another collection of the owner`);
+    }
     if (twin !== null && others.length === 0 && isSame(item, twin, replace)) {
       rows[at] = { space, row: twin };
       continue;
@@ -312,14 +328,16 @@ async function planAddition(
       throw conflict(OPERATION, `the ${nameInCommon(item, twin)} of items[${at}] is taken, by other content`);
     }
     const analysis = await analyses.of(space, item.newId, item.text);
-    const row = rowOf(item, { space: space.number, length: analysis.length, now, twin });
+    const number = twin?.number ?? plan.newNumber();
+    const row = rowOf(item, { space: space.number, number, length: analysis.length, now, twin });
     for (const twin of twins) {
+      const own = planOf(known.spaceOf(twin));
       known.remove(twin);
       // One of this call's own is not stored yet: only the last one is.
-      if (!inserted.delete(twin)) plan.replaced.push(twin);
+      if (!inserted.delete(twin)) own.replaced.push(twin);
       for (const one of rows) if (one.row === twin) one.row = row;
-      plan.items -= 1;
-      plan.tokens -= twin.length;
+      own.items -= 1;
+      own.tokens -= twin.length;
       threads.add(item.owner, twin.thread, -1);
     }
     plan.items += 1;
@@ -332,38 +350,56 @@ async function planAddition(
   return { steps: await stepsOf(perSpace, threads, inserted, analyses), inserted: new Set(inserted.values()), rows };
 }
 
-/** Finds items that have the id, the key, or, where the same text is to be one, the text of a new one. */
+/**
+ * Finds items that have the id, the key, or, where the same text is to be one, the text of a new one. An id is looked for in all
+ * collections of the owner.
+ */
 async function storedTwins(
-  { dialect }: MemoryEngine,
+  engine: MemoryEngine,
   items: readonly ReadyItem[],
   { spaces, isRetry }: Pick<Addend, "spaces" | "isRetry">,
   signal: AbortSignal,
 ): Promise<Twins> {
-  const twins = new Twins();
+  const found: ItemRow[] = [];
+  const find = async (where: Where<typeof ITEMS>, limit: number) =>
+    limit > 0 && found.push(...(await engine.dialect.records.find(ITEMS, { where, limit }, signal)));
+  for (const owner of new Set(items.map((item) => item.owner))) {
+    const own = items.filter((item) => item.owner === owner);
+    const ids = own.flatMap(({ id, newId }) => id ?? (isRetry ? newId : []));
+    await find({ id: { in: ids }, owner }, ids.length);
+  }
   for (const [name, { number: space }] of spaces) {
     const own = items.filter((item) => nameOf(item) === name);
-    const ids = own.flatMap(({ id, newId }) => id ?? (isRetry ? newId : []));
     const keys = own.flatMap(({ key }) => key ?? []);
     const digests = own.flatMap(({ digest }) => digest ?? []);
-    const limit = ids.length + keys.length + digests.length;
-    for (const where of [
-      ids.length > 0 && { id: { in: ids }, space },
-      keys.length > 0 && { space, key: { in: keys } },
-      digests.length > 0 && { space, textDigest: { in: digests } },
-    ]) {
-      if (where === false) continue;
-      for (const row of await dialect.records.find(ITEMS, { where, limit }, signal)) twins.add(row);
-    }
+    await find({ space, key: { in: keys } }, keys.length);
+    await find({ space, textDigest: { in: digests } }, digests.length);
   }
-  return twins;
+  const known = new Map(Array.from(spaces.values(), (space) => [space.number, space]));
+  const others = found.flatMap((row) => (known.has(row.space) ? [] : row.space));
+  for (const [number, space] of await spacesByNumber(engine, others, signal)) known.set(number, space);
+  // One without its space was removed since it was read.
+  return new Twins(
+    known,
+    found.filter(({ space }) => known.has(space)),
+  );
 }
 
-/** Items of the spaces at hand, by what is unique in them. */
+/** Items of the owners at hand, by what is unique in their spaces, or for the owner. */
 class Twins {
   readonly #rows = new Map<string, ItemRow>();
+  readonly #spaces: ReadonlyMap<number, SpaceRow>;
+
+  constructor(spaces: ReadonlyMap<number, SpaceRow>, rows: readonly ItemRow[]) {
+    this.#spaces = spaces;
+    for (const row of rows) this.add(row);
+  }
+
+  spaceOf({ space }: ItemRow): SpaceRow {
+    return this.#spaces.get(space) as SpaceRow;
+  }
 
   add(row: ItemRow): void {
-    numberClock.observe(row.number);
     for (const name of namesOf(row.space, row)) this.#rows.set(name, row);
   }
 
@@ -373,7 +409,8 @@ class Twins {
 
   /** Finds the items that a new one has something in common with: the one with its id first, then by its key, then by its text. */
   find(space: number, item: ReadyItem): ItemRow[] {
-    const names = namesOf(space, { id: item.id ?? item.newId, key: item.key, textDigest: item.digest });
+    const { owner, key, digest: textDigest } = item;
+    const names = namesOf(space, { owner, id: item.id ?? item.newId, key, textDigest });
     return [...new Set(names.flatMap((name) => this.#rows.get(name) ?? []))];
   }
 }
@@ -386,10 +423,10 @@ function nameInCommon(item: ReadyItem, twin: ItemRow): string {
 
 function namesOf(
   space: number,
-  { id, key, textDigest: digest }: { id: string | null; key: string | null; textDigest: Uint8Array | null },
+  { owner, id, key, textDigest: digest }: Pick<ItemRow, "owner" | "id" | "key" | "textDigest">,
 ): string[] {
   return [
-    ...(id === null ? [] : [`${space} id ${id}`]),
+    `id ${id} ${owner}`,
     ...(key === null ? [] : [`${space} key ${key}`]),
     ...(digest === null ? [] : [`${space} text ${Buffer.from(digest).toString("base64")}`]),
   ];
@@ -403,7 +440,7 @@ function isSame(item: ReadyItem, row: ItemRow, replaces: boolean): boolean {
   const isText = item.text === readText(row);
   // By its text alone: what else was given is of another occasion.
   if (item.digest !== null && isText && item.id === null && item.key === null) return true;
-  if (replaces && item.embedding !== null) return false;
+  if (replaces && item.embedding !== undefined) return false;
   return (
     isText &&
     sameBytes(item.value.valueDigest, row.valueDigest) &&
@@ -427,19 +464,18 @@ function sameBytes(one: Uint8Array | null, other: Uint8Array | null): boolean {
 /** Makes the row of an item. One that replaces another keeps its number, id and time, unless others were given. */
 function rowOf(
   item: ReadyItem,
-  { space, length, now, twin }: { space: number; length: number; now: number; twin: ItemRow | null },
+  { now, twin, ...numbers }: Pick<ItemRow, "space" | "number" | "length"> & { now: number; twin: ItemRow | null },
 ): ItemRow {
   return {
-    space,
-    number: twin?.number ?? numberClock.next(),
+    ...numbers,
     id: item.id ?? twin?.id ?? item.newId,
+    owner: item.owner,
     thread: item.threadId,
     role: item.role,
     key: item.key,
     importance: item.importance ?? 0.5,
     createdAt: item.createdAt ?? twin?.createdAt ?? now,
     expiresAt: item.expiresAt ?? NEVER,
-    length,
     textDigest: item.digest,
     checkpointId: item.checkpointId,
     revision: newRevision(),
@@ -457,10 +493,10 @@ async function stepsOf(
   analyses: Analyses,
 ): Promise<Step[]> {
   if (inserted.size === 0) return [];
-  const touched = [...perSpace.values()]
-    .filter(({ space }) => [...inserted.keys()].some((row) => row.space === space.number))
-    .sort((one, other) => one.space.number - other.space.number);
   const rows = [...inserted.keys()];
+  const touched = [...perSpace.values()]
+    .filter(({ space, replaced }) => replaced.length > 0 || rows.some((row) => row.space === space.number))
+    .sort((one, other) => one.space.number - other.space.number);
   const removals: Step[][] = [];
   for (const { space, replaced } of touched) removals.push(await removeFound(space, replaced));
   const postings: TermRow[] = [];
@@ -483,16 +519,25 @@ async function stepsOf(
   ];
 }
 
-/** Counts the items, and fixes the kind of the vectors with the first one. Guard: the space is as it was read. */
-function updateSpace({ space, kind, items, tokens }: SpacePlan): Step {
-  const { number, generation, dimensions, model, nextGeneration } = space;
+/**
+ * Counts the items, and fixes the kind of the vectors with the first one. Guard: the space is as it was read, and no other commit has given
+ * it higher numbers, behind which a reader may be already.
+ */
+function updateSpace({ space, kind, items, tokens, firstNumber, lastNumber }: SpacePlan): Step {
+  const { number, removal, generation, dimensions, model, nextGeneration } = space;
   const isOfNext = kind !== null && generationFor(OPERATION, space, kind) !== generation;
   const set =
     kind === null || isOfNext ? {} : { dimensions: kind.dimensions, ...(kind.model !== null && { model: kind.model }) };
   return updateRecords(
     SPACES,
-    { number, removal: 0, generation, dimensions, model, nextGeneration },
-    { items: new Addition(items), tokens: new Addition(tokens), revision: newRevision(), ...set },
+    {
+      ...{ number, removal, generation, dimensions, model, nextGeneration },
+      ...(firstNumber !== null && { lastNumber: { below: firstNumber } }),
+    },
+    {
+      ...{ items: new Addition(items), tokens: new Addition(tokens), revision: newRevision(), ...set },
+      ...(firstNumber !== null && { lastNumber }),
+    },
     1,
   );
 }

@@ -140,7 +140,8 @@ export interface CheckedItem {
   readonly role: string | null;
   readonly key: string | null;
   readonly id: string | null;
-  readonly embedding: Float32Array | null;
+  /** `null`: none. `undefined`: to be made of the text, if there is an embedder. */
+  readonly embedding: Float32Array | null | undefined;
   readonly importance: number | null;
   readonly metadata: string | null;
   readonly createdAt: number | null;
@@ -185,7 +186,9 @@ function checkItem(field: string, value: NewItem): CheckedItem {
     role: given(item.role, null, (role) => checkRole(`${field}.role`, role)),
     key: given(item.key, null, (key) => checkKey(`${field}.key`, key)),
     id: given(item.id, null, (id) => ownId(`${field}.id`, id)),
-    embedding: given(item.embedding, null, (vector) => checkVector(`${field}.embedding`, vector, null)),
+    embedding: given(item.embedding, undefined, (vector) =>
+      orNull(vector, (floats) => checkVector(`${field}.embedding`, floats, null)),
+    ),
     importance: given(item.importance, null, (importance) => checkImportance(`${field}.importance`, importance)),
     metadata: given(item.metadata, null, (metadata) => encodeMetadata(`${field}.metadata`, metadata)),
     createdAt: given(item.createdAt, null, (time) => checkTime(`${field}.createdAt`, time)),

@@ -27,7 +27,7 @@ export interface MemoryStorage {
    * Adds items in one commit, in this order: text, vector and terms together or not at all. Returns them as they are stored.
    *
    * The same id or key with the same content is one item, and adding it again returns the one that is there, without embedding its text;
-   * with other content it is a `CONFLICT`, or, with `replace`, replaces it. With `dedup` the same text is one item.
+   * with other content it is a `CONFLICT`, or, with `replace`, replaces it. An id of another collection of the owner is a `CONFLICT`. With `dedup` the same text is one item.
    * @throws CheckpointError `INVALID_ARGUMENT`, `DIMENSION_MISMATCH`, `MODEL_MISMATCH`, `CONFLICT`, `NOT_FOUND` (a thread),
    * `UNSUPPORTED_VALUE` (a value), `STATE_TOO_LARGE`; then nothing is added
    */
@@ -157,13 +157,13 @@ export interface NewItem {
   readonly role?: string | undefined;
   /** A name that is unique in the collection: 1 to 1,024 bytes. */
   readonly key?: string | undefined;
-  /** A UUIDv7, for calls that somebody may repeat. Default: a new one. */
+  /** A UUIDv7 that no other item of the owner has, for calls that somebody may repeat. Default: a new one. */
   readonly id?: string | undefined;
   /**
    * A vector of 1 to 4,096 dimensions: finite, not all zero. The first one fixes the collection's dimensions. Default: made by the
-   * options' embedder if the text is not empty; without one the item has none.
+   * options' embedder if the text is not empty; without one the item has none. `null`: none, and the text is not embedded.
    */
-  readonly embedding?: Float32Array | readonly number[] | undefined;
+  readonly embedding?: Float32Array | readonly number[] | null | undefined;
   /** 0 to 1. Default 0.5. */
   readonly importance?: number | undefined;
   /** Flat labels to filter by: up to 16 KiB when encoded as JSON lines. */
@@ -190,7 +190,7 @@ export interface Item {
   readonly owner: string;
   readonly collection: string;
   readonly id: string;
-  /** Orders the items of a collection as they were added. */
+  /** Orders the items of a collection as they were added, by whichever process. */
   readonly position: number;
   readonly text: string;
   readonly value?: unknown;
@@ -252,7 +252,10 @@ export interface ItemFilter extends ItemConditions, CallOptions {
 export interface ItemQuery extends ItemFilter {
   /** `"oldest"` or `"newest"` first. Default `"oldest"`. */
   readonly order?: "oldest" | "newest" | undefined;
-  /** Only items behind this position in the list: the cursor of the next page. Needs `collection`. */
+  /**
+   * Only items behind this position in the list: the cursor of the next page. Needs `collection`. An item that is added later is behind all
+   * that were there.
+   */
   readonly after?: number | undefined;
   /** 1 to 1,000. Default 100. */
   readonly limit?: number | undefined;

@@ -6,7 +6,6 @@ import { embedTexts, generationFor } from "./embedding.ts";
 import type { MemoryEngine } from "./engine.ts";
 import { itemOf } from "./items.ts";
 import { notExpired } from "./list.ts";
-import { numberClock } from "./numbers.ts";
 import { languageOf } from "./postings.ts";
 import {
   byScore,
@@ -294,7 +293,6 @@ class SearchRun {
         const row = rows.get(found);
         if (row === undefined) continue;
         if (row.expiresAt <= now) return null;
-        numberClock.observe(row.number);
         hits.push({ found, score, row });
       }
     }

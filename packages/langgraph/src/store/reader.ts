@@ -173,10 +173,15 @@ export class StoreReader {
 
   /** Iterates over the collections of a namespace and those below it that have items. */
   async *collections(prefix: readonly string[]): AsyncGenerator<Collection> {
+    for await (const collection of this.emptyOnesToo(prefix)) if (collection.items > 0) yield collection;
+  }
+
+  /** Iterates over all collections of a namespace and those below it. */
+  async *emptyOnesToo(prefix: readonly string[]): AsyncGenerator<Collection> {
     const owner = this.#owner;
     if (prefix.length > 0) {
       const own = await this.#memory.getCollection(owner, pathOf(prefix));
-      if (own !== null && own.items > 0) yield own;
+      if (own !== null) yield own;
     }
     // Those below are together in the order of the names, behind this beginning of theirs, which is the name of none.
     const beginning = pathBelow(prefix);
@@ -185,7 +190,7 @@ export class StoreReader {
       const page = await this.#memory.listCollections({ owner, after, limit });
       for (const one of page) {
         if (!one.collection.startsWith(beginning)) return;
-        if (one.items > 0 && namespaceOf(one.collection) !== null) yield one;
+        if (namespaceOf(one.collection) !== null) yield one;
       }
       const last = page.at(-1);
       if (last === undefined || page.length < limit) return;

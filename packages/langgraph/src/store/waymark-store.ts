@@ -5,8 +5,8 @@ import {
   type SearchItem,
   type Item as StoreItem,
 } from "@langchain/langgraph-checkpoint";
-import { CheckpointError } from "@waymark/core";
-import { invalidArgument, objectWithKeys, slices } from "@waymark/core/kit";
+import { type CallOptions, CheckpointError } from "@waymark/core";
+import { checkCallOptions, invalidArgument, slices } from "@waymark/core/kit";
 import type { Hit, Item } from "@waymark/core/memory";
 import { memoryItemOf, type NewStoreItem, refreshedExpiry, storeItemOf } from "./items.ts";
 import { checkNamespace, pathOf } from "./namespace.ts";
@@ -21,10 +21,6 @@ const MAX_ITEMS = 1_000;
 export interface PutOptions {
   /** Minutes after which the item expires. Default: `ttl.defaultTtl` of the store. */
   readonly ttl?: number | undefined;
-}
-
-export interface ReembedOptions {
-  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -97,16 +93,34 @@ export class WaymarkStore extends BaseStore {
    * how many. It may be stopped at any time, and goes on where it was. Until a namespace is done, a query there is a `MODEL_MISMATCH`.
    * @throws CheckpointError `INVALID_ARGUMENT` without embeddings, `EMBEDDING_FAILED`, `ABORTED`
    */
-  async reembed(options: ReembedOptions = {}): Promise<number> {
-    const { signal } = objectWithKeys("options", options, ["signal"]);
+  async reembed(options: CallOptions = {}): Promise<number> {
+    const call = checkCallOptions(options);
     const { memory, owner, index } = this.#options;
     const embedder = index?.vectorizer?.embedder();
     if (embedder === undefined) throw invalidArgument("options.index.embeddings", "given to the store", undefined);
     let count = 0;
     for await (const { collection } of this.#reader.collections([])) {
-      const request = { owner, collection, embedder, ...(signal !== undefined && { signal: signal as AbortSignal }) };
-      count += (await memory.reembed(request)).embedded;
+      count += (await memory.reembed({ owner, collection, embedder, ...call })).embedded;
     }
+    return count;
+  }
+
+  /**
+   * Deletes a namespace and all below it, such as all that is remembered of a user: the items, expired ones too, and the names.
+   * Returns how many items there were. A namespace is gone with one commit, and its rows follow in bounded ones. If it is interrupted,
+   * call it again. It takes what others put meanwhile, or leaves it: end the user's runs first.
+   * @throws InvalidNamespaceError for the empty one: `memory.forgetOwner(owner)` deletes all; CheckpointError `ABORTED`
+   */
+  async deleteNamespace(prefix: string[], options: CallOptions = {}): Promise<number> {
+    const checked = checkNamespace("prefix", prefix, { allowReservedRoot: true });
+    const call = checkCallOptions(options);
+    const { memory, owner } = this.#options;
+    let count = 0;
+    for await (const { collection, items } of this.#reader.emptyOnesToo(checked)) {
+      if (await memory.deleteCollection(owner, collection, call)) count += items;
+    }
+    // Also of none: rows that a call which was interrupted has left.
+    await memory.deleteCollection(owner, pathOf(checked), call);
     return count;
   }
 

@@ -1,3 +1,3 @@
 export { describeMemoryServerKills, type MemoryServerTarget } from "./server-kills.ts";
 export { describeMemory } from "./suite.ts";
-export type { MemoryStorageTarget, MemoryStore, RemoteMemory } from "./target.ts";
+export type { MemoryPart, MemoryStorageTarget, MemoryStore, RemoteMemory } from "./target.ts";
