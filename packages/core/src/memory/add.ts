@@ -1,7 +1,7 @@
 import type { Snapshot } from "../codec/snapshot.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import { idClock, newRevision } from "../database/ids.ts";
-import { Addition, insertRecords, removeRecords, type Step, updateRecords, type Where } from "../records/records.ts";
+import { Addition, insertRecords, type Step, updateRecords, type Where } from "../records/records.ts";
 import type { CheckedItem } from "./arguments.ts";
 import type { Item, NewItem } from "./contract.ts";
 import {
@@ -12,15 +12,15 @@ import {
   insertVectors,
   type VectorKind,
 } from "./embedding.ts";
-import { MAX_ATTEMPTS, type MemoryEngine } from "./engine.ts";
+import { MAX_ATTEMPTS, type MemoryEngine, tryChange } from "./engine.ts";
 import { changedTooOften, conflict, dimensionMismatch, modelMismatch, noSuch } from "./failures.ts";
 import { itemOf, packValue, readText, type StoredValue, snapshotOfValue, storeText, textDigest } from "./items.ts";
 import { numberClock } from "./numbers.ts";
-import { analyzeFor, insertPostings, postingsOf, removePostings } from "./postings.ts";
+import { Analyses, insertPostings, postingsOf } from "./postings.ts";
+import { removeFound } from "./remove.ts";
 import { createSpaces, findSpaces, spacesByNumber } from "./spaces.ts";
-import { ITEMS, type ItemRow, NEVER, SPACES, type SpaceRow, type TermRow } from "./tables.ts";
+import { ITEMS, type ItemRow, NEVER, SPACES, type SpaceRow, type TermRow, THREADS } from "./tables.ts";
 import { ThreadCounts } from "./thread-counts.ts";
-import { threadExists } from "./threads.ts";
 
 /** Adding items: text, vector and postings of all of them in one commit. */
 
@@ -61,30 +61,34 @@ interface ReadyItem extends PreparedItem {
   readonly lacksVector?: true;
 }
 
+/** A call under way. Its model is the one of all its vectors; `null`: nobody has named it. */
+interface AddCall extends AddRequest {
+  readonly analyses: Analyses;
+}
+
 export async function addItems(engine: MemoryEngine, request: AddRequest): Promise<Item[]> {
   const { items } = request;
   if (items.length === 0) return [];
-  const model = modelOf(engine, request);
+  const call = { ...request, model: modelOf(engine, request), analyses: new Analyses() };
   // Nothing is awaited where nothing is embedded: a call that was accepted before close() takes place.
   if (engine.options.embedder === null || !items.some(isToEmbed)) {
-    return (await addReady(engine, request, () => packItems(items), model)) as Item[]; // no item lacks its vector
+    return (await addReady(engine, call, () => packItems(items))) as Item[]; // no item lacks its vector
   }
   const packed = await packItems(items);
   // Before any text is embedded: what is stored already need not be, so that a call may be repeated at no cost.
-  const stored = await storedAlready(engine, request, packed, model);
-  const embedded = await embedItems(engine, request, packed, stored);
-  const added = await addReady(engine, request, async () => embedded, model);
+  const stored = await storedAlready(engine, call, packed);
+  const embedded = await embedItems(engine, call, packed, stored);
+  const added = await addReady(engine, call, async () => embedded);
   if (added !== null) return added;
-  const all = await embedItems(engine, request, packed, new Set());
-  return (await addReady(engine, request, async () => all, model)) as Item[];
+  const all = await embedItems(engine, call, packed, new Set());
+  return (await addReady(engine, call, async () => all)) as Item[];
 }
 
 /** Adds items. `null`: one that was stored, and so was not embedded, has gone meanwhile. */
 async function addReady(
   engine: MemoryEngine,
-  { items, replace, signal }: AddRequest,
+  { items, replace, model, analyses, signal }: AddCall,
   prepare: () => Promise<readonly ReadyItem[]>,
-  model: string | null,
 ): Promise<Item[] | null> {
   let ready: readonly ReadyItem[] | null = null;
   let isRetry = false;
@@ -97,7 +101,7 @@ async function addReady(
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const spaces = await spacesFor(engine, ready, model, deadline);
         if (!ready.every((item) => spaces.has(nameOf(item)))) continue; // somebody has deleted the one that was made
-        const plan = await planAddition(engine, { ready, replace, model, spaces, isRetry }, deadline);
+        const plan = await planAddition(engine, { ready, replace, model, analyses, spaces, isRetry }, deadline);
         if ([...plan.inserted].some(({ lacksVector }) => lacksVector)) return null;
         isRetry = true;
         if (plan.steps.length === 0 || (await tryChange(engine, plan.steps, deadline))) {
@@ -124,23 +128,25 @@ async function packItems(items: readonly PreparedItem[]): Promise<ReadyItem[]> {
 
 const isToEmbed = ({ embedding, text }: PreparedItem) => embedding === undefined && text !== "";
 
-/** Finds out which of the items to embed are stored with the same content. @throws CheckpointError `CONFLICT` */
+/**
+ * Finds out which of the items to embed are stored with the same content.
+ * @throws CheckpointError `CONFLICT`, `NOT_FOUND`: before a text is embedded for nothing
+ */
 async function storedAlready(
   engine: MemoryEngine,
-  { replace, signal }: AddRequest,
+  { replace, model, analyses, signal }: AddCall,
   packed: readonly ReadyItem[],
-  model: string | null,
 ): Promise<ReadonlySet<ReadyItem>> {
-  const mayBeStored = ({ id, key, digest }: ReadyItem) => id !== null || key !== null || digest !== null;
-  if (engine.options.embedder === null || !packed.some((item) => isToEmbed(item) && mayBeStored(item))) {
-    return new Set();
-  }
+  const mayBeStored = packed.some(({ id, key, digest }) => id !== null || key !== null || digest !== null);
+  if (!mayBeStored && packed.every(({ threadId }) => threadId === null)) return new Set();
   return await engine.session.run(OPERATION, signal, async (deadline) => {
+    await checkThreads(engine, packed, deadline);
+    if (!mayBeStored) return new Set<ReadyItem>();
     const spaces = await spacesOfItems(engine, packed, deadline);
     if (!packed.every((item) => spaces.has(nameOf(item)))) return new Set<ReadyItem>(); // made by their first items
     const { inserted } = await planAddition(
       engine,
-      { ready: packed, replace, model, spaces, isRetry: false },
+      { ready: packed, replace, model, analyses, spaces, isRetry: false },
       deadline,
     );
     return new Set(packed.filter((item) => isToEmbed(item) && !inserted.has(item)));
@@ -253,10 +259,8 @@ interface Plan {
   readonly rows: readonly { readonly space: SpaceRow; readonly row: ItemRow }[];
 }
 
-interface Addend {
+interface Addend extends Pick<AddCall, "replace" | "model" | "analyses"> {
   readonly ready: readonly ReadyItem[];
-  readonly replace: boolean;
-  readonly model: string | null;
   readonly spaces: ReadonlyMap<string, SpaceRow>;
   /** An attempt before this one may have taken place: its connection was lost, and nobody knows. */
   readonly isRetry: boolean;
@@ -289,7 +293,7 @@ class SpacePlan {
 /** Plans the addition on what is stored now; its guards refuse it if that has changed. */
 async function planAddition(
   engine: MemoryEngine,
-  { ready, replace, model, spaces, isRetry }: Addend,
+  { ready, replace, model, analyses, spaces, isRetry }: Addend,
   signal: AbortSignal,
 ): Promise<Plan> {
   const perSpace = new Map<number, SpacePlan>();
@@ -323,7 +327,7 @@ async function planAddition(
     if (twin !== null && !replace) {
       throw conflict(OPERATION, `the ${nameInCommon(item, twin)} of items[${at}] is taken, by other content`);
     }
-    const analysis = analyzeFor(space, item.text);
+    const analysis = await analyses.of(space, item.newId, item.text);
     const number = twin?.number ?? plan.newNumber();
     const row = rowOf(item, { space: space.number, number, length: analysis.length, now, twin });
     for (const twin of twins) {
@@ -343,7 +347,7 @@ async function planAddition(
     inserted.set(row, item);
     rows[at] = { space, row };
   }
-  return { steps: stepsOf(perSpace, threads, inserted), inserted: new Set(inserted.values()), rows };
+  return { steps: await stepsOf(perSpace, threads, inserted, analyses), inserted: new Set(inserted.values()), rows };
 }
 
 /**
@@ -482,21 +486,24 @@ function rowOf(
   };
 }
 
-function stepsOf(
+async function stepsOf(
   perSpace: ReadonlyMap<number, SpacePlan>,
   threads: ThreadCounts,
   inserted: ReadonlyMap<ItemRow, ReadyItem>,
-): Step[] {
+  analyses: Analyses,
+): Promise<Step[]> {
   if (inserted.size === 0) return [];
   const rows = [...inserted.keys()];
   const touched = [...perSpace.values()]
     .filter(({ space, replaced }) => replaced.length > 0 || rows.some((row) => row.space === space.number))
     .sort((one, other) => one.space.number - other.space.number);
+  const removals: Step[][] = [];
+  for (const { space, replaced } of touched) removals.push(await removeFound(space, replaced));
   const postings: TermRow[] = [];
   const vectors: ItemVector[] = [];
   for (const [row, item] of inserted) {
     const { space, kind } = perSpace.get(row.space) as SpacePlan;
-    postings.push(...postingsOf(row.space, row.number, analyzeFor(space, item.text)));
+    postings.push(...postingsOf(row.space, row.number, await analyses.of(space, item.newId, item.text)));
     if (item.vector === null || kind === null) continue;
     const generation = generationFor(OPERATION, space, kind);
     vectors.push({ space: row.space, number: row.number, generation, vector: item.vector });
@@ -504,8 +511,8 @@ function stepsOf(
   return [
     // The spaces first, in one order for all clients: writers of one space wait for each other here, and nowhere else.
     ...touched.map((plan) => updateSpace(plan)),
-    ...threads.steps(1),
-    ...touched.flatMap(({ space, replaced }) => removeReplaced(space, replaced)),
+    ...threads.steps(),
+    ...removals.flat(),
     insertRecords(ITEMS, rows),
     ...insertVectors(vectors),
     ...insertPostings(postings),
@@ -535,38 +542,21 @@ function updateSpace({ space, kind, items, tokens, firstNumber, lastNumber }: Sp
   );
 }
 
-function removeReplaced(space: SpaceRow, replaced: readonly ItemRow[]): Step[] {
-  if (replaced.length === 0) return [];
-  const numbers = replaced.map(({ number }) => number);
-  const revisions = replaced.map(({ revision }) => revision);
-  return [
-    removeRecords(
-      ITEMS,
-      { space: space.number, number: { in: numbers }, revision: { in: revisions } },
-      replaced.length,
-    ),
-    ...removePostings(space, replaced),
-  ];
-}
-
-/** Commits a plan. `false`: another client has changed what it was made on. */
-async function tryChange(
-  { dialect, session }: MemoryEngine,
-  steps: readonly Step[],
+/** @throws CheckpointError `NOT_FOUND` if a thread of the items is missing */
+async function checkThreads(
+  { dialect }: MemoryEngine,
+  items: readonly PreparedItem[],
   signal: AbortSignal,
-): Promise<boolean> {
-  try {
-    return (await dialect.records.change(steps, signal)) !== null;
-  } catch (error) {
-    if (session.isDuplicate(error)) return false;
-    throw error;
+): Promise<void> {
+  const threads = new Map<string, Set<string>>();
+  for (const { owner, threadId } of items) {
+    if (threadId !== null) threads.set(owner, (threads.get(owner) ?? new Set()).add(threadId));
   }
-}
-
-/** Finds out whether a plan was refused since a thread is missing. @throws CheckpointError `NOT_FOUND` */
-async function checkThreads(engine: MemoryEngine, items: readonly ReadyItem[], signal: AbortSignal): Promise<void> {
-  for (const [at, { owner, threadId }] of items.entries()) {
-    if (threadId === null || (await threadExists(engine, owner, threadId, signal))) continue;
-    throw noSuch(OPERATION, `thread with the id of items[${at}].threadId`);
+  for (const [owner, ids] of threads) {
+    const where = { owner, id: { in: [...ids] } };
+    const found = await dialect.records.find(THREADS, { where, columns: ["id"], limit: ids.size }, signal);
+    for (const { id } of found) ids.delete(id);
   }
+  const at = items.findIndex(({ owner, threadId }) => threadId !== null && threads.get(owner)?.has(threadId));
+  if (at !== -1) throw noSuch(OPERATION, `thread with the id of items[${at}].threadId`);
 }

@@ -33,15 +33,20 @@ export interface MemoryStorage {
    */
   addItems(items: readonly NewItem[], options?: AddOptions): Promise<Item[]>;
   /**
-   * Changes what is given. A new text without a new embedding is embedded, or loses its vector if there is no embedder.
-   * @throws CheckpointError `NOT_FOUND`; `CONFLICT` if `ifRevision` is another one's
+   * Changes the members that are given. Another text without an embedding is embedded, or loses its vector if there is no embedder.
+   * @throws CheckpointError `NOT_FOUND` (the item, or a thread); `CONFLICT` if `ifRevision` is another one's, or another item has the
+   * key, or the text that is to be one item; `DIMENSION_MISMATCH`, `MODEL_MISMATCH`
    */
   updateItem(owner: string, id: string, change: ItemChange, options?: IfRevision): Promise<Item>;
   getItem(owner: string, id: string, options?: CallOptions): Promise<Item | null>;
   /** Lists items in the order in which they were added, or the newest first. */
   listItems(query: ItemQuery): Promise<Item[]>;
+  /** Counts the items that a list would show: without those whose time has come. */
   countItems(query: ItemFilter): Promise<number>;
-  /** Deletes items, in commits of at most 500, and returns how many there were. Ids that are not there are skipped. */
+  /**
+   * Deletes items, in commits of at most 500, and returns how many there were. Ids that are not there are
+   * skipped. An item whose time has come is deleted too.
+   */
   deleteItems(owner: string, ids: readonly string[], options?: CallOptions): Promise<number>;
   /** Deletes the items that a filter selects, in commits of at most 500, and returns how many. */
   deleteItemsWhere(filter: ItemFilter): Promise<number>;
@@ -110,7 +115,7 @@ export interface Thread {
   readonly createdAt: number;
   /** When it, or its items, were changed last. */
   readonly updatedAt: number;
-  /** Number of its items. */
+  /** Number of its items; with those whose time has come, until they are pruned. */
   readonly items: number;
   /** Changes with every update of the thread itself. */
   readonly revision: string;
@@ -201,15 +206,26 @@ export interface Item {
   readonly revision: string;
 }
 
-/** `null` removes a member. The text, the importance and `value` cannot be removed; `value: undefined` is a value too. */
+/**
+ * Members that are absent stay as they are, and `null` removes one. The text, the importance and `value` cannot be removed;
+ * `value: undefined` is a value too.
+ */
 export interface ItemChange {
+  /** Another text is embedded by the options' embedder, unless `embedding` is given; without an embedder the item loses its vector. */
   readonly text?: string;
   readonly value?: unknown;
+  /** Moves the item to another thread of the owner's. */
+  readonly threadId?: string | null;
   readonly role?: string | null;
+  /** A key that no other item of the collection has. */
+  readonly key?: string | null;
   readonly embedding?: Float32Array | readonly number[] | null;
+  /** Name of the model that `embedding` is of. Default: that of the embedder or of the collection. */
+  readonly model?: string;
   readonly importance?: number;
   readonly metadata?: CheckpointMetadata | null;
   readonly expiresAt?: number | null;
+  readonly checkpointId?: string | null;
 }
 
 /** A filter, all of whose members narrow. `undefined` is refused: it would select what was not meant. */
@@ -295,6 +311,7 @@ export interface Collection {
   /** Dimensions and model of its vectors; absent until it has one. */
   readonly dimensions?: number;
   readonly model?: string;
+  /** Number of its items; with those whose time has come, until they are pruned. */
   readonly items: number;
   /** Set while it is being re-embedded. */
   readonly reembedding?: { readonly model: string; readonly dimensions: number };

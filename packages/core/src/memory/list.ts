@@ -19,15 +19,16 @@ export function notExpired(filter: ItemFilter): ItemFilter {
   return { ...filter, expiresAt: { above: Date.now() } };
 }
 
-/** Finds an owner's items by their ids. Other owners may have items with the same ids. */
+/** Finds those of an owner's items by their ids that a filter selects. Other owners may have items with the same ids. */
 export async function rowsOfOwner(
   engine: MemoryEngine,
   owner: string,
   ids: readonly string[],
+  filter: ItemFilter,
   signal: AbortSignal,
 ): Promise<FoundItem[]> {
   if (ids.length === 0) return [];
-  const where = notExpired({ id: { in: ids }, owner });
+  const where = { ...filter, id: { in: ids }, owner };
   const rows = await engine.dialect.records.find(ITEMS, { where, limit: ids.length }, signal);
   const numbers = rows.map(({ space }) => space);
   const spaces = await spacesByNumber(engine, numbers, signal);
@@ -44,7 +45,7 @@ export async function getItem(
   signal: AbortSignal | undefined,
 ): Promise<Item | null> {
   return await engine.session.run("get item", signal, async (deadline) => {
-    const [found] = await rowsOfOwner(engine, owner, id === null ? [] : [id], deadline);
+    const [found] = await rowsOfOwner(engine, owner, id === null ? [] : [id], notExpired({}), deadline);
     return found === undefined ? null : await itemOf("get item", found.space, found.row);
   });
 }

@@ -484,6 +484,33 @@ export function describeItems(bench: StorageBench): void {
       expect(await countsOf(bench.storage, owner)).toMatchObject({ items: 0, collections: [{ items: 0 }] });
     });
 
+    it("may be ones whose time has come, by their ids and by a filter", async () => {
+      const owner = newOwner();
+      const members = { expiresAt: 1, dedup: true };
+      const [one] = await addAll(bench.storage, [itemOf(owner, "one", members), itemOf(owner, "two", members)]);
+      expect(await bench.storage.getItem(owner, one?.id as string)).toBeNull();
+      expect(await bench.storage.countItems({ owner })).toBe(0);
+      expect(await bench.storage.getCollection(owner, COLLECTION)).toMatchObject({ items: 2 });
+      expect(await bench.storage.deleteItems(owner, [one?.id as string])).toBe(1);
+      expect(await bench.storage.deleteItems(owner, [one?.id as string])).toBe(0);
+      expect(await bench.storage.deleteItemsWhere({ owner })).toBe(1);
+      expect(await bench.storage.getCollection(owner, COLLECTION)).toMatchObject({ items: 0 });
+    });
+
+    it("make room for the same key and text once their time has come", async () => {
+      const owner = newOwner();
+      await addAll(bench.storage, [
+        itemOf(owner, "one", { expiresAt: 1, key: "k" }),
+        itemOf(owner, "two", { expiresAt: 1, dedup: true }),
+      ]);
+      const again = await addAll(bench.storage, [
+        itemOf(owner, "three", { key: "k" }),
+        itemOf(owner, "two", { dedup: true }),
+      ]);
+      expect(await bench.storage.listItems({ owner })).toStrictEqual(again);
+      expect(await bench.storage.getCollection(owner, COLLECTION)).toMatchObject({ items: 2 });
+    });
+
     it("are those that a filter selects, in one collection or in all", async () => {
       const owner = newOwner();
       const add = async () => {
