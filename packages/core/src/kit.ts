@@ -48,6 +48,7 @@ export type { Database, Opened } from "./database/database.ts";
 export { unref } from "./database/deadline.ts";
 export type { Fault } from "./database/faults.ts";
 export { forward, forwardThrough } from "./database/forward.ts";
+export { LruCache } from "./database/lru-cache.ts";
 export * from "./database/migrations.ts";
 export { Once, Shared, type SharedUse } from "./database/once.ts";
 export {
@@ -83,7 +84,10 @@ export {
   wholeNumber,
 } from "./database/url.ts";
 export { warnOnce } from "./database/warnings.ts";
+export * from "./records/drizzle.ts";
+export * from "./records/guards.ts";
 export * from "./records/records.ts";
-export { type Condition, type Operator, type Shape, shapeOf } from "./records/shape.ts";
+export * from "./records/shape.ts";
+export * from "./records/statements.ts";
 export * from "./records/tables.ts";
 export { floatsOf, littleEndian } from "./records/vectors.ts";

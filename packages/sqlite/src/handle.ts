@@ -1,3 +1,4 @@
+import { LruCache } from "@waymark/core/kit";
 import { BetterSQLiteSession } from "drizzle-orm/better-sqlite3/session";
 import { BaseSQLiteDatabase, SQLiteSyncDialect } from "drizzle-orm/sqlite-core";
 import type { DriverDatabase, DriverName, Statement } from "./drivers/driver.ts";
@@ -30,16 +31,8 @@ export function handleOn(
   database: DriverDatabase,
   own: { readonly path: string | null; readonly isNew: boolean } | null,
 ): Handle {
-  const statements = new Map<string, Statement>();
-
-  function prepare(sql: string): Statement {
-    const existing = statements.get(sql);
-    if (existing !== undefined) return existing;
-    const statement = database.prepare(sql);
-    statements.set(sql, statement);
-    return statement;
-  }
-
+  const statements = new LruCache<string, Statement>();
+  const prepare = (sql: string) => statements.get(sql, () => database.prepare(sql));
   const value = (sql: string) => Object.values((prepare(sql).get() as Record<string, unknown> | undefined) ?? {})[0];
 
   return {

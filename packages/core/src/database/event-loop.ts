@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers";
+import { setImmediate as turn } from "node:timers/promises";
 
 /** Longest work without a turn of the event loop, in milliseconds. */
 const MAX_BUSY_MS = 4;
@@ -14,4 +15,16 @@ export function isTurnDue(): boolean {
     busySince = null;
   });
   return false;
+}
+
+/** Runs steps to their end. Between two of them the event loop turns, whenever a turn is due: other calls go on meanwhile. */
+export async function inTurns<Result>(steps: Generator<undefined, Result>): Promise<Result> {
+  for (;;) {
+    if (isTurnDue()) {
+      await turn();
+      isTurnDue(); // the next step counts from here
+    }
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
 }

@@ -214,15 +214,37 @@ export function checkAddOptions(value: AddOptions) {
   };
 }
 
-const CHANGE_KEYS = ["text", "value", "role", "embedding", "importance", "metadata", "expiresAt"] as const;
+const CHANGE_KEYS = [
+  "text",
+  "threadId",
+  "role",
+  "key",
+  "embedding",
+  "model",
+  "importance",
+  "metadata",
+  "expiresAt",
+  "checkpointId",
+] as const;
 
 /** Members that are absent stay as they are. */
 export function checkItemChange(value: ItemChange) {
-  const change = objectWithKeys("change", value, CHANGE_KEYS);
-  refuseUndefined("change", change, ["text", "role", "embedding", "importance", "metadata", "expiresAt"]);
+  const change = objectWithKeys("change", value, [...CHANGE_KEYS, "value"]);
+  refuseUndefined("change", change, CHANGE_KEYS);
+  if (change.model !== undefined && (change.embedding === undefined || change.embedding === null)) {
+    throw invalidArgument("change.embedding", "a vector beside change.model", change.embedding);
+  }
   return {
     ...(change.text !== undefined && { text: string("change.text", change.text) }),
     hasValue: "value" in value,
+    ...(change.threadId !== undefined && {
+      threadId: orNull(change.threadId, (id) => checkThreadId("change.threadId", id)),
+    }),
+    ...(change.key !== undefined && { key: orNull(change.key, (key) => checkKey("change.key", key)) }),
+    ...(change.checkpointId !== undefined && {
+      checkpointId: orNull(change.checkpointId, (id) => ownId("change.checkpointId", id)),
+    }),
+    ...(change.model !== undefined && { model: checkModel("change.model", change.model) }),
     ...(change.role !== undefined && { role: orNull(change.role, (role) => checkRole("change.role", role)) }),
     ...(change.embedding !== undefined && {
       embedding: orNull(change.embedding, (vector) => checkVector("change.embedding", vector, null)),

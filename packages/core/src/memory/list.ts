@@ -3,8 +3,7 @@ import type { Item } from "./contract.ts";
 import type { ItemFilter } from "./dialect.ts";
 import type { MemoryEngine } from "./engine.ts";
 import { itemOf } from "./items.ts";
-import { numberClock } from "./numbers.ts";
-import { SPACES_AT_ONCE, spacesOf } from "./spaces.ts";
+import { SPACES_AT_ONCE, spacesByNumber, spacesOf } from "./spaces.ts";
 import { ITEMS, type ItemRow, type SpaceRow } from "./tables.ts";
 
 /** Reading items without a search. Items whose time has come are not there. */
@@ -20,27 +19,23 @@ export function notExpired(filter: ItemFilter): ItemFilter {
   return { ...filter, expiresAt: { above: Date.now() } };
 }
 
-/** Finds an owner's items by their ids, in its collections alone: other owners may have items with the same ids. */
+/** Finds those of an owner's items by their ids that a filter selects. Other owners may have items with the same ids. */
 export async function rowsOfOwner(
   engine: MemoryEngine,
   owner: string,
   ids: readonly string[],
+  filter: ItemFilter,
   signal: AbortSignal,
 ): Promise<FoundItem[]> {
   if (ids.length === 0) return [];
-  const spaces = await spacesOf(engine, owner, null, signal);
-  const byNumber = new Map(spaces.map((space) => [space.number, space]));
-  const found: FoundItem[] = [];
-  for (let at = 0; at < spaces.length; at += SPACES_AT_ONCE) {
-    const numbers = spaces.slice(at, at + SPACES_AT_ONCE).map(({ number }) => number);
-    const where = notExpired({ id: { in: ids }, space: { in: numbers } });
-    const limit = ids.length * numbers.length;
-    for (const row of await engine.dialect.records.find(ITEMS, { where, limit }, signal)) {
-      numberClock.observe(row.number);
-      found.push({ space: byNumber.get(row.space) as SpaceRow, row });
-    }
-  }
-  return found;
+  const where = { ...filter, id: { in: ids }, owner };
+  const rows = await engine.dialect.records.find(ITEMS, { where, limit: ids.length }, signal);
+  const numbers = rows.map(({ space }) => space);
+  const spaces = await spacesByNumber(engine, numbers, signal);
+  return rows.flatMap((row) => {
+    const space = spaces.get(row.space);
+    return space?.removal === 0 ? [{ space, row }] : []; // else it is being removed with its collection
+  });
 }
 
 export async function getItem(
@@ -50,7 +45,7 @@ export async function getItem(
   signal: AbortSignal | undefined,
 ): Promise<Item | null> {
   return await engine.session.run("get item", signal, async (deadline) => {
-    const [found] = await rowsOfOwner(engine, owner, id === null ? [] : [id], deadline);
+    const [found] = await rowsOfOwner(engine, owner, id === null ? [] : [id], notExpired({}), deadline);
     return found === undefined ? null : await itemOf("get item", found.space, found.row);
   });
 }
@@ -91,7 +86,6 @@ export async function listItems(engine: MemoryEngine, query: ReturnType<typeof c
     const sign = isNewestFirst ? -1 : 1;
     found.sort((one, other) => sign * (one.row.number - other.row.number));
     const page = found.slice(0, limit);
-    for (const { row } of page) numberClock.observe(row.number);
     return await Promise.all(page.map(({ space, row }) => itemOf("list items", space, row)));
   });
 }

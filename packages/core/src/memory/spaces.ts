@@ -96,6 +96,8 @@ export async function createSpaces(
     nextGeneration: null,
     nextDimensions: null,
     nextModel: null,
+    nextMissed: 0,
+    lastNumber: 0,
     createdAt: Date.now(),
     revision: newRevision(),
     pending: null,

@@ -1,4 +1,4 @@
-import { shapeOf, type TableDefinition } from "@waymark/core/kit";
+import { padded, type Read, readerOf, shapeOf, type TableDefinition } from "@waymark/core/kit";
 import {
   ITEMS,
   type ItemFilter,
@@ -42,7 +42,7 @@ export class MemorySearch {
       text: sql`select ${columns["number"]} from ${from} where ${isWanted}
         order by bit_count(${columns["signature"]} ^ ${bound("signature", columns["signature"])}), ${columns["number"]} desc
         limit ${placeholder("set", "limit")}`,
-      results: ["number"],
+      results: { number: Number },
     }));
     const set = { space, generation, signature, limit };
     return numbersOf(await statement.all(this.#connection, { ...valuesOf(filter), set }));
@@ -54,7 +54,7 @@ export class MemorySearch {
       text: sql`select ${columns["number"]}, ${columns["signature"]} from ${from}
         where ${isWanted} and ${columns["number"]} > ${placeholder("set", "after")}
         order by ${columns["number"]} limit ${PAGE}`,
-      results: ["number", "signature"],
+      results: { number: Number, signature: (bytes) => bytes },
     }));
     const nearest = new NearestSignatures(signature, limit);
     for (let after = -1, isLast = false; !isLast; ) {
@@ -77,7 +77,7 @@ export class MemorySearch {
         text: sql`select ${columns["number"]} from ${from} where ${isWanted}
           order by if(${distance} <= 3, ${distance}, 2), ${columns["number"]} desc
           limit ${placeholder("set", "limit")}`,
-        results: ["number"],
+        results: { number: Number },
       };
     });
     const set = { space, generation, vector, limit };
@@ -93,23 +93,21 @@ export class MemorySearch {
         sql`select ${term}, count(*) from ${table}${forceIndex(table, "")} where ${conditionsOf(columns, shape)}
           group by ${term}`,
         [
-          ["term", term],
-          ["count", null],
+          ["term", readerOf(term)],
+          ["count", Number],
         ],
       );
     });
-    const counts = await statement.all(this.#connection, { value: shape.values });
-    return counts.map(({ term, count }) => ({ term: String(term), count: Number(count) }));
+    return (await statement.all(this.#connection, { value: shape.values })) as unknown as TermCount[];
   }
 
   /** The contributions as `ranking.ts` has them, in the same order: whole numbers, so that their sum is the same everywhere. */
   async scoreTerms({ space, terms, base, perToken, filter, limit }: TermQuery): Promise<ScoredNumber[]> {
     if (terms.length === 0) return [];
-    const size = 2 ** Math.ceil(Math.log2(terms.length));
-    const statement = this.#statement(`score ${size} terms`, TERMS, filter, ({ from, columns, isWanted }) => {
+    const all = padded<{ term: string | null; weight: number }>(terms, { term: null, weight: 0 });
+    const statement = this.#statement(`score ${all.length} terms`, TERMS, filter, ({ from, columns, isWanted }) => {
       const { number, term, frequency, length } = columns as Record<string, AnyMySqlColumn>;
-      const wanted = Array.from(
-        { length: size },
+      const wanted = all.map(
         (_, at) =>
           sql`select ${sql.param(placeholder("term", at), term)} as term, ${placeholder("weight", at)} as weight`,
       );
@@ -118,17 +116,15 @@ export class MemorySearch {
             / (${frequency} + ${placeholder("set", "base")} + ${placeholder("set", "perToken")} * ${length}))) as signed) as score
           from (${sql.join(wanted, sql` union all `)}) as wanted straight_join ${from} on ${term} = wanted.term
           where ${isWanted} group by ${number} order by score desc, ${number} desc limit ${placeholder("set", "limit")}`,
-        results: ["number", "score"],
+        results: { number: Number, score: Number },
       };
     });
-    const padded = Array.from({ length: size }, (_, at) => terms[at] ?? { term: null, weight: 0 });
-    const rows = await statement.all(this.#connection, {
+    return (await statement.all(this.#connection, {
       ...valuesOf(filter),
       set: { space, base: doubleLiteral(base), perToken: doubleLiteral(perToken), limit },
-      term: padded.map(({ term }) => term),
-      weight: padded.map(({ weight }) => doubleLiteral(weight)),
-    });
-    return rows.map(({ number, score }) => ({ number: Number(number), score: Number(score) }));
+      term: all.map(({ term }) => term),
+      weight: all.map(({ weight }) => doubleLiteral(weight)),
+    })) as unknown as ScoredNumber[];
   }
 
   /**
@@ -141,7 +137,7 @@ export class MemorySearch {
     filter: ItemFilter | null,
     build: (parts: { from: SQL; columns: Readonly<Record<string, AnyMySqlColumn>>; isWanted: SQL }) => {
       text: SQL;
-      results: readonly string[];
+      results: Readonly<Record<string, Read>>;
     },
   ): Compiled {
     const shape = shapeOf(filter ?? {});
@@ -157,10 +153,7 @@ export class MemorySearch {
       }
       const from = sql`${table}${forceIndex(table, "")}`;
       const { text, results } = build({ from, columns, isWanted: sql.join(wanted, sql` and `) });
-      return this.#statements.compile(
-        text,
-        results.map((result) => [result, null]),
-      );
+      return this.#statements.compile(text, Object.entries(results));
     });
   }
 }
@@ -175,5 +168,5 @@ function valuesOf(filter: ItemFilter | null): { value?: readonly unknown[] } {
 }
 
 function numbersOf(rows: readonly Record<string, unknown>[]): number[] {
-  return rows.map(({ number }) => Number(number));
+  return rows.map(({ number }) => number as number);
 }

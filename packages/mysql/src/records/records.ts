@@ -1,33 +1,40 @@
 import {
-  Addition,
+  assignmentsOf,
+  behindCursor,
+  bindingOf,
   type Condition,
+  type CursorTerm,
   type ExpectStep,
+  encoded,
+  guarded,
   type InsertStep,
+  LruCache,
+  modification,
+  padded,
+  type Read,
   type RecordQuery,
   type RemoveKeysStep,
   type RemoveStep,
+  readerOf,
+  refusal,
+  rowReader,
   type Shape,
   type Step,
   shapeOf,
   type TableDefinition,
   type UpdateStep,
+  type Values,
   type Where,
 } from "@waymark/core/kit";
 import {
   and,
   asc,
   desc,
-  eq,
   getTableColumns,
   getTableName,
-  gt,
-  gte,
-  is,
-  lt,
-  lte,
   or,
-  Param,
-  Placeholder,
+  type Param,
+  type Placeholder,
   type SQL,
   sql,
 } from "drizzle-orm";
@@ -36,9 +43,6 @@ import { type PoolConnection, queryRows, runStatement } from "../connection.ts";
 import { type Isolation, tooLarge } from "../database.ts";
 import { indexToChange, indexToRead } from "./indexes.ts";
 import { tableOf } from "./tables.ts";
-
-/** Ends a transaction whose guard was not met. */
-class GuardMissed extends Error {}
 
 /**
  * From 1,000 values on MariaDB makes a table of a list, and reads all of ours to join it. Longer lists, whose lengths are powers
@@ -53,7 +57,6 @@ type Row = Record<string, unknown>;
 type Columns = Readonly<Record<string, AnyMySqlColumn>>;
 
 export interface Table {
-  readonly definition: TableDefinition;
   readonly table: MySqlTable;
   readonly columns: Columns;
 }
@@ -61,9 +64,9 @@ export interface Table {
 /** Tables of a dialect and statements over them, for all of its connections. */
 export class RecordStatements {
   readonly #tablePrefix: string;
-  readonly #tables = new Map<TableDefinition, Table>();
+  readonly #tables = new LruCache<TableDefinition, Table>();
   /** By their shape: building their text takes longer than running them. */
-  readonly #statements = new Map<string, unknown>();
+  readonly #statements = new LruCache<string, Compiled>();
   readonly #dialect = new MySqlDialect();
 
   constructor(tablePrefix: string) {
@@ -72,39 +75,25 @@ export class RecordStatements {
 
   /** Returns Drizzle's table of a definition. */
   table(definition: TableDefinition): Table {
-    const existing = this.#tables.get(definition);
-    if (existing !== undefined) return existing;
-    const table = tableOf(definition, this.#tablePrefix) as unknown as MySqlTable;
-    const made = { definition, table, columns: getTableColumns(table) as Columns };
-    this.#tables.set(definition, made);
-    return made;
+    return this.#tables.get(definition, () => {
+      const table = tableOf(definition, this.#tablePrefix) as unknown as MySqlTable;
+      return { table, columns: getTableColumns(table) as Columns };
+    });
   }
 
-  /** Compiles a statement. `columns`: the names of its results, with the columns that decode them. */
-  compile(text: SQL, columns: readonly (readonly [string, AnyMySqlColumn | null])[] = []): Compiled {
+  /** Compiles a statement. `results`: the names of its results, with the functions that read them. */
+  compile(text: SQL, results: readonly (readonly [string, Read])[] = []): Compiled {
     const { sql: compiled, params } = this.#dialect.sqlToQuery(text);
-    const binders = params.map(binderOf);
-    const decoders = columns.map(([name, column]) => [name, decoderOf(column)] as const);
-    const bind = (values: Values) => binders.map((binder) => binder(values));
-    const decode = (row: readonly unknown[]) => {
-      const decoded: Row = {};
-      let at = 0;
-      for (const [name, decodeColumn] of decoders) decoded[name] = decodeColumn(row[at++]);
-      return decoded;
-    };
+    const [bind, read] = [bindingOf(params), rowReader(results)];
     return {
-      all: async (connection, values) => (await queryRows(connection, compiled, bind(values))).map(decode),
+      all: async (connection, values) => (await queryRows(connection, compiled, bind(values))).map(read),
       run: (connection, values) => runStatement(connection, compiled, bind(values)),
     };
   }
 
   /** Returns the statement of this key, or builds it. */
-  statement<Statement>(key: string, build: () => Statement): Statement {
-    const existing = this.#statements.get(key) as Statement | undefined;
-    if (existing !== undefined) return existing;
-    const statement = build();
-    this.#statements.set(key, statement);
-    return statement;
+  statement(key: string, build: () => Compiled): Compiled {
+    return this.#statements.get(key, build);
   }
 }
 
@@ -139,12 +128,7 @@ export class MySQLRecords {
     const key = `find ${definition.name} ${forUpdate} ${names?.join() ?? "*"} ${shape.key} ${order.join()} ${after.length}`;
     const statement = this.#statements.statement(key, () => {
       const { table, columns } = this.#statements.table(definition);
-      const filter = and(
-        conditionsOf(columns, shape),
-        after.length === 0
-          ? undefined
-          : isBehind(order.map(([name, direction]) => [columns[name] as AnyMySqlColumn, direction])),
-      );
+      const filter = and(conditionsOf(columns, shape), after.length === 0 ? undefined : isBehind(columns, order));
       const selected = (names ?? Object.keys(columns)).map((name) => [name, columns[name] as AnyMySqlColumn] as const);
       const terms = order.map(([name, direction]) =>
         (direction === "asc" ? asc : desc)(columns[name] as AnyMySqlColumn),
@@ -155,7 +139,7 @@ export class MySQLRecords {
           "order by",
           list(terms),
         )} limit ${sql.placeholder("limit")} offset ${sql.placeholder("offset")}${forUpdate ? sql` for update` : sql``}`,
-        selected,
+        selected.map(([name, column]) => [name, readerOf(column)]),
       );
     });
     return await statement.all(this.#connection, { value: shape.values, after, limit, offset });
@@ -167,11 +151,11 @@ export class MySQLRecords {
       const { table, columns } = this.#statements.table(definition);
       return this.#statements.compile(
         sql`select count(*) from ${table}${clause("where", conditionsOf(columns, shape))}`,
-        [["count", null]],
+        [["count", Number]],
       );
     });
     const [row] = await statement.all(this.#connection, { value: shape.values });
-    return Number(row?.["count"]);
+    return row?.["count"] as number;
   }
 
   /** Counts rows as they are now, and locks them until the transaction ends. */
@@ -182,11 +166,11 @@ export class MySQLRecords {
       const index = forceIndex(table, indexToChange(definition, shape));
       return this.#statements.compile(
         sql`select count(*) from ${table}${index}${clause("where", conditionsOf(columns, shape))} for update`,
-        [["count", null]],
+        [["count", Number]],
       );
     });
     const [row] = await statement.all(this.#connection, { value: shape.values });
-    return Number(row?.["count"]);
+    return row?.["count"] as number;
   }
 
   async change(steps: readonly Step[]): Promise<number[] | null> {
@@ -200,8 +184,7 @@ export class MySQLRecords {
         return counts;
       });
     } catch (error) {
-      if (error instanceof GuardMissed) return null;
-      throw error;
+      return refusal(error);
     }
   }
 
@@ -218,12 +201,9 @@ export class MySQLRecords {
     return await this.#inTransaction(async () => {
       const [row] = await this.#find(definition, { where, limit: 1 }, true);
       if (row === undefined) return null;
-      const given = Object.entries(decide(row as never) ?? {}).filter(([, value]) => value !== undefined);
-      if (given.length === 0) return row;
-      const set = Object.fromEntries(given);
-      const isRow = Object.fromEntries(definition.key.map((name) => [name, row[name]]));
-      await this.#apply({ verb: "update", table: definition, where: isRow, set, expect: null });
-      return { ...row, ...set };
+      const { modified, step } = modification(definition, row, decide);
+      if (step !== null) await this.#update(step);
+      return modified;
     });
   }
 
@@ -250,13 +230,9 @@ export class MySQLRecords {
   async #apply(step: Step): Promise<number> {
     if (step.verb === "insert") return await this.#insert(step);
     if (step.verb === "remove keys") return await this.#removeKeys(step);
-    if (step.verb === "expect") {
-      if ((await this.#countLocked(step)) !== step.expect) throw new GuardMissed();
-      return step.expect;
-    }
-    const changed = step.verb === "update" ? await this.#update(step) : await this.#remove(step);
-    if (step.expect !== null && changed !== step.expect) throw new GuardMissed();
-    return changed;
+    if (step.verb === "update") return guarded(step, await this.#update(step));
+    if (step.verb === "remove") return guarded(step, await this.#remove(step));
+    return guarded(step, await this.#countLocked(step));
   }
 
   /** A statement has one text for any number of rows: mysql2 writes a list of lists as tuples. */
@@ -288,7 +264,7 @@ export class MySQLRecords {
     const slices: unknown[][][] = [];
     let left = 0;
     for (const row of rows) {
-      const tuple = columns.map(([name, column]) => encode(column, row[name]));
+      const tuple = columns.map(([name, column]) => encoded(column, row[name]));
       const bytes = this.#checkBytes(tuple);
       if (bytes > left) {
         slices.push([]);
@@ -310,28 +286,27 @@ export class MySQLRecords {
 
   async #update({ table: definition, where, set }: UpdateStep): Promise<number> {
     const shape = shapeOf(where);
-    const given = Object.entries(set).filter(([, value]) => value !== undefined);
-    const terms = given.map(([name, value]) => `${name}${value instanceof Addition ? "+" : ""}`);
+    const assignments = assignmentsOf(set);
     const { table, columns } = this.#statements.table(definition);
-    const statement = this.#statements.statement(`update ${definition.name} ${terms.join()} ${shape.key}`, () => {
-      const assignments = given.map(([name, value]) => {
+    const statement = this.#statements.statement(`update ${definition.name} ${assignments.key} ${shape.key}`, () => {
+      const set = assignments.columns.map(({ column: name, isAdded }) => {
         const column = columns[name] as AnyMySqlColumn;
-        const bound = sql.placeholder(`set.${name}`);
-        return value instanceof Addition ? sql`${column} = ${column} + ${bound}` : sql`${column} = ${bound}`;
+        const bound = placeholder("set", name);
+        return isAdded ? sql`${column} = ${column} + ${bound}` : sql`${column} = ${bound}`;
       });
       return this.#statements.compile(
-        sql`update ${table}${forceIndex(table, indexToChange(definition, shape))} set ${list(assignments)}${clause(
+        sql`update ${table}${forceIndex(table, indexToChange(definition, shape))} set ${list(set)}${clause(
           "where",
           conditionsOf(columns, shape),
         )}`,
       );
     });
-    const values = given.map(([name, value]) => [
+    const values = Object.entries(assignments.values).map(([name, value]) => [
       name,
-      encode(columns[name] as AnyMySqlColumn, value instanceof Addition ? value.by : value),
+      encoded(columns[name] as AnyMySqlColumn, value),
     ]);
     this.#checkBytes(values.map(([, value]) => value));
-    return await statement.run(this.#connection, { set: Object.fromEntries(values) as Row, value: shape.values });
+    return await statement.run(this.#connection, { set: Object.fromEntries(values), value: shape.values });
   }
 
   async #remove({ table: definition, where }: RemoveStep): Promise<number> {
@@ -354,8 +329,9 @@ export class MySQLRecords {
     let count = 0;
     for (let from = 0; from < keys.length; from += MAX_VALUES) {
       const some = keys.slice(from, from + MAX_VALUES);
-      const size = 2 ** Math.ceil(Math.log2(some.length));
-      const statement = this.#statements.statement(`remove ${size} keys ${definition.name}`, () => {
+      // Filled up with the last one: it is removed once.
+      const all = padded(some);
+      const statement = this.#statements.statement(`remove ${all.length} keys ${definition.name}`, () => {
         const { table, columns } = this.#statements.table(definition);
         const isRow = (_: unknown, at: number) =>
           and(
@@ -365,23 +341,14 @@ export class MySQLRecords {
             }),
           );
         return this.#statements.compile(
-          sql`delete ${table} from ${table}${forceIndex(table, "")} where ${or(...Array.from({ length: size }, isRow))}`,
+          sql`delete ${table} from ${table}${forceIndex(table, "")} where ${or(...all.map(isRow))}`,
         );
       });
-      // Filled up with the last one: it is removed once.
-      const values = Array.from({ length: size }, (_, at) => [`key${at}`, some[Math.min(at, some.length - 1)]]);
-      count += await statement.run(this.#connection, Object.fromEntries(values) as Values);
+      const values = Object.fromEntries(all.map((key, at) => [`key${at}`, key]));
+      count += await statement.run(this.#connection, values);
     }
     return count;
   }
-}
-
-/** Groups of values that a statement is given: those of its filter, of its cursor, and of the columns that it sets. */
-export interface Values {
-  readonly value?: readonly unknown[];
-  readonly after?: readonly unknown[];
-  readonly set?: Row;
-  readonly [name: string]: unknown;
 }
 
 /** A statement whose text was built once. */
@@ -389,32 +356,6 @@ export interface Compiled {
   all(connection: PoolConnection, values: Values): Promise<Row[]>;
   /** Returns how many rows it has inserted, changed or removed. */
   run(connection: PoolConnection, values: Values): Promise<number>;
-}
-
-/** Makes a function that finds a parameter's value, as the driver takes it. */
-function binderOf(parameter: unknown): (values: Values) => unknown {
-  if (is(parameter, Param)) {
-    const find = binderOf(parameter.value);
-    const { encoder } = parameter;
-    return (values) => {
-      const value = find(values);
-      return value === null ? null : encoder.mapToDriverValue(value);
-    };
-  }
-  if (!is(parameter, Placeholder)) return () => parameter;
-  const [group = "", name] = parameter.name.split(".");
-  if (name === undefined) return (values) => values[group];
-  return (values) => (values[group] as Row)[name];
-}
-
-/** Makes a function that decodes a column's value. */
-function decoderOf(column: AnyMySqlColumn | null): (value: unknown) => unknown {
-  if (column === null) return (value) => value;
-  return (value) => (value === null ? null : column.mapFromDriverValue(value));
-}
-
-function encode(column: AnyMySqlColumn, value: unknown): unknown {
-  return value === null ? null : column.mapToDriverValue(value);
 }
 
 /** Bytes of the rows of a change, about, and of the largest one: for an error that may be the answer to too many. */
@@ -491,17 +432,11 @@ function isIn(column: AnyMySqlColumn, values: readonly Param[]): SQL | undefined
 }
 
 /** Rows behind the one with the bound values, in this order. */
-function isBehind(order: readonly (readonly [AnyMySqlColumn, "asc" | "desc"])[]): SQL | undefined {
-  const terms = order.map(([column, direction], at) => ({
-    column,
-    isBeyond: direction === "asc" ? gt : lt,
-    isWithin: direction === "asc" ? gte : lte,
-    value: sql.param(placeholder("after", at), column),
-  }));
-  const [first] = terms;
-  const beyond = terms.map(({ column, isBeyond, value }, at) =>
-    and(...terms.slice(0, at).map((equal) => eq(equal.column, equal.value)), isBeyond(column, value)),
-  );
-  // The first column by itself bounds the range of an index.
-  return and(first?.isWithin(first.column, first.value), or(...beyond));
+function isBehind(columns: Columns, order: Parameters<typeof behindCursor>[0]): SQL | undefined {
+  const { bound, alternatives } = behindCursor(order);
+  const compare = ({ column: name, operator, at }: CursorTerm) => {
+    const column = columns[name] as AnyMySqlColumn;
+    return sql`${column} ${sql.raw(operator)} ${sql.param(placeholder("after", at), column)}`;
+  };
+  return and(compare(bound), or(...alternatives.map((terms) => and(...terms.map(compare)))));
 }

@@ -1,10 +1,19 @@
-import { type ColumnDefinition, floatsOf, littleEndian, type TableDefinition, type ValueOf } from "@waymark/core/kit";
+import {
+  buildColumns,
+  buildConstraints,
+  type ColumnConfig,
+  floatsOf,
+  littleEndian,
+  type TableDefinition,
+} from "@waymark/core/kit";
 import {
   type AnyMySqlColumn,
   customType,
   foreignKey,
   index,
   type MySqlColumn,
+  type MySqlColumnBuilderBase,
+  type MySqlTableExtraConfigValue,
   type MySqlTableWithColumns,
   mysqlTable,
   primaryKey,
@@ -82,73 +91,25 @@ function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
 /** Builders of columns, by their kinds. */
 const KINDS = { text, uuid, integer, number: double, bytes, bits, vector };
 
-/** A Drizzle column of a definition. Nullable ones may have `null`. */
-type ColumnOfKind<Table extends TableDefinition, Column extends ColumnDefinition> = MySqlColumn<{
-  name: Column["name"];
-  tableName: Table["name"];
-  dataType: "custom";
-  columnType: "MySqlCustomColumn";
-  data: ValueOf<Column>;
-  driverParam: unknown;
-  notNull: Column extends { readonly nullable: true } ? false : true;
-  hasDefault: false;
-  isPrimaryKey: false;
-  isAutoincrement: false;
-  hasRuntimeDefault: false;
-  enumValues: undefined;
-  baseColumn: never;
-  identity: undefined;
-  generated: undefined;
-}>;
-
 /** A Drizzle table with the columns of a definition. */
 export type TableOf<Table extends TableDefinition> = MySqlTableWithColumns<{
   name: Table["name"];
   schema: undefined;
   dialect: "mysql";
-  columns: { [Name in keyof Table["columns"]]: ColumnOfKind<Table, Table["columns"][Name]> };
+  columns: {
+    [Name in keyof Table["columns"]]: MySqlColumn<ColumnConfig<Table, Table["columns"][Name], "MySqlCustomColumn">>;
+  };
 }>;
 
 /** Makes a Drizzle table. */
 export function tableOf<const Table extends TableDefinition>(definition: Table, tablePrefix: string): TableOf<Table> {
   const name = `${tablePrefix}${definition.name}`;
-  const columns = Object.fromEntries(
-    Object.entries(definition.columns).map(([column, { name: columnName, kind, nullable, maxBytes }]) => {
-      const builder = (KINDS[kind] as typeof KINDS.text)(columnName, { maxBytes });
-      return [column, nullable === true ? builder : builder.notNull()];
+  const columns = buildColumns<MySqlColumnBuilderBase>(definition, KINDS);
+  const tableOfParent = (parent: TableDefinition) => tableOf(parent, tablePrefix);
+  return mysqlTable(name, columns, (own) =>
+    buildConstraints<AnyMySqlColumn, MySqlTableExtraConfigValue>(definition, {
+      ...{ name, columns: own, tableOf: tableOfParent },
+      ...{ primaryKey, uniqueIndex, index, foreignKey },
     }),
-  );
-  return mysqlTable(name, columns, (table) =>
-    constraints(name, definition, table, tablePrefix),
   ) as unknown as TableOf<Table>;
-}
-
-function constraints(
-  name: string,
-  { key, unique = {}, indexes = {}, partOf }: TableDefinition,
-  table: Readonly<Record<string, AnyMySqlColumn>>,
-  tablePrefix: string,
-) {
-  const columns = (names: readonly string[]) =>
-    names.map((column) => table[column]) as [AnyMySqlColumn, ...AnyMySqlColumn[]];
-  return [
-    primaryKey({ name: `${name}_pk`, columns: columns(key) }),
-    ...Object.entries(unique).map(([end, names]) => uniqueIndex(`${name}_${end}`).on(...columns(names))),
-    ...Object.entries(indexes).map(([end, names]) => index(`${name}_${end}`).on(...columns(names))),
-    ...(partOf === undefined
-      ? []
-      : [
-          foreignKey({
-            name: `${name}_fk`,
-            columns: columns(partOf.columns),
-            foreignColumns: foreignColumns(partOf.table, tablePrefix),
-          }).onDelete("cascade"),
-        ]),
-  ];
-}
-
-/** Columns of the primary key of another table. */
-function foreignColumns(definition: TableDefinition, tablePrefix: string): [AnyMySqlColumn, ...AnyMySqlColumn[]] {
-  const table = tableOf(definition, tablePrefix) as unknown as Record<string, AnyMySqlColumn>;
-  return definition.key.map((name) => table[name]) as [AnyMySqlColumn, ...AnyMySqlColumn[]];
 }

@@ -1,4 +1,4 @@
-import { shapeOf, type TableDefinition } from "@waymark/core/kit";
+import { type Read, shapeOf, type TableDefinition } from "@waymark/core/kit";
 import {
   ITEMS,
   type ItemFilter,
@@ -80,7 +80,7 @@ export class MemorySearch {
           order by ${expression(sql`${columns["vector"]}`)} operator(${sql.raw(extension.schema)}.<=>)
             ${expression(sql`${placeholder("set", "vector")}::${sql.raw(extension.schema)}.vector`)}
           limit ${placeholder("set", "limit")}`,
-        results: ["number"],
+        results: { number: Number },
       };
     });
     const explored = Math.min(Math.max(MIN_EXPLORED, limit), MAX_EXPLORED);
@@ -104,7 +104,7 @@ export class MemorySearch {
         text: sql`select ${columns["number"]} from ${table} where ${isWanted}
           order by bit_count(${columns["signature"]} # ${wanted}::bit varying), ${columns["number"]} desc
           limit ${placeholder("set", "limit")}`,
-        results: ["number"],
+        results: { number: Number },
       };
     });
     return numbersOf(await statement.all({ ...valuesOf(filter), set: { space, generation, signature, limit } }));
@@ -120,7 +120,7 @@ export class MemorySearch {
         order by ${distanceTo(extension, columns["vector"] as AnyPgColumn, placeholder("set", "vector"))},
           ${columns["number"]} desc
         limit ${placeholder("set", "limit")}`,
-      results: ["number"],
+      results: { number: Number },
     }));
     const set = { space, generation, dimensions: vector.length, vector: vectorText(vector), limit };
     return numbersOf(await statement.all({ ...valuesOf(filter), set }));
@@ -161,7 +161,7 @@ export class MemorySearch {
             + ${placeholder("set", "base")}::float8 + ${placeholder("set", "perToken")}::float8 * ${length}::float8))::bigint) as score
           from wanted join ${table} on ${term} = wanted.term
           where ${isWanted} group by ${number} order by score desc, ${number} desc limit ${placeholder("set", "limit")}`,
-        results: ["number", "score"],
+        results: { number: Number, score: Number },
       };
     });
     const words = arrayOf(
@@ -175,7 +175,7 @@ export class MemorySearch {
 
   /**
    * Returns the statement of this name for a filter of this shape, or builds it. `isWanted`: of the space and, if the table has one,
-   * the generation that are bound, and of an item that the filter selects. Its results are whole numbers.
+   * the generation that are bound, and of an item that the filter selects.
    */
   #statement(
     name: string,
@@ -183,7 +183,7 @@ export class MemorySearch {
     filter: ItemFilter | null,
     build: (parts: { table: unknown; columns: Readonly<Record<string, AnyPgColumn>>; isWanted: SQL }) => {
       text: SQL;
-      results: readonly string[];
+      results: Readonly<Record<string, Read>>;
     },
   ): Compiled {
     const shape = shapeOf(filter ?? {});
@@ -198,10 +198,7 @@ export class MemorySearch {
           and ${items.columns["number"]} = ${number} and ${conditionsOf(ITEMS, items.columns, shape)})`);
       }
       const { text, results } = build({ table, columns, isWanted: sql.join(wanted, sql` and `) });
-      return this.#records.compile(
-        text,
-        results.map((result) => [result, Number]),
-      );
+      return this.#records.compile(text, Object.entries(results));
     });
   }
 }

@@ -1,4 +1,4 @@
-import type { ColumnKind } from "@waymark/core/kit";
+import type { ColumnKind, Read } from "@waymark/core/kit";
 import { type SQL, sql } from "drizzle-orm";
 import type { AnyPgColumn } from "drizzle-orm/pg-core";
 
@@ -35,9 +35,6 @@ function elementOf(value: unknown): string {
   if (typeof value !== "string") return String(value);
   return /["\\]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : `"${value}"`;
 }
-
-/** Reads a value that the driver returns. */
-export type Read = (value: unknown) => unknown;
 
 /**
  * Functions that return PostgreSQL's own bytes of a value, by kind. Numbers as text are rounded if the server's settings say so; and of

@@ -1,51 +1,40 @@
 import {
-  Addition,
+  assignmentsOf,
+  behindCursor,
+  bindingOf,
   type ColumnKind,
   type Condition,
+  type CursorTerm,
   type ExpectStep,
+  guarded,
   type InsertStep,
+  LruCache,
+  modification,
+  type Read,
   type RecordQuery,
   type RemoveKeysStep,
   type RemoveStep,
+  refusal,
+  rowReader,
   type Shape,
   type Step,
   shapeOf,
   type TableDefinition,
   type UpdateStep,
+  type Values,
   type Where,
 } from "@waymark/core/kit";
-import {
-  and,
-  asc,
-  desc,
-  eq,
-  getTableColumns,
-  gt,
-  gte,
-  is,
-  lt,
-  lte,
-  or,
-  Param,
-  Placeholder,
-  type Query,
-  SQL,
-  sql,
-} from "drizzle-orm";
+import { and, asc, desc, getTableColumns, is, or, type Placeholder, type Query, SQL, sql } from "drizzle-orm";
 import { type AnyPgColumn, PgDialect, type PgTable } from "drizzle-orm/pg-core";
 import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import type { ClientRunner, Runner } from "../client.ts";
-import { arrayOf, type Read, readerOf, selectionOf, typeOf } from "./forms.ts";
+import { arrayOf, readerOf, selectionOf, typeOf } from "./forms.ts";
 import { type Place, tableOf } from "./tables.ts";
-
-/** Ends a transaction whose guard was not met. */
-class GuardMissed extends Error {}
 
 type Row = Record<string, unknown>;
 type Columns = Readonly<Record<string, AnyPgColumn>>;
 
 interface Table {
-  readonly definition: TableDefinition;
   readonly table: PgTable;
   readonly columns: Columns;
 }
@@ -56,10 +45,9 @@ export class PostgresRecords {
   /** Builds the text of statements, and runs none. */
   readonly #db: PostgresJsDatabase;
   readonly #place: Place;
-  readonly #tables = new Map<TableDefinition, Table>();
+  readonly #tables = new LruCache<TableDefinition, Table>();
   /** Statements by their shape: building their text takes longer than running them. */
-  readonly #statements = new Map<string, Compiled>();
-
+  readonly #statements = new LruCache<string, Compiled>();
   readonly #vectorSchema: string | null;
 
   /** `vectorSchema`: that of pgvector, if it is there. */
@@ -87,9 +75,7 @@ export class PostgresRecords {
     const statement = this.statement(`find ${definition.name} ${terms} ${lock}`, () => {
       const filter = and(
         conditionsOf(definition, columns, shape),
-        after.length === 0
-          ? undefined
-          : isBehind(order.map(([name, direction]) => [columns[name] as AnyPgColumn, direction])),
+        after.length === 0 ? undefined : isBehind(columns, order),
       );
       const read = (names ?? Object.keys(columns)).map((name) => {
         const kind = kindOf(definition, name);
@@ -142,8 +128,7 @@ export class PostgresRecords {
         return await Promise.all(applied);
       });
     } catch (error) {
-      if (error instanceof GuardMissed) return null;
-      throw error;
+      return refusal(error);
     }
   }
 
@@ -155,26 +140,18 @@ export class PostgresRecords {
     return await this.#runner.begin(async (transaction) => {
       const [row] = await this.#find(transaction, definition, { where, limit: 1 }, "for update");
       if (row === undefined) return null;
-      const given = Object.entries(decide(row as never) ?? {}).filter(([, value]) => value !== undefined);
-      if (given.length === 0) return row;
-      const set = Object.fromEntries(given);
-      const isRow = Object.fromEntries(definition.key.map((name) => [name, row[name]]));
-      await this.#update(transaction, { verb: "update", table: definition, where: isRow, set, expect: null });
-      return { ...row, ...set };
+      const { modified, step } = modification(definition, row, decide);
+      if (step !== null) await this.#update(transaction, step);
+      return modified;
     });
   }
 
   async #apply(runner: Runner, step: Step): Promise<number> {
     if (step.verb === "insert") return await this.#insert(runner, step);
     if (step.verb === "remove keys") return await this.#removeKeys(runner, step);
-    const concerned = await this.#applyGuarded(runner, step);
-    if (step.expect !== null && concerned !== step.expect) throw new GuardMissed();
-    return concerned;
-  }
-
-  async #applyGuarded(runner: Runner, step: UpdateStep | RemoveStep | ExpectStep): Promise<number> {
-    if (step.verb === "update") return await this.#update(runner, step);
-    return await (step.verb === "remove" ? this.#remove(runner, step) : this.#lock(runner, step));
+    if (step.verb === "update") return guarded(step, await this.#update(runner, step));
+    if (step.verb === "remove") return guarded(step, await this.#remove(runner, step));
+    return guarded(step, await this.#lock(runner, step));
   }
 
   async #insert(runner: Runner, { table: definition, rows, onConflict }: InsertStep): Promise<number> {
@@ -205,26 +182,24 @@ export class PostgresRecords {
   async #update(runner: Runner, { table: definition, where, set }: UpdateStep): Promise<number> {
     const { table, columns } = this.table(definition);
     const shape = shapeOf(where);
-    const given = Object.entries(set).filter(([, value]) => value !== undefined);
-    const terms = given.map(([name, value]) => `${name}${value instanceof Addition ? "+" : ""}`);
-    const statement = this.statement(`update ${definition.name} ${terms.join()} ${shape.key}`, () =>
+    const assignments = assignmentsOf(set);
+    const statement = this.statement(`update ${definition.name} ${assignments.key} ${shape.key}`, () =>
       this.compile(
         this.#db
           .update(table)
           .set(
             Object.fromEntries(
-              given.map(([name, value]) => {
+              assignments.columns.map(({ column: name, isAdded }) => {
                 const column = columns[name] as AnyPgColumn;
                 const bound = sql.param(placeholder("set", name), column);
-                return [name, value instanceof Addition ? sql`${column} + ${bound}` : sql`${bound}`];
+                return [name, isAdded ? sql`${column} + ${bound}` : sql`${bound}`];
               }),
             ),
           )
           .where(conditionsOf(definition, columns, shape)),
       ),
     );
-    const values = given.map(([name, value]) => [name, value instanceof Addition ? value.by : value]);
-    return await statement.run({ set: Object.fromEntries(values) as Row, value: operandsOf(shape) }, runner);
+    return await statement.run({ set: assignments.values, value: operandsOf(shape) }, runner);
   }
 
   async #remove(runner: Runner, { table: definition, where }: RemoveStep): Promise<number> {
@@ -262,12 +237,10 @@ export class PostgresRecords {
 
   /** Returns Drizzle's table of a definition, for statements beside the verbs. */
   table(definition: TableDefinition): Table {
-    const existing = this.#tables.get(definition);
-    if (existing !== undefined) return existing;
-    const table = tableOf(definition, this.#place) as unknown as PgTable;
-    const made = { definition, table, columns: getTableColumns(table) as Columns };
-    this.#tables.set(definition, made);
-    return made;
+    return this.#tables.get(definition, () => {
+      const table = tableOf(definition, this.#place) as unknown as PgTable;
+      return { table, columns: getTableColumns(table) as Columns };
+    });
   }
 
   /**
@@ -276,40 +249,18 @@ export class PostgresRecords {
    */
   compile(query: SQL | { toSQL(): Query }, results: readonly (readonly [string, Read])[] = []): Compiled {
     const { sql: text, params } = is(query, SQL) ? new PgDialect().sqlToQuery(query) : query.toSQL();
-    const binders = params.map(binderOf);
-    const send = (values: Values, runner: Runner = this.#runner) =>
-      runner.run(
-        text,
-        binders.map((binder) => binder(values)),
-      );
-    const readRow = (values: readonly unknown[]) => {
-      const row: Row = {};
-      let at = 0;
-      for (const [name, read] of results) row[name] = read(values[at++]);
-      return row;
-    };
+    const [bind, read] = [bindingOf(params), rowReader(results)];
+    const send = (values: Values, runner: Runner = this.#runner) => runner.run(text, bind(values));
     return {
-      all: async (values, runner) => (await send(values, runner)).map(readRow),
+      all: async (values, runner) => (await send(values, runner)).map(read),
       run: async (values, runner) => (await send(values, runner)).count,
     };
   }
 
   /** Returns the statement of this key, or builds it. */
   statement(key: string, build: () => Compiled): Compiled {
-    const existing = this.#statements.get(key);
-    if (existing !== undefined) return existing;
-    const statement = build();
-    this.#statements.set(key, statement);
-    return statement;
+    return this.#statements.get(key, build);
   }
-}
-
-/** Groups of values that a statement is given: those of its filter, of its cursor, and of the columns that it sets. */
-export interface Values {
-  readonly value?: readonly unknown[];
-  readonly after?: readonly unknown[];
-  readonly set?: Row;
-  readonly [name: string]: unknown;
 }
 
 /** A statement whose text was built once. Default of `runner`: the client. */
@@ -334,22 +285,6 @@ function lastOfEach(key: readonly string[], rows: readonly Readonly<Row>[]): rea
   if (rows.length === 1) return rows;
   const byKey = new Map(rows.map((row) => [JSON.stringify(key.map((name) => row[name])), row]));
   return [...byKey.values()];
-}
-
-/** Makes a function that finds a parameter's value, as the driver takes it. */
-function binderOf(parameter: unknown): (values: Values) => unknown {
-  if (is(parameter, Param)) {
-    const find = binderOf(parameter.value);
-    const { encoder } = parameter;
-    return (values) => {
-      const value = find(values);
-      return value === null ? null : encoder.mapToDriverValue(value);
-    };
-  }
-  if (!is(parameter, Placeholder)) return () => parameter;
-  const [group = "", name] = parameter.name.split(".");
-  if (name === undefined) return (values) => values[group];
-  return (values) => (values[group] as Row)[name];
 }
 
 /** A placeholder for one value of a group. */
@@ -419,17 +354,11 @@ export function operandsOf({ conditions, values }: Shape): unknown[] {
 }
 
 /** Rows behind the one with the bound values, in this order. */
-function isBehind(order: readonly (readonly [AnyPgColumn, "asc" | "desc"])[]): SQL | undefined {
-  const terms = order.map(([column, direction], at) => ({
-    column,
-    isBeyond: direction === "asc" ? gt : lt,
-    isWithin: direction === "asc" ? gte : lte,
-    value: sql.param(placeholder("after", at), column),
-  }));
-  const [first] = terms;
-  const beyond = terms.map(({ column, isBeyond, value }, at) =>
-    and(...terms.slice(0, at).map((equal) => eq(equal.column, equal.value)), isBeyond(column, value)),
-  );
-  // The first column by itself bounds the range of an index.
-  return and(first?.isWithin(first.column, first.value), or(...beyond));
+function isBehind(columns: Columns, order: Parameters<typeof behindCursor>[0]): SQL | undefined {
+  const { bound, alternatives } = behindCursor(order);
+  const compare = ({ column: name, operator, at }: CursorTerm) => {
+    const column = columns[name] as AnyPgColumn;
+    return sql`${column} ${sql.raw(operator)} ${sql.param(placeholder("after", at), column)}`;
+  };
+  return and(compare(bound), or(...alternatives.map((terms) => and(...terms.map(compare)))));
 }

@@ -1,4 +1,4 @@
-import type { ColumnDefinition, TableDefinition, ValueOf } from "@waymark/core/kit";
+import { buildColumns, buildConstraints, type ColumnConfig, type TableDefinition } from "@waymark/core/kit";
 import {
   type AnyPgColumn,
   customType,
@@ -6,7 +6,9 @@ import {
   foreignKey,
   index,
   type PgColumn,
+  type PgColumnBuilderBase,
   PgSchema,
+  type PgTableExtraConfigValue,
   type PgTableFn,
   type PgTableWithColumns,
   pgTable,
@@ -47,31 +49,14 @@ const vector = customType<{ data: Float32Array; driverData: string | number[] }>
 /** Builders of columns, by their kinds. */
 const KINDS = { text, uuid, integer, number: doublePrecision, bytes, bits, vector };
 
-/** A Drizzle column of a definition. Nullable ones may have `null`. */
-type ColumnOfKind<Table extends TableDefinition, Column extends ColumnDefinition> = PgColumn<{
-  name: Column["name"];
-  tableName: Table["name"];
-  dataType: "custom";
-  columnType: "PgCustomColumn";
-  data: ValueOf<Column>;
-  driverParam: unknown;
-  notNull: Column extends { readonly nullable: true } ? false : true;
-  hasDefault: false;
-  isPrimaryKey: false;
-  isAutoincrement: false;
-  hasRuntimeDefault: false;
-  enumValues: undefined;
-  baseColumn: never;
-  identity: undefined;
-  generated: undefined;
-}>;
-
 /** A Drizzle table with the columns of a definition. */
 export type TableOf<Table extends TableDefinition> = PgTableWithColumns<{
   name: Table["name"];
   schema: string | undefined;
   dialect: "pg";
-  columns: { [Name in keyof Table["columns"]]: ColumnOfKind<Table, Table["columns"][Name]> };
+  columns: {
+    [Name in keyof Table["columns"]]: PgColumn<ColumnConfig<Table, Table["columns"][Name], "PgCustomColumn">>;
+  };
 }>;
 
 /** Where tables are: their prefix, and the PostgreSQL schema. `null`: whatever the search path says, for migrations. */
@@ -83,47 +68,17 @@ export interface Place {
 /** Makes a Drizzle table. */
 export function tableOf<const Table extends TableDefinition>(definition: Table, place: Place): TableOf<Table> {
   const name = `${place.tablePrefix}${definition.name}`;
-  const columns = Object.fromEntries(
-    Object.entries(definition.columns).map(([column, { name: columnName, kind, nullable }]) => {
-      const builder = (KINDS[kind] as typeof KINDS.text)(columnName);
-      return [column, nullable === true ? builder : builder.notNull()];
+  const columns = buildColumns<PgColumnBuilderBase>(definition, KINDS);
+  const tableOfParent = (parent: TableDefinition) => tableOf(parent, place);
+  return tablesIn(place.schema)(name, columns, (own) =>
+    buildConstraints<AnyPgColumn, PgTableExtraConfigValue>(definition, {
+      ...{ name, columns: own, tableOf: tableOfParent },
+      ...{ primaryKey, uniqueIndex, index, foreignKey },
     }),
-  );
-  return tablesIn(place.schema)(name, columns, (table) =>
-    constraints(name, definition, table, place),
   ) as unknown as TableOf<Table>;
 }
 
 /** Not `pgSchema()`, which refuses `public`: naming it too makes us independent of the role's search path. */
 function tablesIn(schema: string | null): PgTableFn<string> {
   return (schema === null ? pgTable : new PgSchema(schema).table) as PgTableFn<string>;
-}
-
-function constraints(
-  name: string,
-  { key, unique = {}, indexes = {}, partOf }: TableDefinition,
-  table: Readonly<Record<string, AnyPgColumn>>,
-  place: Place,
-) {
-  const columns = (names: readonly string[]) => names.map((column) => table[column]) as [AnyPgColumn, ...AnyPgColumn[]];
-  return [
-    primaryKey({ name: `${name}_pk`, columns: columns(key) }),
-    ...Object.entries(unique).map(([end, names]) => uniqueIndex(`${name}_${end}`).on(...columns(names))),
-    ...Object.entries(indexes).map(([end, names]) => index(`${name}_${end}`).on(...columns(names))),
-    ...(partOf === undefined
-      ? []
-      : [
-          foreignKey({
-            name: `${name}_fk`,
-            columns: columns(partOf.columns),
-            foreignColumns: foreignColumns(partOf.table, place),
-          }).onDelete("cascade"),
-        ]),
-  ];
-}
-
-/** Columns of the primary key of another table. */
-function foreignColumns(definition: TableDefinition, place: Place): [AnyPgColumn, ...AnyPgColumn[]] {
-  const table = tableOf(definition, place) as unknown as Record<string, AnyPgColumn>;
-  return definition.key.map((name) => table[name]) as [AnyPgColumn, ...AnyPgColumn[]];
 }

@@ -2,13 +2,14 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { property } from "@waymark/core/kit";
 import type { Database } from "better-sqlite3";
-import { CannotRun, type Driver, type DriverDatabase } from "./driver.ts";
+import { CannotRun, type Driver, type DriverDatabase, type Statement } from "./driver.ts";
 
 /**
  * Databases and statements that must not become garbage while the process lives. Since Node 24.19, better-sqlite3 12 ends the process when the
  * collector meets one of its objects while no JavaScript runs (https://github.com/WiseLibs/better-sqlite3/issues/1515);
- * version 13 does not. So each opened database costs a few kilobytes for ever there, and our SQL texts are few and
- * fixed: no lists of values in them, and no `pragma()`, which prepares anew each time.
+ * version 13 does not. So each opened database costs a few kilobytes for ever there, and each text is prepared once, however often it
+ * is asked for. Our SQL texts are few: lists in them have lengths that are powers of two, and there is no `pragma()`, which prepares
+ * anew each time.
  */
 const KEEP = Number.parseInt(process.versions.node, 10) >= 24;
 const kept = new Set<object>();
@@ -33,12 +34,13 @@ export const betterSqlite3: Driver = {
 };
 
 function wrap(database: Database): DriverDatabase {
-  if (KEEP) kept.add(database);
+  const keptStatements = new Map<string, Statement>();
+  if (KEEP) kept.add(database).add(keptStatements);
   return {
     driver: "better-sqlite3",
     prepare(sql) {
-      const statement = database.prepare<unknown[]>(sql);
-      if (KEEP) kept.add(statement);
+      const statement = keptStatements.get(sql) ?? database.prepare<unknown[]>(sql);
+      if (KEEP) keptStatements.set(sql, statement);
       return statement;
     },
     exec: (sql) => void database.exec(sql),

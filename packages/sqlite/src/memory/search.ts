@@ -1,4 +1,4 @@
-import { littleEndian, shapeOf, type TableDefinition } from "@waymark/core/kit";
+import { littleEndian, padded, type Read, shapeOf, type TableDefinition } from "@waymark/core/kit";
 import {
   ITEMS,
   type ItemFilter,
@@ -24,6 +24,13 @@ const PAGE = 4_096;
  */
 const FARTHEST = sql.raw("2");
 
+interface SignaturePage {
+  readonly count: number;
+  readonly last: number;
+  readonly numbers: string;
+  readonly signatures: string;
+}
+
 /** Tells the event loop's other users that it is their turn. */
 type Pause = () => Promise<void>;
 
@@ -48,7 +55,7 @@ export class MemorySearch {
         order by vec_distance_hamming(vec_bit(${columns["signature"]}), vec_bit(${placeholder("set", "signature")})),
           ${columns["number"]} desc
         limit ${placeholder("set", "limit")}`,
-      results: ["number"],
+      results: { number: Number },
     }));
     return numbersOf(statement.all({ ...valuesOf(filter), set: { space, generation, signature, limit } }));
   }
@@ -63,16 +70,16 @@ export class MemorySearch {
         select ${columns["number"]} as number, ${columns["signature"]} as signature from ${table}
         where ${isWanted} and ${columns["number"]} > ${placeholder("set", "after")}
         order by ${columns["number"]} limit ${PAGE})`,
-      results: ["count", "last", "numbers", "signatures"],
+      results: { count: Number, last: Number, numbers: String, signatures: String },
     }));
     const nearest = new NearestSignatures(signature, limit);
     for (let after = -1, isLast = false; !isLast; ) {
       const [page] = statement.all({ ...valuesOf(filter), set: { space, generation, after } });
-      const { count, last, numbers, signatures } = page as Record<string, unknown>;
-      isLast = Number(count) < PAGE;
-      if (Number(count) === 0) break;
-      nearest.add(String(numbers).split(",").map(Number), Buffer.from(String(signatures), "hex"));
-      after = Number(last);
+      const { count, last, numbers, signatures } = page as unknown as SignaturePage;
+      isLast = count < PAGE;
+      if (count === 0) break;
+      nearest.add(numbers.split(",").map(Number), Buffer.from(signatures, "hex"));
+      after = last;
       if (!isLast) await pause();
     }
     return nearest.numbers();
@@ -84,7 +91,7 @@ export class MemorySearch {
       text: sql`select ${columns["number"]} from ${table} where ${isWanted}
         order by coalesce(vec_distance_cosine(${columns["vector"]}, ${placeholder("set", "vector")}), ${FARTHEST}), ${columns["number"]} desc
         limit ${placeholder("set", "limit")}`,
-      results: ["number"],
+      results: { number: Number },
     }));
     const set = { space, generation, vector: littleEndian(vector), limit };
     return numbersOf(statement.all({ ...valuesOf(filter), set }));
@@ -99,25 +106,20 @@ export class MemorySearch {
           where ${columns["space"]} = ${placeholder("set", "space")} and ${conditionsOf(columns, { key, conditions, values })}
           group by ${columns["term"]}`,
         [
-          ["term", null],
-          ["count", null],
+          ["term", String],
+          ["count", Number],
         ],
       ),
     );
-    return statement
-      .all({ value: values, set: { space } })
-      .map(({ term, count }) => ({ term: String(term), count: Number(count) }));
+    return statement.all({ value: values, set: { space } }) as unknown as TermCount[];
   }
 
   /** The contributions as `ranking.ts` has them, in the same order: whole numbers, so that their sum is the same everywhere. */
   scoreTerms({ space, terms, base, perToken, filter, limit }: TermQuery): ScoredNumber[] {
     if (terms.length === 0) return [];
-    const size = 2 ** Math.ceil(Math.log2(terms.length));
-    const statement = this.#statement(`score ${size} terms`, TERMS, filter, ({ table, columns, isWanted }) => {
-      const wanted = Array.from(
-        { length: size },
-        (_, at) => sql`(${placeholder("term", at)}, ${placeholder("weight", at)})`,
-      );
+    const all = padded<{ term: string | null; weight: number }>(terms, { term: null, weight: 0 });
+    const statement = this.#statement(`score ${all.length} terms`, TERMS, filter, ({ table, columns, isWanted }) => {
+      const wanted = all.map((_, at) => sql`(${placeholder("term", at)}, ${placeholder("weight", at)})`);
       const { number, term, frequency, length } = columns;
       // CROSS JOIN keeps SQLite to this order: a range of postings for each term.
       return {
@@ -126,18 +128,15 @@ export class MemorySearch {
             / (${frequency} + ${placeholder("set", "base")} + ${placeholder("set", "perToken")} * ${length}) as integer)) as score
           from wanted cross join ${table} on ${term} = wanted.term
           where ${isWanted} group by ${number} order by score desc, ${number} desc limit ${placeholder("set", "limit")}`,
-        results: ["number", "score"],
+        results: { number: Number, score: Number },
       };
     });
-    const padded = Array.from({ length: size }, (_, at) => terms[at] ?? { term: null, weight: 0 });
-    return statement
-      .all({
-        ...valuesOf(filter),
-        set: { space, base, perToken, limit },
-        term: padded.map(({ term }) => term),
-        weight: padded.map(({ weight }) => weight),
-      })
-      .map(({ number, score }) => ({ number: Number(number), score: Number(score) }));
+    return statement.all({
+      ...valuesOf(filter),
+      set: { space, base, perToken, limit },
+      term: all.map(({ term }) => term),
+      weight: all.map(({ weight }) => weight),
+    }) as unknown as ScoredNumber[];
   }
 
   /**
@@ -150,7 +149,7 @@ export class MemorySearch {
     filter: ItemFilter | null,
     build: (parts: { table: unknown; columns: Record<string, AnySQLiteColumn>; isWanted: SQL }) => {
       text: SQL;
-      results: readonly string[];
+      results: Readonly<Record<string, Read>>;
     },
   ): Compiled {
     const shape = shapeOf(filter ?? {});
@@ -168,10 +167,7 @@ export class MemorySearch {
           and ${items.columns["number"]} = +${number} and ${conditions})`);
       }
       const { text, results } = build({ table, columns, isWanted: sql.join(wanted, sql` and `) });
-      return this.#records.compile(
-        text,
-        results.map((result) => [result, null]),
-      );
+      return this.#records.compile(text, Object.entries(results));
     });
   }
 }
@@ -181,5 +177,5 @@ function valuesOf(filter: ItemFilter | null): { value?: readonly unknown[] } {
 }
 
 function numbersOf(rows: readonly Record<string, unknown>[]): number[] {
-  return rows.map(({ number }) => Number(number));
+  return rows.map(({ number }) => number as number);
 }

@@ -1,36 +1,30 @@
 import { CheckpointError } from "@waymark/core";
 import {
-  Addition,
+  assignmentsOf,
+  behindCursor,
+  bindingOf,
   type Condition,
+  type CursorTerm,
+  guarded,
   type InsertStep,
+  LruCache,
+  modification,
+  type Read,
   type RecordQuery,
   type RemoveKeysStep,
   type RemoveStep,
+  readerOf,
+  refusal,
+  rowReader,
   type Shape,
   type Step,
   shapeOf,
   type TableDefinition,
   type UpdateStep,
+  type Values,
   type Where,
 } from "@waymark/core/kit";
-import {
-  and,
-  asc,
-  desc,
-  eq,
-  getTableColumns,
-  gt,
-  gte,
-  is,
-  lt,
-  lte,
-  or,
-  Param,
-  Placeholder,
-  type Query,
-  SQL,
-  sql,
-} from "drizzle-orm";
+import { and, asc, desc, eq, getTableColumns, is, or, type Placeholder, type Query, SQL, sql } from "drizzle-orm";
 import {
   type AnySQLiteColumn,
   type SQLiteInsertValue,
@@ -40,15 +34,11 @@ import {
 import type { DrizzleDatabase, Handle } from "../handle.ts";
 import { tableOf } from "./tables.ts";
 
-/** Ends a transaction whose guard was not met. */
-class GuardMissed extends Error {}
-
 type Row = Record<string, unknown>;
 /** Drizzle's columns, by their names in rows. */
 export type Columns = Readonly<Record<string, AnySQLiteColumn>>;
 
 interface Table {
-  readonly definition: TableDefinition;
   readonly table: SQLiteTable;
   readonly columns: Columns;
 }
@@ -58,9 +48,9 @@ export class SQLiteRecords {
   readonly #handle: Handle;
   readonly #db: DrizzleDatabase;
   readonly #tablePrefix: string;
-  readonly #tables = new Map<TableDefinition, Table>();
+  readonly #tables = new LruCache<TableDefinition, Table>();
   /** Statements by their shape: building their text takes longer than running them. */
-  readonly #statements = new Map<string, unknown>();
+  readonly #statements = new LruCache<string, Compiled>();
 
   constructor(handle: Handle, db: DrizzleDatabase, tablePrefix: string) {
     this.#handle = handle;
@@ -74,12 +64,7 @@ export class SQLiteRecords {
     const shape = shapeOf(where);
     const key = `find ${definition.name} ${names?.join() ?? "*"} ${shape.key} ${order.join()} ${after.length}`;
     const statement = this.statement(key, () => {
-      const filter = and(
-        conditionsOf(columns, shape),
-        after.length === 0
-          ? undefined
-          : isBehind(order.map(([name, direction]) => [columns[name] as AnySQLiteColumn, direction])),
-      );
+      const filter = and(conditionsOf(columns, shape), after.length === 0 ? undefined : isBehind(columns, order));
       const selected =
         names === undefined
           ? columns
@@ -93,7 +78,10 @@ export class SQLiteRecords {
         )
         .limit(sql.placeholder("limit"))
         .offset(sql.placeholder("offset"));
-      return this.compile(query, Object.entries(selected));
+      return this.compile(
+        query,
+        Object.entries(selected).map(([name, column]) => [name, readerOf(column)]),
+      );
     });
     return statement.all({ value: shape.values, after, limit, offset });
   }
@@ -103,10 +91,10 @@ export class SQLiteRecords {
     const shape = shapeOf(where);
     const statement = this.statement(`count ${definition.name} ${shape.key}`, () =>
       this.compile(this.#db.select({ count: sql`count(*)` }).from(table).where(conditionsOf(columns, shape)), [
-        ["count", null],
+        ["count", Number],
       ]),
     );
-    return Number(statement.all({ value: shape.values })[0]?.["count"]);
+    return statement.all({ value: shape.values })[0]?.["count"] as number;
   }
 
   change(steps: readonly Step[]): number[] | null {
@@ -114,8 +102,7 @@ export class SQLiteRecords {
     try {
       return this.#handle.transaction(() => steps.map((step) => this.#apply(step)));
     } catch (error) {
-      if (error instanceof GuardMissed) return null;
-      throw error;
+      return refusal(error);
     }
   }
 
@@ -124,12 +111,9 @@ export class SQLiteRecords {
     return this.#handle.transaction(() => {
       const [row] = this.find(definition, { where, limit: 1 });
       if (row === undefined) return null;
-      const given = Object.entries(decide(row as never) ?? {}).filter(([, value]) => value !== undefined);
-      if (given.length === 0) return row;
-      const set = Object.fromEntries(given);
-      const isRow = Object.fromEntries(definition.key.map((name) => [name, row[name]]));
-      this.#apply({ verb: "update", table: definition, where: isRow, set, expect: null });
-      return { ...row, ...set };
+      const { modified, step } = modification(definition, row, decide);
+      if (step !== null) this.#update(step);
+      return modified;
     });
   }
 
@@ -143,13 +127,9 @@ export class SQLiteRecords {
   #apply(step: Step): number {
     if (step.verb === "insert") return this.#insert(step);
     if (step.verb === "remove keys") return this.#removeKeys(step);
-    if (step.verb === "expect") {
-      if (this.count(step.table, step.where as never) !== step.expect) throw new GuardMissed();
-      return step.expect;
-    }
-    const changed = step.verb === "update" ? this.#update(step) : this.#remove(step);
-    if (step.expect !== null && changed !== step.expect) throw new GuardMissed();
-    return changed;
+    if (step.verb === "update") return guarded(step, this.#update(step));
+    if (step.verb === "remove") return guarded(step, this.#remove(step));
+    return guarded(step, this.count(step.table, step.where as never));
   }
 
   #insert({ table: definition, rows, onConflict }: InsertStep): number {
@@ -175,26 +155,24 @@ export class SQLiteRecords {
   #update({ table: definition, where, set }: UpdateStep): number {
     const { table, columns } = this.table(definition);
     const shape = shapeOf(where);
-    const given = Object.entries(set).filter(([, value]) => value !== undefined);
-    const terms = given.map(([name, value]) => `${name}${value instanceof Addition ? "+" : ""}`);
-    const statement = this.statement(`update ${definition.name} ${terms.join()} ${shape.key}`, () =>
+    const assignments = assignmentsOf(set);
+    const statement = this.statement(`update ${definition.name} ${assignments.key} ${shape.key}`, () =>
       this.compile(
         this.#db
           .update(table)
           .set(
             Object.fromEntries(
-              given.map(([name, value]) => {
+              assignments.columns.map(({ column: name, isAdded }) => {
                 const column = columns[name] as AnySQLiteColumn;
                 const bound = sql.param(placeholder("set", name), column);
-                return [name, value instanceof Addition ? sql`${column} + ${bound}` : sql`${bound}`];
+                return [name, isAdded ? sql`${column} + ${bound}` : sql`${bound}`];
               }),
             ),
           )
           .where(conditionsOf(columns, shape)),
       ),
     );
-    const values = given.map(([name, value]) => [name, value instanceof Addition ? value.by : value]);
-    return statement.run({ set: Object.fromEntries(values) as Row, value: shape.values });
+    return statement.run({ set: assignments.values, value: shape.values });
   }
 
   #remove({ table: definition, where }: RemoveStep): number {
@@ -227,84 +205,37 @@ export class SQLiteRecords {
 
   /** Returns Drizzle's table of a definition, for statements beside the verbs. */
   table(definition: TableDefinition): Table {
-    const existing = this.#tables.get(definition);
-    if (existing !== undefined) return existing;
-    const table = tableOf(definition, this.#tablePrefix) as unknown as SQLiteTable;
-    const made = { definition, table, columns: getTableColumns(table) as Columns };
-    this.#tables.set(definition, made);
-    return made;
+    return this.#tables.get(definition, () => {
+      const table = tableOf(definition, this.#tablePrefix) as unknown as SQLiteTable;
+      return { table, columns: getTableColumns(table) as Columns };
+    });
   }
 
   /**
-   * Compiles a query of Drizzle's into a statement that binds and decodes by itself: Drizzle's own prepared queries take several times
-   * as long as SQLite does for a row that is found by its key. `columns`: the names of the results, with the columns that decode them.
+   * Compiles a query of Drizzle's into a statement that binds and reads by itself. `results`: the names of the results, with the
+   * functions that read them.
    */
-  compile(
-    query: SQL | { toSQL(): Query },
-    columns: readonly (readonly [string, AnySQLiteColumn | null])[] = [],
-  ): Compiled {
+  compile(query: SQL | { toSQL(): Query }, results: readonly (readonly [string, Read])[] = []): Compiled {
     const { sql: text, params } = is(query, SQL) ? new SQLiteSyncDialect().sqlToQuery(query) : query.toSQL();
     const statement = this.#handle.prepare(text);
-    const rows = columns.length === 0 ? statement : statement.raw();
-    const binders = params.map(binderOf);
-    const decoders = columns.map(([name, column]) => [name, decoderOf(column)] as const);
-    const bind = (values: Values) => binders.map((binder) => binder(values));
-    const decode = (row: unknown) => {
-      const decoded: Row = {};
-      let at = 0;
-      for (const [name, decodeColumn] of decoders) decoded[name] = decodeColumn((row as unknown[])[at++]);
-      return decoded;
-    };
+    const rows = results.length === 0 ? statement : statement.raw();
+    const [bind, read] = [bindingOf(params), rowReader(results)];
     return {
-      all: (values) => rows.all(...bind(values)).map(decode),
+      all: (values) => rows.all(...bind(values)).map((row) => read(row as unknown[])),
       run: (values) => Number(statement.run(...bind(values)).changes),
     };
   }
 
   /** Returns the statement of this key, or builds it. */
-  statement<Statement>(key: string, build: () => Statement): Statement {
-    const existing = this.#statements.get(key) as Statement | undefined;
-    if (existing !== undefined) return existing;
-    const statement = build();
-    this.#statements.set(key, statement);
-    return statement;
+  statement(key: string, build: () => Compiled): Compiled {
+    return this.#statements.get(key, build);
   }
-}
-
-/** Groups of values that a statement is given: those of its filter, of its cursor, and of the columns that it sets. */
-export interface Values {
-  readonly value?: readonly unknown[];
-  readonly after?: readonly unknown[];
-  readonly set?: Row;
-  readonly [name: string]: unknown;
 }
 
 /** A statement whose text was built once. */
 export interface Compiled {
   all(values: Values): Row[];
   run(values: Values): number;
-}
-
-/** Makes a function that finds a parameter's value, as the driver takes it. */
-function binderOf(parameter: unknown): (values: Values) => unknown {
-  if (is(parameter, Param)) {
-    const find = binderOf(parameter.value);
-    const { encoder } = parameter;
-    return (values) => {
-      const value = find(values);
-      return value === null ? null : encoder.mapToDriverValue(value);
-    };
-  }
-  if (!is(parameter, Placeholder)) return () => parameter;
-  const [group = "", name] = parameter.name.split(".");
-  if (name === undefined) return (values) => values[group];
-  return (values) => (values[group] as Row)[name];
-}
-
-/** Makes a function that decodes a column's value. */
-function decoderOf(column: AnySQLiteColumn | null): (value: unknown) => unknown {
-  if (column === null) return (value) => value;
-  return (value) => (value === null ? null : column.mapFromDriverValue(value));
 }
 
 /** A placeholder for one value of a group. */
@@ -328,17 +259,11 @@ export function conditionsOf(columns: Columns, { conditions }: Shape): SQL | und
 }
 
 /** Rows behind the one with the bound values, in this order. */
-function isBehind(order: readonly (readonly [AnySQLiteColumn, "asc" | "desc"])[]): SQL | undefined {
-  const terms = order.map(([column, direction], at) => ({
-    column,
-    isBeyond: direction === "asc" ? gt : lt,
-    isWithin: direction === "asc" ? gte : lte,
-    value: sql.param(placeholder("after", at), column),
-  }));
-  const [first] = terms;
-  const beyond = terms.map(({ column, isBeyond, value }, at) =>
-    and(...terms.slice(0, at).map((equal) => eq(equal.column, equal.value)), isBeyond(column, value)),
-  );
-  // The first column by itself bounds the range of an index.
-  return and(first?.isWithin(first.column, first.value), or(...beyond));
+function isBehind(columns: Columns, order: Parameters<typeof behindCursor>[0]): SQL | undefined {
+  const { bound, alternatives } = behindCursor(order);
+  const compare = ({ column: name, operator, at }: CursorTerm) => {
+    const column = columns[name] as AnySQLiteColumn;
+    return sql`${column} ${sql.raw(operator)} ${sql.param(placeholder("after", at), column)}`;
+  };
+  return and(compare(bound), or(...alternatives.map((terms) => and(...terms.map(compare)))));
 }

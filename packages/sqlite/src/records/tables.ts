@@ -1,4 +1,11 @@
-import { type ColumnDefinition, floatsOf, littleEndian, type TableDefinition, type ValueOf } from "@waymark/core/kit";
+import {
+  buildColumns,
+  buildConstraints,
+  type ColumnConfig,
+  floatsOf,
+  littleEndian,
+  type TableDefinition,
+} from "@waymark/core/kit";
 import {
   type AnySQLiteColumn,
   customType,
@@ -6,6 +13,8 @@ import {
   index,
   primaryKey,
   type SQLiteColumn,
+  type SQLiteColumnBuilderBase,
+  type SQLiteTableExtraConfigValue,
   type SQLiteTableWithColumns,
   sqliteTable,
   uniqueIndex,
@@ -46,73 +55,25 @@ const vector = customType<{ data: Float32Array; driverData: Uint8Array }>({
 /** Builders of columns, by their kinds. */
 const KINDS = { text, uuid, integer, number: real, bytes, bits: bytes, vector };
 
-/** A Drizzle column of a definition. Nullable ones may have `null`. */
-type ColumnOfKind<Table extends TableDefinition, Column extends ColumnDefinition> = SQLiteColumn<{
-  name: Column["name"];
-  tableName: Table["name"];
-  dataType: "custom";
-  columnType: "SQLiteCustomColumn";
-  data: ValueOf<Column>;
-  driverParam: unknown;
-  notNull: Column extends { readonly nullable: true } ? false : true;
-  hasDefault: false;
-  isPrimaryKey: false;
-  isAutoincrement: false;
-  hasRuntimeDefault: false;
-  enumValues: undefined;
-  baseColumn: never;
-  identity: undefined;
-  generated: undefined;
-}>;
-
 /** A Drizzle table with the columns of a definition. */
 export type TableOf<Table extends TableDefinition> = SQLiteTableWithColumns<{
   name: Table["name"];
   schema: undefined;
   dialect: "sqlite";
-  columns: { [Name in keyof Table["columns"]]: ColumnOfKind<Table, Table["columns"][Name]> };
+  columns: {
+    [Name in keyof Table["columns"]]: SQLiteColumn<ColumnConfig<Table, Table["columns"][Name], "SQLiteCustomColumn">>;
+  };
 }>;
 
 /** Makes a Drizzle table. */
 export function tableOf<const Table extends TableDefinition>(definition: Table, tablePrefix: string): TableOf<Table> {
   const name = `${tablePrefix}${definition.name}`;
-  const columns = Object.fromEntries(
-    Object.entries(definition.columns).map(([column, { name: columnName, kind, nullable }]) => {
-      const builder = (KINDS[kind] as typeof KINDS.text)(columnName);
-      return [column, nullable === true ? builder : builder.notNull()];
+  const columns = buildColumns<SQLiteColumnBuilderBase>(definition, KINDS);
+  const tableOfParent = (parent: TableDefinition) => tableOf(parent, tablePrefix);
+  return sqliteTable(name, columns, (own) =>
+    buildConstraints<AnySQLiteColumn, SQLiteTableExtraConfigValue>(definition, {
+      ...{ name, columns: own, tableOf: tableOfParent },
+      ...{ primaryKey, uniqueIndex, index, foreignKey },
     }),
-  );
-  return sqliteTable(name, columns, (table) =>
-    constraints(name, definition, table, tablePrefix),
   ) as unknown as TableOf<Table>;
-}
-
-function constraints(
-  name: string,
-  { key, unique = {}, indexes = {}, partOf }: TableDefinition,
-  table: Readonly<Record<string, AnySQLiteColumn>>,
-  tablePrefix: string,
-) {
-  const columns = (names: readonly string[]) =>
-    names.map((column) => table[column]) as [AnySQLiteColumn, ...AnySQLiteColumn[]];
-  return [
-    primaryKey({ name: `${name}_pk`, columns: columns(key) }),
-    ...Object.entries(unique).map(([end, names]) => uniqueIndex(`${name}_${end}`).on(...columns(names))),
-    ...Object.entries(indexes).map(([end, names]) => index(`${name}_${end}`).on(...columns(names))),
-    ...(partOf === undefined
-      ? []
-      : [
-          foreignKey({
-            name: `${name}_fk`,
-            columns: columns(partOf.columns),
-            foreignColumns: foreignColumns(partOf.table, tablePrefix),
-          }).onDelete("cascade"),
-        ]),
-  ];
-}
-
-/** Columns of the primary key of another table. */
-function foreignColumns(definition: TableDefinition, tablePrefix: string): [AnySQLiteColumn, ...AnySQLiteColumn[]] {
-  const table = tableOf(definition, tablePrefix) as unknown as Record<string, AnySQLiteColumn>;
-  return definition.key.map((name) => table[name]) as [AnySQLiteColumn, ...AnySQLiteColumn[]];
 }
