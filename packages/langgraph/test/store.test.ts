@@ -573,6 +573,30 @@ describe.each(memories)("a store on $name", (kind) => {
     await expect(open({ index: undefined }).reembed()).rejects.toMatchObject(refused("INVALID_ARGUMENT", /embeddings/));
   });
 
+  it("refuses members of an operation that are none, by their names", async () => {
+    await store.put(["a"], "k", { text: "tea" });
+    const given = (operation: object) => operation as never;
+    const calls: readonly (readonly [() => Promise<unknown>, RegExp])[] = [
+      [() => store.search(["a"], given({ fitler: {} })), /options .*filter.*"fitler"/],
+      [() => store.listNamespaces(given({ prefx: ["a"] })), /options .*prefix.*"prefx"/],
+      [() => store.put(["b"], "k", {}, undefined, given({ tll: 1 })), /options .*ttl.*"tll"/],
+      [() => store.batch([given({ namespacePrefix: ["a"], querry: "tea" })]), /operations\[0\] .*query.*"querry"/],
+      [
+        () => store.batch([given({ namespace: ["b"], key: "k", value: {}, ttl: 1 })]),
+        /operations\[0\] .*options.*"ttl"/,
+      ],
+      [() => store.batch([given({ namespace: ["a"], key: "k", valeu: {} })]), /operations\[0\] .*"valeu"/],
+      [() => store.batch([given({ matchConditions: [], maxDept: 1 })]), /operations\[0\] .*maxDepth.*"maxDept"/],
+      [
+        () => store.batch([given({ matchConditions: [{ matchType: "prefix", path: [], paht: [] }] })]),
+        /matchConditions\[0\] .*path.*"paht"/,
+      ],
+    ];
+    for (const [call, message] of calls)
+      await expect(call()).rejects.toMatchObject(refused("INVALID_ARGUMENT", message));
+    expect(await store.listNamespaces()).toEqual([["a"]]);
+  });
+
   it("refuses options that are none, by their names", () => {
     const given = (options: object) => () => new WaymarkStore(options as never);
     const open_ = memory.open();

@@ -16,6 +16,7 @@ import { MAX_TIMEOUT_MS, timeout } from "../database/options.ts";
 import type {
   AddOptions,
   CollectionQuery,
+  DeleteThreadOptions,
   IfRevision,
   ItemChange,
   ItemConditions,
@@ -103,6 +104,11 @@ export function checkThreadQuery(value: ThreadQuery) {
     limit: checkLimit("query.limit", query.limit, 100),
     ...signalOf("query", query.signal),
   };
+}
+
+export function checkDeleteThreadOptions(value: DeleteThreadOptions) {
+  const { ifEmpty = false, signal } = objectWithKeys("options", value, ["ifEmpty", "signal"]);
+  return { ifEmpty: boolean("options.ifEmpty", ifEmpty), ...signalOf("options", signal) };
 }
 
 export function checkThreadChange(value: ThreadChange) {

@@ -21,7 +21,7 @@ export interface MemoryStorage {
    * Deletes a thread with its items, in commits of at most 500 items; a search finds none of those that are gone. Returns whether
    * there was one.
    */
-  deleteThread(owner: string, id: string, options?: CallOptions): Promise<boolean>;
+  deleteThread(owner: string, id: string, options?: DeleteThreadOptions): Promise<boolean>;
 
   /**
    * Adds items in one commit, in this order: text, vector and terms together or not at all. Returns them as they are stored.
@@ -141,6 +141,11 @@ export interface ThreadChange {
 export interface IfRevision extends CallOptions {
   /** Change only if this is still its revision, else `CONFLICT`. `undefined` is refused. */
   readonly ifRevision?: string;
+}
+
+export interface DeleteThreadOptions extends CallOptions {
+  /** Delete it only if it has no items, else return `false`. Default `false`. */
+  readonly ifEmpty?: boolean | undefined;
 }
 
 export interface NewItem {
