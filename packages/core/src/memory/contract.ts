@@ -394,13 +394,17 @@ export interface MemoryPrunePolicy extends CallOptions {
   readonly minImportance?: number;
   /** Delete items with a `createdAt` more than this many milliseconds ago. */
   readonly olderThanMs?: number;
-  /** Only count; an item that several rules name counts for each. Default `false`. */
+  /** Only count. Default `false`. */
   readonly dryRun?: boolean | undefined;
 }
 
+export type MemoryPruneRule = "expired" | "minImportance" | "olderThanMs" | "keepLast";
+
 export interface MemoryPruneResult {
-  /** Items. */
+  /** Number of the items that were deleted; with `dryRun` of those that would be. */
   readonly removed: number;
+  /** The same for each rule of the policy. An item counts for the first rule that names it, in the order of {@link MemoryPruneRule}. */
+  readonly byRule: { readonly [rule in MemoryPruneRule]?: number };
 }
 
 export interface MemoryStatus {

@@ -6,7 +6,7 @@ import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
 import { rowsOfOwner } from "./list.ts";
 import { removePostings } from "./postings.ts";
-import { spacesByNumber, spacesOf } from "./spaces.ts";
+import { inPieces, spacesByNumber, spacesOf } from "./spaces.ts";
 import { ITEMS, type ItemRow, SPACES, type SpaceRow } from "./tables.ts";
 import { ThreadCounts } from "./thread-counts.ts";
 
@@ -109,8 +109,8 @@ export async function deleteItemsWhere(engine: MemoryEngine, filter: CheckedFilt
     spacesOf(engine, owner, collection, deadline),
   );
   let removed = 0;
-  for (const { number } of spaces) {
-    removed += await removeWhere(engine, "delete items", { ...rows, space: number }, signal);
+  for (const space of inPieces(spaces)) {
+    removed += await removeWhere(engine, "delete items", { ...rows, space }, signal);
   }
   return removed;
 }

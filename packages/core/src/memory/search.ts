@@ -31,6 +31,9 @@ const OPERATION = "search";
 /** Vectors that are read at once. */
 const VECTORS_AT_ONCE = 1_000;
 
+/** Hits whose neighbours are read at once: more would wait for a connection, as would all other calls. */
+const HITS_AT_ONCE = 4;
+
 /** What is searched for. */
 interface Wanted {
   readonly text: string | null;
@@ -143,7 +146,11 @@ class SearchRun {
     const rows = await this.#read(ranked, limit);
     if (rows === null) return null;
     await this.#addSimilarities(rows.map((hit) => hit.found));
-    return await Promise.all(rows.map((hit) => this.#hitOf(hit)));
+    const hits: Hit[] = [];
+    for (let at = 0; at < rows.length; at += HITS_AT_ONCE) {
+      hits.push(...(await Promise.all(rows.slice(at, at + HITS_AT_ONCE).map((hit) => this.#hitOf(hit)))));
+    }
+    return hits;
   }
 
   /** Returns the nearest vectors of a space with their cosines, the nearest first. */

@@ -7,7 +7,7 @@ import { changedTooOften, conflict, noSuch } from "./failures.ts";
 import { clearUnnamed } from "./forget.ts";
 import { labelsOf } from "./items.ts";
 import { removeItems } from "./remove.ts";
-import { spacesOf } from "./spaces.ts";
+import { inPieces, spacesOf } from "./spaces.ts";
 import { ITEMS, THREADS, type ThreadRow } from "./tables.ts";
 
 /** Threads: conversations and documents. */
@@ -135,8 +135,8 @@ export async function deleteThread(
   for (let attempt = 0; attempt < MAX_ATTEMPTS; ) {
     const state = await session.run(operation, signal, async (deadline) => {
       if (!(await threadExists(engine, owner, id, deadline))) return "absent";
-      for (const space of await spacesOf(engine, owner, null, deadline)) {
-        const where = { space: space.number, thread: id };
+      for (const space of inPieces(await spacesOf(engine, owner, null, deadline))) {
+        const where = { space, thread: id };
         const rows = await dialect.records.find(ITEMS, { where, limit: REMOVED_AT_ONCE }, deadline);
         if (rows.length === 0) continue;
         await removeItems(engine, operation, rows, where, deadline);

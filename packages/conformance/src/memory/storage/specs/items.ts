@@ -428,6 +428,34 @@ export function describeItems(bench: StorageBench): void {
       }
     });
 
+    it("has the items of many collections in one order, whether they have few or many", async () => {
+      const owner = newOwner();
+      const collections = Array.from({ length: 30 }, (_, at) => `c${at}`);
+      for (let round = 0; round < 4; round++) {
+        const texts = Array.from({ length: 60 }, (_, at) => `${round} ${at}`);
+        await addAll(bench.storage, [
+          ...texts.map((text) => itemOf(owner, text)),
+          ...collections.map((collection) => itemOf(owner, `${round}`, { collection })),
+        ]);
+      }
+      const all: Item[] = [];
+      for (const collection of [COLLECTION, ...collections]) {
+        all.push(...(await bench.storage.listItems({ owner, collection, limit: 1_000 })));
+      }
+      expect(all).toHaveLength(360);
+      all.sort((one, other) => one.position - other.position);
+      const positions = (items: readonly Item[]) => items.map(({ position }) => position);
+      for (const limit of [1, 7, 250, 1_000]) {
+        const oldest = await bench.storage.listItems({ owner, limit });
+        expect(positions(oldest)).toEqual(positions(all.slice(0, limit)));
+        const newest = await bench.storage.listItems({ owner, order: "newest", limit });
+        expect(positions(newest)).toEqual(positions(all.toReversed().slice(0, limit)));
+      }
+      expect(await bench.storage.countItems({ owner })).toBe(360);
+      expect(await bench.storage.deleteItemsWhere({ owner, createdBefore: Date.now() + 1e6 })).toBe(360);
+      expect(await bench.storage.listItems({ owner })).toEqual([]);
+    });
+
     it("has 100 items unless a limit says otherwise", async () => {
       const owner = newOwner();
       await addAll(
