@@ -78,7 +78,11 @@ async function wantedOf(
   if (vector !== undefined || embedder === null || text === null || text === "" || !isByVector) {
     return { text, vector: vector ?? null, model: model ?? embedder?.model ?? null };
   }
-  const [made = null] = await embedTexts(OPERATION, embedder, [text], "search", signal);
+  const [made = null] = await embedTexts(OPERATION, embedder, [text], {
+    purpose: "search",
+    nameOf: () => "search.text",
+    signal,
+  });
   return { text, vector: made, model: embedder.model };
 }
 
