@@ -88,6 +88,7 @@ export * from "./records/drizzle.ts";
 export * from "./records/guards.ts";
 export * from "./records/records.ts";
 export * from "./records/shape.ts";
+export { slicesOfBytes } from "./records/slices.ts";
 export * from "./records/statements.ts";
 export * from "./records/tables.ts";
 export { floatsOf, littleEndian } from "./records/vectors.ts";
