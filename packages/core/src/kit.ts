@@ -46,6 +46,7 @@ export {
 export { checkCallOptions, checkProgressOptions } from "./database/arguments.ts";
 export type { Database, Opened } from "./database/database.ts";
 export { unref } from "./database/deadline.ts";
+export { giveTurn } from "./database/event-loop.ts";
 export type { Fault } from "./database/faults.ts";
 export { forward, forwardThrough } from "./database/forward.ts";
 export { LruCache } from "./database/lru-cache.ts";

@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers";
+import { setImmediate as turn } from "node:timers/promises";
 
 /** Longest work without a turn of the event loop, in milliseconds. */
 const MAX_BUSY_MS = 4;
@@ -6,8 +7,12 @@ const MAX_BUSY_MS = 4;
 /** Time of the first call since the event loop has turned. */
 let busySince: number | null = null;
 
-/** Returns whether the event loop has not turned for a few milliseconds of calls: the next one then waits for a turn. */
-export function isTurnDue(): boolean {
+/** Waits for a turn of the event loop if it has not turned for a few milliseconds of calls: timers and others have theirs. */
+export async function giveTurn(): Promise<void> {
+  if (isTurnDue()) await turn();
+}
+
+function isTurnDue(): boolean {
   if (busySince !== null) return performance.now() - busySince >= MAX_BUSY_MS;
   busySince = performance.now();
   setImmediate(() => {
