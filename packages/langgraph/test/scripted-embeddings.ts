@@ -8,6 +8,7 @@ export const DIMS = 16;
  * near to each other, and it says nothing about meaning.
  */
 export class ScriptedEmbeddings {
+  readonly model = "scripted";
   /** Texts of all calls, in their order. */
   readonly embedded: string[] = [];
 

@@ -95,7 +95,7 @@ const rankOf = (items: readonly SearchItem[]) =>
 
 /** Compares the results of an operation: all of them with the oracle's, and a page with all of ours. */
 async function compare(operation: Operation, store: WaymarkStore, oracle: Oracle): Promise<void> {
-  const all = { ...operation, limit: 1_000, offset: 0 } as Operation;
+  const all = ("key" in operation ? operation : { ...operation, limit: 1_000, offset: 0 }) as Operation;
   const [ours] = (await store.batch([all])) as unknown as [never];
   const [theirs] = (await oracle.batch([all] as never)) as unknown as [never];
   if ("namespacePrefix" in operation) {

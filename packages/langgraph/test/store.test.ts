@@ -494,7 +494,8 @@ describe.each(memories)("a store on $name", (kind) => {
         index: {
           dims: DIMS,
           fields: ["text"],
-          embeddings: async function scripted(texts) {
+          model: "scripted",
+          embeddings: async (texts) => {
             calls.push(texts);
             return await new ScriptedEmbeddings().embedDocuments(texts);
           },
@@ -508,9 +509,41 @@ describe.each(memories)("a store on $name", (kind) => {
   it("never compares vectors of different models", async () => {
     await store.put(["a"], "k", { text: "tea" });
     const other = open({ index: { dims: DIMS, embeddings, model: "another one" } });
-    await expect(other.search(["a"], { query: "tea" })).rejects.toMatchObject(refused("MODEL_MISMATCH", /ScriptedEmb/));
+    await expect(other.search(["a"], { query: "tea" })).rejects.toMatchObject(refused("MODEL_MISMATCH", /scripted/));
     await expect(other.put(["a"], "k", { text: "tea" })).rejects.toMatchObject(refused("MODEL_MISMATCH"));
     expect(keysOf(await store.search(["a"], { query: "tea" }))).toEqual(["k"]);
+  });
+
+  it("takes the model's name of the embeddings, or as it is given", async () => {
+    const { embedDocuments, embedQuery } = ScriptedEmbeddings.prototype;
+    const methods = { embedded: [], embedDocuments, embedQuery };
+    const indexes = [
+      [{ embeddings: { ...methods, model: "m1", modelName: "m2" } }, "m1"],
+      [{ embeddings: { ...methods, modelName: "m2" } }, "m2"],
+      [{ embeddings: { ...methods, model: "m1" }, model: "m3" }, "m3"],
+    ] as const;
+    const opened = memory.open();
+    for (const [at, [index, model]] of indexes.entries()) {
+      await open({ memory: opened, index: { dims: DIMS, ...index } }).put([`${at}`], "k", { text: "tea" });
+      expect(await opened.getCollection("langgraph", `/${at}`)).toMatchObject({ model });
+    }
+  });
+
+  it("leaves the memory's own embedder alone: its index says what is embedded, and how", async () => {
+    const calls: unknown[] = [];
+    const embed = async (texts: readonly string[]) => {
+      calls.push(texts);
+      return texts.map(() => [1, 2]);
+    };
+    const opened = memory.open({ embedder: { model: "the memory's", dimensions: 2, embed } });
+    for (const index of [undefined, false] as const) {
+      store = open({ memory: opened, index });
+      await store.put(["a"], "k", { text: "tea" });
+      await store.search(["a"]);
+    }
+    await open({ memory: opened, index: undefined }).search(["a"], { query: "tea" });
+    expect(calls).toEqual([]);
+    expect(await opened.getCollection("langgraph", "/a")).not.toHaveProperty("dimensions");
   });
 
   it("gives all items vectors of another model, and those that had none", async () => {
@@ -540,6 +573,30 @@ describe.each(memories)("a store on $name", (kind) => {
     await expect(open({ index: undefined }).reembed()).rejects.toMatchObject(refused("INVALID_ARGUMENT", /embeddings/));
   });
 
+  it("refuses members of an operation that are none, by their names", async () => {
+    await store.put(["a"], "k", { text: "tea" });
+    const given = (operation: object) => operation as never;
+    const calls: readonly (readonly [() => Promise<unknown>, RegExp])[] = [
+      [() => store.search(["a"], given({ fitler: {} })), /options .*filter.*"fitler"/],
+      [() => store.listNamespaces(given({ prefx: ["a"] })), /options .*prefix.*"prefx"/],
+      [() => store.put(["b"], "k", {}, undefined, given({ tll: 1 })), /options .*ttl.*"tll"/],
+      [() => store.batch([given({ namespacePrefix: ["a"], querry: "tea" })]), /operations\[0\] .*query.*"querry"/],
+      [
+        () => store.batch([given({ namespace: ["b"], key: "k", value: {}, ttl: 1 })]),
+        /operations\[0\] .*options.*"ttl"/,
+      ],
+      [() => store.batch([given({ namespace: ["a"], key: "k", valeu: {} })]), /operations\[0\] .*"valeu"/],
+      [() => store.batch([given({ matchConditions: [], maxDept: 1 })]), /operations\[0\] .*maxDepth.*"maxDept"/],
+      [
+        () => store.batch([given({ matchConditions: [{ matchType: "prefix", path: [], paht: [] }] })]),
+        /matchConditions\[0\] .*path.*"paht"/,
+      ],
+    ];
+    for (const [call, message] of calls)
+      await expect(call()).rejects.toMatchObject(refused("INVALID_ARGUMENT", message));
+    expect(await store.listNamespaces()).toEqual([["a"]]);
+  });
+
   it("refuses options that are none, by their names", () => {
     const given = (options: object) => () => new WaymarkStore(options as never);
     const open_ = memory.open();
@@ -549,6 +606,15 @@ describe.each(memories)("a store on $name", (kind) => {
     expect(given({ memory: open_, index: { dims: 3 } })).toThrow(/options\.index\.dims/);
     expect(given({ memory: open_, index: { embeddings } })).toThrow(/options\.index\.dims/);
     expect(given({ memory: open_, index: { dims: 3, embeddings: {} } })).toThrow(/options\.index\.embeddings/);
+    for (const nameless of [
+      async () => [],
+      new (class Own extends ScriptedEmbeddings {
+        override readonly model = "" as never;
+      })(),
+    ]) {
+      const opening = given({ memory: open_, index: { dims: 3, embeddings: nameless } });
+      expect(opening).toThrow(/options\.index\.model.*no member model or modelName, got undefined/);
+    }
     expect(given({ memory: open_, index: { fields: "text" } })).toThrow(/options\.index\.fields/);
     expect(given({ memory: open_, ttl: { defaultTtl: 0 } })).toThrow(/options\.ttl\.defaultTtl/);
     expect(given({ memory: open_, ttl: { sweepIntervalMinutes: 1e9 } })).toThrow(/sweepIntervalMinutes/);

@@ -2,6 +2,7 @@ CREATE TABLE `agent_memory_items` (
 	`space` bigint NOT NULL,
 	`number` bigint NOT NULL,
 	`id` binary(16) NOT NULL,
+	`owner` varbinary(255) NOT NULL,
 	`thread_id` varbinary(255),
 	`role` varbinary(64),
 	`item_key` varbinary(1024),
@@ -21,7 +22,7 @@ CREATE TABLE `agent_memory_items` (
 	`value_digest` varbinary(32),
 	`value` longblob,
 	CONSTRAINT `agent_memory_items_pk` PRIMARY KEY(`space`,`number`),
-	CONSTRAINT `agent_memory_items_by_id` UNIQUE(`space`,`id`),
+	CONSTRAINT `agent_memory_items_by_id` UNIQUE(`id`,`owner`),
 	CONSTRAINT `agent_memory_items_by_key` UNIQUE(`space`,`item_key`),
 	CONSTRAINT `agent_memory_items_by_text` UNIQUE(`space`,`text_digest`)
 );
@@ -49,6 +50,8 @@ CREATE TABLE `agent_memory_spaces` (
 	`next_generation` bigint,
 	`next_dimensions` bigint,
 	`next_model` varbinary(255),
+	`next_missed` bigint NOT NULL,
+	`last_number` bigint NOT NULL,
 	`created_at` bigint NOT NULL,
 	`revision` binary(16) NOT NULL,
 	`pending` bigint,

@@ -73,6 +73,7 @@ function itemOf(space: number, number: number, more: Partial<ItemRow> = {}): Ite
     space,
     number,
     id: idOf(number),
+    owner: `owner ${space}`,
     revision: idOf(1),
     text: "text",
     ...nothing,
@@ -84,8 +85,20 @@ function itemOf(space: number, number: number, more: Partial<ItemRow> = {}): Ite
 
 function spaceOf(number: number): SpaceRow {
   const names = { owner: `owner ${number}`, collection: "messages", language: "none", model: null, revision: idOf(1) };
-  const next = { nextGeneration: null, nextDimensions: null, nextModel: null, dimensions: null, pending: null };
-  return { number, removal: 0, analyzer: 1, items: 0, tokens: 0, generation: 1, createdAt: 1, ...names, ...next };
+  const next = { nextGeneration: null, nextDimensions: null, nextModel: null, nextMissed: 0, lastNumber: 0 };
+  const none = { dimensions: null, pending: null };
+  return {
+    number,
+    removal: 0,
+    analyzer: 1,
+    items: 0,
+    tokens: 0,
+    generation: 1,
+    createdAt: 1,
+    ...names,
+    ...next,
+    ...none,
+  };
 }
 
 /** Items with a vector, a signature and postings each. */

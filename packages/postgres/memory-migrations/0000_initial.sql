@@ -2,6 +2,7 @@ CREATE TABLE "agent_memory_items" (
 	"space" bigint NOT NULL,
 	"number" bigint NOT NULL,
 	"id" uuid NOT NULL,
+	"owner" text COLLATE "C" NOT NULL,
 	"thread_id" text COLLATE "C",
 	"role" text COLLATE "C",
 	"item_key" text COLLATE "C",
@@ -46,6 +47,8 @@ CREATE TABLE "agent_memory_spaces" (
 	"next_generation" bigint,
 	"next_dimensions" bigint,
 	"next_model" text COLLATE "C",
+	"next_missed" bigint NOT NULL,
+	"last_number" bigint NOT NULL,
 	"created_at" bigint NOT NULL,
 	"revision" uuid NOT NULL,
 	"pending" bigint,
@@ -86,7 +89,7 @@ CREATE TABLE "agent_memory_vectors" (
 --> statement-breakpoint
 ALTER TABLE "agent_memory_signatures" ADD CONSTRAINT "agent_memory_signatures_fk" FOREIGN KEY ("space","number") REFERENCES "public"."agent_memory_items"("space","number") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "agent_memory_vectors" ADD CONSTRAINT "agent_memory_vectors_fk" FOREIGN KEY ("space","number") REFERENCES "public"."agent_memory_items"("space","number") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
-CREATE UNIQUE INDEX "agent_memory_items_by_id" ON "agent_memory_items" USING btree ("id","space");--> statement-breakpoint
+CREATE UNIQUE INDEX "agent_memory_items_by_id" ON "agent_memory_items" USING btree ("id","owner");--> statement-breakpoint
 CREATE UNIQUE INDEX "agent_memory_items_by_key" ON "agent_memory_items" USING btree ("space","item_key");--> statement-breakpoint
 CREATE UNIQUE INDEX "agent_memory_items_by_text" ON "agent_memory_items" USING btree ("space","text_digest");--> statement-breakpoint
 CREATE INDEX "agent_memory_items_by_thread" ON "agent_memory_items" USING btree ("space","thread_id","number");--> statement-breakpoint

@@ -49,6 +49,7 @@ function item(number: number, members: Partial<ItemRow> = {}): ItemRow {
     space: 1,
     number,
     id: uuid(number),
+    owner: "owner 1",
     thread: null,
     role: null,
     key: null,
@@ -282,8 +283,8 @@ describe("plans", () => {
     await dialect.open(signal);
     // 100 spaces, each item with 10 of 500 terms.
     await explain.unsafe(`insert into agent_memory_items
-      (space, number, id, thread_id, item_key, importance, created_at, expires_at, length, revision, text)
-      select n % 100, n, md5(n::text)::uuid, 'thread ' || n % 7, 'key ' || n, 0.5, n, 1000000 + n, 10, md5('')::uuid, repeat('x', 200)
+      (space, number, id, owner, thread_id, item_key, importance, created_at, expires_at, length, revision, text)
+      select n % 100, n, md5(n::text)::uuid, 'owner ' || n % 100, 'thread ' || n % 7, 'key ' || n, 0.5, n, 1000000 + n, 10, md5('')::uuid, repeat('x', 200)
       from generate_series(1, ${100 * SPACE_SIZE}) as n`);
     await explain.unsafe(`insert into agent_memory_signatures
       select space, 1, number, ('x' || md5(number::text))::bit(128) from agent_memory_items`);
@@ -403,7 +404,8 @@ describe("plans", () => {
     ],
     [
       "items with one of these ids",
-      () => dialect.records.find(ITEMS, { where: { space, id: { in: [uuid(1), uuid(2)] } }, limit: 2 }, signal),
+      () =>
+        dialect.records.find(ITEMS, { where: { owner: "owner 1", id: { in: [uuid(1), uuid(2)] } }, limit: 2 }, signal),
       ["agent_memory_items_by_id"],
     ],
     [

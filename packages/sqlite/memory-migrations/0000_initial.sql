@@ -2,6 +2,7 @@ CREATE TABLE `agent_memory_items` (
 	`space` integer NOT NULL,
 	`number` integer NOT NULL,
 	`id` blob NOT NULL,
+	`owner` text NOT NULL,
 	`thread_id` text,
 	`role` text,
 	`item_key` text,
@@ -23,7 +24,7 @@ CREATE TABLE `agent_memory_items` (
 	PRIMARY KEY(`space`, `number`)
 );
 --> statement-breakpoint
-CREATE UNIQUE INDEX `agent_memory_items_by_id` ON `agent_memory_items` (`id`,`space`);--> statement-breakpoint
+CREATE UNIQUE INDEX `agent_memory_items_by_id` ON `agent_memory_items` (`id`,`owner`);--> statement-breakpoint
 CREATE UNIQUE INDEX `agent_memory_items_by_key` ON `agent_memory_items` (`space`,`item_key`);--> statement-breakpoint
 CREATE UNIQUE INDEX `agent_memory_items_by_text` ON `agent_memory_items` (`space`,`text_digest`);--> statement-breakpoint
 CREATE INDEX `agent_memory_items_by_thread` ON `agent_memory_items` (`space`,`thread_id`,`number`);--> statement-breakpoint
@@ -52,6 +53,8 @@ CREATE TABLE `agent_memory_spaces` (
 	`next_generation` integer,
 	`next_dimensions` integer,
 	`next_model` text,
+	`next_missed` integer NOT NULL,
+	`last_number` integer NOT NULL,
 	`created_at` integer NOT NULL,
 	`revision` blob NOT NULL,
 	`pending` integer

@@ -16,6 +16,12 @@ beforeEach(() => {
 });
 afterEach(() => memory.close());
 
+/** Expects a call to be refused by the name of the member, and to have written nothing. */
+async function expectRefusal(call: Promise<unknown>, message: RegExp): Promise<void> {
+  expect(await failure(call)).toMatchObject({ code: "INVALID_ARGUMENT", message: expect.stringMatching(message) });
+  expect(await memory.listThreads({ owner: "ann" })).toEqual([]);
+}
+
 const codeOf = async (call: Promise<unknown>): Promise<CheckpointErrorCode> => (await failure(call)).code;
 
 describe("a storage backend", () => {
@@ -57,6 +63,33 @@ describe("a storage backend", () => {
     const labelled = { id: "c1", userId: "ann", metadata: { channelId: "cli" } };
     expect(await codeOf(storage.saveConversation(labelled))).toBe("INVALID_ARGUMENT");
     expect(() => createStorageBackend(memory, {} as { userId: string })).toThrow(CheckpointError);
+  });
+
+  it("refuses members that it does not know, and missing ones, by their names", async () => {
+    const storage = backend();
+    const given = (value: object) => value as never;
+    const message = { role: "user", content: "hello" };
+    const calls: readonly (readonly [() => Promise<unknown>, RegExp])[] = [
+      [() => storage.saveConversation(given({ ...conversation, titel: "Tea" })), /conversation .*title.*"titel"/],
+      [() => storage.saveConversation(given({ userId: "ann" })), /conversation\.id/],
+      [() => storage.addMessage("c1", given({ ...message, tokenUsed: 1 })), /message .*tokensUsed.*"tokenUsed"/],
+      [() => storage.addMessage("c1", given({ role: "user" })), /message\.content/],
+      [() => storage.storeMemory(given({ content: "tea", importence: 1 })), /memory .*importance.*"importence"/],
+      [() => storage.storeMemory(given({})), /memory\.content/],
+      [() => storage.searchText("tea", given({ conversation: "c1" })), /options .*conversationId.*"conversation"/],
+      [() => storage.searchText("tea", given({ conversationId: undefined })), /options\.conversationId/],
+      [() => storage.searchText(undefined as never), /query/],
+      [() => storage.searchHybrid("tea", [1], given({ treshold: 1 })), /options .*minSimilarity.*"treshold"/],
+    ];
+    for (const [call, message] of calls) await expectRefusal(call(), message);
+  });
+
+  it("saves a conversation as it was read", async () => {
+    const storage = backend();
+    await storage.saveConversation(conversation);
+    const read = await storage.getConversation("c1");
+    await storage.saveConversation({ ...(read as NonNullable<typeof read>), title: "Tea" });
+    expect(await storage.getConversation("c1")).toMatchObject({ ...conversation, title: "Tea" });
   });
 
   it("lists conversations, the last updated one first, from an offset", async () => {
@@ -254,10 +287,48 @@ describe("the repository of documents", () => {
     expect(await documents.findByUserId("ann")).toHaveLength(1);
 
     expect(await codeOf(documents.create({ ...wrong, id: "two" }))).toBe("DIMENSION_MISMATCH");
-    expect(await documents.findById("ann", "two")).toBeNull();
-    await documents.create({ ...wrong, id: "two", embedding: [0, 1] });
-    expect(await documents.findById("ann", "two")).toMatchObject({ content: "two" });
+    expect(await documents.findByUserId("ann")).toHaveLength(1);
+
+    // As a create that was interrupted leaves it.
+    await memory.createThread({ owner: "ann", id: "two", kind: "document", title: "an older one", metadata: { n: 1 } });
+    const two = await documents.create({ ...wrong, id: "two", embedding: [0, 1] });
+    expect(two).toMatchObject({ title: "two", content: "two" });
+    expect(two).not.toHaveProperty("metadata");
+    expect(await documents.findById("ann", "two")).toMatchObject({ title: "two", content: "two" });
     expect(await codeOf(documents.create({ ...wrong, id: "two", embedding: [0, 1] }))).toBe("CONFLICT");
+  });
+
+  it("refuses members that it does not know, and missing ones, by their names", async () => {
+    const documents = createDocumentRepository(memory);
+    const given = (value: object) => value as never;
+    const guide = { userId: "ann", title: "Guide", content: "How to sail" };
+    const search = { userId: "ann", embedding: [1] };
+    const calls: readonly (readonly [() => Promise<unknown>, RegExp])[] = [
+      [() => documents.create(given({ ...guide, meta: {} })), /document .*metadata.*"meta"/],
+      [() => documents.create(given({ ...guide, userId: undefined })), /document\.userId/],
+      [() => documents.create(given({ ...guide, title: undefined })), /document\.title/],
+      [() => documents.create(given({ ...guide, content: undefined })), /document\.content/],
+      [() => documents.update("ann", "x", given({ content: 1 })), /change\.content/],
+      [() => documents.update("ann", "x", given({ text: "" })), /change .*content.*"text"/],
+      [() => documents.similaritySearch(given({ ...search, treshold: 0.5 })), /search .*threshold.*"treshold"/],
+      [() => documents.similaritySearch(given({ ...search, metadata: undefined })), /search\.metadata/],
+      [() => documents.similaritySearch(given({ embedding: [1] })), /search\.userId/],
+      [() => documents.findByUserId("ann", given({ limt: 1 })), /page .*limit.*"limt"/],
+    ];
+    for (const [call, message] of calls) await expectRefusal(call(), message);
+  });
+
+  it("keeps a document that another call has created under the id of a refused one", async () => {
+    const documents = createDocumentRepository(memory);
+    const add = memory.addItems.bind(memory);
+    memory.addItems = async (items, options) => {
+      memory.addItems = add;
+      await documents.create({ userId: "ann", id: "same", title: "theirs", content: "theirs", embedding: [1, 0] });
+      return await add(items, options);
+    };
+    const ours = { userId: "ann", id: "same", title: "ours", content: "ours", embedding: [1, 0, 0] };
+    expect(await codeOf(documents.create(ours))).toBe("DIMENSION_MISMATCH");
+    expect(await documents.findById("ann", "same")).toMatchObject({ content: "theirs" });
   });
 
   it("takes vectors from the memory's embedder", async () => {
@@ -307,6 +378,42 @@ describe("the repository of conversations", () => {
     expect(await conversations.delete("ann", created.id)).toBe(true);
     expect(await conversations.findById("ann", created.id)).toBeNull();
     expect(await memory.countItems({ owner: "ann" })).toBe(0);
+  });
+
+  it("leaves nothing of a conversation of which a message is refused", async () => {
+    const conversations = createConversationRepository(memory);
+    await conversations.create({ userId: "bob", messages: [{ role: "user", content: "Hello", embedding: [1, 0] }] });
+    await conversations.create({ userId: "ann", messages: [{ role: "user", content: "Hello", embedding: [1, 0] }] });
+    const wrong = { role: "user", content: "Bye", embedding: [1, 0, 0] };
+    for (const id of [undefined, "c1"]) {
+      const created = conversations.create({
+        userId: "ann",
+        id,
+        messages: [{ role: "user", content: "Hello" }, wrong],
+      });
+      expect(await codeOf(created)).toBe("DIMENSION_MISMATCH");
+    }
+    expect(await conversations.findByUserId("ann")).toHaveLength(1);
+    expect(await memory.countItems({ owner: "ann" })).toBe(1);
+    await conversations.create({ userId: "ann", id: "c1", messages: [{ ...wrong, embedding: [0, 1] }] });
+    expect(await conversations.findById("ann", "c1")).toMatchObject({ items: 1 });
+  });
+
+  it("refuses members that it does not know, and missing ones, by their names", async () => {
+    const conversations = createConversationRepository(memory);
+    const given = (value: object) => value as never;
+    const hello = { role: "user", content: "Hello" };
+    const calls: readonly (readonly [() => Promise<unknown>, RegExp])[] = [
+      [() => conversations.create(given({ userId: "ann", tilte: "x" })), /conversation .*title.*"tilte"/],
+      [() => conversations.create(given({})), /conversation\.userId/],
+      [() => conversations.create(given({ userId: "ann", messages: hello })), /conversation\.messages/],
+      [
+        () => conversations.create(given({ userId: "ann", messages: [hello, { role: "user", text: "x" }] })),
+        /conversation\.messages\[1\] .*content.*"text"/,
+      ],
+      [() => conversations.addMessages("ann", "c1", given([{ content: "x" }])), /messages\[0\]\.role/],
+    ];
+    for (const [call, message] of calls) await expectRefusal(call(), message);
   });
 
   it("has the conversations of a storage backend", async () => {

@@ -1,4 +1,11 @@
-import { createSQLiteMemory, type Embedder, type MemoryStorage, type NewItem } from "@waymark/sqlite/memory";
+import {
+  createSQLiteMemory,
+  type Embedder,
+  type IfRevision,
+  type ItemChange,
+  type MemoryStorage,
+  type NewItem,
+} from "@waymark/sqlite/memory";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { failure } from "./fixtures.ts";
 
@@ -70,6 +77,31 @@ describe("an embedder", () => {
       message: expect.stringContaining("items[1]"),
     });
     expect(embedded).toEqual([]);
+  });
+
+  it("is not asked for items of an absent thread", async () => {
+    const adding = memory.addItems([item("a", { key: undefined }), item("b", { key: undefined, threadId: "absent" })]);
+    expect(await failure(adding)).toMatchObject({ code: "NOT_FOUND", message: expect.stringContaining("items[1]") });
+    expect(embedded).toEqual([]);
+  });
+
+  it("is not asked for an update that is refused, or sets the text that is there", async () => {
+    const [one, two] = await memory.addItems(["one", "two"].map((text) => item(text, { key: undefined, dedup: true })));
+    await memory.addItems([item("taken")]);
+    embedded = [];
+    const update = (change: ItemChange, options: IfRevision = {}, id = one?.id as string) =>
+      failure(memory.updateItem("ann", id, { text: "new", ...change }, options));
+    expect(await update({}, { ifRevision: "another" })).toMatchObject({ code: "CONFLICT" });
+    expect(await update({ key: "taken" })).toMatchObject({ code: "CONFLICT" });
+    expect(await update({ text: "two" })).toMatchObject({ code: "CONFLICT" });
+    expect(await update({ threadId: "absent" })).toMatchObject({ code: "NOT_FOUND" });
+    expect(await update({}, {}, "0190f5fe-7c00-7a00-8000-000000000000")).toMatchObject({ code: "NOT_FOUND" });
+    await memory.updateItem("ann", two?.id as string, { text: "two", role: "user" });
+    expect(embedded).toEqual([]);
+    const search = { owner: "ann", collections: ["memories"], vector: [1, 3], filter: { role: "user" } };
+    expect(await memory.search(search)).toMatchObject([{ similarity: expect.closeTo(1, 6) }]);
+    await memory.updateItem("ann", two?.id as string, { text: "another" });
+    expect(embedded).toEqual(["another"]);
   });
 
   it("embeds an item that was stored, and is deleted before it is added", async () => {

@@ -20,3 +20,15 @@ function isTurnDue(): boolean {
   });
   return false;
 }
+
+/** Runs steps to their end. Between two of them the event loop turns, whenever a turn is due: other calls go on meanwhile. */
+export async function inTurns<Result>(steps: Generator<undefined, Result>): Promise<Result> {
+  for (;;) {
+    if (isTurnDue()) {
+      await turn();
+      isTurnDue(); // the next step counts from here
+    }
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}

@@ -1,7 +1,7 @@
 import type { Snapshot } from "../codec/snapshot.ts";
 import { CheckpointError } from "../contract/errors.ts";
 import { idClock, newRevision } from "../database/ids.ts";
-import { Addition, insertRecords, removeRecords, type Step, updateRecords } from "../records/records.ts";
+import { Addition, insertRecords, type Step, updateRecords, type Where } from "../records/records.ts";
 import type { CheckedItem } from "./arguments.ts";
 import type { Item, NewItem } from "./contract.ts";
 import {
@@ -12,15 +12,15 @@ import {
   insertVectors,
   type VectorKind,
 } from "./embedding.ts";
-import { MAX_ATTEMPTS, type MemoryEngine } from "./engine.ts";
+import { MAX_ATTEMPTS, type MemoryEngine, tryChange } from "./engine.ts";
 import { changedTooOften, conflict, dimensionMismatch, modelMismatch, noSuch } from "./failures.ts";
 import { itemOf, packValue, readText, type StoredValue, snapshotOfValue, storeText, textDigest } from "./items.ts";
 import { numberClock } from "./numbers.ts";
-import { analyzeFor, insertPostings, postingsOf, removePostings } from "./postings.ts";
-import { createSpaces, findSpaces } from "./spaces.ts";
-import { ITEMS, type ItemRow, NEVER, SPACES, type SpaceRow, type TermRow } from "./tables.ts";
+import { Analyses, insertPostings, postingsOf } from "./postings.ts";
+import { removeFound } from "./remove.ts";
+import { createSpaces, findSpaces, spacesByNumber } from "./spaces.ts";
+import { ITEMS, type ItemRow, NEVER, SPACES, type SpaceRow, type TermRow, THREADS } from "./tables.ts";
 import { ThreadCounts } from "./thread-counts.ts";
-import { threadExists } from "./threads.ts";
 
 /** Adding items: text, vector and postings of all of them in one commit. */
 
@@ -61,30 +61,34 @@ interface ReadyItem extends PreparedItem {
   readonly lacksVector?: true;
 }
 
+/** A call under way. Its model is the one of all its vectors; `null`: nobody has named it. */
+interface AddCall extends AddRequest {
+  readonly analyses: Analyses;
+}
+
 export async function addItems(engine: MemoryEngine, request: AddRequest): Promise<Item[]> {
   const { items } = request;
   if (items.length === 0) return [];
-  const model = modelOf(engine, request);
+  const call = { ...request, model: modelOf(engine, request), analyses: new Analyses() };
   // Nothing is awaited where nothing is embedded: a call that was accepted before close() takes place.
   if (engine.options.embedder === null || !items.some(isToEmbed)) {
-    return (await addReady(engine, request, () => packItems(items), model)) as Item[]; // no item lacks its vector
+    return (await addReady(engine, call, () => packItems(items))) as Item[]; // no item lacks its vector
   }
   const packed = await packItems(items);
   // Before any text is embedded: what is stored already need not be, so that a call may be repeated at no cost.
-  const stored = await storedAlready(engine, request, packed, model);
-  const embedded = await embedItems(engine, request, packed, stored);
-  const added = await addReady(engine, request, async () => embedded, model);
+  const stored = await storedAlready(engine, call, packed);
+  const embedded = await embedItems(engine, call, packed, stored);
+  const added = await addReady(engine, call, async () => embedded);
   if (added !== null) return added;
-  const all = await embedItems(engine, request, packed, new Set());
-  return (await addReady(engine, request, async () => all, model)) as Item[];
+  const all = await embedItems(engine, call, packed, new Set());
+  return (await addReady(engine, call, async () => all)) as Item[];
 }
 
 /** Adds items. `null`: one that was stored, and so was not embedded, has gone meanwhile. */
 async function addReady(
   engine: MemoryEngine,
-  { items, replace, signal }: AddRequest,
+  { items, replace, model, analyses, signal }: AddCall,
   prepare: () => Promise<readonly ReadyItem[]>,
-  model: string | null,
 ): Promise<Item[] | null> {
   let ready: readonly ReadyItem[] | null = null;
   let isRetry = false;
@@ -97,7 +101,7 @@ async function addReady(
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const spaces = await spacesFor(engine, ready, model, deadline);
         if (!ready.every((item) => spaces.has(nameOf(item)))) continue; // somebody has deleted the one that was made
-        const plan = await planAddition(engine, { ready, replace, model, spaces, isRetry }, deadline);
+        const plan = await planAddition(engine, { ready, replace, model, analyses, spaces, isRetry }, deadline);
         if ([...plan.inserted].some(({ lacksVector }) => lacksVector)) return null;
         isRetry = true;
         if (plan.steps.length === 0 || (await tryChange(engine, plan.steps, deadline))) {
@@ -116,31 +120,33 @@ async function packItems(items: readonly PreparedItem[]): Promise<ReadyItem[]> {
     items.map(async (item) => ({
       ...item,
       value: await packValue(item.snapshot),
-      vector: item.embedding,
+      vector: item.embedding ?? null,
       digest: item.dedup ? textDigest(item.text) : null,
     })),
   );
 }
 
-const isToEmbed = ({ embedding, text }: PreparedItem) => embedding === null && text !== "";
+const isToEmbed = ({ embedding, text }: PreparedItem) => embedding === undefined && text !== "";
 
-/** Finds out which of the items to embed are stored with the same content. @throws CheckpointError `CONFLICT` */
+/**
+ * Finds out which of the items to embed are stored with the same content.
+ * @throws CheckpointError `CONFLICT`, `NOT_FOUND`: before a text is embedded for nothing
+ */
 async function storedAlready(
   engine: MemoryEngine,
-  { replace, signal }: AddRequest,
+  { replace, model, analyses, signal }: AddCall,
   packed: readonly ReadyItem[],
-  model: string | null,
 ): Promise<ReadonlySet<ReadyItem>> {
-  const mayBeStored = ({ id, key, digest }: ReadyItem) => id !== null || key !== null || digest !== null;
-  if (engine.options.embedder === null || !packed.some((item) => isToEmbed(item) && mayBeStored(item))) {
-    return new Set();
-  }
+  const mayBeStored = packed.some(({ id, key, digest }) => id !== null || key !== null || digest !== null);
+  if (!mayBeStored && packed.every(({ threadId }) => threadId === null)) return new Set();
   return await engine.session.run(OPERATION, signal, async (deadline) => {
+    await checkThreads(engine, packed, deadline);
+    if (!mayBeStored) return new Set<ReadyItem>();
     const spaces = await spacesOfItems(engine, packed, deadline);
     if (!packed.every((item) => spaces.has(nameOf(item)))) return new Set<ReadyItem>(); // made by their first items
     const { inserted } = await planAddition(
       engine,
-      { ready: packed, replace, model, spaces, isRetry: false },
+      { ready: packed, replace, model, analyses, spaces, isRetry: false },
       deadline,
     );
     return new Set(packed.filter((item) => isToEmbed(item) && !inserted.has(item)));
@@ -172,7 +178,7 @@ function modelOf({ options: { embedder } }: MemoryEngine, { items, model }: AddR
     if (items.some(isToEmbed)) throw modelMismatch(OPERATION, model, embedder.model);
     return model;
   }
-  for (const { embedding } of items) if (embedding !== null) checkOfEmbedder(OPERATION, embedder, embedding);
+  for (const { embedding } of items) if (embedding) checkOfEmbedder(OPERATION, embedder, embedding);
   return embedder.model;
 }
 
@@ -253,28 +259,41 @@ interface Plan {
   readonly rows: readonly { readonly space: SpaceRow; readonly row: ItemRow }[];
 }
 
-interface Addend {
+interface Addend extends Pick<AddCall, "replace" | "model" | "analyses"> {
   readonly ready: readonly ReadyItem[];
-  readonly replace: boolean;
-  readonly model: string | null;
   readonly spaces: ReadonlyMap<string, SpaceRow>;
   /** An attempt before this one may have taken place: its connection was lost, and nobody knows. */
   readonly isRetry: boolean;
 }
 
 /** What a plan changes in one space. */
-interface SpacePlan {
+class SpacePlan {
   readonly space: SpaceRow;
   readonly kind: VectorKind | null;
-  items: number;
-  tokens: number;
-  readonly replaced: ItemRow[];
+  items = 0;
+  tokens = 0;
+  readonly replaced: ItemRow[] = [];
+  /** The first and the last of the numbers that it gives. */
+  firstNumber: number | null = null;
+  lastNumber: number;
+
+  constructor(space: SpaceRow, kind: VectorKind | null) {
+    this.space = space;
+    this.kind = kind;
+    this.lastNumber = space.lastNumber;
+  }
+
+  newNumber(): number {
+    this.lastNumber = numberClock.next(this.lastNumber);
+    this.firstNumber ??= this.lastNumber;
+    return this.lastNumber;
+  }
 }
 
 /** Plans the addition on what is stored now; its guards refuse it if that has changed. */
 async function planAddition(
   engine: MemoryEngine,
-  { ready, replace, model, spaces, isRetry }: Addend,
+  { ready, replace, model, analyses, spaces, isRetry }: Addend,
   signal: AbortSignal,
 ): Promise<Plan> {
   const perSpace = new Map<number, SpacePlan>();
@@ -283,23 +302,24 @@ async function planAddition(
   const rows: { space: SpaceRow; row: ItemRow }[] = [];
   const known = await storedTwins(engine, ready, { spaces, isRetry }, signal);
   const now = Date.now();
+  const planOf = (space: SpaceRow) => {
+    const own = () => ready.filter((item) => nameOf(item) === nameOf(space));
+    const plan =
+      perSpace.get(space.number) ?? new SpacePlan(space, space.removal > 0 ? null : kindOf(own(), space, model));
+    perSpace.set(space.number, plan);
+    return plan;
+  };
   for (const [at, item] of ready.entries()) {
     const space = spaces.get(nameOf(item));
     if (space === undefined) throw new RangeError("expected each item to have its space");
-    const plan = perSpace.get(space.number) ?? {
-      space,
-      kind: kindOf(
-        ready.filter((one) => nameOf(one) === nameOf(item)),
-        space,
-        model,
-      ),
-      items: 0,
-      tokens: 0,
-      replaced: [],
-    };
-    perSpace.set(space.number, plan);
+    const plan = planOf(space);
     const twins = known.find(space.number, item);
-    const [twin = null, ...others] = twins.filter(({ expiresAt }) => expiresAt > now);
+    // Those that are being removed with their collection are gone, as those whose time has come.
+    const isLive = (row: ItemRow) => row.expiresAt > now && known.spaceOf(row).removal === 0;
+    const [twin = null, ...others] = twins.filter(isLive);
+    if (twins.some((row) => row.space !== space.number && isLive(row))) {
+      throw conflict(OPERATION, `the id of items[${at}] is taken, in another collection of the owner`);
+    }
     if (twin !== null && others.length === 0 && isSame(item, twin, replace)) {
       rows[at] = { space, row: twin };
       continue;
@@ -307,15 +327,17 @@ async function planAddition(
     if (twin !== null && !replace) {
       throw conflict(OPERATION, `the ${nameInCommon(item, twin)} of items[${at}] is taken, by other content`);
     }
-    const analysis = analyzeFor(space, item.text);
-    const row = rowOf(item, { space: space.number, length: analysis.length, now, twin });
+    const analysis = await analyses.of(space, item.newId, item.text);
+    const number = twin?.number ?? plan.newNumber();
+    const row = rowOf(item, { space: space.number, number, length: analysis.length, now, twin });
     for (const twin of twins) {
+      const own = planOf(known.spaceOf(twin));
       known.remove(twin);
       // One of this call's own is not stored yet: only the last one is.
-      if (!inserted.delete(twin)) plan.replaced.push(twin);
+      if (!inserted.delete(twin)) own.replaced.push(twin);
       for (const one of rows) if (one.row === twin) one.row = row;
-      plan.items -= 1;
-      plan.tokens -= twin.length;
+      own.items -= 1;
+      own.tokens -= twin.length;
       threads.add(item.owner, twin.thread, -1);
     }
     plan.items += 1;
@@ -325,41 +347,59 @@ async function planAddition(
     inserted.set(row, item);
     rows[at] = { space, row };
   }
-  return { steps: stepsOf(perSpace, threads, inserted), inserted: new Set(inserted.values()), rows };
+  return { steps: await stepsOf(perSpace, threads, inserted, analyses), inserted: new Set(inserted.values()), rows };
 }
 
-/** Finds items that have the id, the key, or, where the same text is to be one, the text of a new one. */
+/**
+ * Finds items that have the id, the key, or, where the same text is to be one, the text of a new one. An id is looked for in all
+ * collections of the owner.
+ */
 async function storedTwins(
-  { dialect }: MemoryEngine,
+  engine: MemoryEngine,
   items: readonly ReadyItem[],
   { spaces, isRetry }: Pick<Addend, "spaces" | "isRetry">,
   signal: AbortSignal,
 ): Promise<Twins> {
-  const twins = new Twins();
+  const found: ItemRow[] = [];
+  const find = async (where: Where<typeof ITEMS>, limit: number) =>
+    limit > 0 && found.push(...(await engine.dialect.records.find(ITEMS, { where, limit }, signal)));
+  for (const owner of new Set(items.map((item) => item.owner))) {
+    const own = items.filter((item) => item.owner === owner);
+    const ids = own.flatMap(({ id, newId }) => id ?? (isRetry ? newId : []));
+    await find({ id: { in: ids }, owner }, ids.length);
+  }
   for (const [name, { number: space }] of spaces) {
     const own = items.filter((item) => nameOf(item) === name);
-    const ids = own.flatMap(({ id, newId }) => id ?? (isRetry ? newId : []));
     const keys = own.flatMap(({ key }) => key ?? []);
     const digests = own.flatMap(({ digest }) => digest ?? []);
-    const limit = ids.length + keys.length + digests.length;
-    for (const where of [
-      ids.length > 0 && { id: { in: ids }, space },
-      keys.length > 0 && { space, key: { in: keys } },
-      digests.length > 0 && { space, textDigest: { in: digests } },
-    ]) {
-      if (where === false) continue;
-      for (const row of await dialect.records.find(ITEMS, { where, limit }, signal)) twins.add(row);
-    }
+    await find({ space, key: { in: keys } }, keys.length);
+    await find({ space, textDigest: { in: digests } }, digests.length);
   }
-  return twins;
+  const known = new Map(Array.from(spaces.values(), (space) => [space.number, space]));
+  const others = found.flatMap((row) => (known.has(row.space) ? [] : row.space));
+  for (const [number, space] of await spacesByNumber(engine, others, signal)) known.set(number, space);
+  // One without its space was removed since it was read.
+  return new Twins(
+    known,
+    found.filter(({ space }) => known.has(space)),
+  );
 }
 
-/** Items of the spaces at hand, by what is unique in them. */
+/** Items of the owners at hand, by what is unique in their spaces, or for the owner. */
 class Twins {
   readonly #rows = new Map<string, ItemRow>();
+  readonly #spaces: ReadonlyMap<number, SpaceRow>;
+
+  constructor(spaces: ReadonlyMap<number, SpaceRow>, rows: readonly ItemRow[]) {
+    this.#spaces = spaces;
+    for (const row of rows) this.add(row);
+  }
+
+  spaceOf({ space }: ItemRow): SpaceRow {
+    return this.#spaces.get(space) as SpaceRow;
+  }
 
   add(row: ItemRow): void {
-    numberClock.observe(row.number);
     for (const name of namesOf(row.space, row)) this.#rows.set(name, row);
   }
 
@@ -369,7 +409,8 @@ class Twins {
 
   /** Finds the items that a new one has something in common with: the one with its id first, then by its key, then by its text. */
   find(space: number, item: ReadyItem): ItemRow[] {
-    const names = namesOf(space, { id: item.id ?? item.newId, key: item.key, textDigest: item.digest });
+    const { owner, key, digest: textDigest } = item;
+    const names = namesOf(space, { owner, id: item.id ?? item.newId, key, textDigest });
     return [...new Set(names.flatMap((name) => this.#rows.get(name) ?? []))];
   }
 }
@@ -382,10 +423,10 @@ function nameInCommon(item: ReadyItem, twin: ItemRow): string {
 
 function namesOf(
   space: number,
-  { id, key, textDigest: digest }: { id: string | null; key: string | null; textDigest: Uint8Array | null },
+  { owner, id, key, textDigest: digest }: Pick<ItemRow, "owner" | "id" | "key" | "textDigest">,
 ): string[] {
   return [
-    ...(id === null ? [] : [`${space} id ${id}`]),
+    `id ${id} ${owner}`,
     ...(key === null ? [] : [`${space} key ${key}`]),
     ...(digest === null ? [] : [`${space} text ${Buffer.from(digest).toString("base64")}`]),
   ];
@@ -399,7 +440,7 @@ function isSame(item: ReadyItem, row: ItemRow, replaces: boolean): boolean {
   const isText = item.text === readText(row);
   // By its text alone: what else was given is of another occasion.
   if (item.digest !== null && isText && item.id === null && item.key === null) return true;
-  if (replaces && item.embedding !== null) return false;
+  if (replaces && item.embedding !== undefined) return false;
   return (
     isText &&
     sameBytes(item.value.valueDigest, row.valueDigest) &&
@@ -423,19 +464,18 @@ function sameBytes(one: Uint8Array | null, other: Uint8Array | null): boolean {
 /** Makes the row of an item. One that replaces another keeps its number, id and time, unless others were given. */
 function rowOf(
   item: ReadyItem,
-  { space, length, now, twin }: { space: number; length: number; now: number; twin: ItemRow | null },
+  { now, twin, ...numbers }: Pick<ItemRow, "space" | "number" | "length"> & { now: number; twin: ItemRow | null },
 ): ItemRow {
   return {
-    space,
-    number: twin?.number ?? numberClock.next(),
+    ...numbers,
     id: item.id ?? twin?.id ?? item.newId,
+    owner: item.owner,
     thread: item.threadId,
     role: item.role,
     key: item.key,
     importance: item.importance ?? 0.5,
     createdAt: item.createdAt ?? twin?.createdAt ?? now,
     expiresAt: item.expiresAt ?? NEVER,
-    length,
     textDigest: item.digest,
     checkpointId: item.checkpointId,
     revision: newRevision(),
@@ -446,21 +486,24 @@ function rowOf(
   };
 }
 
-function stepsOf(
+async function stepsOf(
   perSpace: ReadonlyMap<number, SpacePlan>,
   threads: ThreadCounts,
   inserted: ReadonlyMap<ItemRow, ReadyItem>,
-): Step[] {
+  analyses: Analyses,
+): Promise<Step[]> {
   if (inserted.size === 0) return [];
-  const touched = [...perSpace.values()]
-    .filter(({ space }) => [...inserted.keys()].some((row) => row.space === space.number))
-    .sort((one, other) => one.space.number - other.space.number);
   const rows = [...inserted.keys()];
+  const touched = [...perSpace.values()]
+    .filter(({ space, replaced }) => replaced.length > 0 || rows.some((row) => row.space === space.number))
+    .sort((one, other) => one.space.number - other.space.number);
+  const removals: Step[][] = [];
+  for (const { space, replaced } of touched) removals.push(await removeFound(space, replaced));
   const postings: TermRow[] = [];
   const vectors: ItemVector[] = [];
   for (const [row, item] of inserted) {
     const { space, kind } = perSpace.get(row.space) as SpacePlan;
-    postings.push(...postingsOf(row.space, row.number, analyzeFor(space, item.text)));
+    postings.push(...postingsOf(row.space, row.number, await analyses.of(space, item.newId, item.text)));
     if (item.vector === null || kind === null) continue;
     const generation = generationFor(OPERATION, space, kind);
     vectors.push({ space: row.space, number: row.number, generation, vector: item.vector });
@@ -468,60 +511,52 @@ function stepsOf(
   return [
     // The spaces first, in one order for all clients: writers of one space wait for each other here, and nowhere else.
     ...touched.map((plan) => updateSpace(plan)),
-    ...threads.steps(1),
-    ...touched.flatMap(({ space, replaced }) => removeReplaced(space, replaced)),
+    ...threads.steps(),
+    ...removals.flat(),
     insertRecords(ITEMS, rows),
     ...insertVectors(vectors),
     ...insertPostings(postings),
   ];
 }
 
-/** Counts the items, and fixes the kind of the vectors with the first one. Guard: the space is as it was read. */
-function updateSpace({ space, kind, items, tokens }: SpacePlan): Step {
-  const { number, generation, dimensions, model, nextGeneration } = space;
+/**
+ * Counts the items, and fixes the kind of the vectors with the first one. Guard: the space is as it was read, and no other commit has given
+ * it higher numbers, behind which a reader may be already.
+ */
+function updateSpace({ space, kind, items, tokens, firstNumber, lastNumber }: SpacePlan): Step {
+  const { number, removal, generation, dimensions, model, nextGeneration } = space;
   const isOfNext = kind !== null && generationFor(OPERATION, space, kind) !== generation;
   const set =
     kind === null || isOfNext ? {} : { dimensions: kind.dimensions, ...(kind.model !== null && { model: kind.model }) };
   return updateRecords(
     SPACES,
-    { number, removal: 0, generation, dimensions, model, nextGeneration },
-    { items: new Addition(items), tokens: new Addition(tokens), revision: newRevision(), ...set },
+    {
+      ...{ number, removal, generation, dimensions, model, nextGeneration },
+      ...(firstNumber !== null && { lastNumber: { below: firstNumber } }),
+    },
+    {
+      ...{ items: new Addition(items), tokens: new Addition(tokens), revision: newRevision(), ...set },
+      ...(firstNumber !== null && { lastNumber }),
+    },
     1,
   );
 }
 
-function removeReplaced(space: SpaceRow, replaced: readonly ItemRow[]): Step[] {
-  if (replaced.length === 0) return [];
-  const numbers = replaced.map(({ number }) => number);
-  const revisions = replaced.map(({ revision }) => revision);
-  return [
-    removeRecords(
-      ITEMS,
-      { space: space.number, number: { in: numbers }, revision: { in: revisions } },
-      replaced.length,
-    ),
-    ...removePostings(space, replaced),
-  ];
-}
-
-/** Commits a plan. `false`: another client has changed what it was made on. */
-async function tryChange(
-  { dialect, session }: MemoryEngine,
-  steps: readonly Step[],
+/** @throws CheckpointError `NOT_FOUND` if a thread of the items is missing */
+async function checkThreads(
+  { dialect }: MemoryEngine,
+  items: readonly PreparedItem[],
   signal: AbortSignal,
-): Promise<boolean> {
-  try {
-    return (await dialect.records.change(steps, signal)) !== null;
-  } catch (error) {
-    if (session.isDuplicate(error)) return false;
-    throw error;
+): Promise<void> {
+  const threads = new Map<string, Set<string>>();
+  for (const { owner, threadId } of items) {
+    if (threadId !== null) threads.set(owner, (threads.get(owner) ?? new Set()).add(threadId));
   }
-}
-
-/** Finds out whether a plan was refused since a thread is missing. @throws CheckpointError `NOT_FOUND` */
-async function checkThreads(engine: MemoryEngine, items: readonly ReadyItem[], signal: AbortSignal): Promise<void> {
-  for (const [at, { owner, threadId }] of items.entries()) {
-    if (threadId === null || (await threadExists(engine, owner, threadId, signal))) continue;
-    throw noSuch(OPERATION, `thread with the id of items[${at}].threadId`);
+  for (const [owner, ids] of threads) {
+    const where = { owner, id: { in: [...ids] } };
+    const found = await dialect.records.find(THREADS, { where, columns: ["id"], limit: ids.size }, signal);
+    for (const { id } of found) ids.delete(id);
   }
+  const at = items.findIndex(({ owner, threadId }) => threadId !== null && threads.get(owner)?.has(threadId));
+  if (at !== -1) throw noSuch(OPERATION, `thread with the id of items[${at}].threadId`);
 }

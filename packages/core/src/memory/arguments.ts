@@ -16,6 +16,7 @@ import { MAX_TIMEOUT_MS, timeout } from "../database/options.ts";
 import type {
   AddOptions,
   CollectionQuery,
+  DeleteThreadOptions,
   IfRevision,
   ItemChange,
   ItemConditions,
@@ -105,6 +106,11 @@ export function checkThreadQuery(value: ThreadQuery) {
   };
 }
 
+export function checkDeleteThreadOptions(value: DeleteThreadOptions) {
+  const { ifEmpty = false, signal } = objectWithKeys("options", value, ["ifEmpty", "signal"]);
+  return { ifEmpty: boolean("options.ifEmpty", ifEmpty), ...signalOf("options", signal) };
+}
+
 export function checkThreadChange(value: ThreadChange) {
   const change = objectWithKeys("change", value, ["title", "metadata"]);
   refuseUndefined("change", change, ["title", "metadata"]);
@@ -140,7 +146,8 @@ export interface CheckedItem {
   readonly role: string | null;
   readonly key: string | null;
   readonly id: string | null;
-  readonly embedding: Float32Array | null;
+  /** `null`: none. `undefined`: to be made of the text, if there is an embedder. */
+  readonly embedding: Float32Array | null | undefined;
   readonly importance: number | null;
   readonly metadata: string | null;
   readonly createdAt: number | null;
@@ -185,7 +192,9 @@ function checkItem(field: string, value: NewItem): CheckedItem {
     role: given(item.role, null, (role) => checkRole(`${field}.role`, role)),
     key: given(item.key, null, (key) => checkKey(`${field}.key`, key)),
     id: given(item.id, null, (id) => ownId(`${field}.id`, id)),
-    embedding: given(item.embedding, null, (vector) => checkVector(`${field}.embedding`, vector, null)),
+    embedding: given(item.embedding, undefined, (vector) =>
+      orNull(vector, (floats) => checkVector(`${field}.embedding`, floats, null)),
+    ),
     importance: given(item.importance, null, (importance) => checkImportance(`${field}.importance`, importance)),
     metadata: given(item.metadata, null, (metadata) => encodeMetadata(`${field}.metadata`, metadata)),
     createdAt: given(item.createdAt, null, (time) => checkTime(`${field}.createdAt`, time)),
@@ -205,15 +214,37 @@ export function checkAddOptions(value: AddOptions) {
   };
 }
 
-const CHANGE_KEYS = ["text", "value", "role", "embedding", "importance", "metadata", "expiresAt"] as const;
+const CHANGE_KEYS = [
+  "text",
+  "threadId",
+  "role",
+  "key",
+  "embedding",
+  "model",
+  "importance",
+  "metadata",
+  "expiresAt",
+  "checkpointId",
+] as const;
 
 /** Members that are absent stay as they are. */
 export function checkItemChange(value: ItemChange) {
-  const change = objectWithKeys("change", value, CHANGE_KEYS);
-  refuseUndefined("change", change, ["text", "role", "embedding", "importance", "metadata", "expiresAt"]);
+  const change = objectWithKeys("change", value, [...CHANGE_KEYS, "value"]);
+  refuseUndefined("change", change, CHANGE_KEYS);
+  if (change.model !== undefined && (change.embedding === undefined || change.embedding === null)) {
+    throw invalidArgument("change.embedding", "a vector beside change.model", change.embedding);
+  }
   return {
     ...(change.text !== undefined && { text: string("change.text", change.text) }),
     hasValue: "value" in value,
+    ...(change.threadId !== undefined && {
+      threadId: orNull(change.threadId, (id) => checkThreadId("change.threadId", id)),
+    }),
+    ...(change.key !== undefined && { key: orNull(change.key, (key) => checkKey("change.key", key)) }),
+    ...(change.checkpointId !== undefined && {
+      checkpointId: orNull(change.checkpointId, (id) => ownId("change.checkpointId", id)),
+    }),
+    ...(change.model !== undefined && { model: checkModel("change.model", change.model) }),
     ...(change.role !== undefined && { role: orNull(change.role, (role) => checkRole("change.role", role)) }),
     ...(change.embedding !== undefined && {
       embedding: orNull(change.embedding, (vector) => checkVector("change.embedding", vector, null)),

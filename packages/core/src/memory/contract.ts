@@ -21,27 +21,32 @@ export interface MemoryStorage {
    * Deletes a thread with its items, in commits of at most 500 items; a search finds none of those that are gone. Returns whether
    * there was one.
    */
-  deleteThread(owner: string, id: string, options?: CallOptions): Promise<boolean>;
+  deleteThread(owner: string, id: string, options?: DeleteThreadOptions): Promise<boolean>;
 
   /**
    * Adds items in one commit, in this order: text, vector and terms together or not at all. Returns them as they are stored.
    *
    * The same id or key with the same content is one item, and adding it again returns the one that is there, without embedding its text;
-   * with other content it is a `CONFLICT`, or, with `replace`, replaces it. With `dedup` the same text is one item.
+   * with other content it is a `CONFLICT`, or, with `replace`, replaces it. An id of another collection of the owner is a `CONFLICT`. With `dedup` the same text is one item.
    * @throws CheckpointError `INVALID_ARGUMENT`, `DIMENSION_MISMATCH`, `MODEL_MISMATCH`, `CONFLICT`, `NOT_FOUND` (a thread),
    * `UNSUPPORTED_VALUE` (a value), `STATE_TOO_LARGE`; then nothing is added
    */
   addItems(items: readonly NewItem[], options?: AddOptions): Promise<Item[]>;
   /**
-   * Changes what is given. A new text without a new embedding is embedded, or loses its vector if there is no embedder.
-   * @throws CheckpointError `NOT_FOUND`; `CONFLICT` if `ifRevision` is another one's
+   * Changes the members that are given. Another text without an embedding is embedded, or loses its vector if there is no embedder.
+   * @throws CheckpointError `NOT_FOUND` (the item, or a thread); `CONFLICT` if `ifRevision` is another one's, or another item has the
+   * key, or the text that is to be one item; `DIMENSION_MISMATCH`, `MODEL_MISMATCH`
    */
   updateItem(owner: string, id: string, change: ItemChange, options?: IfRevision): Promise<Item>;
   getItem(owner: string, id: string, options?: CallOptions): Promise<Item | null>;
   /** Lists items in the order in which they were added, or the newest first. */
   listItems(query: ItemQuery): Promise<Item[]>;
+  /** Counts the items that a list would show: without those whose time has come. */
   countItems(query: ItemFilter): Promise<number>;
-  /** Deletes items, in commits of at most 500, and returns how many there were. Ids that are not there are skipped. */
+  /**
+   * Deletes items, in commits of at most 500, and returns how many there were. Ids that are not there are
+   * skipped. An item whose time has come is deleted too.
+   */
   deleteItems(owner: string, ids: readonly string[], options?: CallOptions): Promise<number>;
   /** Deletes the items that a filter selects, in commits of at most 500, and returns how many. */
   deleteItemsWhere(filter: ItemFilter): Promise<number>;
@@ -110,7 +115,7 @@ export interface Thread {
   readonly createdAt: number;
   /** When it, or its items, were changed last. */
   readonly updatedAt: number;
-  /** Number of its items. */
+  /** Number of its items; with those whose time has come, until they are pruned. */
   readonly items: number;
   /** Changes with every update of the thread itself. */
   readonly revision: string;
@@ -138,6 +143,11 @@ export interface IfRevision extends CallOptions {
   readonly ifRevision?: string;
 }
 
+export interface DeleteThreadOptions extends CallOptions {
+  /** Delete it only if it has no items, else return `false`. Default `false`. */
+  readonly ifEmpty?: boolean | undefined;
+}
+
 export interface NewItem {
   readonly owner: string;
   /** `"messages"`, `"memories"`, `"documents"`: 1 to 1,024 bytes of UTF-8. It is made by its first item. */
@@ -152,13 +162,13 @@ export interface NewItem {
   readonly role?: string | undefined;
   /** A name that is unique in the collection: 1 to 1,024 bytes. */
   readonly key?: string | undefined;
-  /** A UUIDv7, for calls that somebody may repeat. Default: a new one. */
+  /** A UUIDv7 that no other item of the owner has, for calls that somebody may repeat. Default: a new one. */
   readonly id?: string | undefined;
   /**
    * A vector of 1 to 4,096 dimensions: finite, not all zero. The first one fixes the collection's dimensions. Default: made by the
-   * options' embedder if the text is not empty; without one the item has none.
+   * options' embedder if the text is not empty; without one the item has none. `null`: none, and the text is not embedded.
    */
-  readonly embedding?: Float32Array | readonly number[] | undefined;
+  readonly embedding?: Float32Array | readonly number[] | null | undefined;
   /** 0 to 1. Default 0.5. */
   readonly importance?: number | undefined;
   /** Flat labels to filter by: up to 16 KiB when encoded as JSON lines. */
@@ -185,7 +195,7 @@ export interface Item {
   readonly owner: string;
   readonly collection: string;
   readonly id: string;
-  /** Orders the items of a collection as they were added. */
+  /** Orders the items of a collection as they were added, by whichever process. */
   readonly position: number;
   readonly text: string;
   readonly value?: unknown;
@@ -201,15 +211,26 @@ export interface Item {
   readonly revision: string;
 }
 
-/** `null` removes a member. The text, the importance and `value` cannot be removed; `value: undefined` is a value too. */
+/**
+ * Members that are absent stay as they are, and `null` removes one. The text, the importance and `value` cannot be removed;
+ * `value: undefined` is a value too.
+ */
 export interface ItemChange {
+  /** Another text is embedded by the options' embedder, unless `embedding` is given; without an embedder the item loses its vector. */
   readonly text?: string;
   readonly value?: unknown;
+  /** Moves the item to another thread of the owner's. */
+  readonly threadId?: string | null;
   readonly role?: string | null;
+  /** A key that no other item of the collection has. */
+  readonly key?: string | null;
   readonly embedding?: Float32Array | readonly number[] | null;
+  /** Name of the model that `embedding` is of. Default: that of the embedder or of the collection. */
+  readonly model?: string;
   readonly importance?: number;
   readonly metadata?: CheckpointMetadata | null;
   readonly expiresAt?: number | null;
+  readonly checkpointId?: string | null;
 }
 
 /** A filter, all of whose members narrow. `undefined` is refused: it would select what was not meant. */
@@ -236,7 +257,10 @@ export interface ItemFilter extends ItemConditions, CallOptions {
 export interface ItemQuery extends ItemFilter {
   /** `"oldest"` or `"newest"` first. Default `"oldest"`. */
   readonly order?: "oldest" | "newest" | undefined;
-  /** Only items behind this position in the list: the cursor of the next page. Needs `collection`. */
+  /**
+   * Only items behind this position in the list: the cursor of the next page. Needs `collection`. An item that is added later is behind all
+   * that were there.
+   */
   readonly after?: number | undefined;
   /** 1 to 1,000. Default 100. */
   readonly limit?: number | undefined;
@@ -292,6 +316,7 @@ export interface Collection {
   /** Dimensions and model of its vectors; absent until it has one. */
   readonly dimensions?: number;
   readonly model?: string;
+  /** Number of its items; with those whose time has come, until they are pruned. */
   readonly items: number;
   /** Set while it is being re-embedded. */
   readonly reembedding?: { readonly model: string; readonly dimensions: number };
@@ -369,13 +394,17 @@ export interface MemoryPrunePolicy extends CallOptions {
   readonly minImportance?: number;
   /** Delete items with a `createdAt` more than this many milliseconds ago. */
   readonly olderThanMs?: number;
-  /** Only count; an item that several rules name counts for each. Default `false`. */
+  /** Only count. Default `false`. */
   readonly dryRun?: boolean | undefined;
 }
 
+export type MemoryPruneRule = "expired" | "minImportance" | "olderThanMs" | "keepLast";
+
 export interface MemoryPruneResult {
-  /** Items. */
+  /** Number of the items that were deleted; with `dryRun` of those that would be. */
   readonly removed: number;
+  /** The same for each rule of the policy. An item counts for the first rule that names it, in the order of {@link MemoryPruneRule}. */
+  readonly byRule: { readonly [rule in MemoryPruneRule]?: number };
 }
 
 export interface MemoryStatus {

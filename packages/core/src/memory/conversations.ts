@@ -1,4 +1,5 @@
 import type { CheckpointMetadata } from "../contract/checkpoints.ts";
+import { objectWithKeys, string } from "../contract/checks.ts";
 import { invalidArgument } from "../contract/errors.ts";
 import type { Item, MemoryStorage, NewItem, Thread } from "./contract.ts";
 
@@ -69,6 +70,8 @@ const PAGE = 1_000;
 /** Members of a conversation that are labels of its thread. */
 const OWN_LABELS = ["channelId", "model"] as const;
 
+export const CONVERSATION_MEMBERS = ["id", "userId", "title", ...OWN_LABELS, "metadata", "createdAt"] as const;
+
 /** Returns the labels of a conversation's thread; `null`: none. */
 export function labelsOfConversation({
   channelId,
@@ -113,6 +116,8 @@ export function conversationOf({
 /** Members of a message that are in its item's value. */
 const IN_VALUE = ["toolCalls", "toolResults", "model", "tokensUsed"] as const;
 
+const MESSAGE_MEMBERS = ["id", "role", "content", ...IN_VALUE, "metadata", "createdAt", "embedding"] as const;
+
 /** Where the messages of a conversation are. */
 export interface MessagePlace {
   readonly owner: string;
@@ -120,8 +125,12 @@ export interface MessagePlace {
   readonly threadId: string;
 }
 
-export function itemOfMessage(place: MessagePlace, message: Message): NewItem {
+/** @throws CheckpointError `INVALID_ARGUMENT`, which names the member of `field` */
+export function itemOfMessage(field: string, place: MessagePlace, message: Message): NewItem {
+  objectWithKeys(field, message, MESSAGE_MEMBERS);
   const { id, role, content, metadata, createdAt, embedding } = message;
+  string(`${field}.role`, role);
+  string(`${field}.content`, content);
   const given = IN_VALUE.filter((name) => message[name] !== undefined);
   return {
     ...place,

@@ -1,6 +1,7 @@
 import type { StorageEvents } from "../contract/status.ts";
 import { Emitter } from "../database/events.ts";
 import { Session } from "../database/session.ts";
+import type { Step } from "../records/records.ts";
 import type { MemoryDialect } from "./dialect.ts";
 import type { ResolvedMemoryOptions } from "./options.ts";
 
@@ -15,6 +16,20 @@ export interface MemoryEngine {
 export function createMemoryEngine(dialect: MemoryDialect, options: ResolvedMemoryOptions): MemoryEngine {
   const events = new Emitter<StorageEvents>();
   return { dialect, session: new Session(dialect, options, events), events, options };
+}
+
+/** Commits a plan. `false`: another client has changed what it was made on. */
+export async function tryChange(
+  { dialect, session }: MemoryEngine,
+  steps: readonly Step[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    return (await dialect.records.change(steps, signal)) !== null;
+  } catch (error) {
+    if (session.isDuplicate(error)) return false;
+    throw error;
+  }
 }
 
 /** Items of one commit, where many are removed. */

@@ -91,7 +91,7 @@ export async function clearUnnamed(
         for (const { thread } of rows) threads.add(owner, thread, -1);
         const isRow = { space: space.number, number: { in: rows.map(({ number }) => number) } };
         // With them go their vectors. Guard: another call removes them too, and has counted them.
-        const steps = [...threads.steps(null), removeRecords(ITEMS, isRow, rows.length)];
+        const steps = [...threads.steps(), removeRecords(ITEMS, isRow, rows.length)];
         if (rows.length === 0) return true;
         if ((await records.change(steps, deadline)) === null) return false;
         items += rows.length;

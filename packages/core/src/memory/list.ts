@@ -3,11 +3,13 @@ import type { Item } from "./contract.ts";
 import type { ItemFilter } from "./dialect.ts";
 import type { MemoryEngine } from "./engine.ts";
 import { itemOf } from "./items.ts";
-import { numberClock } from "./numbers.ts";
-import { SPACES_AT_ONCE, spacesOf } from "./spaces.ts";
+import { inPieces, spacesByNumber, spacesOf } from "./spaces.ts";
 import { ITEMS, type ItemRow, type SpaceRow } from "./tables.ts";
 
 /** Reading items without a search. Items whose time has come are not there. */
+
+/** Items of a space that is read together with others. */
+const FEW_ITEMS = 100;
 
 /** An item's row, and its space. */
 export interface FoundItem {
@@ -20,27 +22,23 @@ export function notExpired(filter: ItemFilter): ItemFilter {
   return { ...filter, expiresAt: { above: Date.now() } };
 }
 
-/** Finds an owner's items by their ids, in its collections alone: other owners may have items with the same ids. */
+/** Finds those of an owner's items by their ids that a filter selects. Other owners may have items with the same ids. */
 export async function rowsOfOwner(
   engine: MemoryEngine,
   owner: string,
   ids: readonly string[],
+  filter: ItemFilter,
   signal: AbortSignal,
 ): Promise<FoundItem[]> {
   if (ids.length === 0) return [];
-  const spaces = await spacesOf(engine, owner, null, signal);
-  const byNumber = new Map(spaces.map((space) => [space.number, space]));
-  const found: FoundItem[] = [];
-  for (let at = 0; at < spaces.length; at += SPACES_AT_ONCE) {
-    const numbers = spaces.slice(at, at + SPACES_AT_ONCE).map(({ number }) => number);
-    const where = notExpired({ id: { in: ids }, space: { in: numbers } });
-    const limit = ids.length * numbers.length;
-    for (const row of await engine.dialect.records.find(ITEMS, { where, limit }, signal)) {
-      numberClock.observe(row.number);
-      found.push({ space: byNumber.get(row.space) as SpaceRow, row });
-    }
-  }
-  return found;
+  const where = { ...filter, id: { in: ids }, owner };
+  const rows = await engine.dialect.records.find(ITEMS, { where, limit: ids.length }, signal);
+  const numbers = rows.map(({ space }) => space);
+  const spaces = await spacesByNumber(engine, numbers, signal);
+  return rows.flatMap((row) => {
+    const space = spaces.get(row.space);
+    return space?.removal === 0 ? [{ space, row }] : []; // else it is being removed with its collection
+  });
 }
 
 export async function getItem(
@@ -50,7 +48,7 @@ export async function getItem(
   signal: AbortSignal | undefined,
 ): Promise<Item | null> {
   return await engine.session.run("get item", signal, async (deadline) => {
-    const [found] = await rowsOfOwner(engine, owner, id === null ? [] : [id], deadline);
+    const [found] = await rowsOfOwner(engine, owner, id === null ? [] : [id], notExpired({}), deadline);
     return found === undefined ? null : await itemOf("get item", found.space, found.row);
   });
 }
@@ -60,10 +58,8 @@ export async function countItems(engine: MemoryEngine, filter: CheckedFilter): P
   return await engine.session.run("count items", signal, async (deadline) => {
     const spaces = await spacesOf(engine, owner, collection, deadline);
     let count = 0;
-    for (let at = 0; at < spaces.length; at += SPACES_AT_ONCE) {
-      const numbers = spaces.slice(at, at + SPACES_AT_ONCE).map(({ number }) => number);
-      const where = notExpired({ space: { in: numbers }, ...rows });
-      count += await engine.dialect.records.count(ITEMS, where, deadline);
+    for (const space of inPieces(spaces)) {
+      count += await engine.dialect.records.count(ITEMS, notExpired({ space, ...rows }), deadline);
     }
     return count;
   });
@@ -74,24 +70,36 @@ export async function listItems(engine: MemoryEngine, query: ReturnType<typeof c
   const direction = isNewestFirst ? "desc" : "asc";
   return await engine.session.run("list items", filter.signal, async (deadline) => {
     const spaces = await spacesOf(engine, filter.owner, filter.collection, deadline);
-    const found: FoundItem[] = [];
-    for (const space of spaces) {
+    const bySpace = new Map(spaces.map((space) => [space.number, space]));
+    const sign = isNewestFirst ? -1 : 1;
+    let page: ItemRow[] = [];
+    for (const space of listedTogether(spaces)) {
       const rows = await engine.dialect.records.find(
         ITEMS,
         {
-          where: notExpired({ space: space.number, ...filter.rows }),
-          order: [["number", direction]],
+          where: notExpired({ space, ...filter.rows }),
+          order: [["number", direction], ...(typeof space === "number" ? [] : ([["space", direction]] as const))],
           ...(after !== null && { after: [after] }),
           limit,
         },
         deadline,
       );
-      for (const row of rows) found.push({ space, row });
+      page.push(...rows);
+      page.sort((one, other) => sign * (one.number - other.number || one.space - other.space));
+      page = page.slice(0, limit);
     }
-    const sign = isNewestFirst ? -1 : 1;
-    found.sort((one, other) => sign * (one.row.number - other.row.number));
-    const page = found.slice(0, limit);
-    for (const { row } of page) numberClock.observe(row.number);
-    return await Promise.all(page.map(({ space, row }) => itemOf("list items", space, row)));
+    return await Promise.all(page.map((row) => itemOf("list items", bySpace.get(row.space) as SpaceRow, row)));
   });
+}
+
+/**
+ * Returns conditions on the space of items for the statements of a list. Spaces of few items are read together, and their rows sorted. One
+ * of many is read alone, where an index has the order, and the statement ends with the page.
+ */
+function listedTogether(spaces: readonly SpaceRow[]): (number | { readonly in: readonly number[] })[] {
+  const [only, another] = spaces;
+  if (only !== undefined && another === undefined) return [only.number];
+  const small = spaces.filter(({ items }) => items <= FEW_ITEMS);
+  const large = spaces.filter(({ items }) => items > FEW_ITEMS);
+  return [...inPieces(small), ...large.map(({ number }) => number)];
 }

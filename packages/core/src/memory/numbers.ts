@@ -8,20 +8,17 @@ const START_MS = Date.UTC(2020, 0, 1);
 const PER_MS = 4_096;
 
 /**
- * Makes numbers of items above all that this process has made or read: an item that is added after reading the last one comes after it,
- * whatever the machines' clocks say. Two processes may make the same number; the primary key decides, and one tries again.
+ * Makes numbers of items by the time, each above the one before. Order within a space does not depend on clocks: a commit's numbers are above
+ * the space's last one, which its guard sees to. So a clock that is ahead changes the numbers of the spaces that it was used for, and
+ * of no others.
  */
 class NumberClock {
   #last = 0;
 
-  next(): number {
-    const now = (Math.floor(Date.now()) - START_MS) * PER_MS + randomInt(PER_MS);
-    this.#last = Math.max(now, this.#last + 1);
-    return this.#last;
-  }
-
-  observe(number: number): void {
-    if (number > this.#last && number < Number.MAX_SAFE_INTEGER / 2) this.#last = number;
+  /** Returns a number above `last`. */
+  next(last: number): number {
+    this.#last = Math.max((Math.floor(Date.now()) - START_MS) * PER_MS, this.#last + 1);
+    return Math.max(this.#last, last + 1);
   }
 }
 

@@ -1,4 +1,5 @@
 import { CheckpointError } from "../contract/errors.ts";
+import { inTurns } from "../database/event-loop.ts";
 import {
   insertRecords,
   type RemoveKeysStep,
@@ -9,7 +10,7 @@ import {
 } from "../records/records.ts";
 import { readText, type StoredText } from "./items.ts";
 import { type SpaceRow, TERMS, type TermRow } from "./tables.ts";
-import { ANALYZER_VERSION, type Analysis, analyze, LANGUAGES, type Language } from "./words.ts";
+import { ANALYZER_VERSION, type Analysis, analysisSteps, LANGUAGES, type Language } from "./words.ts";
 
 /** Postings of items: the terms of their texts. */
 
@@ -22,8 +23,22 @@ export function languageOf({ language, analyzer }: SpaceRow): Language {
   throw new CheckpointError("UNSUPPORTED_FORMAT", message);
 }
 
-export function analyzeFor(space: SpaceRow, text: string): Analysis {
-  return analyze(text, languageOf(space));
+/** Analyzes a text. A long one takes seconds: other calls go on meanwhile. */
+export async function analyzeFor(space: SpaceRow, text: string): Promise<Analysis> {
+  return await inTurns(analysisSteps(text, languageOf(space)));
+}
+
+/** Analyses of the texts of one call, so that none is made twice where the call tries again. */
+export class Analyses {
+  readonly #made = new Map<string, Analysis>();
+
+  /** Analyzes a text. `id`: an id that no other text of the call has. */
+  async of(space: SpaceRow, id: string, text: string): Promise<Analysis> {
+    const name = `${languageOf(space)} ${id}`; // a collection that is made anew may have another language
+    const known = this.#made.get(name) ?? (await analyzeFor(space, text));
+    this.#made.set(name, known);
+    return known;
+  }
 }
 
 /** Makes the postings of an item. */
@@ -46,20 +61,18 @@ export function insertPostings(postings: readonly TermRow[]): Step[] {
  * Removes the postings of items, which are known by their texts: postings are not found by their items. Those of another version of
  * the analyzer are looked for in the whole space.
  */
-export function removePostings(
+export async function removePostings(
   space: SpaceRow,
   items: readonly (StoredText & { readonly number: number })[],
-): (RemoveKeysStep | RemoveStep)[] {
+): Promise<(RemoveKeysStep | RemoveStep)[]> {
   if (items.length === 0) return [];
   if (space.analyzer !== ANALYZER_VERSION) {
     return [removeRecords(TERMS, { space: space.number, number: { in: items.map(({ number }) => number) } })];
   }
-  const keys = items.flatMap((item) =>
-    Array.from(analyzeFor(space, readText(item)).terms.keys(), (term) => ({
-      space: space.number,
-      term,
-      number: item.number,
-    })),
-  );
+  const keys: Pick<TermRow, "space" | "term" | "number">[] = [];
+  for (const item of items) {
+    const { terms } = await analyzeFor(space, readText(item));
+    for (const term of terms.keys()) keys.push({ space: space.number, term, number: item.number });
+  }
   return keys.length === 0 ? [] : [removeKeys(TERMS, keys)];
 }

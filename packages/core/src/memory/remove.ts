@@ -6,8 +6,8 @@ import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
 import { rowsOfOwner } from "./list.ts";
 import { removePostings } from "./postings.ts";
-import { spacesByNumber, spacesOf } from "./spaces.ts";
-import { ITEMS, type ItemRow, SPACES } from "./tables.ts";
+import { inPieces, spacesByNumber, spacesOf } from "./spaces.ts";
+import { ITEMS, type ItemRow, SPACES, type SpaceRow } from "./tables.ts";
 import { ThreadCounts } from "./thread-counts.ts";
 
 /** Removing items: with their vectors and postings, in one commit for at most {@link REMOVED_AT_ONCE}. */
@@ -48,15 +48,23 @@ async function removalOf(engine: MemoryEngine, rows: readonly ItemRow[], signal:
     const set = { items: new Addition(-own.length), tokens: new Addition(-tokens), revision: newRevision() };
     steps.counts.push(updateRecords(SPACES, { number, removal }, set, 1));
     for (const { thread } of own) threads.add(owner, thread, -1);
-    const numbers = own.map((row) => row.number);
-    const revisions = own.map(({ revision }) => revision);
-    const where = { space: number, number: { in: numbers }, revision: { in: revisions } };
-    steps.removals.push(removeRecords(ITEMS, where, own.length), ...removePostings(space, own));
+    steps.removals.push(...(await removeFound(space, own)));
   }
   // Whatever has no space has no counts either.
   const others = rows.filter(({ space }) => !spaces.has(space));
-  for (const { space, number } of others) steps.removals.push(removeRecords(ITEMS, { space, number }));
-  return [...steps.counts, ...threads.steps(null), ...steps.removals];
+  for (const { space, number } of others) steps.removals.push(removeRecords(ITEMS, { space, number }, 1));
+  return [...steps.counts, ...threads.steps(), ...steps.removals];
+}
+
+/** Removes items of a space with their postings; with them go their vectors. Guard: they are as they were read. */
+export async function removeFound(space: SpaceRow, items: readonly ItemRow[]): Promise<Step[]> {
+  if (items.length === 0) return [];
+  const number = { in: items.map((row) => row.number) };
+  const revision = { in: items.map((row) => row.revision) };
+  return [
+    removeRecords(ITEMS, { space: space.number, number, revision }, items.length),
+    ...(await removePostings(space, items)),
+  ];
 }
 
 async function readAgain(
@@ -86,14 +94,9 @@ export async function deleteItems(
   for (let at = 0; at < ids.length; at += REMOVED_AT_ONCE) {
     const some = ids.slice(at, at + REMOVED_AT_ONCE);
     removed += await engine.session.run(operation, signal, async (deadline) => {
-      const rows = await rowsOfOwner(engine, owner, some, deadline);
-      return await removeItems(
-        engine,
-        operation,
-        rows.map(({ row }) => row),
-        {},
-        deadline,
-      );
+      // Those whose time has come too.
+      const rows = (await rowsOfOwner(engine, owner, some, {}, deadline)).map(({ row }) => row);
+      return await removeItems(engine, operation, rows, { id: { in: some } }, deadline);
     });
   }
   return removed;
@@ -106,8 +109,8 @@ export async function deleteItemsWhere(engine: MemoryEngine, filter: CheckedFilt
     spacesOf(engine, owner, collection, deadline),
   );
   let removed = 0;
-  for (const { number } of spaces) {
-    removed += await removeWhere(engine, "delete items", { ...rows, space: number }, signal);
+  for (const space of inPieces(spaces)) {
+    removed += await removeWhere(engine, "delete items", { ...rows, space }, signal);
   }
   return removed;
 }

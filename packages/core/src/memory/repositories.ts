@@ -1,9 +1,11 @@
 import type { CheckpointMetadata } from "../contract/checkpoints.ts";
-import { objectWithKeys } from "../contract/checks.ts";
-import { CheckpointError } from "../contract/errors.ts";
-import type { Item, ItemChange, MemoryStorage, Thread, ThreadQuery } from "./contract.ts";
+import { objectWithKeys, refuseUndefined, string } from "../contract/checks.ts";
+import { CheckpointError, invalidArgument } from "../contract/errors.ts";
+import { idClock } from "../database/ids.ts";
+import type { Item, ItemChange, MemoryStorage, NewItem, Thread, ThreadQuery } from "./contract.ts";
 import {
   CONVERSATION,
+  CONVERSATION_MEMBERS,
   type Conversation,
   conversationOf,
   itemOfMessage,
@@ -14,7 +16,7 @@ import {
   type StoredMessage,
 } from "./conversations.ts";
 import { noSuch } from "./failures.ts";
-import { checkCollectionName } from "./names.ts";
+import { checkCollectionName, checkOwner } from "./names.ts";
 
 /** Documents and conversations in the words of the repository pattern: https://martinfowler.com/eaaCatalog/repository.html */
 
@@ -28,7 +30,8 @@ import { checkCollectionName } from "./names.ts";
  */
 export interface DocumentRepository {
   /**
-   * Creates a document, in two commits: a create that failed in between may be repeated with the same id.
+   * Creates a document, in two commits: a create that was interrupted in between may be repeated with the same id. One whose content is
+   * refused leaves nothing.
    * @throws CheckpointError `CONFLICT` if the user has another thread with this id
    */
   create(document: NewDocument): Promise<Document>;
@@ -91,8 +94,10 @@ export interface SimilaritySearch {
   readonly limit?: number | undefined;
   /** Lowest cosine similarity, -1 to 1. Default -1. */
   readonly threshold?: number | undefined;
-  /** Only documents, or parts, that have all of these labels with exactly these values. */
-  readonly metadata?: CheckpointMetadata | undefined;
+  /**
+   * Only documents, or parts, that have all of these labels with exactly these values. `undefined` is refused: all would be found.
+   */
+  readonly metadata?: CheckpointMetadata;
 }
 
 /** A document, or a part of one, that a search has found; `content` is the text that was found. */
@@ -137,7 +142,7 @@ export function createDocumentRepository(memory: MemoryStorage, options: Reposit
     return thread === null || item === null ? null : { ...headOf(thread), content: item.text };
   }
 
-  /** Creates the thread of a document, unless a create that failed has left it. */
+  /** Creates the thread of a document, unless a create that was interrupted has left it. */
   async function createThread({ userId: owner, id, title, metadata, createdAt }: NewDocument): Promise<Thread> {
     try {
       return await memory.createThread({ owner, id, kind: DOCUMENT, title, metadata, createdAt });
@@ -145,24 +150,21 @@ export function createDocumentRepository(memory: MemoryStorage, options: Reposit
       const isKnown = error instanceof CheckpointError && error.code === "CONFLICT" && id !== undefined;
       const thread = isKnown ? await findThread(owner, id) : null;
       if (thread === null || thread.items > 0) throw error;
-      return thread;
+      return await memory.updateThread(owner, thread.id, { title, metadata: metadata ?? null });
     }
   }
 
   return {
     async create(document) {
-      const { userId: owner, content, embedding, metadata, createdAt } = document;
+      objectWithKeys("document", document, DOCUMENT_MEMBERS);
+      const { userId, content, embedding, metadata, createdAt } = document;
+      const owner = checkOwner("document.userId", userId);
+      string("document.title", document.title);
+      string("document.content", content);
       const thread = await createThread(document);
       const { id } = thread;
-      try {
-        await memory.addItems([
-          { owner, collection, threadId: id, key: id, text: content, embedding, metadata, createdAt },
-        ]);
-      } catch (error) {
-        // Nobody else knows an id that was made here.
-        if (document.id === undefined) await memory.deleteThread(owner, id).catch(() => false);
-        throw error;
-      }
+      const item = { owner, collection, threadId: id, key: id, text: content, embedding, metadata, createdAt };
+      await addOrUndo(memory, thread, [item]);
       return { ...headOf(thread), content };
     },
 
@@ -174,9 +176,10 @@ export function createDocumentRepository(memory: MemoryStorage, options: Reposit
 
     async update(userId, id, change) {
       objectWithKeys("change", change, ["title", "content", "embedding", "metadata"]);
+      const { title, content, embedding, metadata } = change;
+      if (content !== undefined) string("change.content", content);
       const item = (await findThread(userId, id)) === null ? null : await findContent(userId, id);
       if (item === null) throw noSuch("update document", "document with this id");
-      const { title, content, embedding, metadata } = change;
       const onItem: ItemChange = {
         ...(content !== undefined && { text: content }),
         ...(embedding !== undefined && { embedding }),
@@ -191,7 +194,11 @@ export function createDocumentRepository(memory: MemoryStorage, options: Reposit
       return (await findThread(userId, id)) !== null && (await memory.deleteThread(userId, id));
     },
 
-    async similaritySearch({ embedding, userId: owner, limit, threshold = -1, metadata }) {
+    async similaritySearch(search) {
+      const members = objectWithKeys("search", search, ["embedding", "userId", "limit", "threshold", "metadata"]);
+      refuseUndefined("search", members, ["metadata"]);
+      const { embedding, userId, limit, threshold = -1, metadata } = search;
+      const owner = checkOwner("search.userId", userId);
       const hits = await memory.search({
         owner,
         collections: [collection],
@@ -217,7 +224,7 @@ export function createDocumentRepository(memory: MemoryStorage, options: Reposit
  */
 export interface ConversationRepository {
   /**
-   * Creates a conversation, with its first messages if there are any: in two commits then.
+   * Creates a conversation, with its first messages if there are any: in two commits then. If a message is refused, nothing is left.
    * @throws CheckpointError `CONFLICT` if the user has another thread with this id
    */
   create(conversation: NewConversation): Promise<StoredConversation>;
@@ -258,17 +265,22 @@ export function createConversationRepository(
     return thread?.kind === CONVERSATION ? thread : null;
   }
 
-  async function addMessages(owner: string, threadId: string, messages: readonly Message[]): Promise<void> {
-    await memory.addItems(messages.map((message) => itemOfMessage({ owner, collection, threadId }, message)));
+  function itemsOf(field: string, owner: string, threadId: string, messages: readonly Message[]): NewItem[] {
+    if (!Array.isArray(messages)) throw invalidArgument(field, "an array", messages);
+    const place = { owner, collection, threadId };
+    return Array.from(messages, (message: Message, at) => itemOfMessage(`${field}[${at}]`, place, message));
   }
 
   return {
-    async create({ messages = [], ...conversation }) {
-      const { userId: owner, id, title, createdAt } = conversation;
+    async create(conversation) {
+      objectWithKeys("conversation", conversation, [...CONVERSATION_MEMBERS, "messages"]);
+      const { userId, id = idClock.next(), title, createdAt, messages = [] } = conversation;
+      const owner = checkOwner("conversation.userId", userId);
       const metadata = labelsOfConversation(conversation) ?? undefined;
+      const items = itemsOf("conversation.messages", owner, id, messages);
       const thread = await memory.createThread({ owner, id, kind: CONVERSATION, title, metadata, createdAt });
-      if (messages.length === 0) return conversationOf(thread);
-      await addMessages(owner, thread.id, messages);
+      if (items.length === 0) return conversationOf(thread);
+      await addOrUndo(memory, thread, items);
       return conversationOf((await findThread(owner, thread.id)) ?? thread);
     },
 
@@ -290,7 +302,9 @@ export function createConversationRepository(
       return (await findThread(userId, id)) !== null && (await memory.deleteThread(userId, id));
     },
 
-    addMessages,
+    async addMessages(userId, id, messages) {
+      await memory.addItems(itemsOf("messages", userId, id, messages));
+    },
 
     async getMessages(userId, id, limit = Number.MAX_SAFE_INTEGER) {
       return await lastMessages(memory, { owner: userId, collection, threadId: id }, limit);
@@ -299,6 +313,18 @@ export function createConversationRepository(
 }
 
 const DOCUMENT = "document";
+
+const DOCUMENT_MEMBERS = ["userId", "id", "title", "content", "embedding", "metadata", "createdAt"] as const;
+
+/** Adds the first items of a thread. If they are refused, the thread goes: unless another call has added some to it meanwhile. */
+async function addOrUndo(memory: MemoryStorage, { owner, id }: Thread, items: readonly NewItem[]): Promise<void> {
+  try {
+    await memory.addItems(items);
+  } catch (error) {
+    await memory.deleteThread(owner, id, { ifEmpty: true }).catch(() => false); // the first error says more
+    throw error;
+  }
+}
 
 function collectionOf(value: RepositoryOptions, byDefault: string): string {
   const { collection = byDefault } = objectWithKeys("options", value, ["collection"]);

@@ -1,3 +1,4 @@
+import { inTurns } from "../database/event-loop.ts";
 import type { CheckedSearch } from "./arguments.ts";
 import type { Hit, Item } from "./contract.ts";
 import type { ItemFilter, TermCount } from "./dialect.ts";
@@ -5,7 +6,6 @@ import { embedTexts, generationFor } from "./embedding.ts";
 import type { MemoryEngine } from "./engine.ts";
 import { itemOf } from "./items.ts";
 import { notExpired } from "./list.ts";
-import { numberClock } from "./numbers.ts";
 import { languageOf } from "./postings.ts";
 import {
   byScore,
@@ -22,7 +22,7 @@ import {
 import { cosine, signatureOf } from "./signature.ts";
 import { findSpaces } from "./spaces.ts";
 import { ITEMS, type ItemRow, type SpaceRow, VECTORS } from "./tables.ts";
-import { queryTerms } from "./words.ts";
+import { queryTermSteps } from "./words.ts";
 
 /** Searching: candidates by words and by vectors from the database; scores, fusion and order are computed here. */
 
@@ -30,6 +30,9 @@ const OPERATION = "search";
 
 /** Vectors that are read at once. */
 const VECTORS_AT_ONCE = 1_000;
+
+/** Hits whose neighbours are read at once: more would wait for a connection, as would all other calls. */
+const HITS_AT_ONCE = 4;
 
 /** What is searched for. */
 interface Wanted {
@@ -143,7 +146,11 @@ class SearchRun {
     const rows = await this.#read(ranked, limit);
     if (rows === null) return null;
     await this.#addSimilarities(rows.map((hit) => hit.found));
-    return await Promise.all(rows.map((hit) => this.#hitOf(hit)));
+    const hits: Hit[] = [];
+    for (let at = 0; at < rows.length; at += HITS_AT_ONCE) {
+      hits.push(...(await Promise.all(rows.slice(at, at + HITS_AT_ONCE).map((hit) => this.#hitOf(hit)))));
+    }
+    return hits;
   }
 
   /** Returns the nearest vectors of a space with their cosines, the nearest first. */
@@ -151,8 +158,9 @@ class SearchRun {
     const { vector, model } = this.#wanted;
     const { limit, isExact, minSimilarity, fusion, requireVector } = this.#query;
     if (vector === null || space.dimensions === null) return [];
-    if (fusion !== "rrf" && fusion.vector === 0 && !requireVector) return [];
+    // Also where the vector only tells the similarity of hits by words: vectors of other models are compared nowhere.
     const generation = generationFor(OPERATION, { ...space, nextModel: null }, { model, dimensions: vector.length });
+    if (fusion !== "rrf" && fusion.vector === 0 && !requireVector) return [];
     const query = {
       space: space.number,
       generation,
@@ -243,7 +251,7 @@ class SearchRun {
     const { text } = this.#wanted;
     const { fusion, limit } = this.#query;
     if (text === null || (fusion !== "rrf" && fusion.text === 0)) return [];
-    const terms = queryTerms(text, languageOf(space));
+    const terms = await inTurns(queryTermSteps(text, languageOf(space)));
     if (terms.length === 0) return [];
     const { dialect } = this.#engine;
     const counts = await dialect.countTerms(space.number, terms, this.#signal);
@@ -292,7 +300,6 @@ class SearchRun {
         const row = rows.get(found);
         if (row === undefined) continue;
         if (row.expiresAt <= now) return null;
-        numberClock.observe(row.number);
         hits.push({ found, score, row });
       }
     }
@@ -318,7 +325,7 @@ class SearchRun {
   async #addSimilarities(hits: readonly Found[]): Promise<void> {
     const { vector } = this.#wanted;
     if (vector === null) return;
-    const missing = hits.filter(({ similarity, space }) => similarity === null && space.dimensions === vector.length);
+    const missing = hits.filter(({ similarity, space }) => similarity === null && space.dimensions !== null);
     for (const space of new Set(missing.map((one) => one.space))) {
       const own = missing.filter((one) => one.space === space);
       const { number, generation } = space;

@@ -62,6 +62,16 @@ export async function listSpaces(
   return await dialect.records.find(SPACES, { where, order: [["collection", "asc"]], limit }, signal);
 }
 
+/** Returns conditions on the space of items, one for each statement: of spaces that have items, as many as one statement may concern. */
+export function inPieces(spaces: readonly SpaceRow[]): { readonly in: readonly number[] }[] {
+  const numbers = spaces.filter(({ items }) => items > 0).map(({ number }) => number);
+  const pieces = [];
+  for (let at = 0; at < numbers.length; at += SPACES_AT_ONCE) {
+    pieces.push({ in: numbers.slice(at, at + SPACES_AT_ONCE) });
+  }
+  return pieces;
+}
+
 /** Finds spaces by their numbers. */
 export async function spacesByNumber(
   { dialect }: MemoryEngine,
@@ -96,6 +106,8 @@ export async function createSpaces(
     nextGeneration: null,
     nextDimensions: null,
     nextModel: null,
+    nextMissed: 0,
+    lastNumber: 0,
     createdAt: Date.now(),
     revision: newRevision(),
     pending: null,

@@ -1,9 +1,10 @@
 import type { CheckpointMetadata } from "../contract/checkpoints.ts";
-import { integer, objectWithKeys } from "../contract/checks.ts";
+import { integer, objectWithKeys, refuseUndefined, string } from "../contract/checks.ts";
 import { CheckpointError, invalidArgument } from "../contract/errors.ts";
 import type { Hit, MemorySearch, MemoryStorage, Thread } from "./contract.ts";
 import {
   CONVERSATION,
+  CONVERSATION_MEMBERS,
   type Conversation,
   conversationOf,
   itemOfMessage,
@@ -14,7 +15,7 @@ import {
   type StoredConversation,
   type StoredMessage,
 } from "./conversations.ts";
-import { checkCollectionName, checkOwner } from "./names.ts";
+import { checkCollectionName, checkOwner, checkThreadId } from "./names.ts";
 
 /**
  * Conversations, messages and memories of one user, in the words of the `StorageBackend` that other agent frameworks have. Each method
@@ -33,7 +34,8 @@ import { checkCollectionName, checkOwner } from "./names.ts";
 export interface StorageBackend {
   readonly name: string;
   /**
-   * Creates a conversation, or replaces its channel, model and metadata; its title only if one is given. Its messages stay.
+   * Creates a conversation, or replaces its channel, model and metadata; its title only if one is given. Its messages stay. One that
+   * was read may be saved: its `updatedAt` and `items` are left aside.
    * @throws CheckpointError `INVALID_ARGUMENT` if it is another user's; `CONFLICT` if a document has its id
    */
   saveConversation(conversation: Conversation): Promise<void>;
@@ -103,8 +105,8 @@ export interface FoundMemory extends Omit<Memory, "embedding"> {
 export interface SearchOptions {
   /** 1 to 1,000. Default 10. */
   readonly limit?: number | undefined;
-  /** Only memories of this conversation. */
-  readonly conversationId?: string | undefined;
+  /** Only memories of this conversation. `undefined` is refused: the memories of all would be found. */
+  readonly conversationId?: string;
 }
 
 export interface HybridOptions extends SearchOptions {
@@ -152,8 +154,10 @@ export function createStorageBackend(memory: MemoryStorage, options: StorageBack
     name,
 
     async saveConversation(conversation) {
+      objectWithKeys("conversation", conversation, [...CONVERSATION_MEMBERS, "updatedAt", "items"]);
       checkUser("conversation.userId", conversation.userId, owner);
-      const { id, title, createdAt } = conversation;
+      const { title, createdAt } = conversation;
+      const id = checkThreadId("conversation.id", conversation.id);
       const metadata = labelsOfConversation(conversation);
       try {
         await memory.createThread({ owner, id, kind: CONVERSATION, title, metadata: metadata ?? undefined, createdAt });
@@ -182,14 +186,17 @@ export function createStorageBackend(memory: MemoryStorage, options: StorageBack
     },
 
     async addMessage(conversationId, message) {
-      await memory.addItems([itemOfMessage(placeOf(conversationId), message)]);
+      await memory.addItems([itemOfMessage("message", placeOf(conversationId), message)]);
     },
 
     async getMessages(conversationId, limit) {
       return await lastMessages(memory, placeOf(conversationId), integer("limit", limit, 1, 100_000, "messages"));
     },
 
-    async storeMemory({ id, conversationId, content, embedding, importance, metadata, createdAt }) {
+    async storeMemory(value) {
+      objectWithKeys("memory", value, MEMORY_MEMBERS);
+      const { id, conversationId, content, embedding, importance, metadata, createdAt } = value;
+      string("memory.content", content);
       await memory.addItems(
         [
           {
@@ -209,7 +216,8 @@ export function createStorageBackend(memory: MemoryStorage, options: StorageBack
     },
 
     async searchText(query, options = {}) {
-      const hits = await searchMemories(options, { text: query, vector: null });
+      checkSearchOptions(options, []);
+      const hits = await searchMemories(options, { text: string("query", query), vector: null });
       return hits.map((hit) => memoryOf(hit, hit.score));
     },
 
@@ -219,9 +227,11 @@ export function createStorageBackend(memory: MemoryStorage, options: StorageBack
     },
 
     async searchHybrid(query, embedding, options = {}) {
+      checkSearchOptions(options, ["textWeight", "vectorWeight", "minSimilarity"]);
       const { textWeight = 0.5, vectorWeight = 0.5, minSimilarity = -1 } = options;
       const fusion = { text: textWeight, vector: vectorWeight };
-      const hits = await searchMemories(options, { text: query, vector: embedding, fusion, minSimilarity });
+      const search = { text: string("query", query), vector: embedding, fusion, minSimilarity };
+      const hits = await searchMemories(options, search);
       return hits.map((hit) => memoryOf(hit, hit.score));
     },
   };
@@ -237,6 +247,14 @@ function resolve(value: StorageBackendOptions): Required<{ readonly [name in key
     messages: checkCollectionName("options.messages", messages),
     memories: checkCollectionName("options.memories", memories),
   };
+}
+
+const MEMORY_MEMBERS = ["id", "conversationId", "content", "embedding", "importance", "metadata", "createdAt"] as const;
+
+/** @throws CheckpointError `INVALID_ARGUMENT`, which names the option */
+function checkSearchOptions(value: SearchOptions, others: readonly string[]): void {
+  const options = objectWithKeys("options", value, ["limit", "conversationId", ...others]);
+  refuseUndefined("options", options, ["conversationId"]);
 }
 
 /** Refuses another user, of whom this backend has nothing: an empty answer would hide the mistake. */

@@ -8,6 +8,7 @@ import { addItems, prepareItems } from "./add.ts";
 import {
   checkAddOptions,
   checkCollectionQuery,
+  checkDeleteThreadOptions,
   checkIds,
   checkIfRevision,
   checkItemChange,
@@ -26,6 +27,7 @@ import type {
   AddOptions,
   Collection,
   CollectionQuery,
+  DeleteThreadOptions,
   ForgetResult,
   Hit,
   IfRevision,
@@ -94,10 +96,10 @@ export class EngineMemory implements MemoryStorage {
     return await updateThread(this.#engine, { owner, id }, checkThreadChange(change), checkIfRevision(options));
   }
 
-  async deleteThread(owner: string, id: string, options: CallOptions = {}): Promise<boolean> {
+  async deleteThread(owner: string, id: string, options: DeleteThreadOptions = {}): Promise<boolean> {
     checkOwner("owner", owner);
     checkThreadId("id", id);
-    return await deleteThread(this.#engine, owner, id, checkCallOptions(options).signal);
+    return await deleteThread(this.#engine, { owner, id }, checkDeleteThreadOptions(options));
   }
 
   async addItems(items: readonly NewItem[], options: AddOptions = {}): Promise<Item[]> {

@@ -35,6 +35,10 @@ export const SPACES = {
     nextGeneration: { name: "next_generation", kind: "integer", nullable: true },
     nextDimensions: { name: "next_dimensions", kind: "integer", nullable: true },
     nextModel: { name: "next_model", kind: "text", maxBytes: 255, nullable: true },
+    /** Number of the changes that left an item without its vector of the generation to come, behind a re-embedding that had met it. */
+    nextMissed: { name: "next_missed", kind: "integer" },
+    /** The highest number of its items, ever. Those of a new commit are above it: so they come in the order of the commits. */
+    lastNumber: { name: "last_number", kind: "integer" },
     createdAt: { name: "created_at", kind: "integer" },
     /** For replication, which memory does not have yet. */
     revision: { name: "revision", kind: "uuid" },
@@ -69,9 +73,11 @@ export const ITEMS = {
   name: "agent_memory_items",
   columns: {
     space: { name: "space", kind: "integer" },
-    /** Orders the items of a space by the time when they were added. */
+    /** Orders the items of a space by the commits that added them. */
     number: { name: "number", kind: "integer" },
     id: { name: "id", kind: "uuid" },
+    /** That of the space: an id is unique for an owner. */
+    owner: { name: "owner", kind: "text", maxBytes: 255 },
     thread: { name: "thread_id", kind: "text", maxBytes: 255, nullable: true },
     role: { name: "role", kind: "text", maxBytes: 64, nullable: true },
     key: { name: "item_key", kind: "text", maxBytes: 1_024, nullable: true },
@@ -95,8 +101,8 @@ export const ITEMS = {
     value: { name: "value", kind: "bytes", nullable: true },
   },
   key: ["space", "number"],
-  // By the id first: an item is looked up by its id alone, and its space then says whose it is.
-  unique: { by_id: ["id", "space"], by_key: ["space", "key"], by_text: ["space", "textDigest"] },
+  // Of an owner, not of all: a taken id would say that another owner has it.
+  unique: { by_id: ["id", "owner"], by_key: ["space", "key"], by_text: ["space", "textDigest"] },
   indexes: { by_thread: ["space", "thread", "number"], by_expiry: ["expiresAt"] },
 } as const satisfies TableDefinition;
 

@@ -14,13 +14,13 @@ export class ThreadCounts {
     else count.items += items;
   }
 
-  /** Returns the steps, in one order for all clients. `expect`: how many rows each concerns; `null`: a thread may be gone. */
-  steps(expect: 1 | null): Step[] {
+  /** Returns the steps, in one order for all clients. Guard: a thread that gets items is there. */
+  steps(): Step[] {
     const now = Date.now();
     return [...this.#counts.entries()]
       .sort(([one], [other]) => (one < other ? -1 : 1))
       .map(([, { owner, id, items }]) =>
-        updateRecords(THREADS, { owner, id }, { items: new Addition(items), updatedAt: now }, expect),
+        updateRecords(THREADS, { owner, id }, { items: new Addition(items), updatedAt: now }, items > 0 ? 1 : null),
       );
   }
 }

@@ -1,13 +1,13 @@
 import { newRevision } from "../database/ids.ts";
 import { insertRecords, removeRecords } from "../records/records.ts";
-import type { CheckedThread, checkThreadChange, checkThreadQuery } from "./arguments.ts";
+import type { CheckedThread, checkDeleteThreadOptions, checkThreadChange, checkThreadQuery } from "./arguments.ts";
 import type { Thread } from "./contract.ts";
 import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE } from "./engine.ts";
 import { changedTooOften, conflict, noSuch } from "./failures.ts";
 import { clearUnnamed } from "./forget.ts";
 import { labelsOf } from "./items.ts";
 import { removeItems } from "./remove.ts";
-import { spacesOf } from "./spaces.ts";
+import { inPieces, spacesOf } from "./spaces.ts";
 import { ITEMS, THREADS, type ThreadRow } from "./tables.ts";
 
 /** Threads: conversations and documents. */
@@ -118,25 +118,31 @@ export async function updateThread(
 /** Deletes a thread, items first. It goes when it has none left: an item that is added meanwhile is deleted too. */
 export async function deleteThread(
   engine: MemoryEngine,
-  owner: string,
-  id: string,
-  signal: AbortSignal | undefined,
+  { owner, id }: { readonly owner: string; readonly id: string },
+  { ifEmpty, signal }: ReturnType<typeof checkDeleteThreadOptions>,
 ): Promise<boolean> {
   const { dialect, session } = engine;
   const operation = "delete thread";
+  const ifItIsEmpty = [removeRecords(THREADS, { owner, id, items: 0 }, 1)];
+  if (ifEmpty) {
+    return await session.run(
+      operation,
+      signal,
+      async (deadline) => (await dialect.records.change(ifItIsEmpty, deadline)) !== null,
+    );
+  }
   let isKnown = false;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; ) {
     const state = await session.run(operation, signal, async (deadline) => {
       if (!(await threadExists(engine, owner, id, deadline))) return "absent";
-      for (const space of await spacesOf(engine, owner, null, deadline)) {
-        const where = { space: space.number, thread: id };
+      for (const space of inPieces(await spacesOf(engine, owner, null, deadline))) {
+        const where = { space, thread: id };
         const rows = await dialect.records.find(ITEMS, { where, limit: REMOVED_AT_ONCE }, deadline);
         if (rows.length === 0) continue;
         await removeItems(engine, operation, rows, where, deadline);
         return "emptied some";
       }
-      const removed = await dialect.records.change([removeRecords(THREADS, { owner, id, items: 0 }, 1)], deadline);
-      return removed === null ? "in use" : "removed";
+      return (await dialect.records.change(ifItIsEmpty, deadline)) === null ? "in use" : "removed";
     });
     if (state === "absent") return isKnown;
     isKnown = true;

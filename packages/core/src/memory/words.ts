@@ -49,10 +49,15 @@ type Kind = "word" | "stop word" | "character";
 
 /** Terms of a text for the index. No text is an error. Takes time in proportion to its length. */
 export function analyze(text: string, language: Language): Analysis {
+  return atOnce(analysisSteps(text, language));
+}
+
+/** {@link analyze} in steps of a few milliseconds. */
+export function* analysisSteps(text: string, language: Language): Generator<undefined, Analysis> {
   const terms = new Map<string, number>();
   let words = 0;
   let stopWords = 0;
-  scan(text, language, (term, kind) => {
+  yield* scan(text, language, (term, kind) => {
     terms.set(term, (terms.get(term) ?? 0) + 1);
     if (kind === "word") words++;
     else if (kind === "stop word") stopWords++;
@@ -66,9 +71,14 @@ export function analyze(text: string, language: Language): Analysis {
  * the first.
  */
 export function queryTerms(text: string, language: Language): string[] {
+  return atOnce(queryTermSteps(text, language));
+}
+
+/** {@link queryTerms} in steps of a few milliseconds. */
+export function* queryTermSteps(text: string, language: Language): Generator<undefined, string[]> {
   const words = new Map<string, number>();
   const stopWords = new Map<string, number>();
-  scan(text, language, (term, kind) => {
+  yield* scan(text, language, (term, kind) => {
     if (kind === "character") return;
     const counts = kind === "word" ? words : stopWords;
     counts.set(term, (counts.get(term) ?? 0) + 1);
@@ -83,6 +93,13 @@ export function queryTerms(text: string, language: Language): string[] {
   return terms.filter((term) => chosen.has(term));
 }
 
+function atOnce<Result>(steps: Generator<undefined, Result>): Result {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
 /** A letter with signs that belong to it (of a folded text); an emoji; a flag; a word. */
 const TOKEN =
   /[a-z](?:\+\+|#)(?![\p{L}\p{N}+#])|\p{Extended_Pictographic}|\p{Regional_Indicator}{1,2}|[\p{L}\p{N}][\p{L}\p{N}\p{M}]*/gu;
@@ -93,51 +110,77 @@ const CLITIC = /'(?:s|t|d|m|ll|re|ve)(?![\p{L}\p{N}\p{M}])/uy;
 /** Between words of a clause there are only spaces and hyphens. */
 const ENDS_CLAUSE = /[^\s-]/;
 
-/** Calls `found` with each term, as often as it occurs. */
-function scan(source: string, language: Language, found: (term: string, kind: Kind) => void): void {
-  const folded = fold(source);
-  let end = 0;
+/** Characters of a step. */
+const STEP = 16_384;
+
+/** Between two steps: neither words, nor marks that change their order, nor compositions go across a space or the end of a line. */
+const BOUNDARY = /[ \n]/g;
+
+/** Iterates over the parts of a text, which are folded and taken apart one by one; a text without spaces is one part. */
+function* stepsOf(text: string): IterableIterator<string> {
+  for (let from = 0; from < text.length; ) {
+    BOUNDARY.lastIndex = from + STEP;
+    const to = BOUNDARY.exec(text) === null ? text.length : BOUNDARY.lastIndex;
+    yield text.slice(from, to);
+    from = to;
+  }
+}
+
+/** Calls `found` with each term, as often as it occurs, and yields after each step. */
+function* scan(
+  source: string,
+  language: Language,
+  found: (term: string, kind: Kind) => void,
+): Generator<undefined, void> {
   let isOnlyStopWords = true; // the clause so far
   let stopWords: string[] = []; // of the clause so far
+  let tail = ""; // of the steps before, behind their last word
   const endClause = () => {
     if (isOnlyStopWords) for (const word of stopWords) found(word, "stop word");
     isOnlyStopWords = true;
     stopWords = [];
   };
-  TOKEN.lastIndex = 0;
-  for (let match = TOKEN.exec(folded); match !== null; match = TOKEN.exec(folded)) {
-    const token = match[0];
-    if (language === "en") {
-      const between = folded.slice(end, match.index);
-      if (between !== " " && ENDS_CLAUSE.test(between)) endClause();
-      end = TOKEN.lastIndex;
-      if (/^[a-z]+$/.test(token)) {
-        CLITIC.lastIndex = end;
-        const clitic = CLITIC.exec(folded)?.[0] ?? "";
-        end += clitic.length;
-        TOKEN.lastIndex = end;
-        const isNegation = clitic === "'t" && token.endsWith("n"); // don't, isn't, can't
-        if (isNegation || isStopWord(token)) {
-          if (isOnlyStopWords) stopWords.push(cut(token));
-        } else {
-          isOnlyStopWords = false;
-          found(stem(cut(token)), "word");
+  for (const step of stepsOf(source)) {
+    const folded = fold(step);
+    let end = 0;
+    TOKEN.lastIndex = 0;
+    for (let match = TOKEN.exec(folded); match !== null; match = TOKEN.exec(folded)) {
+      const token = match[0];
+      if (language === "en") {
+        const between = tail + folded.slice(end, match.index);
+        tail = "";
+        if (between !== " " && ENDS_CLAUSE.test(between)) endClause();
+        end = TOKEN.lastIndex;
+        if (/^[a-z]+$/.test(token)) {
+          CLITIC.lastIndex = end;
+          const clitic = CLITIC.exec(folded)?.[0] ?? "";
+          end += clitic.length;
+          TOKEN.lastIndex = end;
+          const isNegation = clitic === "'t" && token.endsWith("n"); // don't, isn't, can't
+          if (isNegation || isStopWord(token)) {
+            if (isOnlyStopWords) stopWords.push(cut(token));
+          } else {
+            isOnlyStopWords = false;
+            found(stem(cut(token)), "word");
+          }
+          continue;
         }
-        continue;
+        isOnlyStopWords = false;
       }
-      isOnlyStopWords = false;
-    }
-    if (token.endsWith("+") || token.endsWith("#")) {
-      found(token, "word");
-      found(token.charAt(0), "word");
-    } else if (hasPairs(token)) {
-      for (const { text, isPaired } of partsOf(token)) {
-        if (isPaired) pairs(text, found);
-        else found(cut(text), "word");
+      if (token.endsWith("+") || token.endsWith("#")) {
+        found(token, "word");
+        found(token.charAt(0), "word");
+      } else if (hasPairs(token)) {
+        for (const { text, isPaired } of partsOf(token)) {
+          if (isPaired) pairs(text, found);
+          else found(cut(text), "word");
+        }
+      } else {
+        found(cut(token), "word");
       }
-    } else {
-      found(cut(token), "word");
     }
+    if (language === "en") tail += folded.slice(end);
+    yield;
   }
   endClause();
 }

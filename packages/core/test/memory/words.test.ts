@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   ANALYZER_VERSION,
+  analysisSteps,
   analyze,
   LANGUAGES,
   type Language,
@@ -207,6 +208,39 @@ describe("terms", () => {
     expect(terms).toHaveLength(MAX_QUERY_TERMS);
     expect(terms).toEqual([...words.slice(10, 73), "again"]);
     expect(queryTerms("b a b", "none")).toEqual(["b", "a"]);
+  });
+});
+
+describe("a text that takes several steps", () => {
+  test.each(LANGUAGES)("has the terms of its parts (%s)", (language) => {
+    const parts = [
+      "to be ,",
+      "the Ｆoo's  bar-",
+      "e\u0301 \u0301",
+      "ΣΑΣ ς\n",
+      "東京都 と\n\n",
+      "C# c++ 🇩🇪🇫🇷",
+      "not the",
+      "running.",
+    ];
+    const random = Array.from({ length: 9_000 }, (_, at) => parts[(at * at * 7 + at) % parts.length] as string);
+    const clauses = random
+      .map((part, at) => `${part} ${at % 9 === 8 ? ". " : ""}`)
+      .join("")
+      .split(/(?<=\. )/);
+    const text = clauses.join("");
+    expect(text.length).toBeGreaterThan(4 * 16_384);
+    const terms = new Map<string, number>();
+    let length = 0;
+    for (const clause of clauses) {
+      const analysis = analyze(clause, language);
+      length += analysis.length;
+      for (const [term, count] of analysis.terms) terms.set(term, (terms.get(term) ?? 0) + count);
+    }
+    const analysis = analyze(text, language);
+    expect(Object.fromEntries(analysis.terms)).toEqual(Object.fromEntries(terms));
+    if (language === "none") expect(analysis.length).toBe(length); // of clauses with stop words alone they count
+    expect([...analysisSteps(text, language)].length).toBeGreaterThan(4);
   });
 });
 

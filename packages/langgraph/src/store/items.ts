@@ -23,6 +23,7 @@ export interface NewStoreItem {
   readonly ttl: number | null;
 }
 
+/** `embedding`: `null`: none, not even one of the memory's own embedder. */
 export function memoryItemOf(owner: string, item: NewStoreItem, embedding: readonly number[] | null): NewItem {
   const { namespace, key, value, text, labels, ttl } = item;
   return {
@@ -32,7 +33,7 @@ export function memoryItemOf(owner: string, item: NewStoreItem, embedding: reado
     value,
     text,
     metadata: { ...labels, [UPDATED_AT]: Date.now(), ...(ttl !== null && { [TTL]: ttl }) },
-    ...(embedding !== null && { embedding }),
+    embedding,
     ...(ttl !== null && { expiresAt: expiryOf(ttl) }),
   };
 }

@@ -1,4 +1,4 @@
-import { checkText, integer, invalidArgument, invalidWord, objectWithKeys, property } from "@waymark/core/kit";
+import { checkText, integer, invalidArgument, invalidWord, objectWithKeys } from "@waymark/core/kit";
 import { copyOf } from "./copy.ts";
 import { labelsOf, parseFilter } from "./filter.ts";
 import type { NewStoreItem } from "./items.ts";
@@ -23,6 +23,10 @@ export type CheckedOperation =
   | ({ readonly kind: "delete" } & ItemAddress)
   | ({ readonly kind: "namespaces" } & NamespaceQuery);
 
+/** Options of LangGraph's `search` and `listNamespaces`, which leaves others out in silence. */
+export const SEARCH_OPTIONS = ["filter", "limit", "offset", "query"] as const;
+export const NAMESPACES_OPTIONS = ["prefix", "suffix", "maxDepth", "limit", "offset"] as const;
+
 type Given = { readonly [name: string]: unknown };
 
 /** Read by LangGraph's stores in this order: an operation has no other mark of its kind. */
@@ -31,7 +35,9 @@ export function checkOperation(field: string, operation: unknown, options: Resol
   const given = operation as Given;
   if ("namespacePrefix" in given) return checkSearch(field, given, options);
   if ("value" in given) return checkPut(field, given, options);
-  if ("key" in given) return { kind: "get", ...checkAddress(field, given) };
+  if ("key" in given) {
+    return { kind: "get", ...checkAddress(field, objectWithKeys(field, given, ["namespace", "key"])) };
+  }
   if ("matchConditions" in given || "limit" in given) return checkNamespaceQuery(field, given);
   throw invalidArgument(field, "a get, search, put or list of namespaces", operation);
 }
@@ -44,7 +50,10 @@ function checkAddress(field: string, { namespace, key }: Given): ItemAddress {
 }
 
 function checkSearch(field: string, given: Given, { index }: ResolvedStoreOptions): CheckedOperation {
-  const { namespacePrefix, filter, query, limit, offset } = given;
+  const { namespacePrefix, filter, query, limit, offset } = objectWithKeys(field, given, [
+    "namespacePrefix",
+    ...SEARCH_OPTIONS,
+  ]);
   const rules = { allowEmpty: true, allowReservedRoot: true };
   if (query !== undefined && query !== null && typeof query !== "string") {
     throw invalidWord(`${field}.query`, "a text", query);
@@ -62,8 +71,9 @@ function checkSearch(field: string, given: Given, { index }: ResolvedStoreOption
 }
 
 function checkPut(field: string, given: Given, { index, defaultTtl }: ResolvedStoreOptions): CheckedOperation {
-  const address = checkAddress(field, given);
-  const { value, index: paths, options } = given;
+  const put = objectWithKeys(field, given, ["namespace", "key", "value", "index", "options"]);
+  const address = checkAddress(field, put);
+  const { value, index: paths, options } = put;
   if (value === null) return { kind: "delete", ...address };
   if (typeof value !== "object" || Array.isArray(value)) throw invalidArgument(`${field}.value`, "an object", value);
   const { ttl } = objectWithKeys(`${field}.options`, options ?? {}, ["ttl"]);
@@ -84,7 +94,12 @@ function checkPut(field: string, given: Given, { index, defaultTtl }: ResolvedSt
 }
 
 function checkNamespaceQuery(field: string, given: Given): CheckedOperation {
-  const { matchConditions, maxDepth, limit, offset } = given;
+  const { matchConditions, maxDepth, limit, offset } = objectWithKeys(field, given, [
+    "matchConditions",
+    "maxDepth",
+    "limit",
+    "offset",
+  ]);
   if (matchConditions !== undefined && !Array.isArray(matchConditions)) {
     throw invalidArgument(`${field}.matchConditions`, "an array", matchConditions);
   }
@@ -100,12 +115,12 @@ function checkNamespaceQuery(field: string, given: Given): CheckedOperation {
 }
 
 function checkPattern(field: string, value: unknown): NamespacePattern {
-  const matchType = property(value, "matchType");
+  const { matchType, path } = objectWithKeys(field, value, ["matchType", "path"]);
   if (matchType !== "prefix" && matchType !== "suffix") {
     throw invalidWord(`${field}.matchType`, '"prefix" or "suffix"', matchType);
   }
   const rules = { allowEmpty: true, allowReservedRoot: true };
-  return { isSuffix: matchType === "suffix", labels: checkNamespace(`${field}.path`, property(value, "path"), rules) };
+  return { isSuffix: matchType === "suffix", labels: checkNamespace(`${field}.path`, path, rules) };
 }
 
 function checkPage(

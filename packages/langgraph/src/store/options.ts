@@ -15,8 +15,8 @@ export interface StoreIndexConfig {
   /** Paths of the texts that are searched, such as `"memory"` or `"chapters[*].content"`. Default `["$"]`: the value as JSON. */
   readonly fields?: readonly string[] | undefined;
   /**
-   * Name of the model: vectors of different models are never compared. Default: the member `model` or `modelName` of the embeddings,
-   * else the name of their class, or of the function.
+   * Name of the model: vectors of different models are never compared. Default: the member `model` or `modelName` of the embeddings;
+   * to be given if they have none, as a function has.
    */
   readonly model?: string | undefined;
 }
@@ -143,10 +143,12 @@ function vectorizerOf(embeddings: unknown, dims: unknown, model: unknown): Vecto
   );
 }
 
-function modelNameOf(embeddings: unknown): unknown {
+function modelNameOf(embeddings: unknown): string {
   const name = isNamed(property(embeddings, "model")) ?? isNamed(property(embeddings, "modelName"));
   if (name !== null) return name;
-  return (typeof embeddings === "function" ? embeddings : (embeddings as object).constructor).name;
+  // The name of a class or function is no name: two models would look the same.
+  const expected = "the name of the model, since options.index.embeddings has no member model or modelName";
+  throw invalidArgument("options.index.model", expected, undefined);
 }
 
 function isNamed(name: unknown): string | null {

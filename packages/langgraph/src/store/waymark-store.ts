@@ -6,11 +6,17 @@ import {
   type Item as StoreItem,
 } from "@langchain/langgraph-checkpoint";
 import { type CallOptions, CheckpointError } from "@waymark/core";
-import { checkCallOptions, invalidArgument, slices } from "@waymark/core/kit";
+import { checkCallOptions, invalidArgument, objectWithKeys, slices } from "@waymark/core/kit";
 import type { Hit, Item } from "@waymark/core/memory";
 import { memoryItemOf, type NewStoreItem, refreshedExpiry, storeItemOf } from "./items.ts";
 import { checkNamespace, pathOf } from "./namespace.ts";
-import { type CheckedOperation, checkOperation, type ItemAddress } from "./operations.ts";
+import {
+  type CheckedOperation,
+  checkOperation,
+  type ItemAddress,
+  NAMESPACES_OPTIONS,
+  SEARCH_OPTIONS,
+} from "./operations.ts";
 import { type ResolvedStoreOptions, resolveStoreOptions, type WaymarkStoreOptions } from "./options.ts";
 import { type ReadQuery, StoreReader, scoreOf } from "./reader.ts";
 import { Sweeper } from "./sweeper.ts";
@@ -57,6 +63,21 @@ export class WaymarkStore extends BaseStore {
   ): Promise<void> {
     checkNamespace("namespace", namespace);
     await this.batch([{ namespace, key, value, ...(index !== undefined && { index }), ...(options && { options }) }]);
+  }
+
+  /** Finds the items at a namespace and below it. @throws CheckpointError `INVALID_ARGUMENT`, also for an option that is none */
+  override async search(
+    namespacePrefix: string[],
+    options: Parameters<BaseStore["search"]>[1] = {},
+  ): Promise<SearchItem[]> {
+    objectWithKeys("options", options, SEARCH_OPTIONS);
+    return await super.search(namespacePrefix, options);
+  }
+
+  /** Lists the namespaces that have items. @throws CheckpointError `INVALID_ARGUMENT`, also for an option that is none */
+  override async listNamespaces(options: Parameters<BaseStore["listNamespaces"]>[0] = {}): Promise<string[][]> {
+    objectWithKeys("options", options, NAMESPACES_OPTIONS);
+    return await super.listNamespaces(options);
   }
 
   /**

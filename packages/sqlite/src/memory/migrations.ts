@@ -10,6 +10,7 @@ export const migrations: readonly Migration[] = [
 	\`space\` integer NOT NULL,
 	\`number\` integer NOT NULL,
 	\`id\` blob NOT NULL,
+	\`owner\` text NOT NULL,
 	\`thread_id\` text,
 	\`role\` text,
 	\`item_key\` text,
@@ -30,7 +31,7 @@ export const migrations: readonly Migration[] = [
 	\`value\` blob,
 	PRIMARY KEY(\`space\`, \`number\`)
 )`,
-      "CREATE UNIQUE INDEX `agent_memory_items_by_id` ON `agent_memory_items` (`id`,`space`)",
+      "CREATE UNIQUE INDEX `agent_memory_items_by_id` ON `agent_memory_items` (`id`,`owner`)",
       "CREATE UNIQUE INDEX `agent_memory_items_by_key` ON `agent_memory_items` (`space`,`item_key`)",
       "CREATE UNIQUE INDEX `agent_memory_items_by_text` ON `agent_memory_items` (`space`,`text_digest`)",
       "CREATE INDEX `agent_memory_items_by_thread` ON `agent_memory_items` (`space`,`thread_id`,`number`)",
@@ -58,6 +59,8 @@ export const migrations: readonly Migration[] = [
 	\`next_generation\` integer,
 	\`next_dimensions\` integer,
 	\`next_model\` text,
+	\`next_missed\` integer NOT NULL,
+	\`last_number\` integer NOT NULL,
 	\`created_at\` integer NOT NULL,
 	\`revision\` blob NOT NULL,
 	\`pending\` integer

@@ -40,6 +40,7 @@ export function describeEmbedding(bench: StorageBench): void {
       const storage = bench.open({ embedder });
       const item = await addOne(storage, itemOf(owner, "word", { embedding: [1, 2, 3, 4] }));
       await addOne(storage, itemOf(owner, ""));
+      await addOne(storage, itemOf(owner, "by its words alone", { embedding: null }));
       const search = { owner, collections: [COLLECTION], text: "word" };
       await storage.search({ ...search, vector: null });
       await storage.search({ ...search, vector: [1, 2, 3, 4] });
@@ -50,6 +51,7 @@ export function describeEmbedding(bench: StorageBench): void {
       await storage.updateItem(owner, item.id, { embedding: null });
       await refusal(storage.addItems([itemOf("", "x")]), "INVALID_ARGUMENT");
       expect(embedder.calls).toEqual([]);
+      expect(await findNear(bench.storage, owner, [1, 2, 3, 4])).toEqual([]); // none has a vector
     });
 
     it("makes the vector of a new text", async () => {

@@ -60,7 +60,11 @@ const WRONG: readonly (readonly [string, (storage: MemoryStorage) => Promise<unk
   "updateItem with importance null": (storage: MemoryStorage) =>
     storage.updateItem(OWNER, newId(), { importance: null } as never),
   "updateItem with an unknown member": (storage: MemoryStorage) =>
-    storage.updateItem(OWNER, newId(), { key: "x" } as never),
+    storage.updateItem(OWNER, newId(), { createdAt: 1 } as never),
+  "updateItem with a model and no vector": (storage: MemoryStorage) =>
+    storage.updateItem(OWNER, newId(), { text: "x", model: "m" }),
+  "updateItem with a model and a vector to remove": (storage: MemoryStorage) =>
+    storage.updateItem(OWNER, newId(), { embedding: null, model: "m" }),
   "updateItem with ifRevision undefined": (storage: MemoryStorage) =>
     storage.updateItem(OWNER, newId(), {}, { ifRevision: undefined } as never),
   "updateThread with ifRevision undefined": (storage: MemoryStorage) =>

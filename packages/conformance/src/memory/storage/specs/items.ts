@@ -285,7 +285,51 @@ export function describeItems(bench: StorageBench): void {
       expect(await bench.storage.countItems({ owner: two })).toBe(2);
     });
 
-    it("with an id that another owner or collection has are other items", async () => {
+    it("with an id that the owner has in another collection are refused, and nothing is added", async () => {
+      const [owner, id] = [newOwner(), newId()];
+      const { storage } = bench;
+      const first = await addOne(storage, itemOf(owner, "first", { id }));
+      const elsewhere = itemOf(owner, "first", { id, collection: "other" });
+      const fine = itemOf(owner, "fine", { collection: "other" });
+      for (const options of [{}, { replace: true }]) {
+        const error = await refusal(storage.addItems([fine, elsewhere], options), "CONFLICT");
+        expect(error.message).toContain("items[1]");
+      }
+      const twins = [itemOf(owner, "a", { id: newId() }), itemOf(owner, "b", { id: newId() })];
+      const bothHere = twins.map((item, at) => ({ ...item, id: twins[0]?.id, collection: `collection ${at}` }));
+      await refusal(storage.addItems(bothHere, { replace: true }), "CONFLICT");
+      expect(await storage.countItems({ owner })).toBe(1);
+      expect(await storage.getItem(owner, id)).toStrictEqual(first);
+
+      await storage.deleteCollection(owner, COLLECTION);
+      const moved = await addOne(storage, elsewhere);
+      expect(await storage.getItem(owner, id)).toStrictEqual(moved);
+      await storage.updateItem(owner, id, { expiresAt: 0 });
+      const back = await addOne(storage, itemOf(owner, "back", { id }));
+      expect(await storage.getItem(owner, id)).toStrictEqual(back);
+      expect(await storage.getCollection(owner, "other")).toMatchObject({ items: 0 });
+      expect(await storage.search({ owner, collections: ["other"], text: "first" })).toEqual([]);
+    });
+
+    it("of several storages that add one id to different collections at the same moment: one is stored", async () => {
+      const owner = newOwner();
+      for (let round = 0; round < 5; round++) {
+        const id = newId();
+        const outcomes = await Promise.allSettled(
+          bench
+            .openAll(6)
+            .map((storage, at) => storage.addItems([itemOf(owner, "one", { id, collection: `collection ${at}` })])),
+        );
+        const stored = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? outcome.value : []));
+        expect(stored).toHaveLength(1);
+        const refused = outcomes.filter((outcome) => outcome.status === "rejected");
+        expect(refused.map(({ reason }) => reason.code)).toEqual(Array.from({ length: 5 }, () => "CONFLICT"));
+        expect(await bench.storage.getItem(owner, id)).toStrictEqual(stored[0]);
+        expect(await bench.storage.countItems({ owner })).toBe(round + 1);
+      }
+    });
+
+    it("with an id that another owner has are other items", async () => {
       const [one, two] = [newOwner(), newOwner()];
       const id = newId();
       for (const owner of [one, two]) await addOne(bench.storage, itemOf(owner, `of ${owner}`, { id }));
@@ -384,6 +428,34 @@ export function describeItems(bench: StorageBench): void {
       }
     });
 
+    it("has the items of many collections in one order, whether they have few or many", async () => {
+      const owner = newOwner();
+      const collections = Array.from({ length: 30 }, (_, at) => `c${at}`);
+      for (let round = 0; round < 4; round++) {
+        const texts = Array.from({ length: 60 }, (_, at) => `${round} ${at}`);
+        await addAll(bench.storage, [
+          ...texts.map((text) => itemOf(owner, text)),
+          ...collections.map((collection) => itemOf(owner, `${round}`, { collection })),
+        ]);
+      }
+      const all: Item[] = [];
+      for (const collection of [COLLECTION, ...collections]) {
+        all.push(...(await bench.storage.listItems({ owner, collection, limit: 1_000 })));
+      }
+      expect(all).toHaveLength(360);
+      all.sort((one, other) => one.position - other.position);
+      const positions = (items: readonly Item[]) => items.map(({ position }) => position);
+      for (const limit of [1, 7, 250, 1_000]) {
+        const oldest = await bench.storage.listItems({ owner, limit });
+        expect(positions(oldest)).toEqual(positions(all.slice(0, limit)));
+        const newest = await bench.storage.listItems({ owner, order: "newest", limit });
+        expect(positions(newest)).toEqual(positions(all.toReversed().slice(0, limit)));
+      }
+      expect(await bench.storage.countItems({ owner })).toBe(360);
+      expect(await bench.storage.deleteItemsWhere({ owner, createdBefore: Date.now() + 1e6 })).toBe(360);
+      expect(await bench.storage.listItems({ owner })).toEqual([]);
+    });
+
     it("has 100 items unless a limit says otherwise", async () => {
       const owner = newOwner();
       await addAll(
@@ -438,6 +510,33 @@ export function describeItems(bench: StorageBench): void {
       expect(await findTexts(bench.storage, owner, "odd")).toHaveLength(550);
       expect(await bench.storage.deleteItemsWhere({ owner, collection: COLLECTION })).toBe(550);
       expect(await countsOf(bench.storage, owner)).toMatchObject({ items: 0, collections: [{ items: 0 }] });
+    });
+
+    it("may be ones whose time has come, by their ids and by a filter", async () => {
+      const owner = newOwner();
+      const members = { expiresAt: 1, dedup: true };
+      const [one] = await addAll(bench.storage, [itemOf(owner, "one", members), itemOf(owner, "two", members)]);
+      expect(await bench.storage.getItem(owner, one?.id as string)).toBeNull();
+      expect(await bench.storage.countItems({ owner })).toBe(0);
+      expect(await bench.storage.getCollection(owner, COLLECTION)).toMatchObject({ items: 2 });
+      expect(await bench.storage.deleteItems(owner, [one?.id as string])).toBe(1);
+      expect(await bench.storage.deleteItems(owner, [one?.id as string])).toBe(0);
+      expect(await bench.storage.deleteItemsWhere({ owner })).toBe(1);
+      expect(await bench.storage.getCollection(owner, COLLECTION)).toMatchObject({ items: 0 });
+    });
+
+    it("make room for the same key and text once their time has come", async () => {
+      const owner = newOwner();
+      await addAll(bench.storage, [
+        itemOf(owner, "one", { expiresAt: 1, key: "k" }),
+        itemOf(owner, "two", { expiresAt: 1, dedup: true }),
+      ]);
+      const again = await addAll(bench.storage, [
+        itemOf(owner, "three", { key: "k" }),
+        itemOf(owner, "two", { dedup: true }),
+      ]);
+      expect(await bench.storage.listItems({ owner })).toStrictEqual(again);
+      expect(await bench.storage.getCollection(owner, COLLECTION)).toMatchObject({ items: 2 });
     });
 
     it("are those that a filter selects, in one collection or in all", async () => {

@@ -86,12 +86,15 @@ export function describeThreads(bench: StorageBench): void {
         itemOf(owner, "free"),
       ]);
       expect(await bench.storage.getThread(owner, "t")).toMatchObject({ items: 1_050 });
+      expect(await bench.storage.deleteThread(owner, "t", { ifEmpty: true })).toBe(false);
       expect(await bench.storage.deleteThread(owner, "t")).toBe(true);
       expect(await bench.storage.deleteThread(owner, "t")).toBe(false);
       expect(await findTexts(bench.storage, owner, "inside")).toEqual([]);
       expect(await countsOf(bench.storage, owner)).toMatchObject({ items: 2, threads: [["other", 1]] });
       await bench.storage.createThread({ owner, id: "t" });
       expect(await bench.storage.listItems({ owner, threadId: "t" })).toEqual([]);
+      expect(await bench.storage.deleteThread(owner, "t", { ifEmpty: true })).toBe(true);
+      expect(await bench.storage.deleteThread(owner, "t", { ifEmpty: true })).toBe(false);
       expect(await bench.storage.deleteThread(newOwner(), "t")).toBe(false);
     });
 

@@ -56,6 +56,67 @@ export function describeUpdating(bench: StorageBench): void {
       expect(await bench.storage.getItem(owner, item.id)).toStrictEqual(bare);
     });
 
+    it("moves to another thread, and has another key and checkpoint, if that is asked for", async () => {
+      const owner = newOwner();
+      for (const id of ["from", "to"]) await bench.storage.createThread({ owner, id });
+      const given = { threadId: "from", key: "k", checkpointId: newId() };
+      const [item, other] = await bench.storage.addItems([itemOf(owner, "words", given), itemOf(owner, "other")]);
+      const threads = async () =>
+        (await bench.storage.listThreads({ owner })).map((thread) => [thread.id, thread.items]).sort();
+      const change = { threadId: "to", key: "l", checkpointId: newId() };
+      const moved = await bench.storage.updateItem(owner, item?.id as string, change);
+      expect(moved).toStrictEqual({ ...item, ...change, revision: moved.revision });
+      expect(await bench.open().getItem(owner, moved.id)).toStrictEqual(moved);
+      expect(await threads()).toEqual([
+        ["from", 0],
+        ["to", 1],
+      ]);
+      expect(await bench.storage.countItems({ owner, threadId: "to", key: "l" })).toBe(1);
+      await bench.storage.updateItem(owner, other?.id as string, { key: "k" }); // which is free
+      await refusal(bench.storage.updateItem(owner, moved.id, { key: "k", text: "x" }), "CONFLICT");
+      await refusal(bench.storage.updateItem(owner, moved.id, { threadId: "absent", text: "x" }), "NOT_FOUND");
+      expect(await bench.storage.getItem(owner, moved.id)).toStrictEqual(moved);
+      const bare = await bench.storage.updateItem(owner, moved.id, { threadId: null, key: null, checkpointId: null });
+      expect(Object.keys(bare)).not.toEqual(
+        expect.arrayContaining([expect.stringMatching(/threadId|key|checkpointId/)]),
+      );
+      expect(await threads()).toEqual([
+        ["from", 0],
+        ["to", 0],
+      ]);
+      expect(await bench.storage.deleteThread(owner, "to")).toBe(true);
+      expect(await findTexts(bench.storage, owner, "words")).toEqual(["words"]);
+    });
+
+    it("takes a vector of the collection's model, and refuses one of another", async () => {
+      const owner = newOwner();
+      const item = await addOne(bench.storage, itemOf(owner, "words"));
+      await bench.storage.updateItem(owner, item.id, { embedding: [1, 0], model: "m" });
+      expect(await bench.storage.getCollection(owner, COLLECTION)).toMatchObject({ dimensions: 2, model: "m" });
+      await refusal(bench.storage.updateItem(owner, item.id, { embedding: [0, 1], model: "n" }), "MODEL_MISMATCH");
+      expect(await findNear(bench.storage, owner, [1, 0])).toEqual(["words"]);
+    });
+
+    it("takes the key and the text of items whose time has come, which are gone then", async () => {
+      const owner = newOwner();
+      await bench.storage.createThread({ owner, id: "t" });
+      const expired = { expiresAt: 1, threadId: "t", embedding: [1] };
+      const [byKey, byText, item] = await bench.storage.addItems([
+        itemOf(owner, "of the key", { ...expired, key: "k" }),
+        itemOf(owner, "the text", { ...expired, dedup: true }),
+        itemOf(owner, "before", { dedup: true }),
+      ]);
+      const updated = await bench.storage.updateItem(owner, item?.id as string, { key: "k", text: "the text" });
+      expect(updated).toMatchObject({ key: "k", text: "the text" });
+      expect(await countsOf(bench.storage, owner)).toMatchObject({
+        items: 1,
+        collections: [{ items: 1 }],
+        threads: [["t", 0]],
+      });
+      expect(await bench.storage.deleteItems(owner, [byKey?.id as string, byText?.id as string])).toBe(0);
+      expect(await findTexts(bench.storage, owner, "key text before")).toEqual(["the text"]);
+    });
+
     it("is changed only at the revision that was asked for", async () => {
       const owner = newOwner();
       const item = await addOne(bench.storage, itemOf(owner, "first"));

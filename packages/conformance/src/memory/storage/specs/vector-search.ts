@@ -270,6 +270,21 @@ export function describeVectorSearch(bench: StorageBench): void {
       expect([free?.before ?? [], free?.after ?? []]).toEqual([[], []]);
     });
 
+    it("compares vectors of one model alone, also where it searches by words", async () => {
+      const owner = newOwner();
+      await bench.storage.addItems([itemOf(owner, "words", { embedding: [1, 0] })], { model: "m" });
+      const search = {
+        owner,
+        collections: [COLLECTION],
+        text: "words",
+        vector: [1, 0],
+        fusion: { text: 1, vector: 0 },
+      };
+      expect(await bench.storage.search({ ...search, model: "m" })).toMatchObject([{ similarity: 1 }]);
+      await refusal(bench.storage.search({ ...search, model: "n" }), "MODEL_MISMATCH");
+      await refusal(bench.storage.search({ ...search, vector: [1] }), "DIMENSION_MISMATCH");
+    });
+
     it("searches several collections of one model, and refuses a vector that does not fit one of them", async () => {
       const owner = newOwner();
       await bench.storage.addItems([
