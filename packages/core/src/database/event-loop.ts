@@ -9,7 +9,12 @@ let busySince: number | null = null;
 
 /** Waits for a turn of the event loop if it has not turned for a few milliseconds of calls: timers and others have theirs. */
 export async function giveTurn(): Promise<void> {
-  if (isTurnDue()) await turn();
+  if (isTurnDue()) await turnNow();
+}
+
+async function turnNow(): Promise<void> {
+  await turn();
+  isTurnDue(); // the work after it counts from here
 }
 
 function isTurnDue(): boolean {
@@ -24,10 +29,7 @@ function isTurnDue(): boolean {
 /** Runs steps to their end. Between two of them the event loop turns, whenever a turn is due: other calls go on meanwhile. */
 export async function inTurns<Result>(steps: Generator<undefined, Result>): Promise<Result> {
   for (;;) {
-    if (isTurnDue()) {
-      await turn();
-      isTurnDue(); // the next step counts from here
-    }
+    if (isTurnDue()) await turnNow();
     const { done, value } = steps.next();
     if (done === true) return value;
   }
