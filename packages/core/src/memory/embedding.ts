@@ -60,7 +60,7 @@ function checkMade(operation: string, vector: unknown, dimensions: number): Floa
 
 /** Refuses a vector that was given as one of the embedder's model, and has other dimensions. @throws CheckpointError */
 export function checkOfEmbedder(operation: string, { dimensions }: ResolvedEmbedder, vector: Float32Array): void {
-  if (vector.length !== dimensions) throw dimensionMismatch(operation, dimensions, vector.length);
+  if (vector.length !== dimensions) throw dimensionMismatch(operation, "the embedder makes", dimensions, vector.length);
 }
 
 /** Vectors of one model. `model`: `null` if nobody has named it. */
@@ -71,20 +71,26 @@ export interface VectorKind {
 
 /**
  * Returns the generation of a space that vectors belong to: the one that is searched, or the one to come while the space is re-embedded.
+ * @param collection field of the call that names the collection, for messages
  * @throws CheckpointError `DIMENSION_MISMATCH`, `MODEL_MISMATCH`
  */
-export function generationFor(operation: string, space: SpaceRow, { model, dimensions }: VectorKind): number {
+export function generationFor(
+  operation: string,
+  space: SpaceRow,
+  { model, dimensions }: VectorKind,
+  collection = "the collection",
+): number {
   if (space.nextGeneration !== null && model !== null && model === space.nextModel) {
     if (dimensions !== space.nextDimensions) {
-      throw dimensionMismatch(operation, space.nextDimensions as number, dimensions);
+      throw dimensionMismatch(operation, `${collection} has`, space.nextDimensions as number, dimensions);
     }
     return space.nextGeneration;
   }
   if (model !== null && space.model !== null && model !== space.model) {
-    throw modelMismatch(operation, space.model, model);
+    throw modelMismatch(operation, `${collection} has`, space.model, model);
   }
   if (space.dimensions !== null && dimensions !== space.dimensions) {
-    throw dimensionMismatch(operation, space.dimensions, dimensions);
+    throw dimensionMismatch(operation, `${collection} has`, space.dimensions, dimensions);
   }
   return space.generation;
 }

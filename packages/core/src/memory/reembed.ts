@@ -56,14 +56,14 @@ async function begin({ dialect, session, ...engine }: MemoryEngine, options: Che
       if (space === null) throw noSuch(OPERATION, "collection of this name");
       if (space.nextModel === model && space.nextGeneration !== null) {
         if (space.nextDimensions !== dimensions) {
-          throw dimensionMismatch(OPERATION, space.nextDimensions as number, dimensions);
+          throw dimensionMismatch(OPERATION, "the collection has", space.nextDimensions as number, dimensions);
         }
         return space;
       }
       // Of the model that it has: only items without a vector get one. Another re-embedding that was begun is given up.
       const isCurrent = space.model === model || space.dimensions === null;
       if (isCurrent && space.dimensions !== null && space.dimensions !== dimensions) {
-        throw dimensionMismatch(OPERATION, space.dimensions, dimensions);
+        throw dimensionMismatch(OPERATION, "the collection has", space.dimensions, dimensions);
       }
       if (isCurrent && space.nextGeneration === null && space.dimensions !== null) return space;
       const next = isCurrent

@@ -159,7 +159,12 @@ class SearchRun {
     const { limit, isExact, minSimilarity, fusion, requireVector } = this.#query;
     if (vector === null || space.dimensions === null) return [];
     // Also where the vector only tells the similarity of hits by words: vectors of other models are compared nowhere.
-    const generation = generationFor(OPERATION, { ...space, nextModel: null }, { model, dimensions: vector.length });
+    const generation = generationFor(
+      OPERATION,
+      { ...space, nextModel: null },
+      { model, dimensions: vector.length },
+      `search.collections[${this.#query.collections.indexOf(space.collection)}]`,
+    );
     if (fusion !== "rrf" && fusion.vector === 0 && !requireVector) return [];
     const query = {
       space: space.number,
