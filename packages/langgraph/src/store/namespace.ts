@@ -18,35 +18,38 @@ export interface NamespaceRules {
   readonly allowReservedRoot?: boolean;
 }
 
-/** Checks a namespace by LangGraph's rules. @throws InvalidNamespaceError with LangGraph's texts */
+/** Of namespaces that are the beginning or the end of others. */
+export const PART_RULES: NamespaceRules = { allowEmpty: true, allowReservedRoot: true };
+
+/**
+ * Checks a namespace by LangGraph's rules. LangGraph's own errors quote the labels; these do not, since a label may be a user's name.
+ * @throws InvalidNamespaceError, which names the label's place and the rule
+ */
 export function checkNamespace(field: string, namespace: unknown, rules: NamespaceRules = {}): string[] {
   if (!Array.isArray(namespace)) throw invalidArgument(field, "an array of labels", namespace);
   const labels: unknown[] = Array.from(namespace);
-  if (labels.length === 0 && rules.allowEmpty !== true) throw new InvalidNamespaceError("Namespace cannot be empty.");
-  for (const label of labels) checkLabel(label, labels);
+  if (labels.length === 0 && rules.allowEmpty !== true) throw refusal(field, "an array of at least one label", labels);
+  for (const [at, label] of labels.entries()) checkLabel(`${field}[${at}]`, label);
   if (labels[0] === "langgraph" && rules.allowReservedRoot !== true) {
-    throw new InvalidNamespaceError(`Root label for namespace cannot be "langgraph". Got: ${labels}`);
+    throw new InvalidNamespaceError(
+      `expected ${field}[0] to be another label than "langgraph", which is LangGraph's own`,
+    );
   }
   checkText(`${field}, joined by "/",`, pathOf(labels as string[]), 1, MAX_PATH_BYTES);
   return labels as string[];
 }
 
-function checkLabel(label: unknown, namespace: readonly unknown[]): void {
-  if (typeof label !== "string") {
-    const message = `Invalid namespace label '${label}' found in ${namespace}. Namespace labels must be strings, but got`;
-    throw new InvalidNamespaceError(`${message} ${typeof label}.`);
+function checkLabel(field: string, label: unknown): void {
+  if (typeof label !== "string" || label === "") throw refusal(field, "a string that is not empty", label);
+  for (const [character, name] of Object.entries(NOT_IN_LABELS)) {
+    if (label.includes(character)) throw refusal(field, `a label without ${name}`, label);
   }
-  const found = `Invalid namespace label '${label}' found in ${namespace}.`;
-  if (label.includes(".")) throw new InvalidNamespaceError(`${found} Namespace labels cannot contain periods ('.').`);
-  if (label.includes(":")) {
-    throw new InvalidNamespaceError(
-      `Invalid namespace label '${label}'. Namespace labels cannot contain colons (':').`,
-    );
-  }
-  if (label.includes("\0")) throw new InvalidNamespaceError("Namespace labels cannot contain NUL bytes.");
-  if (label === "") {
-    throw new InvalidNamespaceError(`Namespace labels cannot be empty strings. Got ${label} in ${namespace}`);
-  }
+}
+
+const NOT_IN_LABELS = { ".": "periods (.)", ":": "colons (:)", "\0": "NUL characters" } as const;
+
+function refusal(field: string, expected: string, received: unknown): InvalidNamespaceError {
+  return new InvalidNamespaceError(invalidArgument(field, expected, received).message);
 }
 
 /** Returns the name of the collection of a namespace; of the empty one the beginning that all names have. */

@@ -2,7 +2,7 @@ import { checkText, integer, invalidArgument, invalidWord, objectWithKeys } from
 import { copyOf } from "./copy.ts";
 import { labelsOf, parseFilter } from "./filter.ts";
 import type { NewStoreItem } from "./items.ts";
-import { checkNamespace, type NamespacePattern } from "./namespace.ts";
+import { checkNamespace, type NamespacePattern, PART_RULES } from "./namespace.ts";
 import { checkFields, checkTtl, type ResolvedStoreOptions } from "./options.ts";
 import type { NamespaceQuery, ReadQuery } from "./reader.ts";
 import { textsAt } from "./texts.ts";
@@ -54,7 +54,6 @@ function checkSearch(field: string, given: Given, { index }: ResolvedStoreOption
     "namespacePrefix",
     ...SEARCH_OPTIONS,
   ]);
-  const rules = { allowEmpty: true, allowReservedRoot: true };
   if (query !== undefined && query !== null && typeof query !== "string") {
     throw invalidWord(`${field}.query`, "a text", query);
   }
@@ -63,7 +62,7 @@ function checkSearch(field: string, given: Given, { index }: ResolvedStoreOption
   }
   return {
     kind: "search",
-    prefix: checkNamespace(`${field}.namespacePrefix`, namespacePrefix, rules),
+    prefix: checkNamespace(`${field}.namespacePrefix`, namespacePrefix, PART_RULES),
     filter: parseFilter(`${field}.filter`, filter),
     query: query ? query : null,
     ...checkPage(field, limit ?? 10, offset),
@@ -119,8 +118,7 @@ function checkPattern(field: string, value: unknown): NamespacePattern {
   if (matchType !== "prefix" && matchType !== "suffix") {
     throw invalidWord(`${field}.matchType`, '"prefix" or "suffix"', matchType);
   }
-  const rules = { allowEmpty: true, allowReservedRoot: true };
-  return { isSuffix: matchType === "suffix", labels: checkNamespace(`${field}.path`, path, rules) };
+  return { isSuffix: matchType === "suffix", labels: checkNamespace(`${field}.path`, path, PART_RULES) };
 }
 
 function checkPage(

@@ -9,7 +9,7 @@ import { type CallOptions, CheckpointError } from "@waymark/core";
 import { checkCallOptions, invalidArgument, objectWithKeys, slices } from "@waymark/core/kit";
 import type { Hit, Item } from "@waymark/core/memory";
 import { memoryItemOf, type NewStoreItem, refreshedExpiry, storeItemOf } from "./items.ts";
-import { checkNamespace, pathOf } from "./namespace.ts";
+import { checkNamespace, PART_RULES, pathOf } from "./namespace.ts";
 import {
   type CheckedOperation,
   checkOperation,
@@ -65,18 +65,33 @@ export class WaymarkStore extends BaseStore {
     await this.batch([{ namespace, key, value, ...(index !== undefined && { index }), ...(options && { options }) }]);
   }
 
+  /** Reads an item; `null`: there is none. @throws InvalidNamespaceError */
+  override async get(namespace: string[], key: string): Promise<StoreItem | null> {
+    checkNamespace("namespace", namespace, { allowReservedRoot: true });
+    return await super.get(namespace, key);
+  }
+
+  /** Deletes an item. @throws InvalidNamespaceError */
+  override async delete(namespace: string[], key: string): Promise<void> {
+    checkNamespace("namespace", namespace, { allowReservedRoot: true });
+    await super.delete(namespace, key);
+  }
+
   /** Finds the items at a namespace and below it. @throws CheckpointError `INVALID_ARGUMENT`, also for an option that is none */
   override async search(
     namespacePrefix: string[],
     options: Parameters<BaseStore["search"]>[1] = {},
   ): Promise<SearchItem[]> {
+    checkNamespace("namespacePrefix", namespacePrefix, PART_RULES);
     objectWithKeys("options", options, SEARCH_OPTIONS);
     return await super.search(namespacePrefix, options);
   }
 
   /** Lists the namespaces that have items. @throws CheckpointError `INVALID_ARGUMENT`, also for an option that is none */
   override async listNamespaces(options: Parameters<BaseStore["listNamespaces"]>[0] = {}): Promise<string[][]> {
-    objectWithKeys("options", options, NAMESPACES_OPTIONS);
+    const { prefix, suffix } = objectWithKeys("options", options, NAMESPACES_OPTIONS);
+    if (prefix) checkNamespace("options.prefix", prefix, PART_RULES);
+    if (suffix) checkNamespace("options.suffix", suffix, PART_RULES);
     return await super.listNamespaces(options);
   }
 
