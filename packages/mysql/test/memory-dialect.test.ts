@@ -85,7 +85,14 @@ function itemOf(space: number, number: number, more: Partial<ItemRow> = {}): Ite
 
 function spaceOf(number: number): SpaceRow {
   const names = { owner: `owner ${number}`, collection: "messages", language: "none", model: null, revision: idOf(1) };
-  const next = { nextGeneration: null, nextDimensions: null, nextModel: null, nextMissed: 0, lastNumber: 0 };
+  const next = {
+    nextGeneration: null,
+    nextDimensions: null,
+    nextModel: null,
+    nextMissed: 0,
+    lastGeneration: 1,
+    lastNumber: 0,
+  };
   const none = { dimensions: null, pending: null };
   return {
     number,

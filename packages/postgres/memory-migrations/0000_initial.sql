@@ -48,6 +48,7 @@ CREATE TABLE "agent_memory_spaces" (
 	"next_dimensions" bigint,
 	"next_model" text COLLATE "C",
 	"next_missed" bigint NOT NULL,
+	"last_generation" bigint NOT NULL,
 	"last_number" bigint NOT NULL,
 	"created_at" bigint NOT NULL,
 	"revision" uuid NOT NULL,

@@ -44,7 +44,8 @@ switch (task) {
     for (let round = 0; ; round++) {
       const model = `model ${"x".repeat(round % 3)}`;
       const onProgress = () => process.send("re-embedding");
-      const options = { owner: "owner", collection: "notes", embedder: embedder(model), batchSize: 7, onProgress };
+      const owned = { owner: "owner", collection: "notes", restart: true };
+      const options = { ...owned, embedder: embedder(model), batchSize: 7, onProgress };
       await memory.reembed(options).catch(({ code }) => {
         if (code !== "NOT_FOUND" && code !== "CONTENTION") throw code;
       });

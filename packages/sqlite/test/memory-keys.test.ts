@@ -32,27 +32,26 @@ it("says in its errors which collection, which item and which member is meant", 
   onTestFinished(() => memory.close());
   const item = { owner: "ada", collection: "memories", text: "tea" };
   const [added] = await memory.addItems([{ ...item, embedding: [1, 0] }], { model: "m" });
-  const fits = (kind: string, collection: string) => `expected a vector of ${kind}, as ${collection} has, got`;
   const cases: [() => Promise<unknown>, string][] = [
     [
       () => memory.addItems([item, { ...item, embedding: [1] }]),
-      `add items: items[1].embedding: ${fits("2 dimensions", "items[1].collection")} 1`,
+      "add items: items[1].embedding: expected a vector of 2 dimensions",
     ],
     [
       () => memory.addItems([{ ...item, embedding: [1, 0] }], { model: "n" }),
-      `items[0].embedding: ${fits('the model "m"', "items[0].collection")} one of "n"`,
+      'items[0].embedding: expected a vector of the model "m"',
     ],
     [
       () => memory.updateItem("ada", added?.id as string, { embedding: [1] }),
-      `update item: ${fits("2 dimensions", "the collection")} 1`,
+      "update item: change.embedding: expected a vector of 2 dimensions",
     ],
     [
       () => memory.search({ owner: "ada", collections: ["none", "none", "memories"], vector: [1] }),
-      `search: ${fits("2 dimensions", "search.collections[2]")} 1`,
+      "search: search.collections[2]: expected a vector of 2 dimensions",
     ],
     [
       () => memory.addItems([[1], [1, 1]].map((embedding) => ({ ...item, collection: "new", embedding }))),
-      "items[1].embedding: expected a vector of 1 dimensions, as an item before it has, got 2",
+      "items[1].embedding: expected a vector of 1 dimensions",
     ],
     [() => memory.countItems({ owner: "ada", threadID: "t" } as never), 'got "threadID": did you mean threadId?'],
     [

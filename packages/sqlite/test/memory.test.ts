@@ -145,7 +145,7 @@ describe("a memory in an SQLite file", () => {
       dimensions: 4,
       embed: async (texts: readonly string[]) => texts.map((text) => [text.length, 1, 1, 1]),
     };
-    await memory.reembed({ owner: "owner", collection: "notes", embedder });
+    await memory.reembed({ owner: "owner", collection: "notes", embedder, restart: true });
     await memory.forgetOwner("forgotten");
     const items = await memory.listItems({ owner: "owner", limit: 1_000 });
     expect(items.length).toBeGreaterThan(0);

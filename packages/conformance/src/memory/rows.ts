@@ -71,6 +71,7 @@ export function newSpace(number: number, owner: string, columns: Partial<SpaceRo
     nextDimensions: null,
     nextModel: null,
     nextMissed: 0,
+    lastGeneration: 1,
     lastNumber: 0,
     createdAt: 1_700_000_000_000,
     revision: uuidOf(1),

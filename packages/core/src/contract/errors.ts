@@ -33,8 +33,10 @@ const CODES = {
   DIMENSION_MISMATCH: { retryable: false, blame: "call", failover: "never", skipsRow: false },
   /** A vector is of another model than those of its collection. */
   MODEL_MISMATCH: { retryable: false, blame: "call", failover: "never", skipsRow: false },
-  /** The embedder threw, or returned no vectors that can be stored; `cause` is its error. */
+  /** The embedder threw; `cause` is its error. */
   EMBEDDING_FAILED: { retryable: true, blame: "call", failover: "never", skipsRow: false },
+  /** The embedder returned another number of vectors than there were texts, or one that cannot be stored. */
+  EMBEDDING_INVALID: { retryable: false, blame: "call", failover: "never", skipsRow: false },
   /** There is no checkpoint with this id, or it was deleted. */
   NOT_FOUND: { retryable: false, blame: "row", failover: "never", skipsRow: false },
   /** A stored row does not match its length or digest; the message names it. */

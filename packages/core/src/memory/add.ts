@@ -5,15 +5,16 @@ import { Addition, insertRecords, type Step, updateRecords, type Where } from ".
 import type { CheckedItem } from "./arguments.ts";
 import type { Item, NewItem } from "./contract.ts";
 import {
+  checkDimensions,
   checkOfEmbedder,
   embedTexts,
+  firstVectorOf,
   generationFor,
   type ItemVector,
   insertVectors,
-  type VectorKind,
 } from "./embedding.ts";
 import { MAX_ATTEMPTS, type MemoryEngine, tryChange } from "./engine.ts";
-import { changedTooOften, conflict, dimensionMismatch, modelMismatch, noSuch } from "./failures.ts";
+import { changedTooOften, conflict, modelMismatch, noSuch, type VectorKind } from "./failures.ts";
 import { itemOf, packValue, readText, type StoredValue, snapshotOfValue, storeText, textDigest } from "./items.ts";
 import { numberClock } from "./numbers.ts";
 import { Analyses, insertPostings, postingsOf } from "./postings.ts";
@@ -160,10 +161,13 @@ async function embedItems(
   packed: readonly ReadyItem[],
   stored: ReadonlySet<ReadyItem>,
 ): Promise<ReadyItem[]> {
-  const toEmbed = packed.filter((item) => isToEmbed(item) && !stored.has(item));
-  const texts = toEmbed.map(({ text }) => text);
-  const made = embedder === null ? [] : await embedTexts(OPERATION, embedder, texts, "store", signal);
-  const vectors = new Map(toEmbed.map((item, at) => [item, made[at] ?? null]));
+  const toEmbed = [...packed.entries()].filter(([, item]) => isToEmbed(item) && !stored.has(item));
+  const texts = toEmbed.map(([, { text }]) => text);
+  const place = (at: number) => `items[${toEmbed[at]?.[0]}]`;
+  const nameOf = (first: number, last: number) => (first === last ? place(first) : `${place(first)} to ${place(last)}`);
+  const made =
+    embedder === null ? [] : await embedTexts(OPERATION, embedder, texts, { purpose: "store", nameOf, signal });
+  const vectors = new Map(toEmbed.map(([, item], at) => [item, made[at] ?? null]));
   return packed.map((item) => ({
     ...item,
     vector: item.vector ?? vectors.get(item) ?? null,
@@ -175,7 +179,7 @@ async function embedItems(
 function modelOf({ options: { embedder } }: MemoryEngine, { items, model }: AddRequest): string | null {
   if (embedder === null) return model;
   if (model !== null && model !== embedder.model) {
-    if (items.some(isToEmbed)) throw modelMismatch(OPERATION, "options.model says", model, embedder.model);
+    if (items.some(isToEmbed)) throw modelMismatch(OPERATION, model, embedder.model);
     return model;
   }
   for (const [at, { embedding }] of items.entries())
@@ -243,16 +247,15 @@ function kindOf(
   space: SpaceRow | null,
   model: string | null,
 ): VectorKind | null {
-  let kind: VectorKind | null = null;
+  let first: number | null = null;
   for (const [at, item] of items.entries()) {
     if (item.vector === null || nameOf(item) !== name) continue;
     const { length: dimensions } = item.vector;
-    if (kind !== null && dimensions === kind.dimensions) continue;
-    if (space !== null) generationFor(operationOn(at), space, { model, dimensions }, `items[${at}].collection`);
-    if (kind !== null) throw dimensionMismatch(operationOn(at), "an item before it has", kind.dimensions, dimensions);
-    kind = { model, dimensions };
+    if (space !== null) generationFor(operationOn(at), space, { model, dimensions });
+    first ??= dimensions;
+    checkDimensions(operationOn(at), { model, dimensions: first }, dimensions);
   }
-  return kind;
+  return first === null ? null : { model, dimensions: first };
 }
 
 /** Names an item in messages about its vector. */
@@ -282,6 +285,8 @@ class SpacePlan {
   items = 0;
   tokens = 0;
   readonly replaced: ItemRow[] = [];
+  /** Number of the items that it leaves without a vector of the generation to come, and that were there before. */
+  missed = 0;
   /** The first and the last of the numbers that it gives. */
   firstNumber: number | null = null;
   lastNumber: number;
@@ -510,10 +515,15 @@ async function stepsOf(
   const postings: TermRow[] = [];
   const vectors: ItemVector[] = [];
   for (const [row, item] of inserted) {
-    const { space, kind } = perSpace.get(row.space) as SpacePlan;
+    const plan = perSpace.get(row.space) as SpacePlan;
+    const { space, kind } = plan;
     postings.push(...postingsOf(row.space, row.number, await analyses.of(space, item.newId, item.text)));
-    if (item.vector === null || kind === null) continue;
-    const generation = generationFor(OPERATION, space, kind);
+    const hasVector = item.vector !== null && kind !== null;
+    const generation = hasVector ? generationFor(OPERATION, space, kind) : null;
+    // A re-embedding that is under way may have met the item that this one replaces.
+    const isMissed = space.nextGeneration !== null && generation !== space.nextGeneration && item.text !== "";
+    if (isMissed && row.number <= space.lastNumber) plan.missed += 1;
+    if (item.vector === null || generation === null) continue;
     vectors.push({ space: row.space, number: row.number, generation, vector: item.vector });
   }
   return [
@@ -531,11 +541,9 @@ async function stepsOf(
  * Counts the items, and fixes the kind of the vectors with the first one. Guard: the space is as it was read, and no other commit has given
  * it higher numbers, behind which a reader may be already.
  */
-function updateSpace({ space, kind, items, tokens, firstNumber, lastNumber }: SpacePlan): Step {
+function updateSpace({ space, kind, items, tokens, missed, firstNumber, lastNumber }: SpacePlan): Step {
   const { number, removal, generation, dimensions, model, nextGeneration } = space;
-  const isOfNext = kind !== null && generationFor(OPERATION, space, kind) !== generation;
-  const set =
-    kind === null || isOfNext ? {} : { dimensions: kind.dimensions, ...(kind.model !== null && { model: kind.model }) };
+  const set = firstVectorOf(space, kind, kind === null ? null : generationFor(OPERATION, space, kind));
   return updateRecords(
     SPACES,
     {
@@ -544,6 +552,7 @@ function updateSpace({ space, kind, items, tokens, firstNumber, lastNumber }: Sp
     },
     {
       ...{ items: new Addition(items), tokens: new Addition(tokens), revision: newRevision(), ...set },
+      ...(missed > 0 && { nextMissed: new Addition(missed) }),
       ...(firstNumber !== null && { lastNumber }),
     },
     1,

@@ -443,6 +443,7 @@ export interface CheckedReembed {
   readonly collection: string;
   readonly embedder: ResolvedEmbedder;
   readonly batchSize: number;
+  readonly restart: boolean;
   readonly onProgress?: (progress: ReembedProgress) => void;
   readonly signal?: AbortSignal;
 }
@@ -453,9 +454,11 @@ export function checkReembedOptions(value: ReembedOptions): CheckedReembed {
     "collection",
     "embedder",
     "batchSize",
+    "restart",
     "onProgress",
     "signal",
   ]);
+  const { restart = false } = options;
   const embedder = checkEmbedder("options.embedder", options.embedder);
   return {
     owner: checkOwner("options.owner", options.owner),
@@ -464,6 +467,7 @@ export function checkReembedOptions(value: ReembedOptions): CheckedReembed {
     batchSize: given(options.batchSize, Math.min(embedder.maxBatch, MAX_ITEMS), (size) =>
       integer("options.batchSize", size, 1, MAX_ITEMS, "items"),
     ),
+    restart: boolean("options.restart", restart),
     ...progressOptions<ReembedProgress>("options", options.signal, options.onProgress),
   };
 }

@@ -1,4 +1,5 @@
 import type { CallOptions, CheckpointMetadata, CloseOptions, MigrateMode } from "../contract/checkpoints.ts";
+import type { CheckpointError } from "../contract/errors.ts";
 import type { CircuitState, StorageEvents, StorageHealth } from "../contract/status.ts";
 import type { Language } from "./words.ts";
 
@@ -65,6 +66,10 @@ export interface MemoryStorage {
   /**
    * Gives all items of a collection vectors of another model. It may be interrupted at any moment, and goes on where it was when it is
    * called again. Until it has finished, searches use the vectors that were there.
+   *
+   * Texts that the embedder fails with are skipped, and told; after 20 in a row the call fails as the last one did.
+   * @throws CheckpointError `NOT_FOUND`; `DIMENSION_MISMATCH`; `CONFLICT` if the collection is being re-embedded with another model, or
+   * another call gives up what this one does; `EMBEDDING_FAILED`, `EMBEDDING_INVALID`
    */
   reembed(options: ReembedOptions): Promise<ReembedResult>;
 
@@ -360,18 +365,27 @@ export interface ReembedOptions extends CallOptions {
   readonly embedder: Embedder;
   /** Items that are embedded and written at once: 1 to 1,000. Default 96, or the embedder's `maxBatch`. */
   readonly batchSize?: number | undefined;
+  /** Give up what was begun with another model. Default `false`: that is a `CONFLICT`. */
+  readonly restart?: boolean | undefined;
   readonly onProgress?: ((progress: ReembedProgress) => void) | undefined;
 }
 
 export interface ReembedProgress {
-  /** Items that have a vector of the new model. */
+  /** Items of the collection that were looked at, and have a vector of the model, or no text. */
   readonly done: number;
+  /** Items of the collection. */
   readonly total: number;
 }
 
 export interface ReembedResult {
   /** Items that this call has embedded. */
   readonly embedded: number;
+  /** Items whose texts the embedder failed with, each by itself. They keep the vectors that they have. */
+  readonly failed: number;
+  /** The first 100 of them, and the errors: `EMBEDDING_FAILED`, `EMBEDDING_INVALID`. */
+  readonly failures: readonly { readonly id: string; readonly error: CheckpointError }[];
+  /** Whether no item has failed: all texts have vectors of the model, and searches use these. Else searches are as they were. */
+  readonly isComplete: boolean;
 }
 
 export interface VectorIndexOptions extends CallOptions {

@@ -2,34 +2,45 @@ import { CheckpointError } from "../contract/errors.ts";
 import { withDeadline } from "../database/deadline.ts";
 import { insertRecords, type Step } from "../records/records.ts";
 import type { EmbedOptions } from "./contract.ts";
-import { dimensionMismatch, modelMismatch } from "./failures.ts";
+import { dimensionMismatch, modelMismatch, type VectorKind } from "./failures.ts";
 import type { ResolvedEmbedder } from "./options.ts";
 import { checkVector, signatureOf } from "./signature.ts";
 import { SIGNATURES, type SignatureRow, type SpaceRow, VECTORS, type VectorRow } from "./tables.ts";
 
 /** Vectors of items: made by the embedder, and checked against what their collection has. */
 
-/** Embeds texts, a batch at a time. @throws CheckpointError `EMBEDDING_FAILED`, `TIMEOUT`, `ABORTED` */
+/**
+ * Embeds texts, a batch at a time.
+ * @param nameOf names some of them for messages, by the places of the first and the last one
+ * @throws CheckpointError `EMBEDDING_FAILED`, `EMBEDDING_INVALID`, `TIMEOUT`, `ABORTED`
+ */
 export async function embedTexts(
   operation: string,
   { maxBatch, embed, dimensions, timeoutMs }: ResolvedEmbedder,
   texts: readonly string[],
-  purpose: EmbedOptions["purpose"],
-  signal: AbortSignal | undefined,
+  { purpose, nameOf, signal }: Pick<EmbedOptions, "purpose"> & EmbedCall,
 ): Promise<Float32Array[]> {
   const vectors: Float32Array[] = [];
   for (let at = 0; at < texts.length; at += maxBatch) {
     const batch = texts.slice(at, at + maxBatch);
+    const context = (from: number, to: number) => `${operation}: ${nameOf(at + from, at + to)}`;
     const made = await withDeadline(operation, { timeoutMs, signal }, (deadline) =>
-      embedBatch(operation, embed, batch, { purpose, signal: deadline }),
+      embedBatch(context(0, batch.length - 1), embed, batch, { purpose, signal: deadline }),
     );
-    for (const vector of made) vectors.push(checkMade(operation, vector, dimensions));
+    for (const [place, vector] of made.entries()) {
+      vectors.push(checkMade(context(place, place), vector, dimensions));
+    }
   }
   return vectors;
 }
 
+interface EmbedCall {
+  readonly nameOf: (first: number, last: number) => string;
+  readonly signal: AbortSignal | undefined;
+}
+
 async function embedBatch(
-  operation: string,
+  context: string,
   embed: ResolvedEmbedder["embed"],
   texts: readonly string[],
   options: EmbedOptions,
@@ -41,58 +52,59 @@ async function embedBatch(
   } catch (error) {
     options.signal.throwIfAborted();
     // Its own words may hold the texts: they are in `cause` alone.
-    throw new CheckpointError("EMBEDDING_FAILED", `${operation}: the embedder threw an error`, { cause: error });
+    throw new CheckpointError("EMBEDDING_FAILED", `${context}: the embedder threw an error`, { cause: error });
   }
   if (Array.isArray(made) && made.length === texts.length) return made;
   const got = Array.isArray(made) ? `${made.length}` : "no array";
-  const message = `${operation}: expected the embedder to return ${texts.length} vectors, got ${got}`;
-  throw new CheckpointError("EMBEDDING_FAILED", message);
+  const message = `${context}: expected the embedder to return ${texts.length} vectors, got ${got}`;
+  throw new CheckpointError("EMBEDDING_INVALID", message);
 }
 
-function checkMade(operation: string, vector: unknown, dimensions: number): Float32Array {
+function checkMade(context: string, vector: unknown, dimensions: number): Float32Array {
   try {
     return checkVector("a vector of the embedder", vector, dimensions);
   } catch (error) {
     const reason = error instanceof CheckpointError ? error.message : "it is no vector";
-    throw new CheckpointError("EMBEDDING_FAILED", `${operation}: ${reason}`);
+    throw new CheckpointError("EMBEDDING_INVALID", `${context}: ${reason}`);
   }
+}
+
+/** Returns whether an embedder has failed with the texts that it was given: with others it may not. */
+export function isOfTexts(error: unknown): boolean {
+  return error instanceof CheckpointError && ["EMBEDDING_FAILED", "EMBEDDING_INVALID"].includes(error.code);
 }
 
 /** Refuses a vector that was given as one of the embedder's model, and has other dimensions. @throws CheckpointError */
-export function checkOfEmbedder(operation: string, { dimensions }: ResolvedEmbedder, vector: Float32Array): void {
-  if (vector.length !== dimensions) throw dimensionMismatch(operation, "the embedder makes", dimensions, vector.length);
-}
-
-/** Vectors of one model. `model`: `null` if nobody has named it. */
-export interface VectorKind {
-  readonly model: string | null;
-  readonly dimensions: number;
+export function checkOfEmbedder(operation: string, embedder: ResolvedEmbedder, vector: Float32Array): void {
+  if (vector.length !== embedder.dimensions) throw dimensionMismatch(operation, embedder, vector.length);
 }
 
 /**
- * Returns the generation of a space that vectors belong to: the one that is searched, or the one to come while the space is re-embedded.
- * @param collection field of the call that names the collection, for messages
+ * Returns the generation of a space that vectors belong to: the one that is searched, or the one to come while the space is re-embedded. A
+ * model without a name is taken for that of the space; one with a name is never taken for one without.
  * @throws CheckpointError `DIMENSION_MISMATCH`, `MODEL_MISMATCH`
  */
-export function generationFor(
-  operation: string,
-  space: SpaceRow,
-  { model, dimensions }: VectorKind,
-  collection = "the collection",
-): number {
+export function generationFor(operation: string, space: SpaceRow, { model, dimensions }: VectorKind): number {
   if (space.nextGeneration !== null && model !== null && model === space.nextModel) {
-    if (dimensions !== space.nextDimensions) {
-      throw dimensionMismatch(operation, `${collection} has`, space.nextDimensions as number, dimensions);
-    }
+    checkDimensions(operation, { model, dimensions: space.nextDimensions as number }, dimensions);
     return space.nextGeneration;
   }
-  if (model !== null && space.model !== null && model !== space.model) {
-    throw modelMismatch(operation, `${collection} has`, space.model, model);
-  }
-  if (space.dimensions !== null && dimensions !== space.dimensions) {
-    throw dimensionMismatch(operation, `${collection} has`, space.dimensions, dimensions);
+  if (space.dimensions !== null) {
+    if (model !== null && model !== space.model) throw modelMismatch(operation, space.model, model);
+    checkDimensions(operation, { model: space.model, dimensions: space.dimensions }, dimensions);
   }
   return space.generation;
+}
+
+/** @throws CheckpointError `DIMENSION_MISMATCH` */
+export function checkDimensions(operation: string, kind: VectorKind, dimensions: number): void {
+  if (dimensions !== kind.dimensions) throw dimensionMismatch(operation, kind, dimensions);
+}
+
+/** Returns the columns of a space that its first vector sets: its dimensions and its model. */
+export function firstVectorOf(space: SpaceRow, kind: VectorKind | null, generation: number | null) {
+  const isFirst = kind !== null && space.dimensions === null && generation === space.generation;
+  return isFirst ? { dimensions: kind.dimensions, model: kind.model } : {};
 }
 
 /** A vector of an item. */

@@ -1,6 +1,12 @@
-import { CheckpointError, quoted } from "../contract/errors.ts";
+import { CheckpointError } from "../contract/errors.ts";
 
-/** Errors of memory. None holds a text, a vector or a value; ids and names stay out too. */
+/** Vectors of one model. `model`: `null` if nobody has named it. */
+export interface VectorKind {
+  readonly model: string | null;
+  readonly dimensions: number;
+}
+
+/** Errors of memory. None holds a text, a vector or a value; ids and names of owners stay out too. */
 
 export function noSuch(operation: string, what: string): CheckpointError {
   return new CheckpointError("NOT_FOUND", `${operation}: there is no ${what} of this owner`);
@@ -14,17 +20,27 @@ export function changedTooOften(operation: string): CheckpointError {
   return new CheckpointError("CONTENTION", `${operation}: other clients keep changing the same rows`);
 }
 
-/** `asSaid`: where the expected kind of vectors is said, as a clause: `the embedder makes`, `the collection has`. */
-export function dimensionMismatch(operation: string, asSaid: string, expected: number, got: number): CheckpointError {
-  return new CheckpointError(
-    "DIMENSION_MISMATCH",
-    `${operation}: expected a vector of ${expected} dimensions, as ${asSaid}, got ${got}: see reembed()`,
-  );
+/** `model`: whose dimensions are expected; `null`: nobody has named it. */
+export function dimensionMismatch(
+  operation: string,
+  { model, dimensions: expected }: VectorKind,
+  got: number,
+): CheckpointError {
+  const ofModel = model === null ? "as the collection has" : `as the model ${JSON.stringify(model)} has`;
+  const advice =
+    model === null
+      ? "see reembed()"
+      : `a model's name is its identity: give the same model of ${got} dimensions another name, such as ${JSON.stringify(`${model}@${got}`)}, and the collection its vectors by reembed()`;
+  const message = `${operation}: expected a vector of ${expected} dimensions, ${ofModel}, got ${got}; ${advice}`;
+  return new CheckpointError("DIMENSION_MISMATCH", message);
 }
 
-export function modelMismatch(operation: string, asSaid: string, expected: string, got: string): CheckpointError {
-  return new CheckpointError(
-    "MODEL_MISMATCH",
-    `${operation}: expected a vector of the model ${quoted(expected)}, as ${asSaid}, got one of ${quoted(got)}: see reembed()`,
-  );
+/** `expected`: `null`: the model of the collection's vectors has no name. */
+export function modelMismatch(operation: string, expected: string | null, got: string): CheckpointError {
+  const model =
+    expected === null
+      ? "whose model is not named, as the collection's are not"
+      : `of the model ${JSON.stringify(expected)}, as the collection has`;
+  const message = `${operation}: expected a vector ${model}, got one of ${JSON.stringify(got)}: see reembed()`;
+  return new CheckpointError("MODEL_MISMATCH", message);
 }

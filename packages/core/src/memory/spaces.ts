@@ -107,6 +107,7 @@ export async function createSpaces(
     nextDimensions: null,
     nextModel: null,
     nextMissed: 0,
+    lastGeneration: 1,
     lastNumber: 0,
     createdAt: Date.now(),
     revision: newRevision(),

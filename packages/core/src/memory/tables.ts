@@ -35,8 +35,10 @@ export const SPACES = {
     nextGeneration: { name: "next_generation", kind: "integer", nullable: true },
     nextDimensions: { name: "next_dimensions", kind: "integer", nullable: true },
     nextModel: { name: "next_model", kind: "text", maxBytes: 255, nullable: true },
-    /** Number of the changes that left an item without its vector of the generation to come, behind a re-embedding that had met it. */
+    /** Number of the changes, of items that were there, that left one without a vector of the generation to come. */
     nextMissed: { name: "next_missed", kind: "integer" },
+    /** The highest generation that was begun: one that was given up may have left vectors. */
+    lastGeneration: { name: "last_generation", kind: "integer" },
     /** The highest number of its items, ever. Those of a new commit are above it: so they come in the order of the commits. */
     lastNumber: { name: "last_number", kind: "integer" },
     createdAt: { name: "created_at", kind: "integer" },

@@ -3,9 +3,9 @@ import { newRevision } from "../database/ids.ts";
 import { Addition, removeRecords, type Step, updateRecords } from "../records/records.ts";
 import type { CheckedItemChange } from "./arguments.ts";
 import type { Item } from "./contract.ts";
-import { checkOfEmbedder, embedTexts, generationFor, insertVectors, type VectorKind } from "./embedding.ts";
+import { checkOfEmbedder, embedTexts, firstVectorOf, generationFor, insertVectors } from "./embedding.ts";
 import { MAX_ATTEMPTS, type MemoryEngine, tryChange } from "./engine.ts";
-import { changedTooOften, conflict, noSuch } from "./failures.ts";
+import { changedTooOften, conflict, noSuch, type VectorKind } from "./failures.ts";
 import { itemOf, packValue, readText, type StoredValue, storeText, textDigest } from "./items.ts";
 import { type FoundItem, notExpired, rowsOfOwner } from "./list.ts";
 import type { ResolvedEmbedder } from "./options.ts";
@@ -106,7 +106,11 @@ function isNewText(row: ItemRow, { text }: CheckedItemChange): boolean {
 
 async function embeddingOf({ options }: MemoryEngine, { change: { text }, signal }: UpdateRequest): Promise<NewVector> {
   const embedder = options.embedder as ResolvedEmbedder;
-  const [vector = null] = await embedTexts(OPERATION, embedder, [text as string], "store", signal);
+  const [vector = null] = await embedTexts(OPERATION, embedder, [text as string], {
+    purpose: "store",
+    nameOf: () => "change.text",
+    signal,
+  });
   return { vector, kind: { model: embedder.model, dimensions: embedder.dimensions } };
 }
 
@@ -118,7 +122,7 @@ function vectorOf(
   const model = change.model ?? embedder?.model ?? null;
   if (embedding === undefined) return { vector: text === undefined ? undefined : null, kind: null };
   if (embedding === null) return { vector: null, kind: null };
-  if (embedder !== null && model === embedder.model) checkOfEmbedder(OPERATION, embedder, embedding);
+  if (embedder !== null && model === embedder.model) checkOfEmbedder(`${OPERATION}: change.embedding`, embedder, embedding);
   return { vector: embedding, kind: { model, dimensions: embedding.length } };
 }
 
@@ -186,9 +190,10 @@ async function planUpdate(
   // A text that stays as it is keeps its vector, unless another one was given.
   const isNewVector = vector !== undefined && (hasOtherText || change.embedding !== undefined);
   const isVector = { space: space.number, number };
-  const generation = kind === null ? null : generationFor(OPERATION, space, kind);
-  const isSearched = isNewVector && kind !== null && generation === space.generation;
+  const generation = kind === null ? null : generationFor(`${OPERATION}: change.embedding`, space, kind);
   const { nextGeneration, dimensions, model } = space;
+  // A re-embedding that is under way may have met the item.
+  const isMissed = nextGeneration !== null && generation !== nextGeneration && (change.text ?? row.text) !== "";
   const threads = new ThreadCounts();
   threads.add(space.owner, row.thread, threadId === undefined ? 0 : -1); // 0: it is updated by its item
   if (threadId !== undefined) threads.add(space.owner, threadId, 1);
@@ -202,8 +207,8 @@ async function planUpdate(
         items: new Addition(-expired.length),
         tokens: new Addition(tokens),
         revision: newRevision(),
-        ...(isSearched && { dimensions: kind.dimensions }),
-        ...(isSearched && kind.model !== null && { model: kind.model }),
+        ...(isNewVector && firstVectorOf(space, kind, generation)),
+        ...(isNewVector && isMissed && { nextMissed: new Addition(1) }),
       },
       1,
     ),

@@ -42,6 +42,7 @@ const CODES = Object.keys({
   DIMENSION_MISMATCH: true,
   MODEL_MISMATCH: true,
   EMBEDDING_FAILED: true,
+  EMBEDDING_INVALID: true,
   ABORTED: true,
   CLOSED: true,
   DATABASE_ERROR: true,

@@ -127,7 +127,8 @@ export class WaymarkStore extends BaseStore {
   /**
    * Gives all items vectors of the store's model: after a change of models, or if they were put before there were embeddings. Returns
    * how many. It may be stopped at any time, and goes on where it was. Until a namespace is done, a query there is a `MODEL_MISMATCH`.
-   * @throws CheckpointError `INVALID_ARGUMENT` without embeddings, `EMBEDDING_FAILED`, `ABORTED`
+   * @throws CheckpointError `INVALID_ARGUMENT` without embeddings, `CONFLICT` while a namespace gets those of another model, `ABORTED`;
+   * `EMBEDDING_FAILED` at the end, if there are texts that cannot be embedded
    */
   async reembed(options: CallOptions = {}): Promise<number> {
     const call = checkCallOptions(options);
@@ -135,9 +136,13 @@ export class WaymarkStore extends BaseStore {
     const embedder = index?.vectorizer?.embedder();
     if (embedder === undefined) throw invalidArgument("options.index.embeddings", "given to the store", undefined);
     let count = 0;
+    let failed: CheckpointError | null = null;
     for await (const { collection } of this.#reader.collections([])) {
-      count += (await memory.reembed({ owner, collection, embedder, ...call })).embedded;
+      const { embedded, failures } = await memory.reembed({ owner, collection, embedder, ...call });
+      count += embedded;
+      failed ??= failures[0]?.error ?? null;
     }
+    if (failed !== null) throw failed;
     return count;
   }
 

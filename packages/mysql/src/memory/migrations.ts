@@ -57,6 +57,7 @@ export const migrations: readonly Migration[] = [
 	\`next_dimensions\` bigint,
 	\`next_model\` varbinary(255),
 	\`next_missed\` bigint NOT NULL,
+	\`last_generation\` bigint NOT NULL,
 	\`last_number\` bigint NOT NULL,
 	\`created_at\` bigint NOT NULL,
 	\`revision\` binary(16) NOT NULL,

@@ -60,6 +60,7 @@ export const migrations: readonly Migration[] = [
 	\`next_dimensions\` integer,
 	\`next_model\` text,
 	\`next_missed\` integer NOT NULL,
+	\`last_generation\` integer NOT NULL,
 	\`last_number\` integer NOT NULL,
 	\`created_at\` integer NOT NULL,
 	\`revision\` blob NOT NULL,

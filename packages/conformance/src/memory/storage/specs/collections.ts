@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { refusal } from "../../../storage/errors.ts";
 import { addOne, COLLECTION, countsOf, findNear, findTexts, itemOf, newOwner, type StorageBench } from "../bench.ts";
+import { newEmbedder } from "../embedders.ts";
 
 export function describeCollections(bench: StorageBench): void {
   describe("a collection", () => {
@@ -37,12 +38,23 @@ export function describeCollections(bench: StorageBench): void {
       await storage.addItems([itemOf(owner, "without a vector")], { model: "m2" });
     });
 
-    it("has its model named by the first vector that names one", async () => {
+    it("whose first vector names no model takes none that names one, until it is re-embedded", async () => {
       const owner = newOwner();
-      await bench.storage.addItems([itemOf(owner, "a", { embedding: [1, 2] })]);
-      expect(await bench.storage.getCollection(owner, COLLECTION)).not.toHaveProperty("model");
-      await bench.storage.addItems([itemOf(owner, "b", { embedding: [1, 2] })], { model: "m1" });
-      expect(await bench.storage.getCollection(owner, COLLECTION)).toMatchObject({ model: "m1" });
+      const { storage } = bench;
+      const item = await addOne(storage, itemOf(owner, "a", { embedding: [1, 2] }));
+      await addOne(storage, itemOf(owner, "b", { embedding: [2, 1] }));
+      const named = { model: "m1" };
+      const embedder = newEmbedder("m1", 2);
+      await refusal(storage.addItems([itemOf(owner, "c", { embedding: [1, 2] })], named), "MODEL_MISMATCH");
+      await refusal(bench.open({ embedder }).addItems([itemOf(owner, "c")]), "MODEL_MISMATCH");
+      await refusal(bench.open({ embedder }).updateItem(owner, item.id, { text: "c" }), "MODEL_MISMATCH");
+      await refusal(storage.search({ owner, collections: [COLLECTION], vector: [1, 2], ...named }), "MODEL_MISMATCH");
+      expect(await storage.getCollection(owner, COLLECTION)).not.toHaveProperty("model");
+      expect(await findNear(storage, owner, [1, 2])).toEqual(["a", "b"]);
+
+      expect(await storage.reembed({ owner, collection: COLLECTION, embedder })).toMatchObject({ embedded: 2 });
+      await storage.addItems([itemOf(owner, "c", { embedding: [1, 2] })], named);
+      expect(await storage.getCollection(owner, COLLECTION)).toMatchObject({ ...named, items: 3 });
     });
 
     it("has the language of the options with which it was made, for every storage", async () => {

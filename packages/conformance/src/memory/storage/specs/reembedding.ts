@@ -1,3 +1,4 @@
+import type { Embedder, Item } from "@waymark/core/memory";
 import { describe, expect, it } from "vitest";
 import { refusal } from "../../../storage/errors.ts";
 import { addOne, COLLECTION, countsOf, findNear, itemOf, newOwner, type StorageBench, textsOf } from "../bench.ts";
@@ -38,7 +39,7 @@ export function describeReembedding(bench: StorageBench): void {
         batchSize: 10,
         onProgress: ({ done, total }) => progress.push([done, total]),
       });
-      expect(result).toEqual({ embedded: 25 });
+      expect(result).toEqual({ embedded: 25, failed: 0, failures: [], isComplete: true });
       expect(progress).toEqual([
         [10, 25],
         [20, 25],
@@ -54,17 +55,17 @@ export function describeReembedding(bench: StorageBench): void {
       const old = { owner, collections: [COLLECTION], vector: vectorOf("old", 4, "text 1") };
       await refusal(bench.storage.search(old), "DIMENSION_MISMATCH");
       await refusal(bench.storage.search({ ...old, model: "old" }), "MODEL_MISMATCH");
-      expect(await bench.storage.reembed({ owner, collection, embedder })).toEqual({ embedded: 0 });
+      expect(await bench.storage.reembed({ owner, collection, embedder })).toMatchObject({ embedded: 0 });
     });
 
     it("embeds items that have no vector yet, with the collection's own model", async () => {
       const owner = newOwner();
       await bench.storage.addItems(texts.slice(0, 5).map((text) => itemOf(owner, text)));
-      expect(await bench.storage.reembed({ owner, collection, embedder: newEmbedder("m", 3) })).toEqual({
+      expect(await bench.storage.reembed({ owner, collection, embedder: newEmbedder("m", 3) })).toMatchObject({
         embedded: 5,
       });
       await bench.storage.addItems([itemOf(owner, "late")]);
-      expect(await bench.storage.reembed({ owner, collection, embedder: newEmbedder("m", 3) })).toEqual({
+      expect(await bench.storage.reembed({ owner, collection, embedder: newEmbedder("m", 3) })).toMatchObject({
         embedded: 1,
       });
       await expectVectors(bench, owner, "m", 3, [...texts.slice(0, 5), "late"]);
@@ -78,10 +79,11 @@ export function describeReembedding(bench: StorageBench): void {
       const failing = newEmbedder("new", 6, {
         before: () => {
           calls += 1;
-          if (calls === 3) throw new TypeError("down");
+          if (calls > 2) throw new TypeError("down");
         },
       });
-      await refusal(bench.storage.reembed({ owner, collection, embedder: failing, batchSize: 5 }), "EMBEDDING_FAILED");
+      const begun = bench.storage.reembed({ owner, collection, embedder: failing, batchSize: 5 });
+      expect(await begun).toMatchObject({ embedded: 10, failed: 15, isComplete: false });
       expect(await bench.storage.getCollection(owner, collection)).toMatchObject({
         model: "old",
         dimensions: 4,
@@ -109,8 +111,93 @@ export function describeReembedding(bench: StorageBench): void {
       });
       await refusal(aborted, "ABORTED");
       await expectVectors(bench, owner, "old", 4, texts);
-      expect(await bench.open().reembed({ owner, collection, embedder, batchSize: 5 })).toEqual({ embedded: 10 });
+      const result = await bench.open().reembed({ owner, collection, embedder, batchSize: 5 });
+      expect(result).toMatchObject({ embedded: 10, isComplete: true });
       await expectVectors(bench, owner, "new", 6, texts);
+    });
+
+    it("skips texts that the embedder fails with, tells which, and does not switch before they have changed", async () => {
+      const owner = newOwner();
+      const added = await bench
+        .open({ embedder: newEmbedder("old", 4) })
+        .addItems(texts.map((text) => itemOf(owner, text)));
+      const [bad, worse] = [added[3] as Item, added[24] as Item];
+      const embedder = newEmbedder("new", 6, {
+        maxBatch: 4,
+        before: (some) => {
+          if (some.some((text) => [bad.text, worse.text].includes(text))) throw new RangeError("too long");
+        },
+      });
+      const embed = () => bench.storage.reembed({ owner, collection, embedder, batchSize: 10 });
+      const result = await embed();
+      const error = expect.objectContaining({ code: "EMBEDDING_FAILED", retryable: true });
+      expect(result).toEqual({
+        embedded: 23,
+        failed: 2,
+        failures: [bad, worse].map(({ id }) => ({ id, error })),
+        isComplete: false,
+      });
+      await expectVectors(bench, owner, "old", 4, texts);
+      embedder.calls.length = 0;
+      await bench.storage.deleteItems(owner, [worse.id]);
+      expect(await embed()).toMatchObject({ embedded: 0, failed: 1, isComplete: false });
+      expect(embedder.calls.map((call) => call.texts)).toEqual([[bad.text]]);
+      await bench.storage.updateItem(owner, bad.id, { text: "shorter" });
+      expect(await embed()).toMatchObject({ embedded: 1, failed: 0, isComplete: true });
+      await expectVectors(bench, owner, "new", 6, [
+        ...texts.filter((text) => ![bad.text, worse.text].includes(text)),
+        "shorter",
+      ]);
+    });
+
+    it("ends after 20 texts in a row that the embedder fails with", async () => {
+      const owner = newOwner();
+      await bench.open({ embedder: newEmbedder("old", 4) }).addItems(texts.map((text) => itemOf(owner, text)));
+      const embedder = newEmbedder("new", 6, {
+        before: () => {
+          throw new TypeError("down");
+        },
+      });
+      await refusal(bench.storage.reembed({ owner, collection, embedder }), "EMBEDDING_FAILED");
+      expect(embedder.calls).toHaveLength(1 + 20);
+    });
+
+    it("ends though items of the old model are added all the time", async () => {
+      const owner = newOwner();
+      const other = bench.open({ embedder: newEmbedder("old", 4) });
+      await other.addItems(texts.map((text) => itemOf(owner, text)));
+      let added = 0;
+      const embedder = newEmbedder("new", 6, {
+        before: async () => {
+          added += 1;
+          if (added <= 20) await other.addItems([itemOf(owner, `added ${added}`)]);
+        },
+      });
+      await bench.storage.reembed({ owner, collection, embedder, batchSize: 5 });
+      expect(embedder.calls.flatMap((call) => call.texts)).toHaveLength(25 + 20); // each of them once
+      const all = [...texts, ...Array.from({ length: 20 }, (_, at) => `added ${at + 1}`)];
+      await expectVectors(bench, owner, "new", 6, all);
+    });
+
+    it("takes the place of one with another model only if that is asked for, and then the other one ends", async () => {
+      const owner = newOwner();
+      await bench.open({ embedder: newEmbedder("old", 4) }).addItems(texts.map((text) => itemOf(owner, text)));
+      const second = newEmbedder("second", 6);
+      const first = newEmbedder("first", 6, {
+        before: async () => {
+          if (first.calls.length !== 2) return;
+          const error = await refusal(bench.storage.reembed({ owner, collection, embedder: second }), "CONFLICT");
+          expect(error.message).toContain('"first"');
+          expect(error.message).toContain("restart");
+          await refusal(bench.storage.reembed({ owner, collection, embedder: newEmbedder("old", 4) }), "CONFLICT");
+          await bench.storage.reembed({ owner, collection, embedder: second, restart: true });
+        },
+      });
+      await refusal(bench.open().reembed({ owner, collection, embedder: first, batchSize: 5 }), "CONFLICT");
+      expect(first.calls).toHaveLength(2);
+      expect(second.calls.flatMap((call) => call.texts)).toHaveLength(25);
+      expect(await bench.storage.getCollection(owner, collection)).not.toHaveProperty("reembedding");
+      await expectVectors(bench, owner, "second", 6, texts);
     });
 
     it("loses no item that is added, changed or deleted meanwhile", async () => {
@@ -143,6 +230,22 @@ export function describeReembedding(bench: StorageBench): void {
         expect.arrayContaining(["of the old model", "of the new model", "of none", "before the end"]),
       );
       await expectVectors(bench, owner, "new", 6, now);
+    });
+
+    it.each(["updated", "replaced"])("meets an item again that was %s behind it", async (how) => {
+      const owner = newOwner();
+      const other = bench.open({ embedder: newEmbedder("old", 4) });
+      const added = await other.addItems(texts.map((text) => itemOf(owner, text, { key: text })));
+      const embedder = newEmbedder("new", 6, {
+        before: async () => {
+          if (embedder.calls.length !== 3) return;
+          if (how === "updated") await other.updateItem(owner, added[1]?.id as string, { text: "other" });
+          else await other.addItems([itemOf(owner, "other", { key: texts[1] as string })], { replace: true });
+        },
+      });
+      await bench.storage.reembed({ owner, collection, embedder, batchSize: 5 });
+      expect(embedder.calls.at(-1)?.texts).toEqual(["other"]);
+      await expectVectors(bench, owner, "new", 6, [...texts.filter((_, at) => at !== 1), "other"]);
     });
 
     it("is finished only when every text has its vector, whatever items without text have", async () => {
@@ -179,30 +282,24 @@ export function describeReembedding(bench: StorageBench): void {
       };
       const begin = async (model: string) => {
         const embedder = stopAfter(model, 1);
-        await refusal(bench.storage.reembed({ owner, collection, embedder, batchSize: 3 }), "EMBEDDING_FAILED");
+        const result = await bench.storage.reembed({ owner, collection, embedder, batchSize: 3, restart: true });
+        expect(result).toMatchObject({ embedded: 3, failed: 3 });
       };
+      const embed = (embedder: Embedder) => bench.storage.reembed({ owner, collection, embedder, restart: true });
       await begin("b");
-      expect(await bench.storage.reembed({ owner, collection, embedder: newEmbedder("old", 4) })).toEqual({
-        embedded: 0,
-      });
+      expect(await embed(newEmbedder("old", 4))).toMatchObject({ embedded: 0 });
       expect(await bench.storage.getCollection(owner, collection)).not.toHaveProperty("reembedding");
       await expectVectors(bench, owner, "old", 4, some);
-      expect(await bench.storage.reembed({ owner, collection, embedder: newEmbedder("c", 6) })).toEqual({
-        embedded: 6,
-      });
+      expect(await embed(newEmbedder("c", 6))).toMatchObject({ embedded: 6 });
       await expectVectors(bench, owner, "c", 6, some);
 
       await begin("d");
       await begin("e");
-      expect(await bench.storage.reembed({ owner, collection, embedder: newEmbedder("d", 6) })).toEqual({
-        embedded: 6,
-      });
+      expect(await embed(newEmbedder("d", 6))).toMatchObject({ embedded: 6 });
       await expectVectors(bench, owner, "d", 6, some);
       await begin("e");
-      await bench.storage.reembed({ owner, collection, embedder: newEmbedder("d", 6) });
-      expect(await bench.storage.reembed({ owner, collection, embedder: newEmbedder("f", 6) })).toEqual({
-        embedded: 6,
-      });
+      await embed(newEmbedder("d", 6));
+      expect(await embed(newEmbedder("f", 6))).toMatchObject({ embedded: 6 });
       await expectVectors(bench, owner, "f", 6, some);
     });
 

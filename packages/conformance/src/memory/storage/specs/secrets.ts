@@ -124,7 +124,10 @@ async function makeCalls(storage: MemoryStorage): Promise<unknown[]> {
     () => storage.listItems({ owner, collection: long }),
     () => storage.reembed({ owner, collection: `absent ${CANARY}`, embedder: newEmbedder("m", 2) }),
     () => storage.reembed({ owner, collection, embedder: newEmbedder("m", 3) }),
-    () => storage.reembed({ owner, collection, embedder: { ...failing, model: "n" } }),
+    async () => {
+      const { failures } = await storage.reembed({ owner, collection, embedder: { ...failing, model: "n" } });
+      throw failures[0]?.error;
+    },
     () => storage.search({ owner, collections, text: CANARY, signal: AbortSignal.abort(CANARY) }),
     () => storage.addItems([secretItem(owner)], { signal: AbortSignal.abort(CANARY) }),
   ];
