@@ -19,7 +19,7 @@ export {
 } from "./config/define.ts";
 export type { Environment } from "./config/environment.ts";
 export { type ConfiguredStorage, type OpenOptions, openCheckpointStorage } from "./config/open.ts";
-export { createRegistry, type Registry, type StorageFactory } from "./config/registry.ts";
+export { createRegistry, type MemoryFactory, type Registry, type StorageFactory } from "./config/registry.ts";
 export * from "./contract/checkpoints.ts";
 export { CheckpointError, type CheckpointErrorCode } from "./contract/errors.ts";
 export * from "./contract/options.ts";

@@ -16,7 +16,7 @@ it("types the options of each provider by its type, where its package is importe
       },
     },
   });
-  expect(config.checkpoint.providers.main.type).toBe("postgres");
+  expect(config.checkpoint?.providers.main.type).toBe("postgres");
 
   defineConfig({
     checkpoint: {
@@ -32,6 +32,8 @@ it("types the options of each provider by its type, where its package is importe
   });
   // @ts-expect-error without main
   defineConfig({ checkpoint: { providers: { backup: { type: "postgres", connectionString } } } });
+  // Memory alone has a provider of its own.
+  defineConfig({ memory: { provider: { type: "postgres", connectionString } } });
   // @ts-expect-error no such option of the replication
   defineConfig({ checkpoint: { providers: { main: { type: "postgres", connectionString } }, failOver: true } });
 });

@@ -15,7 +15,7 @@ type TakesUndefined<Options> = {
   readonly [Name in keyof Options]-?: undefined extends Required<Options>[Name] ? true : false;
 };
 type NonNull<Options> = Exclude<Options, null | undefined>;
-type Config = WaymarkConfig["checkpoint"];
+type Config = NonNull<WaymarkConfig["checkpoint"]>;
 
 const COMMON: TakesUndefined<CommonStorageOptions> = {
   operationTimeoutMs: true,

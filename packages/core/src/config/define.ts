@@ -17,8 +17,10 @@ import { callFactory, isTypeName, type MemoryFactory, type StorageFactory, TYPE_
  * never the value, which may be a password.
  */
 
+/** At least one of the members. */
 export interface WaymarkConfig {
-  readonly checkpoint: CheckpointConfig;
+  /** Needed by `openCheckpointStorage`. Left out, memory has a provider of its own. */
+  readonly checkpoint?: CheckpointConfig | undefined;
   /** What an agent remembers, for `openMemoryStorage` of `@waymark/core/memory`. */
   readonly memory?: MemoryConfig | undefined;
 }
@@ -27,7 +29,7 @@ export interface WaymarkConfig {
 export interface MemoryConfig extends CommonMemoryOptions {
   /**
    * Name of a provider of checkpoints, whose database keeps memory too, in tables of its own; or a provider for memory alone, whose
-   * `type` may be a factory of memories. Default `"main"`.
+   * `type` may be a factory of memories. Default `"main"`; without `checkpoint` in the config it is to be given.
    */
   readonly provider?: string | ProviderConfig | undefined;
 }
@@ -85,11 +87,13 @@ interface TypesByName {
 
 /** A config, of which TypeScript infers the types alone: so an option that is mistyped is answered by the name of the right one. */
 interface CheckedConfig<Types> {
-  readonly checkpoint: Omit<CheckpointConfig, "providers"> & {
-    readonly providers: {
-      readonly [Name in keyof Types]: ProviderOf<Types[Name]> | (Name extends "main" ? never : undefined);
-    };
-  };
+  readonly checkpoint?:
+    | (Omit<CheckpointConfig, "providers"> & {
+        readonly providers: {
+          readonly [Name in keyof Types]: ProviderOf<Types[Name]> | (Name extends "main" ? never : undefined);
+        };
+      })
+    | undefined;
   readonly memory?: MemoryConfig | undefined;
 }
 
@@ -113,6 +117,7 @@ export interface Provider {
 }
 
 export interface ParsedConfig {
+  /** Empty: the config is of memory alone. */
   readonly providers: readonly Provider[];
   readonly policy: ResolvedReplicationOptions;
   readonly retention: ResolvedRetention | null;
@@ -129,10 +134,13 @@ const MEMORY_KEYS = ["provider", "embedder", "collections"] as const;
  */
 export function parseConfig(source: string, value: unknown): ParsedConfig {
   try {
-    const { checkpoint, memory = {} } = objectWithKeys("config", required("config", value, "checkpoint"), [
-      "checkpoint",
-      "memory",
-    ]);
+    const isOfMemory = plainObject("config", value)["memory"] !== undefined;
+    const config = isOfMemory ? value : required("config", value, "checkpoint");
+    const { checkpoint, memory = {} } = objectWithKeys("config", config, ["checkpoint", "memory"]);
+    const parsedMemory = objectWithKeys("memory", memory, MEMORY_KEYS);
+    if (checkpoint === undefined) {
+      return { policy: resolveReplication("checkpoint", {}), retention: null, memory: parsedMemory, providers: [] };
+    }
     const keys = ["providers", "retention", ...REPLICATION_OPTIONS] as const;
     const { providers, retention, ...replication } = objectWithKeys(
       "checkpoint",
@@ -146,7 +154,7 @@ export function parseConfig(source: string, value: unknown): ParsedConfig {
     return {
       policy,
       retention: retention === undefined ? null : resolveRetention("checkpoint.retention", retention),
-      memory: objectWithKeys("memory", memory, MEMORY_KEYS),
+      memory: parsedMemory,
       providers: given
         .filter(([, provider]) => provider !== undefined)
         .map(([name, provider]) => parseProvider(name, provider)),

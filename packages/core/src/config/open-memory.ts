@@ -2,14 +2,14 @@ import { resolve } from "node:path";
 import { CHECKPOINT_OPTIONS } from "../checkpoints/options.ts";
 import { type ObjectWithKeys, objectWithKeys, plainObject, refuseUndefined, string } from "../contract/checks.ts";
 import { CheckpointError, invalidArgument, invalidWord } from "../contract/errors.ts";
-import type { MemoryStorage } from "../memory/contract.ts";
-import { resolveMemoryOptions } from "../memory/options.ts";
+import type { Embedder, MemoryStorage } from "../memory/contract.ts";
+import { type CommonMemoryOptions, resolveMemoryOptions } from "../memory/options.ts";
 import { creating, type Provider, parseProviderAt, type WaymarkConfig } from "./define.ts";
 import type { Environment } from "./environment.ts";
 import type { ConfigSource } from "./file.ts";
-import { findConfig, withPathsFrom } from "./open.ts";
+import { checkRegistry, findConfig, withPathsFrom } from "./open.ts";
 import { memoryFactoryOf, resolvePathsOf } from "./packages.ts";
-import { callMemoryFactory } from "./registry.ts";
+import { callMemoryFactory, type Registry } from "./registry.ts";
 
 /** Opening the memory that a config, a config file or the environment describes. */
 
@@ -20,6 +20,12 @@ export interface OpenMemoryOptions {
   readonly cwd?: string | undefined;
   /** A config object: no file and no variable is read then. Its relative paths are relative to `cwd`. */
   readonly config?: WaymarkConfig;
+  /** Types of your own, each registered with a factory of memories. They take precedence over those of packages. */
+  readonly registry?: Registry | undefined;
+  /** Turns texts into vectors, in place of the config's: for a config in JSON, or the environment, which cannot have one. */
+  readonly embedder?: Embedder | undefined;
+  /** Options of collections, in place of the config's. */
+  readonly collections?: CommonMemoryOptions["collections"];
   /** Environment variables. Default: `process.env`. */
   readonly env?: Environment | undefined;
 }
@@ -30,21 +36,26 @@ export interface OpenMemoryOptions {
  * @throws CheckpointError `INVALID_CONFIG`; `INVALID_ARGUMENT` for its own options
  */
 export async function openMemoryStorage(options: OpenMemoryOptions = {}): Promise<MemoryStorage> {
-  const { config, configFile, cwd, env } = checkOptions(options);
-  const plan = await findConfig(config, configFile, cwd, env, undefined);
-  const provider = withPathsFrom(plan.folder, memoryProvider(plan));
-  const factory = await memoryFactoryOf(plan.source, provider, resolvePathsOf(plan.folder, cwd));
+  const { config, configFile, cwd, env, registry, given } = checkOptions(options);
+  const plan = await findConfig(config, configFile, cwd, env, registry);
+  const provider = withPathsFrom(plan.folder, memoryProvider(plan, given));
+  const factory = await memoryFactoryOf(plan.source, provider, registry, resolvePathsOf(plan.folder, cwd));
   return creating(plan.source, provider, () => callMemoryFactory(factory, provider.options));
 }
 
 function checkOptions(value: OpenMemoryOptions) {
-  const options = objectWithKeys("options", value, ["configFile", "cwd", "config", "env"]);
+  const names = ["configFile", "cwd", "config", "registry", "embedder", "collections", "env"] as const;
+  const options = objectWithKeys("options", value, names);
   refuseUndefined("options", options, ["configFile", "config"]);
   const { configFile, config, cwd = ".", env = process.env } = options;
   if (configFile !== undefined && config !== undefined) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options to have configFile or config, got both");
   }
+  const { embedder, collections } = options;
+  resolveMemoryOptions({ embedder, collections });
   return {
+    given: { ...(embedder !== undefined && { embedder }), ...(collections !== undefined && { collections }) },
+    registry: checkRegistry("options.registry", options.registry),
     configFile: configFile === undefined ? undefined : string("options.configFile", configFile),
     config: config as WaymarkConfig | undefined,
     cwd: resolve(string("options.cwd", cwd)),
@@ -55,17 +66,24 @@ function checkOptions(value: OpenMemoryOptions) {
 /** Options of checkpoints, which say nothing to a memory on the same database. */
 const ONLY_CHECKPOINTS: readonly string[] = [...CHECKPOINT_OPTIONS, "encryption"];
 
-/** Returns the provider of memory, with the options of `memory`. @throws CheckpointError `INVALID_CONFIG` */
-function memoryProvider({ source, providers, memory }: ConfigSource): Provider {
+/**
+ * Returns the provider of memory, with the options of `memory`, and those that were `given` in their place.
+ * @throws CheckpointError `INVALID_CONFIG`
+ */
+function memoryProvider({ source, providers, memory }: ConfigSource, given: object): Provider {
   const { provider = "main", ...options } = memory;
   try {
+    if (providers.length === 0 && typeof provider === "string") {
+      const expected = "a provider of its own, since the config has no checkpoint";
+      throw invalidArgument("memory.provider", expected, memory.provider);
+    }
     const base =
       typeof provider === "string"
         ? sharedProvider(providers, provider)
         : parseProviderAt("memory", "memory.provider", provider);
     checkMemoryOptions(options);
-    const given = Object.entries(options).filter(([, value]) => value !== undefined);
-    return { ...base, options: { ...base.options, ...Object.fromEntries(given) } };
+    const configured = Object.entries(options).filter(([, value]) => value !== undefined);
+    return { ...base, options: { ...base.options, ...Object.fromEntries(configured), ...given } };
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
     throw new CheckpointError("INVALID_CONFIG", `${source}: ${error.message}`);

@@ -61,6 +61,10 @@ export async function openCheckpointStorage<State = unknown>(
 ): Promise<ConfiguredStorage<State>> {
   const { config, configFile, cwd, env, registry, parse } = checkOptions(options);
   const plan = await findConfig(config, configFile, cwd, env, registry);
+  if (plan.providers.length === 0) {
+    const message = `${plan.source}: expected config to have the member checkpoint, got memory alone`;
+    throw new CheckpointError("INVALID_CONFIG", message);
+  }
   const storages = new Map<string, CheckpointStorage>();
   const providers = plan.providers.map((provider) => withPathsFrom(plan.folder, provider));
   checkBackup(plan.source, providers, plan.policy);
@@ -106,17 +110,21 @@ function checkOptions(value: OpenOptions<unknown>) {
   if (configFile !== undefined && config !== undefined) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options to have configFile or config, got both");
   }
-  if (registry !== undefined && typeof property(registry, "get") !== "function") {
-    throw invalidArgument("options.registry", "a registry of createRegistry()", registry);
-  }
   return {
     configFile: configFile === undefined ? undefined : string("options.configFile", configFile),
     config: config as WaymarkConfig | undefined,
     cwd: resolve(string("options.cwd", cwd)),
     env: plainObject("options.env", env) as Environment,
-    registry: registry as Registry | undefined,
+    registry: checkRegistry("options.registry", registry),
     parse: resolveParser(options.parse),
   };
+}
+
+export function checkRegistry(field: string, registry: unknown): Registry | undefined {
+  if (registry === undefined) return undefined;
+  const isRegistry = ["get", "getMemory"].every((name) => typeof property(registry, name) === "function");
+  if (!isRegistry) throw invalidArgument(field, "a registry of createRegistry()", registry);
+  return registry as Registry;
 }
 
 /** Refuses a backup that is the same database as main. Under another name that is noticed when it is used. */

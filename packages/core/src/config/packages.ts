@@ -40,11 +40,18 @@ export async function factoryOf(
 export async function memoryFactoryOf(
   source: string,
   provider: Provider,
+  registry: Registry | undefined,
   paths: readonly string[],
 ): Promise<MemoryFactory> {
-  const { type } = provider;
+  const { type, field } = provider;
   if (typeof type === "function") return type as MemoryFactory;
-  return (await exportOf(source, { ...provider, type }, MEMORY_ENTRY, undefined, paths)) as MemoryFactory;
+  const registered = registry?.getMemory(type);
+  if (registered !== undefined) return registered;
+  if (registry?.get(type) !== undefined) {
+    const message = `${source}: ${field}: the type ${JSON.stringify(type)} is registered without a factory of memories`;
+    throw new CheckpointError("INVALID_CONFIG", message);
+  }
+  return (await exportOf(source, { ...provider, type }, MEMORY_ENTRY, registry, paths)) as MemoryFactory;
 }
 
 /** Modules of a dialect's package, after its name, and the factories that they export. */

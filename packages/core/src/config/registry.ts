@@ -12,24 +12,31 @@ export type StorageFactory = (options: never) => CheckpointStorage;
 export type MemoryFactory = (options: never) => MemoryStorage;
 
 /**
- * Storage factories by the `type` of a config. A registered type is not looked for among the installed packages: for backends
+ * Factories of storages, and of memories, by the `type` of a config. A registered type is not looked for among the installed packages: for backends
  * of your own, and for bundles, which have no packages.
  */
 export interface Registry {
-  /** Registers a type. @throws CheckpointError `INVALID_ARGUMENT` if it is taken, or is not as {@link isTypeName} says */
-  register(type: string, factory: StorageFactory): void;
+  /**
+   * Registers a type. `memory`: its factory of memories, for `openMemoryStorage`. Default: it makes none.
+   * @throws CheckpointError `INVALID_ARGUMENT` if it is taken, or is not as {@link isTypeName} says
+   */
+  register(type: string, factory: StorageFactory, memory?: MemoryFactory): void;
   /** Returns the factory of a type; `undefined`: there is none. */
   get(type: string): StorageFactory | undefined;
+  /** Returns the factory of memories of a type; `undefined`: there is none. */
+  getMemory(type: string): MemoryFactory | undefined;
   /** Lists the types, in the order of registration. */
   types(): readonly string[];
 }
 
 export function createRegistry(): Registry {
   const factories = new Map<string, StorageFactory>();
+  const memoryFactories = new Map<string, MemoryFactory>();
   return {
-    register(type, factory) {
+    register(type, factory, memory) {
       if (!isTypeName(type)) throw invalidWord("type", TYPE_NAME, type);
       if (typeof factory !== "function") throw invalidArgument("factory", "a function", factory);
+      if (memory !== undefined && typeof memory !== "function") throw invalidArgument("memory", "a function", memory);
       if (factories.has(type)) {
         throw new CheckpointError(
           "INVALID_ARGUMENT",
@@ -37,8 +44,10 @@ export function createRegistry(): Registry {
         );
       }
       factories.set(type, factory);
+      if (memory !== undefined) memoryFactories.set(type, memory);
     },
     get: (type) => factories.get(type),
+    getMemory: (type) => memoryFactories.get(type),
     types: () => [...factories.keys()],
   };
 }

@@ -16,7 +16,10 @@ import { LANGUAGES, type Language } from "./words.ts";
 export interface CommonMemoryOptions {
   /** Turns texts into vectors: those of new items, and those that are searched for. Default: none, and vectors are given. */
   readonly embedder?: Embedder | undefined;
-  /** Options of collections by their names, for collections that are made from now on. `"*"`: all others. */
+  /**
+   * Options of collections by their names, for collections that are made from now on. `"*"`: all others. One that is there keeps its
+   * language, whatever is said here: `getCollection` has it.
+   */
   readonly collections?: Readonly<Record<string, CollectionOptions>> | undefined;
 }
 

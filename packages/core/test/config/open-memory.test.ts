@@ -1,7 +1,9 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { defineConfig } from "../../src/config/define.ts";
+import { openCheckpointStorage } from "../../src/config/open.ts";
 import { type OpenMemoryOptions, openMemoryStorage } from "../../src/config/open-memory.ts";
+import { createRegistry } from "../../src/config/registry.ts";
 import type { MemoryStorage } from "../../src/memory/contract.ts";
 import { CANARY, folder, install, useFolder, write } from "./program-folder.ts";
 
@@ -58,6 +60,68 @@ describe("the memory of a config", () => {
     expect(await open({ config: { checkpoint: { providers: { main } }, memory: { provider } } })).toBe(made);
   });
 
+  test("needs no checkpoints beside it, which then cannot be opened", async () => {
+    installMemory("sqlite");
+    const config = defineConfig({ memory: { provider: main } });
+    expect((await open({ config })).options).toEqual({ databasePath: join(folder, "a.db") });
+    write("waymark.config.json", config);
+    expect((await open()).options).toEqual({ databasePath: join(folder, "a.db") });
+    await expect(openCheckpointStorage({ cwd: folder, env: {} })).rejects.toMatchObject({
+      code: "INVALID_CONFIG",
+      message: expect.stringContaining("expected config to have the member checkpoint, got memory alone"),
+    });
+  });
+
+  test("has the embedder and the collections that are given, in place of the config's", async () => {
+    installMemory("sqlite");
+    const [embedder, another] = ["m1", "m2"].map((model) => ({ model, dimensions: 2, embed: async () => [] }));
+    const collections = { "*": { language: "en" as const } };
+    write("waymark.config.json", { checkpoint: { providers: { main } }, memory: { collections: { a: {} } } });
+    const { options } = await open({ embedder });
+    expect(options["embedder"]).toBe(embedder);
+    expect(options["collections"]).toEqual({ a: {} });
+    const config = { memory: { provider: main, embedder } };
+    expect((await open({ config, embedder: another, collections })).options).toMatchObject({
+      embedder: { model: "m2" },
+      collections,
+    });
+    expect((await open({ config, embedder: undefined })).options["embedder"]).toBe(embedder);
+  });
+
+  test("may be of a type of a registry, which takes precedence over packages", async () => {
+    installMemory("sqlite");
+    const registry = createRegistry();
+    const made = { addItems: async () => [] } as unknown as MemoryStorage;
+    registry.register(
+      "sqlite",
+      () => ({}) as never,
+      () => made,
+    );
+    expect(await open({ registry })).toBe(made);
+    registry.register(
+      "own",
+      () => ({}) as never,
+      () => made,
+    );
+    expect(await open({ registry, env: { WAYMARK_URL: "own://somewhere" } })).toBe(made);
+    registry.register("plain", () => ({}) as never);
+    expect(await refusal({ registry, env: { WAYMARK_URL: "plain://somewhere" } })).toBe(
+      'read environment: WAYMARK_URL: the type "plain" is registered without a factory of memories',
+    );
+  });
+
+  test.each<[options: object, message: string]>([
+    [{ embedder: {} }, "expected options.embedder.embed to be a function, got undefined"],
+    [{ collections: { a: { language: "xx" } } }, 'expected options.collections["a"].language to be'],
+    [{ registry: {} }, "expected options.registry to be a registry of createRegistry(), got an object"],
+    [{ embeder: {} }, 'embedder, collections, env, got "embeder"'],
+  ])("refuses options that are none, by their names: %#", async (options, message) => {
+    await expect(open(options)).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      message: expect.stringContaining(message),
+    });
+  });
+
   test("is found by the environment, as checkpoints are", async () => {
     installMemory("postgres");
     const memory = await open({ env: { DATABASE_URL: "postgres://localhost/app" } });
@@ -67,6 +131,15 @@ describe("the memory of a config", () => {
 
 describe("a config of memory that is not as documented", () => {
   const providers = { main };
+
+  test.each([{}, { provider: "main" }])(
+    "is refused without checkpoints, if it has no provider of its own: %j",
+    async (memory) => {
+      expect(await refusal({ config: { memory } })).toMatch(
+        /^read config: expected memory\.provider to be a provider of its own, since the config has no checkpoint, got /,
+      );
+    },
+  );
 
   test.each<[memory: object, message: string]>([
     [

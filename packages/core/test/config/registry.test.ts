@@ -11,8 +11,11 @@ describe("a registry", () => {
     expect([registry.types(), registry.get("own")]).toEqual([[], undefined]);
     registry.register("own", factory);
     registry.register("another-1", () => factory());
-    expect(registry.get("own")).toBe(factory);
-    expect(registry.types()).toEqual(["own", "another-1"]);
+    expect([registry.get("own"), registry.getMemory("own")]).toEqual([factory, undefined]);
+    const memory = () => ({}) as never;
+    registry.register("with-memory", factory, memory);
+    expect([registry.get("with-memory"), registry.getMemory("with-memory")]).toEqual([factory, memory]);
+    expect(registry.types()).toEqual(["own", "another-1", "with-memory"]);
   });
 
   test("shares nothing with another registry", () => {
@@ -45,6 +48,9 @@ describe("a registry", () => {
   test("refuses a factory that is no function", () => {
     expect(() => createRegistry().register("own", {} as never)).toThrow(
       "expected factory to be a function, got an object",
+    );
+    expect(() => createRegistry().register("own", factory, {} as never)).toThrow(
+      "expected memory to be a function, got an object",
     );
   });
 
