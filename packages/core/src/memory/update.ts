@@ -122,7 +122,8 @@ function vectorOf(
   const model = change.model ?? embedder?.model ?? null;
   if (embedding === undefined) return { vector: text === undefined ? undefined : null, kind: null };
   if (embedding === null) return { vector: null, kind: null };
-  if (embedder !== null && model === embedder.model) checkOfEmbedder(`${OPERATION}: change.embedding`, embedder, embedding);
+  if (embedder !== null && model === embedder.model)
+    checkOfEmbedder(`${OPERATION}: change.embedding`, embedder, embedding);
   return { vector: embedding, kind: { model, dimensions: embedding.length } };
 }
 
