@@ -393,7 +393,7 @@ export function checkSearch(value: MemorySearch): CheckedSearch {
   const names = Array.from(collections, (name: unknown, at) => checkCollectionName(`search.collections[${at}]`, name));
   return {
     owner: checkOwner("search.owner", search.owner),
-    collections: [...new Set(names)],
+    collections: names,
     text: given(text, null, (words) => string("search.text", words)),
     vector: given(vector, undefined, (floats) => orNull(floats, (some) => checkVector("search.vector", some, null))),
     model: given(search.model, null, (model) => checkModel("search.model", model)),

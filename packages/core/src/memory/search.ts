@@ -163,7 +163,8 @@ class SearchRun {
     const { limit, isExact, minSimilarity, fusion, requireVector } = this.#query;
     if (vector === null || space.dimensions === null) return [];
     // Also where the vector only tells the similarity of hits by words: vectors of other models are compared nowhere.
-    const generation = generationFor(OPERATION, { ...space, nextModel: null }, { model, dimensions: vector.length });
+    const operation = `${OPERATION}: search.collections[${this.#query.collections.indexOf(space.collection)}]`;
+    const generation = generationFor(operation, { ...space, nextModel: null }, { model, dimensions: vector.length });
     if (fusion !== "rrf" && fusion.vector === 0 && !requireVector) return [];
     const query = {
       space: space.number,
