@@ -32,7 +32,7 @@ import type {
   ThreadQuery,
   VectorIndexOptions,
 } from "./contract.ts";
-import type { ItemFilter as RowFilter } from "./dialect.ts";
+import type { RowFilter } from "./dialect.ts";
 import { checkCollectionName, checkModel, checkOwner, checkThreadId } from "./names.ts";
 import { checkEmbedder, type ResolvedEmbedder } from "./options.ts";
 import { DEFAULT_FUSION, type Fusion } from "./ranking.ts";

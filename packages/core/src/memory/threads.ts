@@ -5,7 +5,7 @@ import type { Thread } from "./contract.ts";
 import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE } from "./engine.ts";
 import { changedTooOften, conflict, noSuch } from "./failures.ts";
 import { clearUnnamed } from "./forget.ts";
-import { labelsOf } from "./items.ts";
+import { decodeLabels } from "./items.ts";
 import { removeItems } from "./remove.ts";
 import { inPieces, spacesOf } from "./spaces.ts";
 import { ITEMS, THREADS, type ThreadRow } from "./tables.ts";
@@ -171,7 +171,7 @@ function threadOf(operation: string, row: ThreadRow): Thread {
     id,
     kind,
     ...(title !== null && { title }),
-    ...(metadata !== null && { metadata: labelsOf(operation, "the thread", metadata) }),
+    ...(metadata !== null && { metadata: decodeLabels(operation, "the thread", metadata) }),
     createdAt,
     updatedAt,
     items,
