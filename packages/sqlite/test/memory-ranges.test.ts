@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { openHandle, shareConnection } from "../src/database.ts";
 import { drizzleOn } from "../src/handle.ts";
 import { createMemoryDialect } from "../src/memory/dialect.ts";
-import { MemorySearch } from "../src/memory/search.ts";
+import { SearchStatements } from "../src/memory/search.ts";
 import { resolveOptions } from "../src/options.ts";
 import { SQLiteRecords } from "../src/records/records.ts";
 
@@ -52,7 +52,7 @@ async function openSearch(hasVectorFunctions: boolean) {
       numbers.flatMap((number) => [newTerm(1, "all", number), newTerm(1, `t${number % 5}`, number, 1 + (number % 9))]),
     ),
   ]);
-  return { handle, records, numbers, role, search: new MemorySearch(records, hasVectorFunctions) };
+  return { handle, records, numbers, role, search: new SearchStatements(records, hasVectorFunctions) };
 }
 
 const nearestQuery: NearestQuery = {

@@ -1,6 +1,6 @@
 import { newThread } from "@waymark/conformance/memory";
 import { insertRecords, updateRecords } from "@waymark/core/kit";
-import { type ItemFilter, THREADS } from "@waymark/core/memory/kit";
+import { type RowFilter, THREADS } from "@waymark/core/memory/kit";
 import Database from "better-sqlite3";
 import { expect, it, onTestFinished } from "vitest";
 import { shareConnection } from "../src/database.ts";
@@ -18,7 +18,7 @@ async function openOn(database: Database.Database) {
   return dialect;
 }
 
-const FILTERS: readonly ItemFilter[] = [
+const FILTERS: readonly RowFilter[] = [
   { thread: "t" },
   { thread: { in: ["t", "u"] }, role: "r" },
   { thread: "t", expiresAt: { above: 1 } },

@@ -5,7 +5,7 @@ import { drizzleOn, type Handle } from "../handle.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { SQLiteRecords } from "../records/records.ts";
 import { migrations } from "./migrations.ts";
-import { MemorySearch } from "./search.ts";
+import { SearchStatements } from "./search.ts";
 import { haveVectorFunctions } from "./vector-functions.ts";
 
 const MEMORY: DomainSchema = { ...MEMORY_SCHEMA, migrations };
@@ -13,7 +13,7 @@ const MEMORY: DomainSchema = { ...MEMORY_SCHEMA, migrations };
 interface Statements {
   readonly handle: Handle;
   readonly records: SQLiteRecords;
-  readonly search: MemorySearch;
+  readonly search: SearchStatements;
 }
 
 /** The memory on a connection, as a dialect. `loadVectorFunctions`: whether to look for sqlite-vec. */
@@ -36,7 +36,7 @@ export function createMemoryDialect(
     const handle = await openHandle(connection, signal);
     if (prepared?.handle !== handle) {
       const records = new SQLiteRecords(handle, drizzleOn(handle), options.tablePrefix);
-      const search = new MemorySearch(records, await haveVectorFunctions(handle, loadVectorFunctions));
+      const search = new SearchStatements(records, await haveVectorFunctions(handle, loadVectorFunctions));
       prepared = { handle, records, search };
     }
     return prepared;
@@ -46,7 +46,7 @@ export function createMemoryDialect(
     await work((await statements(signal)).records);
   async function onSearch<Result>(
     signal: AbortSignal,
-    work: (search: MemorySearch, pause: () => Promise<void>) => Promise<Result>,
+    work: (search: SearchStatements, pause: () => Promise<void>) => Promise<Result>,
   ): Promise<Result> {
     return await work((await statements(signal)).search, () => pause(signal));
   }

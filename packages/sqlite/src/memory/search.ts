@@ -1,9 +1,9 @@
 import { littleEndian, padded, type Read, shapeOf, type TableDefinition } from "@waymark/core/kit";
 import {
   ITEMS,
-  type ItemFilter,
   type NearestQuery,
   NearestSignatures,
+  type RowFilter,
   type ScoredNumber,
   SIGNATURES,
   TERMS,
@@ -50,7 +50,7 @@ interface SignaturePage {
  * Statements for what is searched: signatures, vectors and postings. The driver is synchronous, so the items of a space are looked at in
  * ranges, with turns of the event loop between them. An item has one number for ever: it is in one range, however much changes meanwhile.
  */
-export class MemorySearch {
+export class SearchStatements {
   readonly #records: SQLiteRecords;
   readonly #hasVectorFunctions: boolean;
 
@@ -195,7 +195,7 @@ export class MemorySearch {
   #statement(
     name: string,
     definition: TableDefinition,
-    filter: ItemFilter | null,
+    filter: RowFilter | null,
     build: (parts: { table: unknown; columns: Record<string, AnySQLiteColumn>; isWanted: SQL }) => {
       text: SQL;
       results: Readonly<Record<string, Read>>;
@@ -224,7 +224,7 @@ export class MemorySearch {
   }
 }
 
-function valuesOf(filter: ItemFilter | null): { value?: readonly unknown[] } {
+function valuesOf(filter: RowFilter | null): { value?: readonly unknown[] } {
   return filter === null ? {} : { value: shapeOf(filter).values };
 }
 
