@@ -46,6 +46,7 @@ export {
 export { checkCallOptions, checkProgressOptions } from "./database/arguments.ts";
 export type { Database, Opened } from "./database/database.ts";
 export { unref } from "./database/deadline.ts";
+export { giveTurn } from "./database/event-loop.ts";
 export type { Fault } from "./database/faults.ts";
 export { forward, forwardThrough } from "./database/forward.ts";
 export { LruCache } from "./database/lru-cache.ts";
@@ -88,6 +89,7 @@ export * from "./records/drizzle.ts";
 export * from "./records/guards.ts";
 export * from "./records/records.ts";
 export * from "./records/shape.ts";
+export { slicesOfBytes } from "./records/slices.ts";
 export * from "./records/statements.ts";
 export * from "./records/tables.ts";
 export { floatsOf, littleEndian } from "./records/vectors.ts";

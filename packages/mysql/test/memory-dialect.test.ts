@@ -3,10 +3,10 @@ import { rejection } from "@waymark/conformance";
 import { Addition, insertRecords, removeRecords, type Step, updateRecords } from "@waymark/core/kit";
 import {
   ITEMS,
-  type ItemFilter,
   type ItemRow,
   type MemoryDialect,
   NEVER,
+  type RowFilter,
   SIGNATURES,
   SPACES,
   type SpaceRow,
@@ -131,7 +131,7 @@ function insertAll(space: number, items: readonly ItemRow[], termsOf: (number: n
 
 const signatureOf = (number: number) => Uint8Array.of(number, number >> 8, number >> 16, 0);
 
-const nearestQuery = (space: number, more: { filter?: ItemFilter; limit?: number; to?: number } = {}) => {
+const nearestQuery = (space: number, more: { filter?: RowFilter; limit?: number; to?: number } = {}) => {
   const { filter = null, limit = 10, to = 3 } = more;
   const query = { vector: Float32Array.of(1, to), signature: signatureOf(to), filter, limit };
   return { space, generation: 1, size: 1_000, ...query };
@@ -480,7 +480,7 @@ describe.each(servers)("memory on $title", ({ kind, url: serverUrl }) => {
 
     it("reads pages in the order of an index", async () => {
       const { records } = dialect;
-      const page = (where: ItemFilter, more: { after?: readonly unknown[]; direction?: "asc" | "desc" } = {}) => {
+      const page = (where: RowFilter, more: { after?: readonly unknown[]; direction?: "asc" | "desc" } = {}) => {
         const { after = [], direction = "desc" } = more;
         return () => records.find(ITEMS, { where, order: [["number", direction]], after, limit: 10 }, signal);
       };

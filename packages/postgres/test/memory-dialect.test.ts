@@ -433,6 +433,47 @@ describe("plans", () => {
   });
 });
 
+describe("many large rows", () => {
+  const large = Array.from({ length: 8 }, (_, at) => item(at + 1, { value: new Uint8Array(300_000).fill(at) }));
+  const vectors = large.map(({ number }) => vectorRow(number, new Float32Array(4_000).fill(number / 3)));
+  const small = Array.from({ length: 1_000 }, (_, at) => item(100 + at));
+  const sizesOf = (sent: readonly [text: string, parameters: readonly unknown[]][]) =>
+    sent
+      .filter(([text]) => text.startsWith("insert"))
+      .map(([, parameters]) => parameters.reduce((sum: number, value) => sum + String(value).length, 0));
+
+  it("are sent in several statements of about a megabyte, all or nothing", async () => {
+    const { url } = await emptyDatabase();
+    const recording = recordingClient(connect(url, { max: 2 }));
+    const { records } = await openMemory({ client: recording.client });
+    recording.sent.length = 0;
+    expect(await records.change([insertRecords(ITEMS, [...large, ...small])], signal)).toEqual([1_008]);
+    const sizes = sizesOf(recording.sent);
+    expect(sizes.length).toBeGreaterThanOrEqual(5);
+    expect(Math.max(...sizes)).toBeLessThan(1_500_000);
+    expect(await records.find(ITEMS, { where: { number: { in: [1, 8] } }, limit: 2 }, signal)).toEqual(
+      [large[0], large[7]].map((row) => ({ ...row, value: Buffer.from(row?.value as Uint8Array) })),
+    );
+
+    await records.change([removeRecords(ITEMS, {})], signal);
+    await expect(records.change([insertRecords(ITEMS, [...large, item(1)])], signal)).rejects.toMatchObject({
+      code: "23505",
+    });
+    expect(await records.count(ITEMS, {}, signal)).toBe(0);
+  });
+
+  it("are there when the next step comes, and that is nowhere if one of them fails", async () => {
+    const { url } = await emptyDatabase();
+    const { records } = await openMemory({ connectionString: url });
+    const reference = [insertRecords(ITEMS, [...large, item(9)]), insertRecords(VECTORS, vectors)];
+    const last = updateRecords(ITEMS, { space: 1 }, { role: "role" }, 9);
+    expect(await records.change([...reference, last], signal)).toEqual([9, 8, 9]);
+    expect(await records.change([removeRecords(ITEMS, {}), ...reference, { ...last, expect: 8 }], signal)).toBeNull();
+    expect(await records.count(ITEMS, { role: "role" }, signal)).toBe(9);
+    expect(await records.count(VECTORS, {}, signal)).toBe(8);
+  });
+});
+
 describe("pgvector", () => {
   const vectors = Array.from({ length: 400 }, (_, at) => Float32Array.of(1, at + 1));
 

@@ -295,7 +295,15 @@ describe("the repository of documents", () => {
     expect(two).toMatchObject({ title: "two", content: "two" });
     expect(two).not.toHaveProperty("metadata");
     expect(await documents.findById("ann", "two")).toMatchObject({ title: "two", content: "two" });
-    expect(await codeOf(documents.create({ ...wrong, id: "two", embedding: [0, 1] }))).toBe("CONFLICT");
+    expect(await documents.create({ ...wrong, id: "two", embedding: [0, 1] })).toMatchObject({
+      ...two,
+      updatedAt: expect.any(Number),
+    }); // again
+    expect(await codeOf(documents.create({ ...wrong, id: "two", embedding: [0, 1], content: "other" }))).toBe(
+      "CONFLICT",
+    );
+    expect(await codeOf(documents.create({ ...wrong, id: "two", title: "other" }))).toBe("CONFLICT");
+    expect(await documents.findById("ann", "two")).toMatchObject({ title: "two", content: "two" });
   });
 
   it("refuses members that it does not know, and missing ones, by their names", async () => {

@@ -26,3 +26,41 @@ it("selects items by one key, or by one of many, to list, count, search and dele
     message: expect.stringContaining("filter.key[1]"),
   });
 });
+
+it("says in its errors which collection, which item and which member is meant", async () => {
+  const memory = createSQLiteMemory({ databasePath: ":memory:" });
+  onTestFinished(() => memory.close());
+  const item = { owner: "ada", collection: "memories", text: "tea" };
+  const [added] = await memory.addItems([{ ...item, embedding: [1, 0] }], { model: "m" });
+  const cases: [() => Promise<unknown>, string][] = [
+    [
+      () => memory.addItems([item, { ...item, embedding: [1] }]),
+      "add items: items[1].embedding: expected a vector of 2 dimensions",
+    ],
+    [
+      () => memory.addItems([{ ...item, embedding: [1, 0] }], { model: "n" }),
+      'items[0].embedding: expected a vector of the model "m"',
+    ],
+    [
+      () => memory.updateItem("ada", added?.id as string, { embedding: [1] }),
+      "update item: change.embedding: expected a vector of 2 dimensions",
+    ],
+    [
+      () => memory.search({ owner: "ada", collections: ["none", "none", "memories"], vector: [1] }),
+      "search: search.collections[2]: expected a vector of 2 dimensions",
+    ],
+    [
+      () => memory.addItems([[1], [1, 1]].map((embedding) => ({ ...item, collection: "new", embedding }))),
+      "items[1].embedding: expected a vector of 1 dimensions",
+    ],
+    [() => memory.countItems({ owner: "ada", threadID: "t" } as never), 'got "threadID": did you mean threadId?'],
+    [
+      () => memory.addItems([item, { ...item, importence: 1 } as never]),
+      "expected items[1] to have the members owner, ",
+    ],
+    [() => memory.addItems([{ ...item, importence: 1 } as never]), 'got "importence": did you mean importance?'],
+  ];
+  for (const [call, message] of cases) {
+    await expect(call()).rejects.toMatchObject({ message: expect.stringContaining(message) });
+  }
+});

@@ -1,4 +1,5 @@
 import { CheckpointError, invalidArgument, invalidWord, quoted } from "./errors.ts";
+import { nearest } from "./nearest.ts";
 
 /**
  * Checks of single values, for arguments and options. Each error names the field, what was expected and what was received: the
@@ -10,6 +11,9 @@ export type Given<Options> = { readonly [Name in keyof Options]-?: Exclude<Optio
 
 export type ObjectWithKeys<Name extends string> = { readonly [member in Name]?: unknown };
 
+/** The longest key that may be a typing error. */
+const MAX_NAME = 64;
+
 /** Checks that an argument is an object without unknown keys: an unknown key is most likely a typing error. */
 export function objectWithKeys<const Name extends string>(
   field: string,
@@ -19,10 +23,11 @@ export function objectWithKeys<const Name extends string>(
   const object = plainObject(field, value);
   for (const key of Reflect.ownKeys(object)) {
     if ((names as readonly PropertyKey[]).includes(key)) continue;
+    const near = typeof key === "symbol" || key.length > MAX_NAME ? null : nearest(key, names);
     const shown = typeof key === "symbol" ? "a symbol" : quoted(key);
     throw new CheckpointError(
       "INVALID_ARGUMENT",
-      `expected ${field} to have the members ${names.join(", ")}, got ${shown}`,
+      `expected ${field} to have the members ${names.join(", ")}, got ${shown}${near === null ? "" : `: did you mean ${near}?`}`,
     );
   }
   return object as ObjectWithKeys<Name>;

@@ -7,8 +7,17 @@ const MAX_BUSY_MS = 4;
 /** Time of the first call since the event loop has turned. */
 let busySince: number | null = null;
 
-/** Returns whether the event loop has not turned for a few milliseconds of calls: the next one then waits for a turn. */
-export function isTurnDue(): boolean {
+/** Waits for a turn of the event loop if it has not turned for a few milliseconds of calls: timers and others have theirs. */
+export async function giveTurn(): Promise<void> {
+  if (isTurnDue()) await turnNow();
+}
+
+async function turnNow(): Promise<void> {
+  await turn();
+  isTurnDue(); // the work after it counts from here
+}
+
+function isTurnDue(): boolean {
   if (busySince !== null) return performance.now() - busySince >= MAX_BUSY_MS;
   busySince = performance.now();
   setImmediate(() => {
@@ -20,10 +29,7 @@ export function isTurnDue(): boolean {
 /** Runs steps to their end. Between two of them the event loop turns, whenever a turn is due: other calls go on meanwhile. */
 export async function inTurns<Result>(steps: Generator<undefined, Result>): Promise<Result> {
   for (;;) {
-    if (isTurnDue()) {
-      await turn();
-      isTurnDue(); // the next step counts from here
-    }
+    if (isTurnDue()) await turnNow();
     const { done, value } = steps.next();
     if (done === true) return value;
   }

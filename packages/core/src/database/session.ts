@@ -6,7 +6,7 @@ import type { CircuitState, ProviderStatus, StorageEvents } from "../contract/st
 import { Circuit } from "./circuit.ts";
 import type { Database, Opened } from "./database.ts";
 import { pause, withDeadline } from "./deadline.ts";
-import { isTurnDue } from "./event-loop.ts";
+import { giveTurn } from "./event-loop.ts";
 import type { Emitter } from "./events.ts";
 import { type Fault, faultFacts } from "./faults.ts";
 import { Once } from "./once.ts";
@@ -213,7 +213,7 @@ export class Session {
   }
 
   async #whenOpen<Result>(deadline: AbortSignal, work: Work<Result>): Promise<Result> {
-    if (this.#database.isSynchronous && isTurnDue()) await turn();
+    if (this.#database.isSynchronous) await giveTurn();
     const opened = await this.#opening.get(deadline);
     deadline.throwIfAborted();
     return await work(deadline, opened);

@@ -182,7 +182,8 @@ function modelOf({ options: { embedder } }: MemoryEngine, { items, model }: AddR
     if (items.some(isToEmbed)) throw modelMismatch(OPERATION, model, embedder.model);
     return model;
   }
-  for (const { embedding } of items) if (embedding) checkOfEmbedder(OPERATION, embedder, embedding);
+  for (const [at, { embedding }] of items.entries())
+    if (embedding) checkOfEmbedder(operationOn(at), embedder, embedding);
   return embedder.model;
 }
 
@@ -211,12 +212,7 @@ async function spacesFor(
 ): Promise<Map<string, SpaceRow>> {
   const names = new Map(items.map((item) => [nameOf(item), item]));
   const found = await spacesOfItems(engine, items, signal);
-  for (const [name] of names)
-    kindOf(
-      items.filter((item) => nameOf(item) === name),
-      found.get(name) ?? null,
-      model,
-    );
+  for (const [name] of names) kindOf(items, name, found.get(name) ?? null, model);
   const missing = [...names].flatMap(([name, item]) => (found.has(name) ? [] : [item]));
   if (missing.length === 0) return found;
   await createSpaces(engine, missing, signal);
@@ -245,13 +241,26 @@ function nameOf({ owner, collection }: Pick<SpaceRow, "owner" | "collection">): 
  * Returns the kind of the vectors of one space's items; `null`: they have none.
  * @throws CheckpointError `DIMENSION_MISMATCH`, `MODEL_MISMATCH`
  */
-function kindOf(items: readonly ReadyItem[], space: SpaceRow | null, model: string | null): VectorKind | null {
-  const [first, ...others] = items.flatMap(({ vector }) => (vector === null ? [] : vector.length));
-  if (first === undefined) return null;
-  const kind = { model, dimensions: first };
-  if (space !== null) generationFor(OPERATION, space, kind);
-  for (const dimensions of others) checkDimensions(OPERATION, kind, dimensions);
-  return kind;
+function kindOf(
+  items: readonly ReadyItem[],
+  name: string,
+  space: SpaceRow | null,
+  model: string | null,
+): VectorKind | null {
+  let first: number | null = null;
+  for (const [at, item] of items.entries()) {
+    if (item.vector === null || nameOf(item) !== name) continue;
+    const { length: dimensions } = item.vector;
+    if (space !== null) generationFor(operationOn(at), space, { model, dimensions });
+    first ??= dimensions;
+    checkDimensions(operationOn(at), { model, dimensions: first }, dimensions);
+  }
+  return first === null ? null : { model, dimensions: first };
+}
+
+/** Names an item in messages about its vector. */
+function operationOn(at: number): string {
+  return `${OPERATION}: items[${at}].embedding`;
 }
 
 interface Plan {
@@ -308,9 +317,8 @@ async function planAddition(
   const known = await storedTwins(engine, ready, { spaces, isRetry }, signal);
   const now = Date.now();
   const planOf = (space: SpaceRow) => {
-    const own = () => ready.filter((item) => nameOf(item) === nameOf(space));
-    const plan =
-      perSpace.get(space.number) ?? new SpacePlan(space, space.removal > 0 ? null : kindOf(own(), space, model));
+    const kind = () => (space.removal > 0 ? null : kindOf(ready, nameOf(space), space, model));
+    const plan = perSpace.get(space.number) ?? new SpacePlan(space, kind());
     perSpace.set(space.number, plan);
     return plan;
   };

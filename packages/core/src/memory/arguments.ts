@@ -32,7 +32,7 @@ import type {
   ThreadQuery,
   VectorIndexOptions,
 } from "./contract.ts";
-import type { ItemFilter as RowFilter } from "./dialect.ts";
+import type { RowFilter } from "./dialect.ts";
 import { checkCollectionName, checkModel, checkOwner, checkThreadId } from "./names.ts";
 import { checkEmbedder, type ResolvedEmbedder } from "./options.ts";
 import { DEFAULT_FUSION, type Fusion } from "./ranking.ts";
@@ -393,7 +393,7 @@ export function checkSearch(value: MemorySearch): CheckedSearch {
   const names = Array.from(collections, (name: unknown, at) => checkCollectionName(`search.collections[${at}]`, name));
   return {
     owner: checkOwner("search.owner", search.owner),
-    collections: [...new Set(names)],
+    collections: names,
     text: given(text, null, (words) => string("search.text", words)),
     vector: given(vector, undefined, (floats) => orNull(floats, (some) => checkVector("search.vector", some, null))),
     model: given(search.model, null, (model) => checkModel("search.model", model)),

@@ -11,7 +11,11 @@ import type { Language } from "./words.ts";
  * in collections; a collection has one analyzer language, and vectors of one model.
  */
 export interface MemoryStorage {
-  /** Creates a conversation or document. @throws CheckpointError `CONFLICT` if the owner has one with this id */
+  /**
+   * Creates a conversation or document. The same id with the same content (kind, title, metadata, and `createdAt` if it is given) is one
+   * thread, and creating it again returns the one that is there.
+   * @throws CheckpointError `CONFLICT` if the owner has one with this id and other content
+   */
   createThread(thread: NewThread, options?: CallOptions): Promise<Thread>;
   getThread(owner: string, id: string, options?: CallOptions): Promise<Thread | null>;
   /** Lists an owner's threads, the last updated one first. A new item updates its thread. */

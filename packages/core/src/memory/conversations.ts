@@ -25,7 +25,7 @@ export interface Conversation {
 /** A conversation as it is stored. Members that were not given are absent. */
 export interface StoredConversation extends Conversation {
   readonly createdAt: number;
-  /** When it was saved, or a message added, last. */
+  /** When it was changed, or a message added, last. */
   readonly updatedAt: number;
   /** Number of its messages, and of the memories that belong to it. */
   readonly items: number;

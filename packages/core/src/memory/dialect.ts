@@ -27,7 +27,7 @@ export interface MemoryDialect extends Database {
 }
 
 /** A filter of items. */
-export type ItemFilter = Where<typeof ITEMS>;
+export type RowFilter = Where<typeof ITEMS>;
 
 export interface NearestQuery {
   readonly space: number;
@@ -35,7 +35,7 @@ export interface NearestQuery {
   readonly vector: Float32Array;
   readonly signature: Uint8Array;
   /** Only items that it selects; `null`: all. Its `space` need not be given. */
-  readonly filter: ItemFilter | null;
+  readonly filter: RowFilter | null;
   /** Number of items in the space, about: for the choice between an index and a scan. */
   readonly size: number;
   /** Maximum number of candidates. */
@@ -53,7 +53,7 @@ export interface TermQuery {
   /** Constants of the formula, see `ranking.ts`. */
   readonly base: number;
   readonly perToken: number;
-  readonly filter: ItemFilter | null;
+  readonly filter: RowFilter | null;
   readonly limit: number;
 }
 

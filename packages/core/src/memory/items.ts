@@ -84,7 +84,7 @@ export async function itemOf(operation: string, space: SpaceRow, row: ItemRow): 
     ...(role !== null && { role }),
     ...(key !== null && { key }),
     importance,
-    ...(metadata !== null && { metadata: labelsOf(operation, id, metadata) }),
+    ...(metadata !== null && { metadata: decodeLabels(operation, id, metadata) }),
     createdAt,
     ...(expiresAt !== NEVER && { expiresAt }),
     ...(checkpointId !== null && { checkpointId }),
@@ -92,7 +92,7 @@ export async function itemOf(operation: string, space: SpaceRow, row: ItemRow): 
   };
 }
 
-export function labelsOf(operation: string, id: string, metadata: string): NonNullable<Item["metadata"]> {
+export function decodeLabels(operation: string, id: string, metadata: string): NonNullable<Item["metadata"]> {
   try {
     return decodeMetadata(metadata);
   } catch (error) {

@@ -1,6 +1,6 @@
 import type { CheckedFilter, checkItemQuery } from "./arguments.ts";
 import type { Item } from "./contract.ts";
-import type { ItemFilter } from "./dialect.ts";
+import type { RowFilter } from "./dialect.ts";
 import type { MemoryEngine } from "./engine.ts";
 import { itemOf } from "./items.ts";
 import { inPieces, spacesByNumber, spacesOf } from "./spaces.ts";
@@ -18,7 +18,7 @@ export interface FoundItem {
 }
 
 /** Narrows a filter to items whose time has not come. */
-export function notExpired(filter: ItemFilter): ItemFilter {
+export function notExpired(filter: RowFilter): RowFilter {
   return { ...filter, expiresAt: { above: Date.now() } };
 }
 
@@ -27,7 +27,7 @@ export async function rowsOfOwner(
   engine: MemoryEngine,
   owner: string,
   ids: readonly string[],
-  filter: ItemFilter,
+  filter: RowFilter,
   signal: AbortSignal,
 ): Promise<FoundItem[]> {
   if (ids.length === 0) return [];

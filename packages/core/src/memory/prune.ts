@@ -1,6 +1,6 @@
 import type { CheckedMemoryPolicy } from "./arguments.ts";
 import type { MemoryPruneResult, MemoryPruneRule } from "./contract.ts";
-import type { ItemFilter } from "./dialect.ts";
+import type { RowFilter } from "./dialect.ts";
 import type { MemoryEngine } from "./engine.ts";
 import { removeWhere } from "./remove.ts";
 import { inPieces, spacesOf } from "./spaces.ts";
@@ -13,7 +13,7 @@ const OPERATION = "prune memory";
 /** Items that one rule names, and no rule before it. */
 interface Named {
   readonly rule: MemoryPruneRule;
-  readonly where: ItemFilter;
+  readonly where: RowFilter;
 }
 
 export async function pruneMemory(engine: MemoryEngine, policy: CheckedMemoryPolicy): Promise<MemoryPruneResult> {
@@ -49,8 +49,8 @@ async function namedBy(engine: MemoryEngine, policy: CheckedMemoryPolicy): Promi
   return await engine.session.run(OPERATION, signal, async (deadline) => {
     const spaces = await spacesOf(engine, owner, collection, deadline);
     const named: Named[] = [];
-    let kept: ItemFilter = {};
-    const name = (rule: MemoryPruneRule, where: ItemFilter, others: ItemFilter) => {
+    let kept: RowFilter = {};
+    const name = (rule: MemoryPruneRule, where: RowFilter, others: RowFilter) => {
       for (const space of inPieces(spaces)) named.push({ rule, where: { ...kept, ...where, space } });
       kept = { ...kept, ...others };
     };

@@ -1,7 +1,7 @@
 import { newRevision } from "../database/ids.ts";
 import { Addition, removeRecords, type Step, updateRecords } from "../records/records.ts";
 import type { CheckedFilter } from "./arguments.ts";
-import type { ItemFilter } from "./dialect.ts";
+import type { RowFilter } from "./dialect.ts";
 import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
 import { rowsOfOwner } from "./list.ts";
@@ -20,7 +20,7 @@ export async function removeItems(
   engine: MemoryEngine,
   operation: string,
   items: readonly ItemRow[],
-  where: ItemFilter,
+  where: RowFilter,
   signal: AbortSignal,
 ): Promise<number> {
   const { dialect } = engine;
@@ -70,7 +70,7 @@ export async function removeFound(space: SpaceRow, items: readonly ItemRow[]): P
 async function readAgain(
   { dialect }: MemoryEngine,
   rows: readonly ItemRow[],
-  filter: ItemFilter,
+  filter: RowFilter,
   signal: AbortSignal,
 ): Promise<ItemRow[]> {
   const found: ItemRow[] = [];
@@ -119,7 +119,7 @@ export async function deleteItemsWhere(engine: MemoryEngine, filter: CheckedFilt
 export async function removeWhere(
   engine: MemoryEngine,
   operation: string,
-  where: ItemFilter,
+  where: RowFilter,
   signal: AbortSignal | undefined,
 ): Promise<number> {
   let removed = 0;

@@ -30,9 +30,9 @@ import { checkCollectionName, checkOwner } from "./names.ts";
  */
 export interface DocumentRepository {
   /**
-   * Creates a document, in two commits: a create that was interrupted in between may be repeated with the same id. One whose content is
-   * refused leaves nothing.
-   * @throws CheckpointError `CONFLICT` if the user has another thread with this id
+   * Creates a document, in two commits: a create that was interrupted may be repeated with the same id. One whose content is refused
+   * leaves nothing.
+   * @throws CheckpointError `CONFLICT` if the user has a thread with this id and other content
    */
   create(document: NewDocument): Promise<Document>;
   findById(userId: string, id: string): Promise<Document | null>;

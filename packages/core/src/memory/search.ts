@@ -1,7 +1,7 @@
 import { inTurns } from "../database/event-loop.ts";
 import type { CheckedSearch } from "./arguments.ts";
 import type { Hit, Item } from "./contract.ts";
-import type { ItemFilter, TermCount } from "./dialect.ts";
+import type { RowFilter, TermCount } from "./dialect.ts";
 import { embedTexts, generationFor } from "./embedding.ts";
 import type { MemoryEngine } from "./engine.ts";
 import { itemOf } from "./items.ts";
@@ -120,7 +120,7 @@ class SearchRun {
    * Runs the search. `null`: an item whose time has come took the place of another one, since nothing was filtered: most collections
    * have no such items, and a search without a filter reads less.
    */
-  async run(spaces: readonly SpaceRow[], filter: ItemFilter | null): Promise<Hit[] | null> {
+  async run(spaces: readonly SpaceRow[], filter: RowFilter | null): Promise<Hit[] | null> {
     const { limit, fusion, requireVector } = this.#query;
     const found = new Map<string, Found>();
     const byText: Found[] = [];
@@ -158,12 +158,13 @@ class SearchRun {
   }
 
   /** Returns the nearest vectors of a space with their cosines, the nearest first. */
-  async #nearVectors(space: SpaceRow, filter: ItemFilter | null): Promise<Candidate[]> {
+  async #nearVectors(space: SpaceRow, filter: RowFilter | null): Promise<Candidate[]> {
     const { vector, model } = this.#wanted;
     const { limit, isExact, minSimilarity, fusion, requireVector } = this.#query;
     if (vector === null || space.dimensions === null) return [];
     // Also where the vector only tells the similarity of hits by words: vectors of other models are compared nowhere.
-    const generation = generationFor(OPERATION, { ...space, nextModel: null }, { model, dimensions: vector.length });
+    const operation = `${OPERATION}: search.collections[${this.#query.collections.indexOf(space.collection)}]`;
+    const generation = generationFor(operation, { ...space, nextModel: null }, { model, dimensions: vector.length });
     if (fusion !== "rrf" && fusion.vector === 0 && !requireVector) return [];
     const query = {
       space: space.number,
@@ -212,7 +213,7 @@ class SearchRun {
     space: number;
     generation: number;
     vector: Float32Array;
-    filter: ItemFilter | null;
+    filter: RowFilter | null;
   }): Promise<Candidate[]> {
     const { records } = this.#engine.dialect;
     const scored: Candidate[] = [];
@@ -242,7 +243,7 @@ class SearchRun {
   async #selected(
     space: number,
     rows: readonly { readonly number: number }[],
-    filter: ItemFilter,
+    filter: RowFilter,
   ): Promise<Set<number>> {
     const where = { ...filter, space, number: { in: rows.map(({ number }) => number) } };
     const query = { where, columns: ["number"], limit: VECTORS_AT_ONCE } as const;
@@ -251,7 +252,7 @@ class SearchRun {
   }
 
   /** Returns the items of a space that have any of the words, with their BM25 in units of `ranking.ts`; the best first. */
-  async #withTerms(space: SpaceRow, filter: ItemFilter | null): Promise<Candidate[]> {
+  async #withTerms(space: SpaceRow, filter: RowFilter | null): Promise<Candidate[]> {
     const { text } = this.#wanted;
     const { fusion, limit } = this.#query;
     if (text === null || (fusion !== "rrf" && fusion.text === 0)) return [];

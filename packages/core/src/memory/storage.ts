@@ -147,14 +147,14 @@ export class EngineMemory implements MemoryStorage {
     const { signal } = checkCallOptions(options);
     return await this.#engine.session.run("get collection", signal, async (deadline) => {
       const space = await findSpace(this.#engine, owner, collection, deadline);
-      return space === null ? null : collectionOf(space);
+      return space === null ? null : collectionOfSpace(space);
     });
   }
 
   async listCollections(query: CollectionQuery): Promise<Collection[]> {
     const { owner, after, limit, signal } = checkCollectionQuery(query);
     return await this.#engine.session.run("list collections", signal, async (deadline) =>
-      (await listSpaces(this.#engine, owner, after, limit, deadline)).map(collectionOf),
+      (await listSpaces(this.#engine, owner, after, limit, deadline)).map(collectionOfSpace),
     );
   }
 
@@ -228,7 +228,7 @@ function checkId(id: unknown): string | null {
   return parseId(id);
 }
 
-function collectionOf(space: SpaceRow): Collection {
+function collectionOfSpace(space: SpaceRow): Collection {
   const { owner, collection, dimensions, model, items, nextModel, nextDimensions, createdAt } = space;
   return {
     owner,

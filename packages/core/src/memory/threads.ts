@@ -5,7 +5,7 @@ import type { Thread } from "./contract.ts";
 import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE } from "./engine.ts";
 import { changedTooOften, conflict, noSuch } from "./failures.ts";
 import { clearUnnamed } from "./forget.ts";
-import { labelsOf } from "./items.ts";
+import { decodeLabels } from "./items.ts";
 import { removeItems } from "./remove.ts";
 import { inPieces, spacesOf } from "./spaces.ts";
 import { ITEMS, THREADS, type ThreadRow } from "./tables.ts";
@@ -38,11 +38,20 @@ export async function createThread(
         { where: { owner: row.owner, id: row.id }, limit: 1 },
         deadline,
       );
-      // The same row: a connection was lost after the commit, and this is the call's own retry.
-      if (stored?.revision !== row.revision) throw conflict(operation, "the owner has a thread with this id");
+      // The same content: a call that is repeated, by its caller or since a connection was lost after the commit.
+      if (stored === undefined || !isSame(thread, stored)) {
+        throw conflict(operation, "the owner has another thread with this id");
+      }
+      return threadOf(operation, stored);
     }
     return threadOf(operation, row);
   });
+}
+
+/** Returns whether a thread has the content of a stored one. */
+function isSame({ kind, title, metadata, createdAt }: CheckedThread, row: ThreadRow): boolean {
+  const isSameTime = createdAt === null || createdAt === row.createdAt;
+  return kind === row.kind && title === row.title && metadata === row.metadata && isSameTime;
 }
 
 export async function getThread(
@@ -162,7 +171,7 @@ function threadOf(operation: string, row: ThreadRow): Thread {
     id,
     kind,
     ...(title !== null && { title }),
-    ...(metadata !== null && { metadata: labelsOf(operation, "the thread", metadata) }),
+    ...(metadata !== null && { metadata: decodeLabels(operation, "the thread", metadata) }),
     createdAt,
     updatedAt,
     items,

@@ -122,7 +122,8 @@ function vectorOf(
   const model = change.model ?? embedder?.model ?? null;
   if (embedding === undefined) return { vector: text === undefined ? undefined : null, kind: null };
   if (embedding === null) return { vector: null, kind: null };
-  if (embedder !== null && model === embedder.model) checkOfEmbedder(OPERATION, embedder, embedding);
+  if (embedder !== null && model === embedder.model)
+    checkOfEmbedder(`${OPERATION}: change.embedding`, embedder, embedding);
   return { vector: embedding, kind: { model, dimensions: embedding.length } };
 }
 
@@ -190,7 +191,7 @@ async function planUpdate(
   // A text that stays as it is keeps its vector, unless another one was given.
   const isNewVector = vector !== undefined && (hasOtherText || change.embedding !== undefined);
   const isVector = { space: space.number, number };
-  const generation = kind === null ? null : generationFor(OPERATION, space, kind);
+  const generation = kind === null ? null : generationFor(`${OPERATION}: change.embedding`, space, kind);
   const { nextGeneration, dimensions, model } = space;
   // A re-embedding that is under way may have met the item.
   const isMissed = nextGeneration !== null && generation !== nextGeneration && (change.text ?? row.text) !== "";

@@ -189,7 +189,7 @@ describe("a group of agents", () => {
     ],
     [{ agentId: 7 }, "expected options.agentId to be a string, got 7"],
     [{ unknownStates: "lose" }, 'expected options.unknownStates to be "keep" or "drop", got "lose"'],
-    [{ agent: {} }, /^expected options to have the members .*, got "agent"$/],
+    [{ agent: {} }, /^expected options to have the members .*, got "agent": did you mean agents\?$/],
   ])("is refused with %j", (more, message) => {
     expect(() => program(more as never)).toThrow(
       expect.objectContaining({

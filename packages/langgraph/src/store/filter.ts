@@ -91,7 +91,7 @@ function isEqual(value: unknown, other: unknown): boolean {
 }
 
 /** Returns the labels of a value. @throws CheckpointError `STATE_TOO_LARGE` for one with too many members that are scalars */
-export function labelsOf(field: string, value: object): CheckpointMetadata {
+export function labelsOfValue(field: string, value: object): CheckpointMetadata {
   const labels: Record<string, 0> = {};
   let count = 0;
   for (const [name, member] of Object.entries(value)) {

@@ -1,6 +1,6 @@
 import { checkText, integer, invalidArgument, invalidWord, objectWithKeys } from "@waymark/core/kit";
 import { copyOf } from "./copy.ts";
-import { labelsOf, parseFilter } from "./filter.ts";
+import { labelsOfValue, parseFilter } from "./filter.ts";
 import type { NewStoreItem } from "./items.ts";
 import { checkNamespace, type NamespacePattern, PART_RULES } from "./namespace.ts";
 import { checkFields, checkTtl, type ResolvedStoreOptions } from "./options.ts";
@@ -86,7 +86,7 @@ function checkPut(field: string, given: Given, { index, defaultTtl }: ResolvedSt
       ...address,
       value: copyOf(value) as Record<string, unknown>,
       text: text.trim() === "" ? "" : text,
-      labels: labelsOf(`${field}.value`, value as object),
+      labels: labelsOfValue(`${field}.value`, value as object),
       ttl: ttl === undefined ? defaultTtl : checkTtl(`${field}.options.ttl`, ttl),
     },
   };

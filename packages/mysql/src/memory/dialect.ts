@@ -5,7 +5,7 @@ import { chooseIsolation, databaseOn, limitBehind, tooLarge } from "../database.
 import type { ResolvedOptions } from "../options.ts";
 import { changeBytes, MySQLRecords, type RecordLimits, RecordStatements } from "../records/records.ts";
 import { migrations } from "./migrations.ts";
-import { MemorySearch } from "./search.ts";
+import { SearchStatements } from "./search.ts";
 import { readVectorFunctions, type VectorFunctions } from "./vector-functions.ts";
 
 const MEMORY: DomainSchema = { ...MEMORY_SCHEMA, migrations };
@@ -29,8 +29,8 @@ export function createMemoryDialect(connection: SharedUse<Connection>, options: 
 
   const onRecords = (signal: AbortSignal, work: (records: MySQLRecords) => Promise<unknown>) =>
     use(signal, (one) => work(new MySQLRecords(one, statements, (server as Server).limits)));
-  const onSearch = <Result>(signal: AbortSignal, work: (search: MemorySearch) => Promise<Result>) =>
-    use(signal, (one) => work(new MemorySearch(one, statements, (server as Server).functions)));
+  const onSearch = <Result>(signal: AbortSignal, work: (search: SearchStatements) => Promise<Result>) =>
+    use(signal, (one) => work(new SearchStatements(one, statements, (server as Server).functions)));
 
   const records = forwardThrough(onRecords, RECORDS) as unknown as Records;
 

@@ -1,9 +1,9 @@
 import { padded, type Read, readerOf, shapeOf, type TableDefinition } from "@waymark/core/kit";
 import {
   ITEMS,
-  type ItemFilter,
   type NearestQuery,
   NearestSignatures,
+  type RowFilter,
   type ScoredNumber,
   SIGNATURES,
   TERMS,
@@ -22,7 +22,7 @@ import type { VectorFunctions } from "./vector-functions.ts";
 const PAGE = 4_096;
 
 /** Statements for what is searched: signatures, vectors and postings. */
-export class MemorySearch {
+export class SearchStatements {
   readonly #connection: PoolConnection;
   readonly #statements: RecordStatements;
   readonly #functions: VectorFunctions;
@@ -134,7 +134,7 @@ export class MemorySearch {
   #statement(
     name: string,
     definition: TableDefinition,
-    filter: ItemFilter | null,
+    filter: RowFilter | null,
     build: (parts: { from: SQL; columns: Readonly<Record<string, AnyMySqlColumn>>; isWanted: SQL }) => {
       text: SQL;
       results: Readonly<Record<string, Read>>;
@@ -163,7 +163,7 @@ function bound(name: string, column: AnyMySqlColumn | undefined): SQL {
   return sql`${sql.param(placeholder("set", name), column)}`;
 }
 
-function valuesOf(filter: ItemFilter | null): { value?: readonly unknown[] } {
+function valuesOf(filter: RowFilter | null): { value?: readonly unknown[] } {
   return filter === null ? {} : { value: shapeOf(filter).values };
 }
 

@@ -21,6 +21,7 @@ import {
   type Shape,
   type Step,
   shapeOf,
+  slicesOfBytes,
   type TableDefinition,
   type UpdateStep,
   type Values,
@@ -50,7 +51,7 @@ import { tableOf } from "./tables.ts";
  */
 const MAX_VALUES = 512;
 
-/** Bytes of a statement's values at which no more rows join it: its text is made at once, and blocks this thread. */
+/** The most bytes of a statement's values, if it has several rows. */
 const SLICE_BYTES = 512 * 1_024;
 
 type Row = Record<string, unknown>;
@@ -261,19 +262,9 @@ export class MySQLRecords {
   /** Rows as the driver takes them, in as many lists as statements that the server takes. */
   #slices({ table: definition, rows }: InsertStep): unknown[][][] {
     const columns = Object.entries(this.#statements.table(definition).columns);
-    const slices: unknown[][][] = [];
-    let left = 0;
-    for (const row of rows) {
-      const tuple = columns.map(([name, column]) => encoded(column, row[name]));
-      const bytes = this.#checkBytes(tuple);
-      if (bytes > left) {
-        slices.push([]);
-        left = Math.min(this.#limits.maxStatementBytes, SLICE_BYTES);
-      }
-      slices.at(-1)?.push(tuple);
-      left -= bytes;
-    }
-    return slices;
+    const tuples = rows.map((row) => columns.map(([name, column]) => encoded(column, row[name])));
+    const { maxStatementBytes } = this.#limits;
+    return slicesOfBytes(tuples, (tuple) => this.#checkBytes(tuple), Math.min(maxStatementBytes, SLICE_BYTES));
   }
 
   /** Refuses values that the server would cut the connection for. Returns their bytes. */

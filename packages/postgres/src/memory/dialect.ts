@@ -7,7 +7,7 @@ import { databaseOn } from "../database.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { PostgresRecords } from "../records/records.ts";
 import { migrations } from "./migrations.ts";
-import { MemorySearch } from "./search.ts";
+import { SearchStatements } from "./search.ts";
 import { findVectorExtension, type VectorExtension } from "./vector-extension.ts";
 import { VectorIndexes } from "./vector-index.ts";
 
@@ -16,7 +16,7 @@ const MEMORY: DomainSchema = { ...MEMORY_SCHEMA, migrations };
 interface Statements {
   readonly runner: ClientRunner;
   readonly records: PostgresRecords;
-  readonly search: MemorySearch;
+  readonly search: SearchStatements;
 }
 
 /** The memory on a client, as a dialect. `indexAbove`: the size of a space above which an index of vectors is used, if there is one. */
@@ -36,7 +36,7 @@ export function createMemoryDialect(
     if (existing !== undefined) return existing;
     const runner = runnerOn(client, options.prepare);
     const records = new PostgresRecords(runner, drizzleOn(client, options.prepare), options, extension?.schema ?? null);
-    const search = new MemorySearch(runner, records, extension, indexes, indexAbove);
+    const search = new SearchStatements(runner, records, extension, indexes, indexAbove);
     const statements = { runner, records, search };
     ofClient.set(client, statements);
     return statements;
@@ -54,7 +54,7 @@ export function createMemoryDialect(
 
   const onRecords = (signal: AbortSignal, work: (records: PostgresRecords) => Promise<unknown>) =>
     use(signal, ({ records }) => work(records));
-  const onSearch = <Result>(signal: AbortSignal, work: (search: MemorySearch) => Promise<Result>) =>
+  const onSearch = <Result>(signal: AbortSignal, work: (search: SearchStatements) => Promise<Result>) =>
     use(signal, ({ search }) => work(search));
 
   return {

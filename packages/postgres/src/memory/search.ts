@@ -1,8 +1,8 @@
 import { type Read, shapeOf, type TableDefinition } from "@waymark/core/kit";
 import {
   ITEMS,
-  type ItemFilter,
   type NearestQuery,
+  type RowFilter,
   type ScoredNumber,
   SIGNATURES,
   TERMS,
@@ -29,7 +29,7 @@ const SIGNATURES_PER_ENTRY = 20;
 const MAX_ENTRIES = 10_000;
 
 /** Statements for what is searched: signatures, vectors and postings. */
-export class MemorySearch {
+export class SearchStatements {
   readonly #runner: ClientRunner;
   readonly #records: PostgresRecords;
   readonly #extension: VectorExtension | null;
@@ -180,7 +180,7 @@ export class MemorySearch {
   #statement(
     name: string,
     definition: TableDefinition,
-    filter: ItemFilter | null,
+    filter: RowFilter | null,
     build: (parts: { table: unknown; columns: Readonly<Record<string, AnyPgColumn>>; isWanted: SQL }) => {
       text: SQL;
       results: Readonly<Record<string, Read>>;
@@ -203,7 +203,7 @@ export class MemorySearch {
   }
 }
 
-function valuesOf(filter: ItemFilter | null): { value: readonly unknown[] } {
+function valuesOf(filter: RowFilter | null): { value: readonly unknown[] } {
   return { value: operandsOf(shapeOf(filter ?? {})) };
 }
 

@@ -19,6 +19,7 @@ import {
   type Shape,
   type Step,
   shapeOf,
+  slicesOfBytes,
   type TableDefinition,
   type UpdateStep,
   type Values,
@@ -30,6 +31,12 @@ import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import type { ClientRunner, Runner } from "../client.ts";
 import { arrayOf, readerOf, selectionOf, typeOf } from "./forms.ts";
 import { type Place, tableOf } from "./tables.ts";
+
+/** The most bytes of a statement's arrays, if they have several rows. */
+const SLICE_BYTES = 1_024 * 1_024;
+
+/** Bytes of a float as text, about. */
+const FLOAT_BYTES = 20;
 
 type Row = Record<string, unknown>;
 type Columns = Readonly<Record<string, AnyPgColumn>>;
@@ -119,13 +126,17 @@ export class PostgresRecords {
     const [only] = steps;
     if (only === undefined) return [];
     try {
-      if (steps.length === 1 && isOneStatement(only)) return [await this.#apply(this.#runner, only)];
+      if (steps.length === 1 && isOneStatement(only) && isAllOrNothing(only))
+        return [await this.#apply(this.#runner, only)];
       return await this.#runner.begin(async (transaction) => {
-        // All are sent at once, and done in their order: an answer from the server to each takes longer than most of them. The first that
-        // failed decides: those behind it fail because of it, or were done for nothing, and are rolled back.
-        const applied = steps.map((step) => this.#apply(transaction, step));
-        await Promise.allSettled(applied);
-        return await Promise.all(applied);
+        // All are sent at once, and done in their order: an answer from the server to each takes longer than most of them.
+        const applied: Promise<number>[] = [];
+        for (const step of steps) {
+          applied.push(this.#apply(transaction, step));
+          // The next one comes behind the last of its statements.
+          if (!isOneStatement(step)) await allOf(applied);
+        }
+        return await allOf(applied);
       });
     } catch (error) {
       return refusal(error);
@@ -176,7 +187,11 @@ export class PostgresRecords {
       );
     });
     const inserted = onConflict === "update" ? lastOfEach(definition.key, rows) : rows;
-    return await statement.run({ set: arraysOf(columns, names, inserted) }, runner);
+    let count = 0;
+    for (const some of slicesOf(inserted)) {
+      count += await statement.run({ set: arraysOf(columns, names, some) }, runner);
+    }
+    return count;
   }
 
   async #update(runner: Runner, { table: definition, where, set }: UpdateStep): Promise<number> {
@@ -269,11 +284,37 @@ export interface Compiled {
   run(values: Values, runner?: Runner): Promise<number>;
 }
 
-/**
- * Returns whether a step is all or nothing by itself: it saves two round trips. A guard that finds too many rows has to take the change
- * back, so it may concern one row, by its key.
- */
+/** Waits for all. The first that failed decides: those behind it fail because of it, or were done for nothing, and are rolled back. */
+async function allOf(applied: readonly Promise<number>[]): Promise<number[]> {
+  await Promise.allSettled(applied);
+  return await Promise.all(applied);
+}
+
 function isOneStatement(step: Step): boolean {
+  return step.verb !== "insert" || slicesOf(step.rows).length <= 1;
+}
+
+/** Rows in as many lists as there are statements for them. */
+function slicesOf(rows: readonly Readonly<Row>[]): Readonly<Row>[][] {
+  return slicesOfBytes(rows, rowBytes, SLICE_BYTES);
+}
+
+/** Bytes of a row in the text of an array, about. */
+function rowBytes(row: Readonly<Row>): number {
+  return Object.values(row).reduce((sum: number, value) => sum + bytesOf(value), 0);
+}
+
+function bytesOf(value: unknown): number {
+  if (typeof value === "string") return value.length + 4;
+  if (value instanceof Float32Array) return value.length * FLOAT_BYTES;
+  return value instanceof Uint8Array ? 2 * value.byteLength + 8 : 16;
+}
+
+/**
+ * Returns whether the statement of a step is all or nothing by itself: it saves two round trips. A guard that finds too many rows has to
+ * take the change back, so it may concern one row, by its key.
+ */
+function isAllOrNothing(step: Step): boolean {
   if (step.verb === "insert" || step.verb === "remove keys" || step.verb === "expect") return true;
   if (step.expect === null) return true;
   const equal = shapeOf(step.where).conditions.filter(({ operator }) => operator === "=");

@@ -1,9 +1,9 @@
 import { littleEndian, padded, type Read, shapeOf, type TableDefinition } from "@waymark/core/kit";
 import {
   ITEMS,
-  type ItemFilter,
   type NearestQuery,
   NearestSignatures,
+  type RowFilter,
   type ScoredNumber,
   SIGNATURES,
   TERMS,
@@ -15,8 +15,11 @@ import { type SQL, sql } from "drizzle-orm";
 import type { AnySQLiteColumn } from "drizzle-orm/sqlite-core";
 import { type Columns, type Compiled, conditionsOf, placeholder, type SQLiteRecords } from "../records/records.ts";
 
-/** Signatures that are read at once where the database cannot compare them. */
-const PAGE = 4_096;
+/**
+ * Items of a space that one statement looks at, so that none holds the event loop for more than a few milliseconds: signatures, vectors,
+ * and postings, of which an item has one for each term.
+ */
+const [SIGNATURES_AT_ONCE, VECTORS_AT_ONCE, ITEMS_OF_TERMS_AT_ONCE] = [4_096, 1_024, 2_048];
 
 /**
  * The largest cosine distance: of a vector whose length float32 cannot hold sqlite-vec computes none, and SQLite puts null before all
@@ -24,18 +27,30 @@ const PAGE = 4_096;
  */
 const FARTHEST = sql.raw("2");
 
-interface SignaturePage {
-  readonly count: number;
-  readonly last: number;
-  readonly numbers: string;
-  readonly signatures: string;
-}
-
-/** Tells the event loop's other users that it is their turn. */
+/** Lets the event loop turn, if that is due. Rejects if the deadline has passed. */
 type Pause = () => Promise<void>;
 
-/** Statements for what is searched: signatures, vectors and postings. */
-export class MemorySearch {
+/** Numbers of items from behind one up to another one. */
+interface Range {
+  readonly after: number;
+  readonly to: number;
+}
+
+interface Distance {
+  readonly number: number;
+  readonly distance: number;
+}
+
+interface SignaturePage {
+  readonly numbers: string | null;
+  readonly signatures: string | null;
+}
+
+/**
+ * Statements for what is searched: signatures, vectors and postings. The driver is synchronous, so the items of a space are looked at in
+ * ranges, with turns of the event loop between them. An item has one number for ever: it is in one range, however much changes meanwhile.
+ */
+export class SearchStatements {
   readonly #records: SQLiteRecords;
   readonly #hasVectorFunctions: boolean;
 
@@ -46,76 +61,85 @@ export class MemorySearch {
   }
 
   async nearest(query: NearestQuery, pause: Pause): Promise<number[]> {
-    return this.#hasVectorFunctions ? this.#nearestSignatures(query) : await this.#compareSignatures(query, pause);
+    return await (this.#hasVectorFunctions
+      ? this.#nearestSignatures(query, pause)
+      : this.#compareSignatures(query, pause));
   }
 
-  #nearestSignatures({ space, generation, signature, filter, limit }: NearestQuery): number[] {
+  async #nearestSignatures(query: NearestQuery, pause: Pause): Promise<number[]> {
+    const { space, generation, signature, filter, limit } = query;
     const statement = this.#statement("nearest", SIGNATURES, filter, ({ table, columns, isWanted }) => ({
-      text: sql`select ${columns["number"]} from ${table} where ${isWanted}
-        order by vec_distance_hamming(vec_bit(${columns["signature"]}), vec_bit(${placeholder("set", "signature")})),
-          ${columns["number"]} desc
-        limit ${placeholder("set", "limit")}`,
-      results: { number: Number },
+      text: sql`select ${columns["number"]},
+          vec_distance_hamming(vec_bit(${columns["signature"]}), vec_bit(${placeholder("set", "signature")})) as distance
+        from ${table} where ${isWanted} order by distance, ${columns["number"]} desc limit ${placeholder("set", "limit")}`,
+      results: { number: Number, distance: Number },
     }));
-    return numbersOf(statement.all({ ...valuesOf(filter), set: { space, generation, signature, limit } }));
+    const nearest = new Best(nearer, limit);
+    await this.#inRanges(space, SIGNATURES_AT_ONCE, pause, (range) => {
+      const set = { space, generation, signature, limit, ...range };
+      nearest.add(statement.all({ ...valuesOf(filter), set }) as unknown as Distance[]);
+    });
+    return nearest.all().map(({ number }) => number);
   }
 
   /** Reads all signatures, many in one row: SQLite takes longer to hand over rows than we take to compare them. */
-  async #compareSignatures(
-    { space, generation, signature, filter, limit }: NearestQuery,
-    pause: Pause,
-  ): Promise<number[]> {
+  async #compareSignatures(query: NearestQuery, pause: Pause): Promise<number[]> {
+    const { space, generation, signature, filter, limit } = query;
     const statement = this.#statement("signatures", SIGNATURES, filter, ({ table, columns, isWanted }) => ({
-      text: sql`select count(*), max(number), group_concat(number), group_concat(hex(signature), '') from (
-        select ${columns["number"]} as number, ${columns["signature"]} as signature from ${table}
-        where ${isWanted} and ${columns["number"]} > ${placeholder("set", "after")}
-        order by ${columns["number"]} limit ${PAGE})`,
-      results: { count: Number, last: Number, numbers: String, signatures: String },
+      text: sql`select group_concat(number), group_concat(hex(signature), '') from (
+        select ${columns["number"]} as number, ${columns["signature"]} as signature from ${table} where ${isWanted}
+        order by ${columns["number"]})`,
+      results: { numbers: (text) => text, signatures: (text) => text },
     }));
     const nearest = new NearestSignatures(signature, limit);
-    for (let after = -1, isLast = false; !isLast; ) {
-      const [page] = statement.all({ ...valuesOf(filter), set: { space, generation, after } });
-      const { count, last, numbers, signatures } = page as unknown as SignaturePage;
-      isLast = count < PAGE;
-      if (count === 0) break;
+    await this.#inRanges(space, SIGNATURES_AT_ONCE, pause, (range) => {
+      const [page] = statement.all({ ...valuesOf(filter), set: { space, generation, ...range } });
+      const { numbers, signatures } = page as unknown as SignaturePage;
+      if (numbers === null || signatures === null) return; // there are none
       nearest.add(numbers.split(",").map(Number), Buffer.from(signatures, "hex"));
-      after = last;
-      if (!isLast) await pause();
-    }
+    });
     return nearest.numbers();
   }
 
-  nearestExactly({ space, generation, vector, filter, limit }: NearestQuery): number[] | null {
+  async nearestExactly(query: NearestQuery, pause: Pause): Promise<number[] | null> {
     if (!this.#hasVectorFunctions) return null;
+    const { space, generation, vector, filter, limit } = query;
     const statement = this.#statement("nearest exactly", VECTORS, filter, ({ table, columns, isWanted }) => ({
-      text: sql`select ${columns["number"]} from ${table} where ${isWanted}
-        order by coalesce(vec_distance_cosine(${columns["vector"]}, ${placeholder("set", "vector")}), ${FARTHEST}), ${columns["number"]} desc
-        limit ${placeholder("set", "limit")}`,
-      results: { number: Number },
+      text: sql`select ${columns["number"]},
+          coalesce(vec_distance_cosine(${columns["vector"]}, ${placeholder("set", "vector")}), ${FARTHEST}) as distance
+        from ${table} where ${isWanted} order by distance, ${columns["number"]} desc limit ${placeholder("set", "limit")}`,
+      results: { number: Number, distance: Number },
     }));
-    const set = { space, generation, vector: littleEndian(vector), limit };
-    return numbersOf(statement.all({ ...valuesOf(filter), set }));
+    const nearest = new Best(nearer, limit);
+    const bytes = littleEndian(vector);
+    await this.#inRanges(space, VECTORS_AT_ONCE, pause, (range) => {
+      const set = { space, generation, vector: bytes, limit, ...range };
+      nearest.add(statement.all({ ...valuesOf(filter), set }) as unknown as Distance[]);
+    });
+    return nearest.all().map(({ number }) => number);
   }
 
-  countTerms(space: number, terms: readonly string[]): TermCount[] {
-    const { key, conditions, values } = shapeOf({ term: { in: terms } });
+  async countTerms(space: number, terms: readonly string[], pause: Pause): Promise<TermCount[]> {
     const { table, columns } = this.#records.table(TERMS);
-    const statement = this.#records.statement(`count terms ${key}`, () =>
+    const statement = this.#records.statement("count term", () =>
       this.#records.compile(
-        sql`select ${columns["term"]}, count(*) from ${table}
-          where ${columns["space"]} = ${placeholder("set", "space")} and ${conditionsOf(columns, { key, conditions, values })}
-          group by ${columns["term"]}`,
-        [
-          ["term", String],
-          ["count", Number],
-        ],
+        sql`select count(*) from ${table} where ${columns["space"]} = ${placeholder("set", "space")}
+          and ${columns["term"]} = ${placeholder("set", "term")}`,
+        [["count", Number]],
       ),
     );
-    return statement.all({ value: values, set: { space } }) as unknown as TermCount[];
+    const counts: TermCount[] = [];
+    for (const term of terms) {
+      const [row] = statement.all({ set: { space, term } });
+      const count = row?.["count"] as number;
+      if (count > 0) counts.push({ term, count });
+      await pause();
+    }
+    return counts;
   }
 
   /** The contributions as `ranking.ts` has them, in the same order: whole numbers, so that their sum is the same everywhere. */
-  scoreTerms({ space, terms, base, perToken, filter, limit }: TermQuery): ScoredNumber[] {
+  async scoreTerms({ space, terms, base, perToken, filter, limit }: TermQuery, pause: Pause): Promise<ScoredNumber[]> {
     if (terms.length === 0) return [];
     const all = padded<{ term: string | null; weight: number }>(terms, { term: null, weight: 0 });
     const statement = this.#statement(`score ${all.length} terms`, TERMS, filter, ({ table, columns, isWanted }) => {
@@ -131,22 +155,47 @@ export class MemorySearch {
         results: { number: Number, score: Number },
       };
     });
-    return statement.all({
+    const best = new Best<ScoredNumber>((one, other) => other.score - one.score || other.number - one.number, limit);
+    const values = {
       ...valuesOf(filter),
-      set: { space, base, perToken, limit },
       term: all.map(({ term }) => term),
       weight: all.map(({ weight }) => weight),
-    }) as unknown as ScoredNumber[];
+    };
+    await this.#inRanges(space, ITEMS_OF_TERMS_AT_ONCE, pause, (range) => {
+      const set = { space, base, perToken, limit, ...range };
+      best.add(statement.all({ ...values, set }) as unknown as ScoredNumber[]);
+    });
+    return best.all();
+  }
+
+  /** Looks at the items of a space, so many at once. The last range has no end: the newest items have the highest numbers. */
+  async #inRanges(space: number, size: number, pause: Pause, look: (range: Range) => void): Promise<void> {
+    const { table, columns } = this.#records.table(ITEMS);
+    const lastOfRange = this.#records.statement("last of range", () =>
+      this.#records.compile(
+        sql`select ${columns["number"]} from ${table} where ${columns["space"]} = ${placeholder("set", "space")}
+          and ${columns["number"]} > ${placeholder("set", "after")}
+          order by ${columns["number"]} limit 1 offset ${placeholder("set", "before")}`,
+        [["number", Number]],
+      ),
+    );
+    for (let after = -1; ; await pause()) {
+      const [last] = lastOfRange.all({ set: { space, after, before: size - 1 } });
+      const to = last === undefined ? Number.MAX_SAFE_INTEGER : (last["number"] as number);
+      look({ after, to });
+      if (last === undefined) return;
+      after = to;
+    }
   }
 
   /**
    * Returns the statement of this name for a filter of this shape, or builds it. `isWanted`: of the space and, if the table has one,
-   * the generation that are bound, and of an item that the filter selects.
+   * the generation that are bound, in the range that is bound, and of an item that the filter selects.
    */
   #statement(
     name: string,
     definition: TableDefinition,
-    filter: ItemFilter | null,
+    filter: RowFilter | null,
     build: (parts: { table: unknown; columns: Record<string, AnySQLiteColumn>; isWanted: SQL }) => {
       text: SQL;
       results: Readonly<Record<string, Read>>;
@@ -157,7 +206,10 @@ export class MemorySearch {
       const { table, columns } = this.#records.table(definition);
       const items = this.#records.table(ITEMS);
       const { space, generation, number } = columns;
-      const wanted = [sql`${space} = ${placeholder("set", "space")}`];
+      const wanted = [
+        sql`${space} = ${placeholder("set", "space")}`,
+        sql`${number} > ${placeholder("set", "after")} and ${number} <= ${placeholder("set", "to")}`,
+      ];
       if (generation !== undefined) wanted.push(sql`${generation} = ${placeholder("set", "generation")}`);
       if (shape.conditions.length > 0) {
         // Number and space are those of this table, so that they bound what is read of it. The plus keeps SQLite from looking for items
@@ -172,10 +224,30 @@ export class MemorySearch {
   }
 }
 
-function valuesOf(filter: ItemFilter | null): { value?: readonly unknown[] } {
+function valuesOf(filter: RowFilter | null): { value?: readonly unknown[] } {
   return filter === null ? {} : { value: shapeOf(filter).values };
 }
 
-function numbersOf(rows: readonly Record<string, unknown>[]): number[] {
-  return rows.map(({ number }) => number as number);
+function nearer(one: Distance, other: Distance): number {
+  return one.distance - other.distance || other.number - one.number;
+}
+
+/** The first ones, in an order, of lists of which each has its own first ones. */
+class Best<Entry> {
+  readonly #compare: (one: Entry, other: Entry) => number;
+  readonly #limit: number;
+  #entries: Entry[] = [];
+
+  constructor(compare: (one: Entry, other: Entry) => number, limit: number) {
+    this.#compare = compare;
+    this.#limit = limit;
+  }
+
+  add(entries: readonly Entry[]): void {
+    this.#entries = [...this.#entries, ...entries].sort(this.#compare).slice(0, this.#limit);
+  }
+
+  all(): Entry[] {
+    return this.#entries;
+  }
 }

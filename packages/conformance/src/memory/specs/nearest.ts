@@ -1,5 +1,5 @@
 import { insertRecords } from "@waymark/core/kit";
-import { ITEMS, type ItemFilter, type NearestQuery, SIGNATURES, VECTORS } from "@waymark/core/memory/kit";
+import { ITEMS, type NearestQuery, type RowFilter, SIGNATURES, VECTORS } from "@waymark/core/memory/kit";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { MemoryBench } from "../bench.ts";
 import { type Corpus, cosine, DIMENSIONS, signatureOf, signs } from "../corpus.ts";
@@ -109,7 +109,7 @@ export function describeNearest(bench: MemoryBench): void {
         const random = randomFrom(10);
         const some = corpus.items.filter((_, at) => at % 97 === 0).map(({ number }) => number);
         const middle = corpus.items[2_000]?.number as number;
-        const filters: readonly ItemFilter[] = [
+        const filters: readonly RowFilter[] = [
           { role: "user" },
           { role: null },
           { thread: "thread 7" },

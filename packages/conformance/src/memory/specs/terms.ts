@@ -1,7 +1,7 @@
 import { insertRecords } from "@waymark/core/kit";
 import {
   ITEMS,
-  type ItemFilter,
+  type RowFilter,
   type ScoredNumber,
   TERMS,
   type TermQuery,
@@ -14,7 +14,7 @@ import { newItem, newTerm, numbers, randomFrom, selects, signal, TEXTS } from ".
 
 export function describeTerms(bench: MemoryBench): void {
   let corpus: Corpus;
-  let selected: (filter: ItemFilter | null) => ReadonlySet<number>;
+  let selected: (filter: RowFilter | null) => ReadonlySet<number>;
   beforeAll(async () => {
     corpus = await bench.corpus();
     selected = (filter) =>
@@ -94,7 +94,7 @@ export function describeTerms(bench: MemoryBench): void {
       const random = randomFrom(17);
       const terms = weigh(corpus.vocabulary.slice(0, 8), random);
       const some = corpus.items.filter((_, at) => at % 5 === 0).map(({ number }) => number);
-      const filters: readonly ItemFilter[] = [
+      const filters: readonly RowFilter[] = [
         { role: "user" },
         { role: null, importance: { below: 0.5 } },
         { thread: "thread 7" },

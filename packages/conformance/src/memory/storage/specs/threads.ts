@@ -20,7 +20,7 @@ export function describeThreads(bench: StorageBench): void {
       expect(await bench.storage.getThread(owner, "absent")).toBeNull();
     });
 
-    it("whose id is taken is refused; one of several racers creates it", async () => {
+    it("whose id is taken by another one is refused; one of several racers creates it", async () => {
       const owner = newOwner();
       const outcomes = await Promise.allSettled(
         bench.openAll(5).map((storage, at) => storage.createThread({ owner, id: "t", title: `${at}` })),
@@ -31,6 +31,20 @@ export function describeThreads(bench: StorageBench): void {
         if (outcome.status === "rejected") expect(outcome.reason).toMatchObject({ code: "CONFLICT" });
       await refusal(bench.storage.createThread({ owner, id: "t" }), "CONFLICT");
       await bench.storage.createThread({ owner: newOwner(), id: "t" });
+    });
+
+    it("is one with the same id and content, however often it is created", async () => {
+      const owner = newOwner();
+      const given = { owner, id: "t", kind: "document", title: "a", metadata: { x: 1 } };
+      const created = await Promise.all(bench.openAll(4).map((storage) => storage.createThread(given)));
+      for (const thread of created) expect(thread).toStrictEqual(created[0]);
+      await addOne(bench.storage, itemOf(owner, "words", { threadId: "t" }));
+      const again = await bench.storage.createThread({ ...given, createdAt: created[0]?.createdAt });
+      expect(again).toStrictEqual(await bench.storage.getThread(owner, "t"));
+      expect(again.items).toBe(1);
+      for (const change of [{ kind: "x" }, { title: "b" }, { title: undefined }, { metadata: {} }, { createdAt: 1 }]) {
+        await refusal(bench.storage.createThread({ ...given, ...change }), "CONFLICT");
+      }
     });
 
     it("is changed by what is given, and only at the revision that was asked for", async () => {
