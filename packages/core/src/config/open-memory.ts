@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import { CHECKPOINT_OPTIONS } from "../checkpoints/options.ts";
-import { type ObjectWithKeys, objectWithKeys, plainObject, refuseUndefined, string } from "../contract/checks.ts";
+import { objectWithKeys, plainObject, refuseUndefined, string } from "../contract/checks.ts";
 import { CheckpointError, invalidArgument, invalidWord } from "../contract/errors.ts";
 import type { Embedder, MemoryStorage } from "../memory/contract.ts";
-import { type CommonMemoryOptions, resolveMemoryOptions } from "../memory/options.ts";
+import { type CommonMemoryOptions, resolveOwnOptions } from "../memory/options.ts";
 import { creating, type Provider, parseProviderAt, type WaymarkConfig } from "./define.ts";
 import type { Environment } from "./environment.ts";
 import type { ConfigSource } from "./file.ts";
@@ -52,7 +52,7 @@ function checkOptions(value: OpenMemoryOptions) {
     throw new CheckpointError("INVALID_ARGUMENT", "expected options to have configFile or config, got both");
   }
   const { embedder, collections } = options;
-  resolveMemoryOptions({ embedder, collections });
+  resolveOwnOptions("options", options);
   return {
     given: { ...(embedder !== undefined && { embedder }), ...(collections !== undefined && { collections }) },
     registry: checkRegistry("options.registry", options.registry),
@@ -81,22 +81,12 @@ function memoryProvider({ source, providers, memory }: ConfigSource, given: obje
       typeof provider === "string"
         ? sharedProvider(providers, provider)
         : parseProviderAt("memory", "memory.provider", provider);
-    checkMemoryOptions(options);
+    resolveOwnOptions("memory", options); // here, where their place in the config is known
     const configured = Object.entries(options).filter(([, value]) => value !== undefined);
     return { ...base, options: { ...base.options, ...Object.fromEntries(configured), ...given } };
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
     throw new CheckpointError("INVALID_CONFIG", `${source}: ${error.message}`);
-  }
-}
-
-/** Checks the options of memory here, where their place in the config is known. @throws CheckpointError */
-function checkMemoryOptions(options: ObjectWithKeys<"embedder" | "collections">): void {
-  try {
-    resolveMemoryOptions(options);
-  } catch (error) {
-    if (!(error instanceof CheckpointError)) throw error;
-    throw new CheckpointError("INVALID_CONFIG", error.message.replace(/\boptions\b/, "memory"));
   }
 }
 

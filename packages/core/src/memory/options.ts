@@ -54,18 +54,24 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 export function resolveMemoryOptions(
   options: { readonly [name in keyof (CommonMemoryOptions & DatabaseOptions)]?: unknown } = {},
 ): ResolvedMemoryOptions {
-  const { embedder, collections = {} } = options;
+  return { ...resolveDatabaseOptions(options), ...resolveOwnOptions("options", options) };
+}
+
+/** Resolves the options of memory alone. `field`: the place where they stand. @throws CheckpointError `INVALID_ARGUMENT` */
+export function resolveOwnOptions(
+  field: string,
+  { embedder, collections = {} }: { readonly [name in keyof CommonMemoryOptions]?: unknown },
+): Pick<ResolvedMemoryOptions, "embedder" | "languageOf"> {
   const languages = new Map(
-    Object.entries(plainObject("options.collections", collections)).map(([name, value]) => {
-      checkCollectionName("a name in options.collections", name);
-      const field = `options.collections[${JSON.stringify(name.slice(0, 64))}]`;
-      const { language = "none" } = objectWithKeys(field, value, ["language"]);
-      return [name, oneOf(`${field}.language`, language, LANGUAGES)];
+    Object.entries(plainObject(`${field}.collections`, collections)).map(([name, value]) => {
+      checkCollectionName(`a name in ${field}.collections`, name);
+      const collection = `${field}.collections[${JSON.stringify(name.slice(0, 64))}]`;
+      const { language = "none" } = objectWithKeys(collection, value, ["language"]);
+      return [name, oneOf(`${collection}.language`, language, LANGUAGES)];
     }),
   );
   return {
-    ...resolveDatabaseOptions(options),
-    embedder: embedder === undefined ? null : checkEmbedder("options.embedder", embedder),
+    embedder: embedder === undefined ? null : checkEmbedder(`${field}.embedder`, embedder),
     languageOf: (collection) => languages.get(collection) ?? languages.get("*") ?? "none",
   };
 }
