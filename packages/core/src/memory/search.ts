@@ -34,7 +34,7 @@ const VECTORS_AT_ONCE = 1_000;
 /** Hits whose neighbours are read at once: more would wait for a connection, as would all other calls. */
 const HITS_AT_ONCE = 4;
 
-/** What is searched for. */
+/** Text and vector that are searched for. */
 interface Wanted {
   readonly text: string | null;
   readonly vector: Float32Array | null;
