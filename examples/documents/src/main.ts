@@ -1,6 +1,7 @@
 // A library of Markdown files in the terminal:
 //
 //   node dist/main.js ./library.db ann add library/*.md
+//   node dist/main.js ./library.db ann list
 //   node dist/main.js ./library.db ann find "How do I reef a sail?"
 //   node dist/main.js ./library.db ann remove library/knots.md
 //   node dist/main.js ./library.db ann forget
@@ -32,18 +33,25 @@ switch (command) {
       console.log(`${title}: ${isNew ? "" : "as before, "}${parts} parts, ${removed} removed`);
     }
     break;
-  case "find":
-    for (const { item, score, before = [], after = [] } of await library.find(args.join(" "))) {
+  case "find": {
+    const hits = await library.find(args.join(" "));
+    if (hits.length === 0) console.log("nothing found");
+    for (const { item, score, before = [], after = [] } of hits) {
       console.log(`--- ${item.key} (${score.toFixed(2)})`);
       for (const { text } of [...before, item, ...after]) console.log(text);
     }
     break;
+  }
   case "remove":
     for (const id of args) console.log((await library.remove(id)) ? `removed ${id}` : `there is no ${id}`);
     break;
   case "forget":
     console.log(await library.forget());
     break;
-  default:
+  case "list":
     for (const { id, title, items } of await library.list()) console.log(`${id}: ${title}, ${items} parts`);
+    break;
+  default:
+    console.error(`expected add, list, find, remove or forget, got ${command}`);
+    process.exitCode = 1;
 }

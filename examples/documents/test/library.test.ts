@@ -63,6 +63,10 @@ describe("the program", () => {
     expect(await run("list")).toMatch(/^library\/knots\.md: Knots, \d+ parts\n$/);
     expect(await run("forget")).toContain("threads: 1");
     expect(await run("list")).toBe("");
+    expect(await run("find", "How do I reef the mainsail?")).toBe("nothing found\n");
+    await expect(run("lst")).rejects.toMatchObject({
+      stderr: expect.stringContaining("expected add, list, find, remove or forget, got lst"),
+    });
   });
 });
 

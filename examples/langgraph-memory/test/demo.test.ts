@@ -41,7 +41,7 @@ describe("an agent that remembers", () => {
     await node("chat.mjs", "ada", "I moved to Graz.");
     expect((await node("memories.mjs")).stdout).toBe("ada, home: I moved to Graz.\n");
     expect((await node("chat.mjs", "ada", "Vienna?")).stdout).toBe("I know nothing about that.\n");
-    expect((await node("memories.mjs", "--forget", "ada")).stdout).toBe("forgot 1 memories of ada\n");
+    expect((await node("memories.mjs", "--forget", "ada")).stdout).toBe("forgotten of ada: 1\n");
     expect((await node("chat.mjs", "ada", "Did I say Graz?")).stdout).toBe("I know nothing about that.\n");
   });
 });

@@ -16,7 +16,7 @@ import ts from "typescript-5";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { createDatabase, type TestDatabase } from "waymark-test-servers";
 import type {} from "waymark-test-servers/global-setup";
-import { packAll, root, run, runScript } from "./commands.ts";
+import { manifest, packAll, root, run, runScript } from "./commands.ts";
 import { snippets } from "./snippets.ts";
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), "waymark-packed-")));
@@ -56,6 +56,18 @@ const USE = `
   }));
 `;
 const USED = { text: "é😀", when: 0, seen: ["1"], listed: [[true, "turn 1"]] };
+
+/** A program that adds an item, and prints what another memory on the same database finds. */
+const REMEMBER = `
+  const open = () => createMemoryStorage(JSON.parse(process.env.OPTIONS));
+  const writer = open();
+  await writer.addItems([{ owner: "a", collection: "memories", text: "green tea", embedding: [1, 0] }]);
+  await writer.close();
+  const reader = open();
+  const hits = await reader.search({ owner: "a", collections: ["memories"], text: "TEA", vector: [1, 0] });
+  await reader.close();
+  console.log(JSON.stringify(hits.map(({ item, similarity }) => [item.text, similarity])));
+`;
 
 async function optionsOf(dialect: string): Promise<string> {
   if (dialect === "sqlite") {
@@ -125,9 +137,65 @@ describe.each(dialects)("%s, installed by npm in an empty folder", (dialect) => 
     },
   );
 
+  it("remembers, by the module of its memory", async () => {
+    const file = join(project, `${dialect}-memory.mjs`);
+    writeFileSync(file, `import { createMemoryStorage } from "@waymark/${dialect}/memory";\n${REMEMBER}`);
+    const found = await runScript(file, { cwd: project, env: { OPTIONS: await optionsOf(dialect) } });
+    expect(found).toEqual([["green tea", 1]]);
+  });
+
+  it("has the tables of memory for Drizzle, of the version that its README names", async () => {
+    const { dependencies } = manifest(join(project, `node_modules/@waymark/${dialect}`));
+    const version = (dependencies as Record<string, string>)["drizzle-orm"];
+    const readme = readFileSync(join(project, `node_modules/@waymark/${dialect}/README.md`), "utf8");
+    expect(readme).toContain(`npm install drizzle-orm@${version}`);
+    const cwd = join(project, `${dialect}-schema`);
+    mkdirSync(cwd);
+    writeFileSync(join(cwd, "package.json"), JSON.stringify({ type: "module" }));
+    writeFileSync(
+      join(cwd, "schema.ts"),
+      `import { memoryItems, memorySpaces, memoryThreads } from "@waymark/${dialect}/memory/schema";
+       type Item = typeof memoryItems.$inferSelect;
+       export const item: Pick<Item, "text" | "number" | "thread"> = { text: "tea", number: 1, thread: null };
+       // @ts-expect-error a text is no number, and not any
+       export const wrong: Item["text"] = 1;
+       console.log(JSON.stringify([memoryItems, memorySpaces, memoryThreads].map((table) => Object.keys(table).length > 5)));`,
+    );
+    const tsc = join(import.meta.dirname, "../node_modules/typescript/bin/tsc");
+    // Drizzle's declarations ask for all drivers.
+    const flags = ["--strict", "--skipLibCheck", "--module", "nodenext", "--target", "es2022", "--types", ""];
+    await run(process.execPath, [tsc, ...flags, "schema.ts"], { cwd });
+    expect(await runScript("schema.js", { cwd })).toEqual([true, true, true]);
+  });
+
   it("loads without output on stderr, and opens nothing by itself", async () => {
-    const script = `process.on("warning", (warning) => { throw warning; }); await import("@waymark/${dialect}");`;
+    const modules = ["", "/memory"].map((module) => `await import("@waymark/${dialect}${module}");`).join(" ");
+    const script = `process.on("warning", (warning) => { throw warning; }); ${modules}`;
     await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: project });
+  });
+});
+
+describe("the example memory-joins, on what npm has installed", () => {
+  it("compiles, and joins the tables of memory with its own", async () => {
+    const example = join(root, "examples/memory-joins");
+    const cwd = join(project, "memory-joins");
+    cpSync(join(example, "src"), join(cwd, "src"), { recursive: true });
+    writeFileSync(join(cwd, "package.json"), JSON.stringify({ type: "module" }));
+    const types = join(example, "node_modules/@types");
+    const compilerOptions = {
+      rootDir: "src",
+      outDir: "dist",
+      customConditions: [],
+      types: ["node"],
+      typeRoots: [types],
+      paths: { "better-sqlite3": [join(types, "better-sqlite3/index.d.ts")] },
+    };
+    const config = { extends: join(root, "tsconfig.base.json"), compilerOptions, include: ["src"] };
+    writeFileSync(join(cwd, "tsconfig.json"), JSON.stringify(config));
+    const tsc = join(import.meta.dirname, "../node_modules/typescript/bin/tsc");
+    await run(process.execPath, [tsc, "-p", "."], { cwd });
+    const printed = await run(process.execPath, ["dist/main.js", "application.db"], { cwd });
+    expect(printed).toMatch(/Ann.*Ease the sheet first/);
   });
 });
 
@@ -265,9 +333,11 @@ describe("the project's first example of use", () => {
   );
 });
 
-/** The TypeScript of the READMEs whose packages are installed. */
-const typed = ["", "packages/core", ...dialects.map((name) => `packages/${name}`)].flatMap((place) => {
-  const file = join(place, "README.md");
+/** The TypeScript of the READMEs whose packages are installed, and of what they say of memory. */
+const typed = [
+  ...["", "packages/core", ...dialects.map((name) => `packages/${name}`)].map((place) => join(place, "README.md")),
+  "docs/memory.md",
+].flatMap((file) => {
   const found = snippets(readFileSync(join(root, file), "utf8"));
   return found.filter(({ language, needs }) => language === "ts" && needs !== "vitest").map(({ code }) => code);
 });
@@ -304,7 +374,9 @@ describe("a new project of `tsc --init`, without the types of Node", () => {
       writeFileSync(join(cwd, "package.json"), JSON.stringify({ type: "module" }));
       writeFileSync(join(cwd, "commonjs/package.json"), JSON.stringify({ type: "commonjs" }));
       writeFileSync(join(cwd, "node.d.ts"), NODE);
-      writeFileSync(join(cwd, "kit.ts"), 'export type { Dialect } from "@waymark/core/kit";\n');
+      const modules = ["core/kit", "core/memory/kit", ...["core", ...dialects].map((name) => `${name}/memory`)];
+      const kit = modules.map((module, at) => `export type * as module${at} from "@waymark/${module}";\n`);
+      writeFileSync(join(cwd, "kit.ts"), kit.join(""));
       expect(typed.length).toBeGreaterThan(9);
       for (const [at, code] of typed.entries()) {
         writeFileSync(join(cwd, `snippet-${at}.ts`), code);
