@@ -84,7 +84,7 @@ export interface MemoryStorage {
   /** Drops it. `false`: there was none. */
   dropVectorIndex(dimensions: number, options?: VectorIndexOptions): Promise<boolean>;
 
-  /** Deletes all that an owner has. What a search may find is gone with the first commit; the rest follows. */
+  /** Deletes all that an owner has. The first commits hide it from all calls; the rows follow. */
   forgetOwner(owner: string, options?: CallOptions): Promise<ForgetResult>;
   /** Deletes what the rules do not keep, in bounded commits. */
   prune(policy: MemoryPrunePolicy): Promise<MemoryPruneResult>;
