@@ -117,7 +117,8 @@ export async function plainRole(database: TestDatabase): Promise<{ name: string;
   return role;
 }
 
-async function createRole(database: Pick<TestDatabase, "url">) {
+/** Makes a role that may only log in, and the database's URL for it. */
+export async function createRole(database: Pick<TestDatabase, "url">) {
   const name = `waymark_role_${randomBytes(6).toString("hex")}`;
   await run(database.url, `create role ${name} login`);
   const url = new URL(database.url);

@@ -6,8 +6,8 @@ import type { Language } from "./words.ts";
 /**
  * The contract of memory: what an agent remembers, beside the checkpoints that let it go on.
  *
- * Everything belongs to an owner (a user, a tenant, an agent: the application's id), and every call names it. No call reads, finds,
- * counts or reports anything of another owner. What is searched is an item: a message, a memory, a chunk of a document. Items are kept
+ * Everything belongs to an owner (a user, a tenant, an agent: the application's id), and every call names it, but for `listOwners` and
+ * `prune({ expired: true })`. No other call reads, finds, counts or reports anything of another owner. What is searched is an item: a message, a memory, a chunk of a document. Items are kept
  * in collections; a collection has one analyzer language, and vectors of one model.
  */
 export interface MemoryStorage {
@@ -62,6 +62,8 @@ export interface MemoryStorage {
   getCollection(owner: string, collection: string, options?: CallOptions): Promise<Collection | null>;
   /** Lists an owner's collections, in the order of their names' bytes. */
   listCollections(query: CollectionQuery): Promise<Collection[]>;
+  /** Lists the owners that have collections, in the order of their names' bytes: for who operates the application, not for its users. */
+  listOwners(query?: OwnerQuery): Promise<string[]>;
   deleteCollection(owner: string, collection: string, options?: CallOptions): Promise<boolean>;
   /**
    * Gives all items of a collection vectors of another model. It may be interrupted at any moment, and goes on where it was when it is
@@ -82,7 +84,7 @@ export interface MemoryStorage {
   /** Drops it. `false`: there was none. */
   dropVectorIndex(dimensions: number, options?: VectorIndexOptions): Promise<boolean>;
 
-  /** Deletes all that an owner has. What a search may find is gone with the first commit; the rest follows. */
+  /** Deletes all that an owner has. The first commits hide it from all calls; the rows follow. */
   forgetOwner(owner: string, options?: CallOptions): Promise<ForgetResult>;
   /** Deletes what the rules do not keep, in bounded commits. */
   prune(policy: MemoryPrunePolicy): Promise<MemoryPruneResult>;
@@ -282,7 +284,8 @@ export interface MemorySearch extends CallOptions {
   /** Words: an item that has any of them is a hit. There are no operators, and no text is an error. */
   readonly text?: string;
   /**
-   * A vector of the collections' model. Default: with an embedder, that of `text`; `null`: none, search by words alone.
+   * A vector of the collections' model. Default: with an embedder, that of `text`, made once for each model; a collection whose model has none
+   * is searched by words alone, and is a `MODEL_MISMATCH` if words do not count. `null`: none, search by words alone.
    */
   readonly vector?: Float32Array | readonly number[] | null;
   /** Name of the model that `vector` is of. Default: that of the embedder or of the collection. */
@@ -340,6 +343,13 @@ export interface CollectionQuery extends CallOptions {
   readonly limit?: number | undefined;
 }
 
+export interface OwnerQuery extends CallOptions {
+  /** Only owners behind this one. */
+  readonly after?: string | undefined;
+  /** 1 to 1,000. Default 100. */
+  readonly limit?: number | undefined;
+}
+
 /** Turns texts into vectors. */
 export interface Embedder {
   /** Name of the model: vectors of different models are never compared. 1 to 255 bytes. */
@@ -362,7 +372,8 @@ export interface EmbedOptions {
 export interface ReembedOptions extends CallOptions {
   readonly owner: string;
   readonly collection: string;
-  readonly embedder: Embedder;
+  /** Default: the first of the memory's own. */
+  readonly embedder?: Embedder | undefined;
   /** Items that are embedded and written at once: 1 to 1,000. Default 96, or the embedder's `maxBatch`. */
   readonly batchSize?: number | undefined;
   /** Give up what was begun with another model. Default `false`: that is a `CONFLICT`. */

@@ -16,6 +16,7 @@ import {
   checkItemQuery,
   checkItems,
   checkMemoryPolicy,
+  checkOwnerQuery,
   checkReembedOptions,
   checkSearch,
   checkThread,
@@ -42,6 +43,7 @@ import type {
   MemoryStorage,
   NewItem,
   NewThread,
+  OwnerQuery,
   ReembedOptions,
   ReembedResult,
   Thread,
@@ -59,7 +61,7 @@ import { pruneMemory } from "./prune.ts";
 import { reembed } from "./reembed.ts";
 import { deleteItems, deleteItemsWhere } from "./remove.ts";
 import { search } from "./search.ts";
-import { findSpace, listSpaces } from "./spaces.ts";
+import { findSpace, listOwners, listSpaces } from "./spaces.ts";
 import type { SpaceRow } from "./tables.ts";
 import { createThread, deleteThread, getThread, listThreads, updateThread } from "./threads.ts";
 import { updateItem } from "./update.ts";
@@ -158,6 +160,13 @@ export class EngineMemory implements MemoryStorage {
     );
   }
 
+  async listOwners(query: OwnerQuery = {}): Promise<string[]> {
+    const { after, limit, signal } = checkOwnerQuery(query);
+    return await this.#engine.session.run("list owners", signal, (deadline) =>
+      listOwners(this.#engine, after, limit, deadline),
+    );
+  }
+
   async deleteCollection(owner: string, collection: string, options: CallOptions = {}): Promise<boolean> {
     checkOwner("owner", owner);
     checkCollectionName("collection", collection);
@@ -165,7 +174,8 @@ export class EngineMemory implements MemoryStorage {
   }
 
   async reembed(options: ReembedOptions): Promise<ReembedResult> {
-    return await reembed(this.#engine, checkReembedOptions(options));
+    const [embedder = null] = this.#engine.options.embedders;
+    return await reembed(this.#engine, checkReembedOptions(options, embedder));
   }
 
   async createVectorIndex(dimensions: number, options: VectorIndexOptions = {}): Promise<string> {

@@ -171,6 +171,7 @@ const WRONG: readonly (readonly [string, (storage: MemoryStorage) => Promise<unk
   "reembed with a listener that is none": (storage: MemoryStorage) =>
     storage.reembed({ owner: OWNER, collection: COLLECTION, embedder, onProgress: true as never }),
   "getItem with a number": (storage: MemoryStorage) => storage.getItem(OWNER, 1 as never),
+  "listOwners with a limit of 0": (storage: MemoryStorage) => storage.listOwners({ limit: 0 }),
   "listCollections with an empty cursor": (storage: MemoryStorage) =>
     storage.listCollections({ owner: OWNER, after: "" }),
   "migrate with a wrong mode": (storage: MemoryStorage) => storage.migrate("now" as never),
