@@ -80,7 +80,11 @@ export async function addItems(engine: MemoryEngine, request: AddRequest): Promi
   if (embedders.length === 0 || !items.some(isToEmbed)) {
     return (await addReady(engine, call, () => packItems(request))) as Item[]; // no item lacks its vector
   }
-  const packed = await packItems(request);
+  return await engine.longCalls.run(OPERATION, request.signal, (signal) => embedAndAdd(engine, { ...call, signal }));
+}
+
+async function embedAndAdd(engine: MemoryEngine, call: AddCall): Promise<Item[]> {
+  const packed = await packItems(call);
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const toEmbed = await findToEmbed(engine, call, packed, attempt === 0);
     const embedded = await embedItems(call, packed, toEmbed);

@@ -98,6 +98,10 @@ export interface MemoryStorage {
     event: Name,
     listener: (event: StorageEvents[Name]) => void,
   ): () => void;
+  /**
+   * Waits for the calls under way, then closes what the memory has opened itself. Those that embed texts or make an index are waited for at
+   * most `timeoutMs`, and are `CLOSED` then. Later calls are `CLOSED` at once.
+   */
   close(options?: CloseOptions): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }

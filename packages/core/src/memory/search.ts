@@ -42,6 +42,11 @@ interface WantedVector extends VectorKind {
 }
 
 export async function search(engine: MemoryEngine, query: CheckedSearch): Promise<Hit[]> {
+  if (engine.options.embedders.length === 0) return await embedAndSearch(engine, query);
+  return await engine.longCalls.run(OPERATION, query.signal, (signal) => embedAndSearch(engine, { ...query, signal }));
+}
+
+async function embedAndSearch(engine: MemoryEngine, query: CheckedSearch): Promise<Hit[]> {
   const made = new Map<string, Float32Array>();
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const answer = await searchWith(engine, query, made);

@@ -46,6 +46,11 @@ export async function updateItem(engine: MemoryEngine, request: UpdateRequest): 
   const revision = newRevision();
   // Nothing is awaited where nothing is embedded: a call that was accepted before close() takes place.
   if (!mayEmbed(engine, request)) return (await apply(engine, request, vectorsOf(request), revision)) as Item;
+  const work = (signal: AbortSignal) => embedAndApply(engine, { ...request, signal }, revision);
+  return await engine.longCalls.run(OPERATION, request.signal, work);
+}
+
+async function embedAndApply(engine: MemoryEngine, request: UpdateRequest, revision: string): Promise<Item> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     // Before the text is embedded: a call that is refused, or sets the text that is there, costs nothing.
     const embedders = await embeddersOf(engine, request);
