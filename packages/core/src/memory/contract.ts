@@ -34,6 +34,7 @@ export interface MemoryStorage {
    * The same id or key with the same content is one item, and adding it again returns the one that is there, without embedding its text;
    * with other content it is a `CONFLICT`, or, with `replace`, replaces it. An id of another collection of the owner is a `CONFLICT`. With `dedup` the same text is one item.
    * @throws CheckpointError `INVALID_ARGUMENT`, `DIMENSION_MISMATCH`, `MODEL_MISMATCH`, `CONFLICT`, `NOT_FOUND` (a thread),
+   * `EMBEDDING_FAILED`, `EMBEDDING_INVALID` (the embedder; they name the items),
    * `UNSUPPORTED_VALUE` (a value), `STATE_TOO_LARGE`; then nothing is added
    */
   addItems(items: readonly NewItem[], options?: AddOptions): Promise<Item[]>;
@@ -201,7 +202,10 @@ export interface NewItem {
 export interface AddOptions extends CallOptions {
   /** Replace items with the same id or key, instead of refusing other content. Default `false`. */
   readonly replace?: boolean | undefined;
-  /** Name of the model that the given embeddings are of. Default: that of the embedder or of the collection. */
+  /**
+   * Name of the model that the given embeddings are of. Default: that of the embedder or of the collection. If the first vector of a
+   * collection names none, those that name one are a `MODEL_MISMATCH` until it is re-embedded: nobody knows whether they are the same.
+   */
   readonly model?: string | undefined;
 }
 
@@ -356,7 +360,10 @@ export interface OwnerQuery extends CallOptions {
 
 /** Turns texts into vectors. */
 export interface Embedder {
-  /** Name of the model: vectors of different models are never compared. 1 to 255 bytes. */
+  /**
+   * Name of the model: vectors of different models are never compared. 1 to 255 bytes. It is the model's identity: with other dimensions, or
+   * another prefix, it needs another name.
+   */
   readonly model: string;
   readonly dimensions: number;
   /** Returns a vector for each text. Never called within a transaction. */
