@@ -7,7 +7,7 @@ import {
   fuse,
   type Language,
   lengthNorm,
-  nearestByHamming,
+  NearestSignatures,
   nearSignatures,
   queryTerms,
   signatureBytes,
@@ -75,9 +75,10 @@ export function openInMemory(language: Language, dimensions: number): Searcher {
   }
 
   function byVector(vector: Float32Array, compared: number, limit: number): Candidate[] {
-    const near = nearestByHamming(signatures, signatureOf(vector), compared);
+    const near = new NearestSignatures(signatureOf(vector), compared);
+    near.add([...vectors.keys()], signatures);
     return best(
-      near.map((item): [number, number] => [item, cosine(vector, vectors[item] as Float32Array)]),
+      near.numbers().map((item): [number, number] => [item, cosine(vector, vectors[item] as Float32Array)]),
       limit,
     );
   }

@@ -43,7 +43,8 @@ const pglite: MemoryKind = {
     const pgliteDataDir = join(folder, "data");
     return Promise.resolve(
       testMemory(
-        (options) => createPostgresMemory({ pgliteDataDir, ...options }),
+        // It makes a database in seconds, on a busy machine in half a minute.
+        (options) => createPostgresMemory({ pgliteDataDir, operationTimeoutMs: 120_000, ...options }),
         async () => rmSync(folder, { recursive: true }),
       ),
     );

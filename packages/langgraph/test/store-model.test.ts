@@ -143,5 +143,5 @@ describe.each(everyMemory)("a store on $name", (kind) => {
       fc.asyncProperty(steps, (some) => run(memory, some)),
       { numRuns: 60 },
     );
-  });
+  }, 240_000);
 });

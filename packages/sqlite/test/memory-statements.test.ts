@@ -71,3 +71,18 @@ it("reads the neighbours of a few hits at a time", async () => {
   expect(await statementsOf(async () => expect(await memory.search(search)).toHaveLength(300))).toBeGreaterThan(600);
   expect(statements.most).toBeLessThan(10);
 });
+
+it("lets other work go on while it analyzes a long text", async () => {
+  await memory.migrate();
+  let turns = 0;
+  let isOver = false;
+  const count = () => {
+    turns++;
+    if (!isOver) setImmediate(count);
+  };
+  setImmediate(count);
+  const text = Array.from({ length: 300_000 }, (_, at) => `w${at % 1_000}é`).join(" ");
+  await memory.addItems([{ owner, collection: "c", text }]);
+  isOver = true;
+  expect(turns).toBeGreaterThan(12); // a turn for each 4 ms of some 300
+});

@@ -7,16 +7,21 @@ import type { Item, NewItem } from "./contract.ts";
 import {
   checkDimensions,
   checkOfEmbedder,
+  embeddersFor,
   embedTexts,
   firstVectorOf,
   generationFor,
   type ItemVector,
   insertVectors,
+  isOfOtherModel,
+  type TextVectors,
+  vectorsIn,
 } from "./embedding.ts";
 import { MAX_ATTEMPTS, type MemoryEngine, tryChange } from "./engine.ts";
 import { changedTooOften, conflict, modelMismatch, noSuch, type VectorKind } from "./failures.ts";
 import { itemOf, packValue, readText, type StoredValue, snapshotOfValue, storeText, textDigest } from "./items.ts";
 import { numberClock } from "./numbers.ts";
+import type { ResolvedEmbedder } from "./options.ts";
 import { Analyses, insertPostings, postingsOf } from "./postings.ts";
 import { removeFound } from "./remove.ts";
 import { createSpaces, findSpaces, spacesByNumber } from "./spaces.ts";
@@ -54,15 +59,14 @@ export function prepareItems(checked: readonly CheckedItem[], items: readonly Ne
 }
 
 /** An item with all that does not depend on what is stored. */
-interface ReadyItem extends PreparedItem {
+interface ReadyItem extends PreparedItem, TextVectors {
   readonly value: StoredValue;
-  readonly vector: Float32Array | null;
   readonly digest: Uint8Array | null;
   /** Set where the text was not embedded, since the same item is stored. */
   readonly lacksVector?: true;
 }
 
-/** A call under way. Its model is the one of all its vectors; `null`: nobody has named it. */
+/** A call under way. */
 interface AddCall extends AddRequest {
   readonly analyses: Analyses;
 }
@@ -70,27 +74,36 @@ interface AddCall extends AddRequest {
 export async function addItems(engine: MemoryEngine, request: AddRequest): Promise<Item[]> {
   const { items } = request;
   if (items.length === 0) return [];
-  const call = { ...request, model: modelOf(engine, request), analyses: new Analyses() };
+  const { embedders } = engine.options;
+  const call = { ...request, analyses: new Analyses() };
   // Nothing is awaited where nothing is embedded: a call that was accepted before close() takes place.
-  if (engine.options.embedder === null || !items.some(isToEmbed)) {
-    return (await addReady(engine, call, () => packItems(items))) as Item[]; // no item lacks its vector
+  if (embedders.length === 0 || !items.some(isToEmbed)) {
+    return (await addReady(engine, call, () => packItems(request))) as Item[]; // no item lacks its vector
   }
-  const packed = await packItems(items);
-  // Before any text is embedded: what is stored already need not be, so that a call may be repeated at no cost.
-  const stored = await storedAlready(engine, call, packed);
-  const embedded = await embedItems(engine, call, packed, stored);
-  const added = await addReady(engine, call, async () => embedded);
-  if (added !== null) return added;
-  const all = await embedItems(engine, call, packed, new Set());
-  return (await addReady(engine, call, async () => all)) as Item[];
+  return await engine.longCalls.run(OPERATION, request.signal, (signal) => embedAndAdd(engine, { ...call, signal }));
 }
 
-/** Adds items. `null`: one that was stored, and so was not embedded, has gone meanwhile. */
+async function embedAndAdd(engine: MemoryEngine, call: AddCall): Promise<Item[]> {
+  const packed = await packItems(call);
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const toEmbed = await findToEmbed(engine, call, packed, attempt === 0);
+    const embedded = await embedItems(call, packed, toEmbed);
+    const added = await addReady(engine, call, async () => embedded);
+    if (added !== null) return added;
+  }
+  throw changedTooOften(OPERATION);
+}
+
+/**
+ * Adds items. `null`: one that was stored, and so was not embedded, has gone meanwhile; or a collection has got another model than the one
+ * that its texts were embedded with.
+ */
 async function addReady(
   engine: MemoryEngine,
-  { items, replace, model, analyses, signal }: AddCall,
+  call: AddCall,
   prepare: () => Promise<readonly ReadyItem[]>,
 ): Promise<Item[] | null> {
+  const { items, signal } = call;
   let ready: readonly ReadyItem[] | null = null;
   let isRetry = false;
   return await engine.session.run(
@@ -100,9 +113,11 @@ async function addReady(
       ready ??= await prepare();
       checkSizes(ready, maxStatementBytes);
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        const spaces = await spacesFor(engine, ready, model, deadline);
-        if (!ready.every((item) => spaces.has(nameOf(item)))) continue; // somebody has deleted the one that was made
-        const plan = await planAddition(engine, { ready, replace, model, analyses, spaces, isRetry }, deadline);
+        const spaces = await spacesOfItems(engine, ready, deadline);
+        const spaceOf = (item: ReadyItem) => spaces.get(nameOf(item)) ?? null;
+        if (ready.some((item) => isOfOtherModel(engine.options.embedders, item, spaceOf(item)))) return null;
+        if (await createMissing(engine, ready, spaces, deadline)) continue;
+        const plan = await planAddition(engine, { ...call, ready, spaces, isRetry }, deadline);
         if ([...plan.inserted].some(({ lacksVector }) => lacksVector)) return null;
         isRetry = true;
         if (plan.steps.length === 0 || (await tryChange(engine, plan.steps, deadline))) {
@@ -116,12 +131,12 @@ async function addReady(
   );
 }
 
-async function packItems(items: readonly PreparedItem[]): Promise<ReadyItem[]> {
+async function packItems({ items, model }: AddRequest): Promise<ReadyItem[]> {
   return await Promise.all(
     items.map(async (item) => ({
       ...item,
       value: await packValue(item.snapshot),
-      vector: item.embedding ?? null,
+      ...{ given: item.embedding ?? null, model, made: new Map() },
       digest: item.dedup ? textDigest(item.text) : null,
     })),
   );
@@ -130,67 +145,73 @@ async function packItems(items: readonly PreparedItem[]): Promise<ReadyItem[]> {
 const isToEmbed = ({ embedding, text }: PreparedItem) => embedding === undefined && text !== "";
 
 /**
- * Finds out which of the items to embed are stored with the same content.
- * @throws CheckpointError `CONFLICT`, `NOT_FOUND`: before a text is embedded for nothing
+ * Finds out with what each text is to be embedded. `skipsStored`: not those of items that are stored with the same content.
+ * @throws CheckpointError `CONFLICT`, `NOT_FOUND`, `MODEL_MISMATCH`, `DIMENSION_MISMATCH`: before a text is embedded for nothing
  */
-async function storedAlready(
+async function findToEmbed(
   engine: MemoryEngine,
-  { replace, model, analyses, signal }: AddCall,
+  call: AddCall,
   packed: readonly ReadyItem[],
-): Promise<ReadonlySet<ReadyItem>> {
+  skipsStored: boolean,
+): Promise<ReadonlyMap<ReadyItem, readonly ResolvedEmbedder[]>> {
   const mayBeStored = packed.some(({ id, key, digest }) => id !== null || key !== null || digest !== null);
-  if (!mayBeStored && packed.every(({ threadId }) => threadId === null)) return new Set();
-  return await engine.session.run(OPERATION, signal, async (deadline) => {
+  return await engine.session.run(OPERATION, call.signal, async (deadline) => {
     await checkThreads(engine, packed, deadline);
-    if (!mayBeStored) return new Set<ReadyItem>();
     const spaces = await spacesOfItems(engine, packed, deadline);
-    if (!packed.every((item) => spaces.has(nameOf(item)))) return new Set<ReadyItem>(); // made by their first items
-    const { inserted } = await planAddition(
-      engine,
-      { ready: packed, replace, model, analyses, spaces, isRetry: false },
-      deadline,
-    );
-    return new Set(packed.filter((item) => isToEmbed(item) && !inserted.has(item)));
+    const toEmbed = new Map<ReadyItem, readonly ResolvedEmbedder[]>();
+    for (const item of packed) {
+      if (isToEmbed(item)) toEmbed.set(item, embeddersOf(engine, item, spaces.get(nameOf(item)) ?? null));
+    }
+    // A collection that is not there is made by its first item.
+    if (!skipsStored || !mayBeStored || !packed.every((item) => spaces.has(nameOf(item)))) return toEmbed;
+    const { inserted } = await planAddition(engine, { ...call, ready: packed, spaces, isRetry: false }, deadline);
+    return new Map([...toEmbed].filter(([item]) => inserted.has(item)));
   });
 }
 
-/** Embeds the texts that have no vector, but for those of `stored`. */
-async function embedItems(
-  { options: { embedder } }: MemoryEngine,
-  { signal }: AddRequest,
-  packed: readonly ReadyItem[],
-  stored: ReadonlySet<ReadyItem>,
-): Promise<ReadyItem[]> {
-  const toEmbed = [...packed.entries()].filter(([, item]) => isToEmbed(item) && !stored.has(item));
-  const texts = toEmbed.map(([, { text }]) => text);
-  const place = (at: number) => `items[${toEmbed[at]?.[0]}]`;
-  const nameOf = (first: number, last: number) => (first === last ? place(first) : `${place(first)} to ${place(last)}`);
-  const made =
-    embedder === null ? [] : await embedTexts(OPERATION, embedder, texts, { purpose: "store", nameOf, signal });
-  const vectors = new Map(toEmbed.map(([, item], at) => [item, made[at] ?? null]));
-  return packed.map((item) => ({
-    ...item,
-    vector: item.vector ?? vectors.get(item) ?? null,
-    ...(stored.has(item) && { lacksVector: true }),
-  }));
+/** Returns the embedders for a text. @throws CheckpointError `MODEL_MISMATCH`, `DIMENSION_MISMATCH` */
+function embeddersOf(
+  { options: { embedders } }: MemoryEngine,
+  { model }: ReadyItem,
+  space: SpaceRow | null,
+): ResolvedEmbedder[] {
+  const own = model === null ? embeddersFor(embedders, space) : embedders.filter((one) => one.model === model);
+  const [first] = embedders as readonly [ResolvedEmbedder, ...ResolvedEmbedder[]];
+  if (own.length === 0) throw modelMismatch(OPERATION, model ?? space?.model ?? null, first.model);
+  if (space !== null) for (const embedder of own) generationFor(OPERATION, space, embedder);
+  return own;
 }
 
-/** Returns the model that all vectors of a request are of; `null`: nobody has named it. */
-function modelOf({ options: { embedder } }: MemoryEngine, { items, model }: AddRequest): string | null {
-  if (embedder === null) return model;
-  if (model !== null && model !== embedder.model) {
-    if (items.some(isToEmbed)) throw modelMismatch(OPERATION, model, embedder.model);
-    return model;
+/** Embeds texts, all of one embedder together. */
+async function embedItems(
+  { signal }: AddRequest,
+  packed: readonly ReadyItem[],
+  toEmbed: ReadonlyMap<ReadyItem, readonly ResolvedEmbedder[]>,
+): Promise<ReadyItem[]> {
+  const embedded = new Map(Array.from(toEmbed.keys(), (item) => [item, new Map<string, Float32Array>()]));
+  for (const embedder of new Set([...toEmbed.values()].flat())) {
+    const own = [...packed.entries()].filter(([, item]) => toEmbed.get(item)?.includes(embedder));
+    const place = (at: number) => `items[${own[at]?.[0]}]`;
+    const nameOf = (first: number, last: number) =>
+      first === last ? place(first) : `${place(first)} to ${place(last)}`;
+    const texts = own.map(([, { text }]) => text);
+    const made = await embedTexts(OPERATION, embedder, texts, { purpose: "store", nameOf, signal });
+    for (const [at, [, item]] of own.entries()) {
+      embedded.get(item)?.set(embedder.model, made[at] as Float32Array);
+    }
   }
-  for (const [at, { embedding }] of items.entries())
-    if (embedding) checkOfEmbedder(operationOn(at), embedder, embedding);
-  return embedder.model;
+  return packed.map((item) => {
+    const made = embedded.get(item);
+    if (made !== undefined) return { ...item, made };
+    return isToEmbed(item) ? { ...item, lacksVector: true } : item;
+  });
 }
 
 function checkSizes(items: readonly ReadyItem[], maxBytes: number): void {
   let sum = 0;
-  for (const [at, { text, value, vector }] of items.entries()) {
-    const bytes = text.length * 3 + (value.value?.byteLength ?? 0) + (vector?.byteLength ?? 0) + 4_096;
+  for (const [at, { text, value, given, made }] of items.entries()) {
+    const floats = [given, ...made.values()].reduce((bytes, vector) => bytes + (vector?.byteLength ?? 0), 0);
+    const bytes = text.length * 3 + (value.value?.byteLength ?? 0) + floats + 4_096;
     sum += bytes;
     if (bytes <= maxBytes && sum <= MAX_CALL_BYTES) continue;
     const which = bytes > maxBytes ? `items[${at}] takes ${bytes}` : `items[0] to items[${at}] take ${sum}`;
@@ -203,20 +224,19 @@ function checkSizes(items: readonly ReadyItem[], maxBytes: number): void {
   }
 }
 
-/** Finds the spaces of the items, by their names; those that are missing are made. Vectors are checked before that. */
-async function spacesFor(
+/** Makes the spaces of items that are not there. Vectors are checked before that. `false`: all are. */
+async function createMissing(
   engine: MemoryEngine,
   items: readonly ReadyItem[],
-  model: string | null,
+  found: ReadonlyMap<string, SpaceRow>,
   signal: AbortSignal,
-): Promise<Map<string, SpaceRow>> {
+): Promise<boolean> {
   const names = new Map(items.map((item) => [nameOf(item), item]));
-  const found = await spacesOfItems(engine, items, signal);
-  for (const [name] of names) kindOf(items, name, found.get(name) ?? null, model);
   const missing = [...names].flatMap(([name, item]) => (found.has(name) ? [] : [item]));
-  if (missing.length === 0) return found;
+  if (missing.length === 0) return false;
+  for (const name of names.keys()) kindOf(engine, items, name, found.get(name) ?? null);
   await createSpaces(engine, missing, signal);
-  return await spacesOfItems(engine, items, signal);
+  return true;
 }
 
 /** Finds the spaces of items that are there, by their names. */
@@ -242,20 +262,21 @@ function nameOf({ owner, collection }: Pick<SpaceRow, "owner" | "collection">): 
  * @throws CheckpointError `DIMENSION_MISMATCH`, `MODEL_MISMATCH`
  */
 function kindOf(
+  { options: { embedders } }: MemoryEngine,
   items: readonly ReadyItem[],
   name: string,
   space: SpaceRow | null,
-  model: string | null,
 ): VectorKind | null {
-  let first: number | null = null;
+  let first: VectorKind | null = null;
   for (const [at, item] of items.entries()) {
-    if (item.vector === null || nameOf(item) !== name) continue;
-    const { length: dimensions } = item.vector;
-    if (space !== null) generationFor(operationOn(at), space, { model, dimensions });
-    first ??= dimensions;
-    checkDimensions(operationOn(at), { model, dimensions: first }, dimensions);
+    const [kind] = nameOf(item) === name ? vectorsIn(embedders, item, space) : [];
+    if (kind === undefined) continue;
+    if (space !== null) generationFor(operationOn(at), space, kind);
+    checkOfEmbedder(operationOn(at), embedders, kind);
+    first ??= kind;
+    checkDimensions(operationOn(at), first, kind.dimensions);
   }
-  return first === null ? null : { model, dimensions: first };
+  return first;
 }
 
 /** Names an item in messages about its vector. */
@@ -271,7 +292,7 @@ interface Plan {
   readonly rows: readonly { readonly space: SpaceRow; readonly row: ItemRow }[];
 }
 
-interface Addend extends Pick<AddCall, "replace" | "model" | "analyses"> {
+interface Addend extends Pick<AddCall, "replace" | "analyses"> {
   readonly ready: readonly ReadyItem[];
   readonly spaces: ReadonlyMap<string, SpaceRow>;
   /** An attempt before this one may have taken place: its connection was lost, and nobody knows. */
@@ -307,7 +328,7 @@ class SpacePlan {
 /** Plans the addition on what is stored now; its guards refuse it if that has changed. */
 async function planAddition(
   engine: MemoryEngine,
-  { ready, replace, model, analyses, spaces, isRetry }: Addend,
+  { ready, replace, analyses, spaces, isRetry }: Addend,
   signal: AbortSignal,
 ): Promise<Plan> {
   const perSpace = new Map<number, SpacePlan>();
@@ -317,7 +338,7 @@ async function planAddition(
   const known = await storedTwins(engine, ready, { spaces, isRetry }, signal);
   const now = Date.now();
   const planOf = (space: SpaceRow) => {
-    const kind = () => (space.removal > 0 ? null : kindOf(ready, nameOf(space), space, model));
+    const kind = () => (space.removal > 0 ? null : kindOf(engine, ready, nameOf(space), space));
     const plan = perSpace.get(space.number) ?? new SpacePlan(space, kind());
     perSpace.set(space.number, plan);
     return plan;
@@ -360,7 +381,11 @@ async function planAddition(
     inserted.set(row, item);
     rows[at] = { space, row };
   }
-  return { steps: await stepsOf(perSpace, threads, inserted, analyses), inserted: new Set(inserted.values()), rows };
+  return {
+    steps: await stepsOf(engine, perSpace, threads, inserted, analyses),
+    inserted: new Set(inserted.values()),
+    rows,
+  };
 }
 
 /**
@@ -500,6 +525,7 @@ function rowOf(
 }
 
 async function stepsOf(
+  { options: { embedders } }: MemoryEngine,
   perSpace: ReadonlyMap<number, SpacePlan>,
   threads: ThreadCounts,
   inserted: ReadonlyMap<ItemRow, ReadyItem>,
@@ -516,15 +542,17 @@ async function stepsOf(
   const vectors: ItemVector[] = [];
   for (const [row, item] of inserted) {
     const plan = perSpace.get(row.space) as SpacePlan;
-    const { space, kind } = plan;
+    const { space } = plan;
     postings.push(...postingsOf(row.space, row.number, await analyses.of(space, item.newId, item.text)));
-    const hasVector = item.vector !== null && kind !== null;
-    const generation = hasVector ? generationFor(OPERATION, space, kind) : null;
+    const own = vectorsIn(embedders, item, space).map(({ vector, ...kind }) => {
+      const generation = generationFor(OPERATION, space, kind);
+      return { space: row.space, number: row.number, generation, vector };
+    });
+    vectors.push(...own);
     // A re-embedding that is under way may have met the item that this one replaces.
-    const isMissed = space.nextGeneration !== null && generation !== space.nextGeneration && item.text !== "";
+    const hasNext = own.some(({ generation }) => generation === space.nextGeneration);
+    const isMissed = space.nextGeneration !== null && !hasNext && item.text !== "";
     if (isMissed && row.number <= space.lastNumber) plan.missed += 1;
-    if (item.vector === null || generation === null) continue;
-    vectors.push({ space: row.space, number: row.number, generation, vector: item.vector });
   }
   return [
     // The spaces first, in one order for all clients: writers of one space wait for each other here, and nowhere else.
@@ -543,7 +571,7 @@ async function stepsOf(
  */
 function updateSpace({ space, kind, items, tokens, missed, firstNumber, lastNumber }: SpacePlan): Step {
   const { number, removal, generation, dimensions, model, nextGeneration } = space;
-  const set = firstVectorOf(space, kind, kind === null ? null : generationFor(OPERATION, space, kind));
+  const set = firstVectorOf(space, kind);
   return updateRecords(
     SPACES,
     {

@@ -26,6 +26,7 @@ import type {
   MemorySearch,
   NewItem,
   NewThread,
+  OwnerQuery,
   ReembedOptions,
   ReembedProgress,
   ThreadChange,
@@ -438,6 +439,15 @@ export function checkCollectionQuery(value: CollectionQuery) {
   };
 }
 
+export function checkOwnerQuery(value: OwnerQuery) {
+  const query = objectWithKeys("query", value, ["after", "limit", "signal"]);
+  return {
+    after: given(query.after, null, (owner) => checkOwner("query.after", owner)),
+    limit: checkLimit("query.limit", query.limit, 100),
+    ...signalOf("query", query.signal),
+  };
+}
+
 export interface CheckedReembed {
   readonly owner: string;
   readonly collection: string;
@@ -448,7 +458,8 @@ export interface CheckedReembed {
   readonly signal?: AbortSignal;
 }
 
-export function checkReembedOptions(value: ReembedOptions): CheckedReembed {
+/** `instead`: the embedder, if none is given; `null`: it has to be. */
+export function checkReembedOptions(value: ReembedOptions, instead: ResolvedEmbedder | null): CheckedReembed {
   const options = objectWithKeys("options", value, [
     "owner",
     "collection",
@@ -459,7 +470,8 @@ export function checkReembedOptions(value: ReembedOptions): CheckedReembed {
     "signal",
   ]);
   const { restart = false } = options;
-  const embedder = checkEmbedder("options.embedder", options.embedder);
+  const embedder =
+    options.embedder === undefined && instead !== null ? instead : checkEmbedder("options.embedder", options.embedder);
   return {
     owner: checkOwner("options.owner", options.owner),
     collection: checkCollectionName("options.collection", options.collection),

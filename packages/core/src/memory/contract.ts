@@ -6,8 +6,8 @@ import type { Language } from "./words.ts";
 /**
  * The contract of memory: what an agent remembers, beside the checkpoints that let it go on.
  *
- * Everything belongs to an owner (a user, a tenant, an agent: the application's id), and every call names it. No call reads, finds,
- * counts or reports anything of another owner. What is searched is an item: a message, a memory, a chunk of a document. Items are kept
+ * Everything belongs to an owner (a user, a tenant, an agent: the application's id), and every call names it, but for `listOwners` and
+ * `prune({ expired: true })`. No other call reads, finds, counts or reports anything of another owner. What is searched is an item: a message, a memory, a chunk of a document. Items are kept
  * in collections; a collection has one analyzer language, and vectors of one model.
  */
 export interface MemoryStorage {
@@ -34,6 +34,7 @@ export interface MemoryStorage {
    * The same id or key with the same content is one item, and adding it again returns the one that is there, without embedding its text;
    * with other content it is a `CONFLICT`, or, with `replace`, replaces it. An id of another collection of the owner is a `CONFLICT`. With `dedup` the same text is one item.
    * @throws CheckpointError `INVALID_ARGUMENT`, `DIMENSION_MISMATCH`, `MODEL_MISMATCH`, `CONFLICT`, `NOT_FOUND` (a thread),
+   * `EMBEDDING_FAILED`, `EMBEDDING_INVALID` (the embedder; they name the items),
    * `UNSUPPORTED_VALUE` (a value), `STATE_TOO_LARGE`; then nothing is added
    */
   addItems(items: readonly NewItem[], options?: AddOptions): Promise<Item[]>;
@@ -62,6 +63,8 @@ export interface MemoryStorage {
   getCollection(owner: string, collection: string, options?: CallOptions): Promise<Collection | null>;
   /** Lists an owner's collections, in the order of their names' bytes. */
   listCollections(query: CollectionQuery): Promise<Collection[]>;
+  /** Lists the owners that have collections, in the order of their names' bytes: for who operates the application, not for its users. */
+  listOwners(query?: OwnerQuery): Promise<string[]>;
   deleteCollection(owner: string, collection: string, options?: CallOptions): Promise<boolean>;
   /**
    * Gives all items of a collection vectors of another model. It may be interrupted at any moment, and goes on where it was when it is
@@ -82,7 +85,7 @@ export interface MemoryStorage {
   /** Drops it. `false`: there was none. */
   dropVectorIndex(dimensions: number, options?: VectorIndexOptions): Promise<boolean>;
 
-  /** Deletes all that an owner has. What a search may find is gone with the first commit; the rest follows. */
+  /** Deletes all that an owner has. The first commits hide it from all calls; the rows follow. */
   forgetOwner(owner: string, options?: CallOptions): Promise<ForgetResult>;
   /** Deletes what the rules do not keep, in bounded commits. */
   prune(policy: MemoryPrunePolicy): Promise<MemoryPruneResult>;
@@ -96,6 +99,10 @@ export interface MemoryStorage {
     event: Name,
     listener: (event: StorageEvents[Name]) => void,
   ): () => void;
+  /**
+   * Waits for the calls under way, then closes what the memory has opened itself. Those that embed texts or make an index are waited for at
+   * most `timeoutMs`, and are `CLOSED` then. Later calls are `CLOSED` at once.
+   */
   close(options?: CloseOptions): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -195,7 +202,10 @@ export interface NewItem {
 export interface AddOptions extends CallOptions {
   /** Replace items with the same id or key, instead of refusing other content. Default `false`. */
   readonly replace?: boolean | undefined;
-  /** Name of the model that the given embeddings are of. Default: that of the embedder or of the collection. */
+  /**
+   * Name of the model that the given embeddings are of. Default: that of the embedder or of the collection. If the first vector of a
+   * collection names none, those that name one are a `MODEL_MISMATCH` until it is re-embedded: nobody knows whether they are the same.
+   */
   readonly model?: string | undefined;
 }
 
@@ -282,7 +292,8 @@ export interface MemorySearch extends CallOptions {
   /** Words: an item that has any of them is a hit. There are no operators, and no text is an error. */
   readonly text?: string;
   /**
-   * A vector of the collections' model. Default: with an embedder, that of `text`; `null`: none, search by words alone.
+   * A vector of the collections' model. Default: with an embedder, that of `text`, made once for each model; a collection whose model has none
+   * is searched by words alone, and is a `MODEL_MISMATCH` if words do not count. `null`: none, search by words alone.
    */
   readonly vector?: Float32Array | readonly number[] | null;
   /** Name of the model that `vector` is of. Default: that of the embedder or of the collection. */
@@ -340,9 +351,19 @@ export interface CollectionQuery extends CallOptions {
   readonly limit?: number | undefined;
 }
 
+export interface OwnerQuery extends CallOptions {
+  /** Only owners behind this one. */
+  readonly after?: string | undefined;
+  /** 1 to 1,000. Default 100. */
+  readonly limit?: number | undefined;
+}
+
 /** Turns texts into vectors. */
 export interface Embedder {
-  /** Name of the model: vectors of different models are never compared. 1 to 255 bytes. */
+  /**
+   * Name of the model: vectors of different models are never compared. 1 to 255 bytes. It is the model's identity: with other dimensions, or
+   * another prefix, it needs another name.
+   */
   readonly model: string;
   readonly dimensions: number;
   /** Returns a vector for each text. Never called within a transaction. */
@@ -362,7 +383,8 @@ export interface EmbedOptions {
 export interface ReembedOptions extends CallOptions {
   readonly owner: string;
   readonly collection: string;
-  readonly embedder: Embedder;
+  /** Default: the first of the memory's own. */
+  readonly embedder?: Embedder | undefined;
   /** Items that are embedded and written at once: 1 to 1,000. Default 96, or the embedder's `maxBatch`. */
   readonly batchSize?: number | undefined;
   /** Give up what was begun with another model. Default `false`: that is a `CONFLICT`. */

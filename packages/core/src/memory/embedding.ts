@@ -74,9 +74,57 @@ export function isOfTexts(error: unknown): boolean {
   return error instanceof CheckpointError && ["EMBEDDING_FAILED", "EMBEDDING_INVALID"].includes(error.code);
 }
 
-/** Refuses a vector that was given as one of the embedder's model, and has other dimensions. @throws CheckpointError */
-export function checkOfEmbedder(operation: string, embedder: ResolvedEmbedder, vector: Float32Array): void {
-  if (vector.length !== embedder.dimensions) throw dimensionMismatch(operation, embedder, vector.length);
+/** Refuses vectors that were given as some of an embedder's model, and have other dimensions. @throws CheckpointError */
+export function checkOfEmbedder(operation: string, embedders: readonly ResolvedEmbedder[], kind: VectorKind): void {
+  const embedder = embedders.find(({ model }) => model === kind.model);
+  if (embedder !== undefined) checkDimensions(operation, embedder, kind.dimensions);
+}
+
+/**
+ * Returns the embedders for the texts of a space, as far as there are any: those of its model and, while it is re-embedded, of the model to
+ * come. For one without vectors, or that is not there, the first.
+ */
+export function embeddersFor(embedders: readonly ResolvedEmbedder[], space: SpaceRow | null): ResolvedEmbedder[] {
+  if (space === null || space.dimensions === null) return embedders.slice(0, 1);
+  const { model, nextModel } = space;
+  return [model, nextModel].flatMap((name) => embedders.find((one) => one.model === name) ?? []);
+}
+
+/** Returns the model of vectors that come without its name: that of the space's embedder. `null`: there is none. */
+export function modelFor(embedders: readonly ResolvedEmbedder[], space: SpaceRow | null): string | null {
+  return (embeddersFor(embedders, space)[0] ?? embedders[0])?.model ?? null;
+}
+
+/** Vectors of a text: one that was given, of a model that was named or not; or those that embedders have made, by their models. */
+export interface TextVectors {
+  readonly given: Float32Array | null;
+  readonly model: string | null;
+  readonly made: ReadonlyMap<string, Float32Array>;
+}
+
+/** Returns the vectors that a text has in a space: of the model that is searched, the one to come, or both. */
+export function vectorsIn(
+  embedders: readonly ResolvedEmbedder[],
+  { given, model: named, made }: TextVectors,
+  space: SpaceRow | null,
+): (VectorKind & { readonly vector: Float32Array })[] {
+  const model = named ?? modelFor(embedders, space);
+  const vector = given ?? (model === null ? undefined : made.get(model));
+  const nextModel = space?.nextModel ?? null;
+  const next = nextModel === null || nextModel === model ? undefined : made.get(nextModel);
+  return [
+    ...(vector === undefined ? [] : [{ vector, model, dimensions: vector.length }]),
+    ...(next === undefined ? [] : [{ vector: next, model: nextModel, dimensions: next.length }]),
+  ];
+}
+
+/** Returns whether embedders have made vectors, and none for the model that the space has by now. */
+export function isOfOtherModel(
+  embedders: readonly ResolvedEmbedder[],
+  { model, made }: TextVectors,
+  space: SpaceRow | null,
+): boolean {
+  return made.size > 0 && !made.has(model ?? modelFor(embedders, space) ?? "");
 }
 
 /**
@@ -102,9 +150,8 @@ export function checkDimensions(operation: string, kind: VectorKind, dimensions:
 }
 
 /** Returns the columns of a space that its first vector sets: its dimensions and its model. */
-export function firstVectorOf(space: SpaceRow, kind: VectorKind | null, generation: number | null) {
-  const isFirst = kind !== null && space.dimensions === null && generation === space.generation;
-  return isFirst ? { dimensions: kind.dimensions, model: kind.model } : {};
+export function firstVectorOf({ dimensions }: SpaceRow, kind: VectorKind | null) {
+  return kind === null || dimensions !== null ? {} : { dimensions: kind.dimensions, model: kind.model };
 }
 
 /** A vector of an item. */

@@ -1,21 +1,40 @@
 import type { StorageEvents } from "../contract/status.ts";
 import { Emitter } from "../database/events.ts";
-import { Session } from "../database/session.ts";
+import { refuseClosed, Session } from "../database/session.ts";
 import type { Step } from "../records/records.ts";
 import type { MemoryDialect } from "./dialect.ts";
+import { LongCalls } from "./long-calls.ts";
 import type { ResolvedMemoryOptions } from "./options.ts";
 
 /** The memory engine on one database. Its functions take checked arguments; the public face, `storage.ts`, checks them. */
 export interface MemoryEngine {
   readonly dialect: MemoryDialect;
-  readonly session: Session;
+  readonly session: Pick<Session, "run" | "runUnopened" | "ping" | "status" | "isDuplicate" | "isForeignKey" | "close">;
+  readonly longCalls: LongCalls;
   readonly events: Emitter<StorageEvents>;
   readonly options: ResolvedMemoryOptions;
 }
 
 export function createMemoryEngine(dialect: MemoryDialect, options: ResolvedMemoryOptions): MemoryEngine {
   const events = new Emitter<StorageEvents>();
-  return { dialect, session: new Session(dialect, options, events), events, options };
+  const session = new Session(dialect, options, events);
+  return { dialect, session, longCalls: new LongCalls(), events, options };
+}
+
+/** Returns an engine that refuses all calls, while those that the other one has accepted go on. */
+export function refusing({ session, ...engine }: MemoryEngine): MemoryEngine {
+  return {
+    ...engine,
+    session: {
+      run: refuseClosed,
+      runUnopened: refuseClosed,
+      ping: () => refuseClosed("check health"),
+      status: () => session.status(),
+      isDuplicate: (error) => session.isDuplicate(error),
+      isForeignKey: (error) => session.isForeignKey(error),
+      close: () => session.close(),
+    },
+  };
 }
 
 /** Commits a plan. `false`: another client has changed what it was made on. */

@@ -8,7 +8,7 @@ import { ITEMS, SPACES, type SpaceRow, TERMS, THREADS } from "./tables.ts";
 import { ThreadCounts } from "./thread-counts.ts";
 
 /**
- * Removing whole spaces. The first commit takes them their names: from then on no call finds anything in them, and the names may be used
+ * Removing whole spaces. The first commit removes their names: from then on no call finds anything in them, and the names may be used
  * anew. Their rows follow in bounded commits; what an interrupted call has left is removed by the next one for the same owner.
  */
 
@@ -40,7 +40,7 @@ export async function deleteCollection(
   return count > 0;
 }
 
-/** Takes spaces their names, all in as few commits as that takes, and returns how many there were. */
+/** Removes the names of spaces, in as few commits as possible, and returns how many spaces there were. */
 async function unname(
   { dialect, session }: MemoryEngine,
   operation: string,

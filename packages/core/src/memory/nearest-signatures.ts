@@ -54,7 +54,7 @@ export class NearestSignatures {
 /** Bytes that are compared at a time. */
 const STEP = 8;
 
-/** Fills signatures up with zeros to a multiple of the bytes that are compared at a time. Those of `signatureOf` have it. */
+/** Fills signatures up with zeros to a multiple of the bytes that are compared at a time, which signatures of `signatureOf` have. */
 function inWords(signatures: Uint8Array, size: number): Uint8Array {
   if (size % STEP === 0) return signatures;
   const width = Math.ceil(size / STEP) * STEP;

@@ -14,8 +14,12 @@ import { LANGUAGES, type Language } from "./words.ts";
 
 /** Options of memory that every dialect takes, beside those of its database. */
 export interface CommonMemoryOptions {
-  /** Turns texts into vectors: those of new items, and those that are searched for. Default: none, and vectors are given. */
-  readonly embedder?: Embedder | undefined;
+  /**
+   * Turns texts into vectors: those of new items, and those that are searched for. Default: none, and vectors are given. Of several, each
+   * collection takes the one of its model; the first is for collections without vectors, and for `reembed`. So put the new one first, and keep
+   * the old one until all collections are re-embedded.
+   */
+  readonly embedder?: Embedder | readonly Embedder[] | undefined;
   /**
    * Options of collections by their names, for collections that are made from now on. `"*"`: all others. One that is there keeps its
    * language, whatever is said here: `getCollection` has it.
@@ -33,7 +37,8 @@ export const MEMORY_OPTIONS = [...DATABASE_OPTIONS, "embedder", "collections"] a
 
 /** The options, checked and with their defaults. */
 export interface ResolvedMemoryOptions extends ResolvedDatabaseOptions {
-  readonly embedder: ResolvedEmbedder | null;
+  /** Of different models. */
+  readonly embedders: readonly ResolvedEmbedder[];
   /** Returns the language of a collection that is made now. */
   languageOf(collection: string): Language;
 }
@@ -61,7 +66,7 @@ export function resolveMemoryOptions(
 export function resolveOwnOptions(
   field: string,
   { embedder, collections = {} }: { readonly [name in keyof CommonMemoryOptions]?: unknown },
-): Pick<ResolvedMemoryOptions, "embedder" | "languageOf"> {
+): Pick<ResolvedMemoryOptions, "embedders" | "languageOf"> {
   const languages = new Map(
     Object.entries(plainObject(`${field}.collections`, collections)).map(([name, value]) => {
       checkCollectionName(`a name in ${field}.collections`, name);
@@ -71,9 +76,21 @@ export function resolveOwnOptions(
     }),
   );
   return {
-    embedder: embedder === undefined ? null : checkEmbedder(`${field}.embedder`, embedder),
+    embedders: checkEmbedders(`${field}.embedder`, embedder),
     languageOf: (collection) => languages.get(collection) ?? languages.get("*") ?? "none",
   };
+}
+
+function checkEmbedders(field: string, value: unknown): readonly ResolvedEmbedder[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) return [checkEmbedder(field, value)];
+  const embedders = Array.from(value, (one: unknown, at) => checkEmbedder(`${field}[${at}]`, one));
+  const names = embedders.map(({ model }) => model);
+  const twice = names.findIndex((name, at) => names.indexOf(name) < at);
+  if (embedders.length === 0) throw invalidArgument(field, "an embedder, or a list of at least one", value);
+  if (twice >= 0)
+    throw invalidArgument(`${field}[${twice}].model`, "another name than the embedders before", names[twice]);
+  return embedders;
 }
 
 /** @throws CheckpointError `INVALID_ARGUMENT` */

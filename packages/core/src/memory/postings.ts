@@ -58,8 +58,8 @@ export function insertPostings(postings: readonly TermRow[]): Step[] {
 }
 
 /**
- * Removes the postings of items, which are known by their texts: postings are not found by their items. Those of another version of
- * the analyzer are looked for in the whole space.
+ * Removes the postings of items, which are known by their texts: postings are not found by their items. Postings of another
+ * version of the analyzer are looked for in the whole space.
  */
 export async function removePostings(
   space: SpaceRow,

@@ -50,7 +50,7 @@ async function removalOf(engine: MemoryEngine, rows: readonly ItemRow[], signal:
     for (const { thread } of own) threads.add(owner, thread, -1);
     steps.removals.push(...(await removeFound(space, own)));
   }
-  // Whatever has no space has no counts either.
+  // Items without a space have no counts either.
   const others = rows.filter(({ space }) => !spaces.has(space));
   for (const { space, number } of others) steps.removals.push(removeRecords(ITEMS, { space, number }, 1));
   return [...steps.counts, ...threads.steps(), ...steps.removals];
@@ -94,7 +94,7 @@ export async function deleteItems(
   for (let at = 0; at < ids.length; at += REMOVED_AT_ONCE) {
     const some = ids.slice(at, at + REMOVED_AT_ONCE);
     removed += await engine.session.run(operation, signal, async (deadline) => {
-      // Those whose time has come too.
+      // Items whose time has come are deleted too.
       const rows = (await rowsOfOwner(engine, owner, some, {}, deadline)).map(({ row }) => row);
       return await removeItems(engine, operation, rows, { id: { in: some } }, deadline);
     });

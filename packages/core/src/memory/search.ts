@@ -2,10 +2,12 @@ import { inTurns } from "../database/event-loop.ts";
 import type { CheckedSearch } from "./arguments.ts";
 import type { Hit, Item } from "./contract.ts";
 import type { RowFilter, TermCount } from "./dialect.ts";
-import { embedTexts, generationFor } from "./embedding.ts";
-import type { MemoryEngine } from "./engine.ts";
+import { embedTexts, generationFor, modelFor } from "./embedding.ts";
+import { MAX_ATTEMPTS, type MemoryEngine } from "./engine.ts";
+import { changedTooOften, modelMismatch, type VectorKind } from "./failures.ts";
 import { itemOf } from "./items.ts";
 import { notExpired } from "./list.ts";
+import type { ResolvedEmbedder } from "./options.ts";
 import { languageOf } from "./postings.ts";
 import {
   byScore,
@@ -34,56 +36,119 @@ const VECTORS_AT_ONCE = 1_000;
 /** Hits whose neighbours are read at once: more would wait for a connection, as would all other calls. */
 const HITS_AT_ONCE = 4;
 
-/** What is searched for. */
-interface Wanted {
-  readonly text: string | null;
-  readonly vector: Float32Array | null;
-  readonly model: string | null;
+/** A vector that is searched for. */
+interface WantedVector extends VectorKind {
+  readonly vector: Float32Array;
 }
 
 export async function search(engine: MemoryEngine, query: CheckedSearch): Promise<Hit[]> {
-  const wanted = await wantedOf(engine, query);
+  if (engine.options.embedders.length === 0) return await embedAndSearch(engine, query);
+  return await engine.longCalls.run(OPERATION, query.signal, (signal) => embedAndSearch(engine, { ...query, signal }));
+}
+
+async function embedAndSearch(engine: MemoryEngine, query: CheckedSearch): Promise<Hit[]> {
+  const made = new Map<string, Float32Array>();
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const answer = await searchWith(engine, query, made);
+    if ("hits" in answer) return answer.hits;
+    // Outside of the search, whose deadline is the database's. Once for each model.
+    for (const embedder of answer.missing) made.set(embedder.model, await embedQuery(embedder, query));
+  }
+  throw changedTooOften(OPERATION);
+}
+
+type Answer = { readonly hits: Hit[] } | { readonly missing: readonly ResolvedEmbedder[] };
+
+/**
+ * Searches with vectors of the text, by their models. `missing`: embedders of models that the collections have, and whose vectors are not among
+ * them. None: a re-embedding has ended meanwhile, and the vectors that were searched for have gone.
+ */
+async function searchWith(
+  engine: MemoryEngine,
+  query: CheckedSearch,
+  made: ReadonlyMap<string, Float32Array>,
+): Promise<Answer> {
   return await engine.session.run(
     OPERATION,
     query.signal,
     async (deadline) => {
       const spaces = await findSpaces(engine, query.owner, query.collections, deadline);
+      const embedders = new Set(spaces.flatMap((space) => embedderToSearch(engine, query, space) ?? []));
+      const missing = [...embedders].filter(({ model }) => !made.has(model));
+      if (missing.length > 0) return { missing };
+      const vectorOf = (space: SpaceRow) => wantedVector(engine, query, made, space);
+      const wanted: Wanted = {
+        text: query.text,
+        vectorOf,
+        isByVector: (query.vector ?? null) !== null || spaces.some((space) => vectorOf(space) !== null),
+      };
       const filter = Object.keys(query.rows).length === 0 ? null : notExpired(query.rows);
-      const runOn = async (found: readonly SpaceRow[]) => {
+      const hits = await (async () => {
         for (let maxPostings = MAX_POSTINGS; ; ) {
           const one = new SearchRun(engine, query, wanted, maxPostings, deadline);
-          const hits = (await one.run(found, filter)) ?? (await one.run(found, notExpired(query.rows))) ?? [];
-          if (hits.length >= query.limit || one.wantedPostings === null) return hits;
+          const found = (await one.run(spaces, filter)) ?? (await one.run(spaces, notExpired(query.rows))) ?? [];
+          if (found.length >= query.limit || one.wantedPostings === null) return found;
           // Frequent words were left out, and so were items that have no others of the query.
           maxPostings = Math.max(MORE_POSTINGS * maxPostings, one.wantedPostings);
         }
-      };
-      const hits = await runOn(spaces);
-      if (wanted.vector === null || spaces.every(({ nextGeneration }) => nextGeneration === null)) return hits;
+      })();
+      if (!wanted.isByVector || spaces.every(({ nextGeneration }) => nextGeneration === null)) return { hits };
       // The vectors of a space that was being re-embedded may have been exchanged, and removed, meanwhile.
       const now = await findSpaces(engine, query.owner, query.collections, deadline);
       const generations = (all: readonly SpaceRow[]) => all.map(({ number, generation }) => `${number} ${generation}`);
-      return generations(now).sort().join() === generations(spaces).sort().join() ? hits : await runOn(now);
+      const isSame = generations(now).sort().join() === generations(spaces).sort().join();
+      return isSame ? { hits } : { missing: [] };
     },
     { "waymark.collections": query.collections.length },
   );
 }
 
-/** Embeds the text, if the search is to be by vector and has none. */
-async function wantedOf(
-  { options: { embedder } }: MemoryEngine,
-  { text, vector, model, fusion, requireVector, signal }: CheckedSearch,
-): Promise<Wanted> {
+/** What is searched for. */
+interface Wanted {
+  readonly text: string | null;
+  /** Whether there is a vector for any space. */
+  readonly isByVector: boolean;
+  vectorOf(space: SpaceRow): WantedVector | null;
+}
+
+/** Returns the vector to search a space with; `null`: none, it is searched by words alone. */
+function wantedVector(
+  { options: { embedders } }: MemoryEngine,
+  query: CheckedSearch,
+  made: ReadonlyMap<string, Float32Array>,
+  space: SpaceRow,
+): WantedVector | null {
+  const isGiven = query.vector !== undefined;
+  const vector = isGiven ? query.vector : (made.get(space.model ?? "") ?? null); // no model's name is empty
+  if (vector === null) return null;
+  const model = isGiven ? (query.model ?? modelFor(embedders, space)) : space.model;
+  return { vector, model, dimensions: vector.length };
+}
+
+/**
+ * Returns the embedder of the text, for one space; `null`: it is not searched by a vector, or none fits and its words do.
+ * @throws CheckpointError `MODEL_MISMATCH` if none fits, and words do not count
+ */
+function embedderToSearch(
+  { options: { embedders } }: MemoryEngine,
+  { text, vector, fusion, requireVector }: CheckedSearch,
+  { dimensions, model }: SpaceRow,
+): ResolvedEmbedder | null {
+  const [first] = embedders;
   const isByVector = requireVector || fusion === "rrf" || fusion.vector > 0;
-  if (vector !== undefined || embedder === null || text === null || text === "" || !isByVector) {
-    return { text, vector: vector ?? null, model: model ?? embedder?.model ?? null };
-  }
-  const [made = null] = await embedTexts(OPERATION, embedder, [text], {
-    purpose: "search",
-    nameOf: () => "search.text",
-    signal,
-  });
-  return { text, vector: made, model: embedder.model };
+  const isEmbedded = vector === undefined && text !== null && text !== "" && isByVector;
+  if (first === undefined || !isEmbedded || dimensions === null) return null;
+  const embedder = embedders.find((one) => one.model === model);
+  if (embedder !== undefined) return embedder;
+  const needsVector = requireVector || (fusion !== "rrf" && fusion.text === 0);
+  if (needsVector) throw modelMismatch(OPERATION, model, first.model);
+  return null;
+}
+
+async function embedQuery(embedder: ResolvedEmbedder, { text, signal }: CheckedSearch): Promise<Float32Array> {
+  const nameOf = () => "search.text";
+  const [vector] = await embedTexts(OPERATION, embedder, [text as string], { purpose: "search", nameOf, signal });
+  return vector as Float32Array;
 }
 
 /** A candidate in one of several spaces. Its position stands for both where only numbers do. */
@@ -142,7 +207,7 @@ class SearchRun {
       side.map((one): Candidate => ({ number: positions.get(one) as number, score: score(one) as number }));
     const ranked = fuse(
       this.#wanted.text === null ? null : candidatesOf(byText, ({ textScore }) => textScore),
-      this.#wanted.vector === null ? null : candidatesOf(byVector, ({ similarity }) => similarity),
+      !this.#wanted.isByVector ? null : candidatesOf(byVector, ({ similarity }) => similarity),
       fusion,
     )
       .map(({ number, score }) => ({ found: all[number] as Found, score }))
@@ -159,12 +224,13 @@ class SearchRun {
 
   /** Returns the nearest vectors of a space with their cosines, the nearest first. */
   async #nearVectors(space: SpaceRow, filter: RowFilter | null): Promise<Candidate[]> {
-    const { vector, model } = this.#wanted;
+    const wanted = this.#wanted.vectorOf(space);
     const { limit, isExact, minSimilarity, fusion, requireVector } = this.#query;
-    if (vector === null || space.dimensions === null) return [];
+    if (wanted === null || space.dimensions === null) return [];
+    const { vector } = wanted;
     // Also where the vector only tells the similarity of hits by words: vectors of other models are compared nowhere.
     const operation = `${OPERATION}: search.collections[${this.#query.collections.indexOf(space.collection)}]`;
-    const generation = generationFor(operation, { ...space, nextModel: null }, { model, dimensions: vector.length });
+    const generation = generationFor(operation, { ...space, nextModel: null }, wanted);
     if (fusion !== "rrf" && fusion.vector === 0 && !requireVector) return [];
     const query = {
       space: space.number,
@@ -328,14 +394,14 @@ class SearchRun {
 
   /** Adds the similarities of hits that were found by their words. */
   async #addSimilarities(hits: readonly Found[]): Promise<void> {
-    const { vector } = this.#wanted;
-    if (vector === null) return;
     const missing = hits.filter(({ similarity, space }) => similarity === null && space.dimensions !== null);
     for (const space of new Set(missing.map((one) => one.space))) {
+      const wanted = this.#wanted.vectorOf(space);
+      if (wanted === null) continue;
       const own = missing.filter((one) => one.space === space);
       const { number, generation } = space;
       const scored = await this.#cosines(
-        { space: number, generation, vector },
+        { space: number, generation, vector: wanted.vector },
         own.map((one) => one.number),
       );
       const byNumber = new Map(scored.map((one) => [one.number, one.score]));

@@ -1,5 +1,4 @@
 import { invalidArgument } from "../contract/errors.ts";
-import { distancesTo, wordsOf } from "./bits.ts";
 
 /**
  * Signatures: a bit for each dimension of a vector, so that nearest neighbours can be looked for in few bytes, on any database. The
@@ -88,40 +87,6 @@ function transform(values: Float64Array): void {
     values[at] = a + b;
     values[at + size] = a - b;
   }
-}
-
-/** Bits in which two signatures of the same length differ. The length is a multiple of 8 bytes, as {@link signatureBytes} is. */
-export function hamming(a: Uint8Array, b: Uint8Array): number {
-  const distances = new Uint16Array(1);
-  distancesTo(wordsOf(a), wordsOf(b), distances);
-  return distances[0] as number;
-}
-
-/**
- * Returns which `m` of the signatures, laid end to end, differ from `signature` in the fewest bits: their indices, nearest first; of equally
- * near ones the higher index, that is the later item, first.
- */
-export function nearestByHamming(signatures: Uint8Array, signature: Uint8Array, m: number): number[] {
-  const distances = new Uint16Array(Math.floor(signatures.length / signature.length));
-  distancesTo(wordsOf(signatures), wordsOf(signature), distances);
-
-  // A place for each distance in the answer: distances are few, so nothing need be sorted.
-  const ends = new Uint32Array(signature.length * 8 + 1);
-  for (const distance of distances) ends[distance] = (ends[distance] as number) + 1;
-  let total = 0;
-  for (let distance = 0; distance < ends.length; distance++) {
-    total += ends[distance] as number;
-    ends[distance] = total;
-  }
-  const nearest: number[] = new Array(Math.min(m, distances.length)).fill(0);
-  // Lower indices take the last places of their distance.
-  for (let index = 0; index < distances.length; index++) {
-    const distance = distances[index] as number;
-    const place = (ends[distance] as number) - 1;
-    ends[distance] = place;
-    if (place < nearest.length) nearest[place] = index;
-  }
-  return nearest;
 }
 
 /**

@@ -72,6 +72,25 @@ export function inPieces(spaces: readonly SpaceRow[]): { readonly in: readonly n
   return pieces;
 }
 
+/** Lists owners that have spaces, in the order of their names' bytes. */
+export async function listOwners(
+  { dialect }: MemoryEngine,
+  after: string | null,
+  limit: number,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const owners: string[] = [];
+  for (let last = after; ; ) {
+    const where = { removal: 0, ...(last !== null && { owner: { above: last } }) };
+    const query = { where, columns: ["owner"], order: [["owner", "asc"]], limit } as const;
+    const page: Pick<SpaceRow, "owner">[] = await dialect.records.find(SPACES, query, signal);
+    owners.push(...new Set(page.map(({ owner }) => owner)));
+    // The rest of the last one's spaces is skipped: some owners have very many.
+    if (page.length < limit || owners.length >= limit) return owners.slice(0, limit);
+    last = page.at(-1)?.owner ?? null;
+  }
+}
+
 /** Finds spaces by their numbers. */
 export async function spacesByNumber(
   { dialect }: MemoryEngine,

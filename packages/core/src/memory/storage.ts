@@ -16,6 +16,7 @@ import {
   checkItemQuery,
   checkItems,
   checkMemoryPolicy,
+  checkOwnerQuery,
   checkReembedOptions,
   checkSearch,
   checkThread,
@@ -42,6 +43,7 @@ import type {
   MemoryStorage,
   NewItem,
   NewThread,
+  OwnerQuery,
   ReembedOptions,
   ReembedResult,
   Thread,
@@ -49,7 +51,7 @@ import type {
   ThreadQuery,
   VectorIndexOptions,
 } from "./contract.ts";
-import type { MemoryEngine } from "./engine.ts";
+import { type MemoryEngine, refusing } from "./engine.ts";
 import { deleteCollection, forgetOwner } from "./forget.ts";
 import { snapshotOfValue } from "./items.ts";
 import { countItems, getItem, listItems } from "./list.ts";
@@ -59,7 +61,7 @@ import { pruneMemory } from "./prune.ts";
 import { reembed } from "./reembed.ts";
 import { deleteItems, deleteItemsWhere } from "./remove.ts";
 import { search } from "./search.ts";
-import { findSpace, listSpaces } from "./spaces.ts";
+import { findSpace, listOwners, listSpaces } from "./spaces.ts";
 import type { SpaceRow } from "./tables.ts";
 import { createThread, deleteThread, getThread, listThreads, updateThread } from "./threads.ts";
 import { updateItem } from "./update.ts";
@@ -69,7 +71,8 @@ const EVENTS = ["retry", "circuit", "created"] as const;
 
 /** The public face of the memory engine: checks arguments and delegates. */
 export class EngineMemory implements MemoryStorage {
-  readonly #engine: MemoryEngine;
+  #engine: MemoryEngine;
+  #closing: Promise<void> | null = null;
 
   constructor(engine: MemoryEngine) {
     this.#engine = engine;
@@ -158,6 +161,13 @@ export class EngineMemory implements MemoryStorage {
     );
   }
 
+  async listOwners(query: OwnerQuery = {}): Promise<string[]> {
+    const { after, limit, signal } = checkOwnerQuery(query);
+    return await this.#engine.session.run("list owners", signal, (deadline) =>
+      listOwners(this.#engine, after, limit, deadline),
+    );
+  }
+
   async deleteCollection(owner: string, collection: string, options: CallOptions = {}): Promise<boolean> {
     checkOwner("owner", owner);
     checkCollectionName("collection", collection);
@@ -165,15 +175,26 @@ export class EngineMemory implements MemoryStorage {
   }
 
   async reembed(options: ReembedOptions): Promise<ReembedResult> {
-    return await reembed(this.#engine, checkReembedOptions(options));
+    const [embedder = null] = this.#engine.options.embedders;
+    const engine = this.#engine;
+    const { signal: own, ...checked } = checkReembedOptions(options, embedder);
+    return await engine.longCalls.run("re-embed", own, (signal) => reembed(engine, { ...checked, signal }));
   }
 
   async createVectorIndex(dimensions: number, options: VectorIndexOptions = {}): Promise<string> {
-    return await createVectorIndex(this.#engine, checkVectorIndex(dimensions, options));
+    const engine = this.#engine;
+    const { signal: own, ...checked } = checkVectorIndex(dimensions, options);
+    return await engine.longCalls.run("create vector index", own, (signal) =>
+      createVectorIndex(engine, { ...checked, signal }),
+    );
   }
 
   async dropVectorIndex(dimensions: number, options: VectorIndexOptions = {}): Promise<boolean> {
-    return await dropVectorIndex(this.#engine, checkVectorIndex(dimensions, options));
+    const engine = this.#engine;
+    const { signal: own, ...checked } = checkVectorIndex(dimensions, options);
+    return await engine.longCalls.run("drop vector index", own, (signal) =>
+      dropVectorIndex(engine, { ...checked, signal }),
+    );
   }
 
   async forgetOwner(owner: string, options: CallOptions = {}): Promise<ForgetResult> {
@@ -213,8 +234,16 @@ export class EngineMemory implements MemoryStorage {
   }
 
   async close(options: CloseOptions = {}): Promise<void> {
-    checkCloseOptions(options);
-    await this.#engine.session.close();
+    const { timeoutMs } = checkCloseOptions(options);
+    this.#closing ??= this.#close(timeoutMs);
+    await this.#closing;
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    const { longCalls, session } = this.#engine;
+    this.#engine = refusing(this.#engine);
+    await longCalls.end(timeoutMs);
+    await session.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

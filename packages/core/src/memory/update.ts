@@ -3,9 +3,19 @@ import { newRevision } from "../database/ids.ts";
 import { Addition, removeRecords, type Step, updateRecords } from "../records/records.ts";
 import type { CheckedItemChange } from "./arguments.ts";
 import type { Item } from "./contract.ts";
-import { checkOfEmbedder, embedTexts, firstVectorOf, generationFor, insertVectors } from "./embedding.ts";
+import {
+  checkOfEmbedder,
+  embeddersFor,
+  embedTexts,
+  firstVectorOf,
+  generationFor,
+  insertVectors,
+  isOfOtherModel,
+  type TextVectors,
+  vectorsIn,
+} from "./embedding.ts";
 import { MAX_ATTEMPTS, type MemoryEngine, tryChange } from "./engine.ts";
-import { changedTooOften, conflict, noSuch, type VectorKind } from "./failures.ts";
+import { changedTooOften, conflict, modelMismatch, noSuch } from "./failures.ts";
 import { itemOf, packValue, readText, type StoredValue, storeText, textDigest } from "./items.ts";
 import { type FoundItem, notExpired, rowsOfOwner } from "./list.ts";
 import type { ResolvedEmbedder } from "./options.ts";
@@ -28,30 +38,37 @@ export interface UpdateRequest {
   readonly signal?: AbortSignal;
 }
 
-/** Vector that an update gives an item; `undefined`: the one that it has. */
-interface NewVector {
-  readonly vector: Float32Array | null | undefined;
-  readonly kind: VectorKind | null;
-}
+/** Vectors that an update gives an item, if any; `null`: those that it has. */
+type NewVectors = TextVectors | null;
 
 export async function updateItem(engine: MemoryEngine, request: UpdateRequest): Promise<Item> {
   // Made once: a retry recognises by it what it has done.
   const revision = newRevision();
   // Nothing is awaited where nothing is embedded: a call that was accepted before close() takes place.
-  if (!mayEmbed(engine, request)) return (await apply(engine, request, vectorOf(engine, request), revision)) as Item;
-  // Before the text is embedded: a call that is refused, or sets the text that is there, costs nothing.
-  if (!(await hasNewText(engine, request))) {
-    const updated = await apply(engine, request, { vector: undefined, kind: null }, revision);
-    if (updated !== null) return updated;
-  }
-  return (await apply(engine, request, await embeddingOf(engine, request), revision)) as Item;
+  if (!mayEmbed(engine, request)) return (await apply(engine, request, vectorsOf(request), revision)) as Item;
+  const work = (signal: AbortSignal) => embedAndApply(engine, { ...request, signal }, revision);
+  return await engine.longCalls.run(OPERATION, request.signal, work);
 }
 
-/** Applies an update. `null`: its text was the one of the item, and so was not embedded, and is another one now. */
+async function embedAndApply(engine: MemoryEngine, request: UpdateRequest, revision: string): Promise<Item> {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    // Before the text is embedded: a call that is refused, or sets the text that is there, costs nothing.
+    const embedders = await embeddersOf(engine, request);
+    const vectors = embedders === null ? null : await embeddingsOf(embedders, request);
+    const updated = await apply(engine, request, vectors, revision);
+    if (updated !== null) return updated;
+  }
+  throw changedTooOften(OPERATION);
+}
+
+/**
+ * Applies an update. `null`: its text was the one of the item, and so was not embedded, and is another one now; or the collection has got
+ * another model than the one that it was embedded with.
+ */
 async function apply(
   engine: MemoryEngine,
   { owner, id, change, snapshot, ifRevision, signal }: UpdateRequest,
-  vector: NewVector,
+  vectors: NewVectors,
   revision: string,
 ): Promise<Item | null> {
   let value: StoredValue | null = null;
@@ -60,9 +77,10 @@ async function apply(
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const found = await findItem(engine, { owner, id, ifRevision, revision }, deadline);
       if (found.row.revision === revision) return await itemOf(OPERATION, found.space, found.row);
-      if (vector.vector === undefined && isNewText(found.row, change)) return null;
+      if (vectors === null && isNewText(found.row, change)) return null;
+      if (vectors !== null && isOfOtherModel(engine.options.embedders, vectors, found.space)) return null;
       const expired = await expiredTwins(engine, found, change, deadline);
-      const { row, steps } = await planUpdate(found, change, { ...vector, value, revision, expired });
+      const { row, steps } = await planUpdate(engine, found, change, { vectors, value, revision, expired });
       if (await tryChange(engine, steps, deadline)) return await itemOf(OPERATION, found.space, row);
       await checkThread(engine, owner, change, deadline);
     }
@@ -85,18 +103,26 @@ async function findItem(
 }
 
 /** Returns whether an update may have a new text whose vector is to be made. */
-function mayEmbed({ options: { embedder } }: MemoryEngine, { change: { embedding, text } }: UpdateRequest): boolean {
-  return embedder !== null && embedding === undefined && text !== undefined && text !== "";
+function mayEmbed({ options: { embedders } }: MemoryEngine, { change: { embedding, text } }: UpdateRequest): boolean {
+  return embedders.length > 0 && embedding === undefined && text !== undefined && text !== "";
 }
 
-/** Returns whether an update has another text than the item. @throws CheckpointError if the update would be refused */
-async function hasNewText(engine: MemoryEngine, request: UpdateRequest): Promise<boolean> {
+/**
+ * Returns the embedders for the text of an update; `null`: it is the one of the item.
+ * @throws CheckpointError if the update would be refused
+ */
+async function embeddersOf(engine: MemoryEngine, request: UpdateRequest): Promise<ResolvedEmbedder[] | null> {
   const { owner, change, signal } = request;
   return await engine.session.run(OPERATION, signal, async (deadline) => {
     const found = await findItem(engine, { ...request, revision: null }, deadline);
     await expiredTwins(engine, found, change, deadline);
     await checkThread(engine, owner, change, deadline);
-    return isNewText(found.row, change);
+    if (!isNewText(found.row, change)) return null;
+    const { embedders } = engine.options;
+    const own = embeddersFor(embedders, found.space);
+    if (own.length === 0) throw modelMismatch(OPERATION, found.space.model, embedders[0]?.model as string);
+    for (const embedder of own) generationFor(OPERATION, found.space, embedder);
+    return own;
   });
 }
 
@@ -104,27 +130,23 @@ function isNewText(row: ItemRow, { text }: CheckedItemChange): boolean {
   return text !== undefined && text !== readText(row);
 }
 
-async function embeddingOf({ options }: MemoryEngine, { change: { text }, signal }: UpdateRequest): Promise<NewVector> {
-  const embedder = options.embedder as ResolvedEmbedder;
-  const [vector = null] = await embedTexts(OPERATION, embedder, [text as string], {
-    purpose: "store",
-    nameOf: () => "change.text",
-    signal,
-  });
-  return { vector, kind: { model: embedder.model, dimensions: embedder.dimensions } };
+async function embeddingsOf(
+  embedders: readonly ResolvedEmbedder[],
+  { change: { text }, signal }: UpdateRequest,
+): Promise<TextVectors> {
+  const made = new Map<string, Float32Array>();
+  for (const embedder of embedders) {
+    const nameOf = () => "change.text";
+    const [vector] = await embedTexts(OPERATION, embedder, [text as string], { purpose: "store", nameOf, signal });
+    made.set(embedder.model, vector as Float32Array);
+  }
+  return { given: null, model: null, made };
 }
 
-/** Returns the vector that an update gives an item without an embedder's help. */
-function vectorOf(
-  { options: { embedder } }: MemoryEngine,
-  { change: { embedding, text, ...change } }: UpdateRequest,
-): NewVector {
-  const model = change.model ?? embedder?.model ?? null;
-  if (embedding === undefined) return { vector: text === undefined ? undefined : null, kind: null };
-  if (embedding === null) return { vector: null, kind: null };
-  if (embedder !== null && model === embedder.model)
-    checkOfEmbedder(`${OPERATION}: change.embedding`, embedder, embedding);
-  return { vector: embedding, kind: { model, dimensions: embedding.length } };
+/** Returns the vectors that an update gives an item without an embedder's help. */
+function vectorsOf({ change: { embedding, text, model } }: UpdateRequest): NewVectors {
+  if (embedding === undefined && text === undefined) return null;
+  return { given: embedding ?? null, model: model ?? null, made: new Map() };
 }
 
 /**
@@ -156,20 +178,19 @@ async function expiredTwins(
   return [...twins.values()];
 }
 
+interface Content {
+  readonly vectors: NewVectors;
+  readonly value: StoredValue | null;
+  readonly revision: string;
+  /** Items that make room. */
+  readonly expired: readonly ItemRow[];
+}
+
 async function planUpdate(
+  { options: { embedders } }: MemoryEngine,
   { space, row }: FoundItem,
   change: CheckedItemChange,
-  {
-    value,
-    vector,
-    kind,
-    revision,
-    expired,
-  }: NewVector & {
-    readonly value: StoredValue | null;
-    readonly revision: string;
-    readonly expired: readonly ItemRow[];
-  },
+  { vectors, value, revision, expired }: Content,
 ): Promise<{ row: ItemRow; steps: Step[] }> {
   const { hasValue: _, text = "", embedding: __, model: ___, expiresAt, threadId, ...others } = change;
   const { number } = row;
@@ -189,12 +210,18 @@ async function planUpdate(
     revision,
   };
   // A text that stays as it is keeps its vector, unless another one was given.
-  const isNewVector = vector !== undefined && (hasOtherText || change.embedding !== undefined);
+  const isNewVector = vectors !== null && (hasOtherText || change.embedding !== undefined);
   const isVector = { space: space.number, number };
-  const generation = kind === null ? null : generationFor(`${OPERATION}: change.embedding`, space, kind);
+  const operation = `${OPERATION}: change.embedding`;
+  const placed = vectors === null ? [] : vectorsIn(embedders, vectors, space);
+  for (const kind of placed) checkOfEmbedder(operation, embedders, kind);
+  const own = placed.map(({ vector, ...kind }) => {
+    return { space: space.number, number, generation: generationFor(operation, space, kind), vector };
+  });
   const { nextGeneration, dimensions, model } = space;
   // A re-embedding that is under way may have met the item.
-  const isMissed = nextGeneration !== null && generation !== nextGeneration && (change.text ?? row.text) !== "";
+  const hasNext = own.some(({ generation }) => generation === nextGeneration);
+  const isMissed = nextGeneration !== null && !hasNext && (change.text ?? row.text) !== "";
   const threads = new ThreadCounts();
   threads.add(space.owner, row.thread, threadId === undefined ? 0 : -1); // 0: it is updated by its item
   if (threadId !== undefined) threads.add(space.owner, threadId, 1);
@@ -208,7 +235,7 @@ async function planUpdate(
         items: new Addition(-expired.length),
         tokens: new Addition(tokens),
         revision: newRevision(),
-        ...(isNewVector && firstVectorOf(space, kind, generation)),
+        ...(isNewVector && firstVectorOf(space, placed[0] ?? null)),
         ...(isNewVector && isMissed && { nextMissed: new Addition(1) }),
       },
       1,
@@ -217,9 +244,7 @@ async function planUpdate(
     ...(await removeFound(space, expired)),
     updateRecords(ITEMS, { space: space.number, number, revision: row.revision }, set, 1),
     ...(isNewVector ? [removeRecords(SIGNATURES, isVector), removeRecords(VECTORS, isVector)] : []),
-    ...(isNewVector && vector !== null && generation !== null
-      ? insertVectors([{ space: space.number, number, generation, vector }])
-      : []),
+    ...(isNewVector ? insertVectors(own) : []),
     ...(analysis === null
       ? []
       : [...(await removePostings(space, [row])), ...insertPostings(postingsOf(space.number, number, analysis))]),

@@ -104,7 +104,7 @@ function atOnce<Result>(steps: Generator<undefined, Result>): Result {
 const TOKEN =
   /[a-z](?:\+\+|#)(?![\p{L}\p{N}+#])|\p{Extended_Pictographic}|\p{Regional_Indicator}{1,2}|[\p{L}\p{N}][\p{L}\p{N}\p{M}]*/gu;
 
-/** What English leaves of a word after an apostrophe. */
+/** The rest of an English word after an apostrophe. */
 const CLITIC = /'(?:s|t|d|m|ll|re|ve)(?![\p{L}\p{N}\p{M}])/uy;
 
 /** Between words of a clause there are only spaces and hyphens. */
@@ -187,7 +187,7 @@ function* scan(
 
 /**
  * Characters of the scripts that are indexed as pairs, first and last of each range, as code points and not by `\p{Script=…}`: that is one thing
- * less that depends on the engine's version of Unicode. Those of the first list count alone too.
+ * less that depends on the engine's version of Unicode. Characters of the first list count alone too.
  */
 const ALONE = [
   ...[0x4e00, 0x9fff, 0x3400, 0x4dbf, 0x20000, 0x3ffff, 0xf900, 0xfaff, 0x2e80, 0x2fdf], // Han

@@ -23,6 +23,7 @@ export const CALLS: Readonly<Record<string, Call>> = {
     storage.search({ owner, collections: [COLLECTION], text: "x", vector: [1], ...options }),
   getCollection: (storage, owner, options) => storage.getCollection(owner, COLLECTION, options),
   listCollections: (storage, owner, options) => storage.listCollections({ owner, ...options }),
+  listOwners: (storage, _, options) => storage.listOwners(options),
   deleteCollection: (storage, owner, options) => storage.deleteCollection(owner, COLLECTION, options),
   reembed: (storage, owner, options) =>
     storage.reembed({ owner, collection: COLLECTION, embedder: newEmbedder("m", 1), ...options }),

@@ -57,6 +57,25 @@ export function describeCollections(bench: StorageBench): void {
       expect(await storage.getCollection(owner, COLLECTION)).toMatchObject({ ...named, items: 3 });
     });
 
+    it("makes its owner known to who lists all of them, page by page", async () => {
+      const owners = ["a", "b", "c", "d"].map((name) => `${name} ${newOwner()}`);
+      const [first, , third] = owners as [string, string, string];
+      const { storage } = bench;
+      await storage.addItems(owners.map((owner) => itemOf(owner, "x")));
+      await storage.addItems(["a", "b", "c"].map((collection) => itemOf(first, "x", { collection })));
+      await storage.createThread({ owner: `e ${newOwner()}` });
+      await storage.forgetOwner(third);
+      const all: string[] = [];
+      for (let page: string[] = []; page.length > 0 || all.length === 0; all.push(...page)) {
+        page = await storage.listOwners({ limit: 2, ...(all.length > 0 && { after: all.at(-1) as string }) });
+        expect(page.length).toBeLessThanOrEqual(2);
+      }
+      expect(all).toEqual([...all].sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other))));
+      expect(new Set(all).size).toBe(all.length);
+      expect(all.filter((owner) => owners.includes(owner))).toEqual(owners.filter((owner) => owner !== third));
+      expect(all.some((owner) => owner.startsWith("e "))).toBe(false);
+    });
+
     it("has the language of the options with which it was made, for every storage", async () => {
       const owner = newOwner();
       const english = bench.open({ collections: { memories: { language: "en" }, "*": { language: "none" } } });

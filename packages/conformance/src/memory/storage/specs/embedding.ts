@@ -1,4 +1,4 @@
-import type { Item } from "@waymark/core/memory";
+import type { Embedder, Item, NewItem } from "@waymark/core/memory";
 import { describe, expect, it } from "vitest";
 import { refusal } from "../../../storage/errors.ts";
 import { addOne, COLLECTION, countsOf, findNear, findTexts, itemOf, newOwner, type StorageBench } from "../bench.ts";
@@ -129,18 +129,141 @@ export function describeEmbedding(bench: StorageBench): void {
       await addOne(bench.open({ embedder: newEmbedder("m", 2) }), itemOf(owner, "a"));
       const before = await countsOf(bench.storage, owner);
       const cases = [
-        [newEmbedder("other", 2), "MODEL_MISMATCH"],
-        [newEmbedder("m", 3), "DIMENSION_MISMATCH"],
+        [newEmbedder("other", 2), "MODEL_MISMATCH", "reembed"],
+        [newEmbedder("m", 3), "DIMENSION_MISMATCH", '"m@3"'],
       ] as const;
-      for (const [embedder, code] of cases) {
+      for (const [embedder, code, advice] of cases) {
         const storage = bench.open({ embedder });
-        await refusal(storage.addItems([itemOf(owner, "b")]), code);
-        await refusal(storage.search({ owner, collections: [COLLECTION], text: "a" }), code);
+        const error = await refusal(storage.addItems([itemOf(owner, "b")]), code);
+        expect(error.message).toContain(advice);
+        await refusal(storage.search({ owner, collections: [COLLECTION], text: "a", requireVector: true }), code);
+        await refusal(
+          storage.search({ owner, collections: [COLLECTION], text: "a", fusion: { text: 0, vector: 1 } }),
+          code,
+        );
+        if (code === "MODEL_MISMATCH") expect(embedder.calls).toEqual([]);
         expect(await storage.search({ owner, collections: [COLLECTION], text: "a", vector: null })).toHaveLength(1);
       }
       const storage = bench.open({ embedder: newEmbedder("m", 2) });
       await refusal(storage.addItems([itemOf(owner, "b")], { model: "other" }), "MODEL_MISMATCH");
       expect(await countsOf(bench.storage, owner)).toEqual(before);
+    });
+
+    it("that does not fit a collection leaves its search to the words", async () => {
+      const owner = newOwner();
+      await addOne(bench.open({ embedder: newEmbedder("m", 2) }), itemOf(owner, "found by its word"));
+      const embedder = newEmbedder("other", 2);
+      const storage = bench.open({ embedder });
+      const hits = await storage.search({ owner, collections: [COLLECTION], text: "word" });
+      expect(hits).toMatchObject([{ item: { text: "found by its word" } }]);
+      expect(hits[0]).not.toHaveProperty("similarity");
+      expect(embedder.calls).toEqual([]);
+    });
+  });
+
+  describe("several embedders", () => {
+    it("are each for the collections of their models, and the first for new ones", async () => {
+      const owner = newOwner();
+      const [next, old, unused] = [newEmbedder("next", 3), newEmbedder("old", 2), newEmbedder("unused", 2)];
+      const add = (embedder: Embedder, collection: string) =>
+        addOne(bench.open({ embedder }), itemOf(owner, `first of ${collection}`, { collection }));
+      await add(old, "a");
+      await add(old, "b");
+      await add(next, "c");
+      await add(newEmbedder("foreign", 5), "d");
+      for (const { calls } of [next, old]) calls.length = 0;
+
+      const storage = bench.open({ embedder: [next, unused, old] });
+      const inAll = ["a", "b", "c", "e"].map((collection) => itemOf(owner, `word ${collection}`, { collection }));
+      const [inA] = (await storage.addItems(inAll)) as [Item];
+      expect(old.calls.map(({ texts }) => texts)).toEqual([["word a", "word b"]]);
+      expect(next.calls.map(({ texts }) => texts)).toEqual([["word c", "word e"]]);
+      await storage.updateItem(owner, inA.id, { text: "changed word" });
+      expect(old.calls.at(-1)?.texts).toEqual(["changed word"]);
+      expect(await storage.getCollection(owner, "e")).toMatchObject({ model: "next", dimensions: 3 });
+      await refusal(storage.addItems([itemOf(owner, "x", { collection: "d" })]), "MODEL_MISMATCH");
+
+      for (const { calls } of [next, old]) calls.length = 0;
+      const collections = ["a", "b", "c", "d", "e", "none"];
+      const hits = await storage.search({ owner, collections, text: "word first", limit: 100 });
+      expect([old.calls.length, next.calls.length, unused.calls.length]).toEqual([1, 1, 0]);
+      const found = hits.map(({ item, similarity }) => [item.text, similarity !== undefined]);
+      expect(found.sort()).toEqual([
+        ["changed word", true],
+        ["first of a", true],
+        ["first of b", true],
+        ["first of c", true],
+        ["first of d", false],
+        ["word b", true],
+        ["word c", true],
+        ["word e", true],
+      ]);
+      const given = [itemOf(owner, "given", { collection: "a", embedding: [1, 2] })];
+      await storage.addItems(given);
+      await refusal(storage.addItems([{ ...given[0], collection: "e" } as NewItem]), "DIMENSION_MISMATCH");
+    });
+
+    it("let a collection change its model while everything goes on", async () => {
+      const owner = newOwner();
+      await bench
+        .open({ embedder: newEmbedder("old", 4) })
+        .addItems(Array.from({ length: 30 }, (_, at) => itemOf(owner, `word ${at}`)));
+      const open = () => bench.open({ embedder: [newEmbedder("next", 6), newEmbedder("old", 4)] });
+      let isDone = false;
+      const working = [open(), open()].map(async (storage, worker) => {
+        const texts: string[] = [];
+        for (let at = 0; !isDone || at < 3; at++) {
+          const item = await addOne(storage, itemOf(owner, `added ${worker} ${at}`));
+          texts.push(`changed ${worker} ${at}`);
+          await storage.updateItem(owner, item.id, { text: texts.at(-1) as string });
+          const search = { owner, collections: [COLLECTION], text: texts.at(-1) as string, requireVector: true };
+          const [hit] = await storage.search(search);
+          expect(hit).toMatchObject({ item: { text: texts.at(-1) }, similarity: expect.closeTo(1, 6) });
+        }
+        return texts;
+      });
+      await open()
+        .reembed({ owner, collection: COLLECTION, batchSize: 5 })
+        .finally(() => {
+          isDone = true;
+        });
+      const texts = (await Promise.all(working)).flat();
+      expect(await bench.storage.getCollection(owner, COLLECTION)).toMatchObject({ model: "next", dimensions: 6 });
+      for (const text of [...texts, "word 0", "word 29"]) {
+        const vector = vectorOf("next", 6, text);
+        const [hit] = await bench.storage.search({ owner, collections: [COLLECTION], vector, model: "next" });
+        expect(hit).toMatchObject({ item: { text }, similarity: expect.closeTo(1, 6) });
+      }
+    });
+
+    it("embed what is added and changed while a collection is re-embedded for both models", async () => {
+      const owner = newOwner();
+      const both = bench.open({ embedder: [newEmbedder("next", 6), newEmbedder("old", 4)] });
+      const [first] = (await bench
+        .open({ embedder: newEmbedder("old", 4) })
+        .addItems(["first", "second"].map((text) => itemOf(owner, text)))) as [Item];
+      const embedder = newEmbedder("next", 6, {
+        before: async () => {
+          if (embedder.calls.length > 1) return;
+          await both.addItems([itemOf(owner, "added")]);
+          await both.updateItem(owner, first.id, { text: "changed" });
+        },
+      });
+      await bench.storage.reembed({ owner, collection: COLLECTION, embedder });
+      expect(embedder.calls.map(({ texts }) => texts)).toEqual([["first", "second"]]);
+      for (const text of ["second", "added", "changed"]) {
+        const vector = vectorOf("next", 6, text);
+        const hits = await bench.storage.search({ owner, collections: [COLLECTION], vector, exact: true });
+        expect(hits).toHaveLength(3);
+        expect(hits[0]).toMatchObject({ item: { text }, similarity: expect.closeTo(1, 6) });
+      }
+    });
+
+    it("have names of their own", () => {
+      const open = (embedder: unknown) => () => bench.open({ embedder } as never);
+      expect(open([])).toThrow(/options\.embedder/);
+      expect(open([newEmbedder("m", 2), newEmbedder("m", 3)])).toThrow(/options\.embedder\[1\]\.model/);
+      expect(open([newEmbedder("m", 2), {}])).toThrow(/options\.embedder\[1\]\.embed/);
     });
   });
 }

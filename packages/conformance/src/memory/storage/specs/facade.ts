@@ -1,3 +1,4 @@
+import { EventEmitter, once } from "node:events";
 import type { MemoryStorage } from "@waymark/core/memory";
 import { describe, expect, it } from "vitest";
 import { refusal } from "../../../storage/errors.ts";
@@ -171,6 +172,7 @@ const WRONG: readonly (readonly [string, (storage: MemoryStorage) => Promise<unk
   "reembed with a listener that is none": (storage: MemoryStorage) =>
     storage.reembed({ owner: OWNER, collection: COLLECTION, embedder, onProgress: true as never }),
   "getItem with a number": (storage: MemoryStorage) => storage.getItem(OWNER, 1 as never),
+  "listOwners with a limit of 0": (storage: MemoryStorage) => storage.listOwners({ limit: 0 }),
   "listCollections with an empty cursor": (storage: MemoryStorage) =>
     storage.listCollections({ owner: OWNER, after: "" }),
   "migrate with a wrong mode": (storage: MemoryStorage) => storage.migrate("now" as never),
@@ -251,6 +253,50 @@ export function describeFacade(bench: StorageBench): void {
       expect(await storage.health()).toMatchObject({ ok: false, error: { code: "CLOSED" } });
       await storage.close();
       await storage[Symbol.asyncDispose]();
+    });
+
+    it("waits for what is being embedded when it is closed, and stores it", async () => {
+      const owner = newOwner();
+      const gate = new EventEmitter();
+      const embedding = once(gate, "embedding");
+      const before = async () => {
+        gate.emit("embedding");
+        await once(gate, "ready");
+      };
+      const storage = bench.open({ embedder: newEmbedder("m", 2, { before }) });
+      const adding = storage.addItems([itemOf(owner, "accepted")]);
+      await embedding;
+      const closing = storage.close();
+      await refusal(storage.addItems([itemOf(owner, "late")]), "CLOSED");
+      await refusal(storage.countItems({ owner }), "CLOSED");
+      gate.emit("ready");
+      expect(await adding).toMatchObject([{ text: "accepted" }]);
+      await closing;
+      expect(await bench.storage.countItems({ owner })).toBe(1);
+    });
+
+    it("ends what is embedded for longer than it may take to close", async () => {
+      const owner = newOwner();
+      const [item] = await bench.storage.addItems([itemOf(owner, "stored")]);
+      const gate = new EventEmitter();
+      const isAtAll = once(gate, "at all of them");
+      const before = async () => {
+        if (embedder.calls.length === 3) gate.emit("at all of them");
+        await once(gate, "never");
+      };
+      const embedder = newEmbedder("m", 2, { before });
+      const storage = bench.open({ embedder });
+      const calls = [
+        storage.addItems([itemOf(owner, "lost", { collection: "new" })]),
+        storage.updateItem(owner, item?.id as string, { text: "lost" }),
+        storage.reembed({ owner, collection: COLLECTION }),
+      ].map((call) => refusal(call, "CLOSED"));
+      await isAtAll;
+      await storage.close({ timeoutMs: 0 });
+      for (const error of await Promise.all(calls)) expect(error.retryable).toBe(false);
+      for (const { options } of embedder.calls) expect(options.signal.aborted).toBe(true);
+      expect(await bench.storage.getItem(owner, item?.id as string)).toEqual(item);
+      expect(await bench.storage.countItems({ owner })).toBe(1);
     });
 
     it("calls back at events until it is told to stop", async () => {
