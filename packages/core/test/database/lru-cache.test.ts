@@ -1,23 +1,36 @@
 import { expect, it } from "vitest";
 import { LruCache } from "../../src/database/lru-cache.ts";
 
-it("makes a value once, and evicts the one that was used the longest time ago", () => {
-  const cache = new LruCache<string, string>(2);
+/** A cache of so many entries, and what it was asked to make. */
+function newCache(minEntries: number) {
+  const cache = new LruCache<string, string>(minEntries);
   const made: string[] = [];
   const get = (key: string) =>
     cache.get(key, () => {
       made.push(key);
       return `value of ${key}`;
     });
-  expect(get("a")).toBe("value of a");
-  get("b");
-  get("a");
-  expect(made).toEqual(["a", "b"]);
-  get("c");
-  get("a");
-  expect(made, "a was used after b").toEqual(["a", "b", "c"]);
-  get("b");
-  expect(made).toEqual(["a", "b", "c", "b"]);
+  return { get, made };
+}
+
+it("makes a value once, as long as it is used", () => {
+  const { get, made } = newCache(2);
+  for (let at = 0; at < 10; at++) {
+    expect(get("a")).toBe("value of a");
+    expect(get(`other ${at}`)).toBe(`value of other ${at}`);
+  }
+  expect(made.filter((key) => key === "a")).toEqual(["a"]);
+});
+
+it("keeps so many of those that were used last, and at most twice as many", () => {
+  const { get, made } = newCache(3);
+  const keys = Array.from({ length: 20 }, (_, at) => `k${at}`);
+  for (const key of keys) get(key);
+  made.length = 0;
+  for (const key of keys.slice(-3)) get(key);
+  expect(made).toEqual([]);
+  for (const key of keys.slice(0, -6)) get(key);
+  expect(made).toEqual(keys.slice(0, -6));
 });
 
 it("keeps nothing of a value whose making failed", () => {
