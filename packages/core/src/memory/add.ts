@@ -299,7 +299,7 @@ interface Addend extends Pick<AddCall, "replace" | "analyses"> {
   readonly isRetry: boolean;
 }
 
-/** What a plan changes in one space. */
+/** Changes of one space by a plan. */
 class SpacePlan {
   readonly space: SpaceRow;
   readonly kind: VectorKind | null;
@@ -348,7 +348,7 @@ async function planAddition(
     if (space === undefined) throw new RangeError("expected each item to have its space");
     const plan = planOf(space);
     const twins = known.find(space.number, item);
-    // Those that are being removed with their collection are gone, as those whose time has come.
+    // Items that are being removed with their collection are gone, as expired ones are.
     const isLive = (row: ItemRow) => row.expiresAt > now && known.spaceOf(row).removal === 0;
     const [twin = null, ...others] = twins.filter(isLive);
     if (twins.some((row) => row.space !== space.number && isLive(row))) {

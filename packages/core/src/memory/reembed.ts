@@ -306,7 +306,7 @@ interface EmbeddedItem {
   readonly vector: Float32Array;
 }
 
-/** What a walk has met: all items up to a number, as they were when so many changes had been missed. */
+/** State of a walk: it has met all items up to a number, as they were when so many changes had been missed. */
 interface Walk {
   readonly after: number;
   readonly nextMissed: number;

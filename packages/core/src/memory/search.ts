@@ -103,7 +103,7 @@ async function searchWith(
   );
 }
 
-/** What is searched for. */
+/** Text and vector that are searched for. */
 interface Wanted {
   readonly text: string | null;
   /** Whether there is a vector for any space. */
