@@ -72,9 +72,9 @@ function checkMade(context: string, vector: unknown, dimensions: number): Float3
   }
 }
 
-/** Returns whether an embedder has failed with the texts that it was given: with others it may not. */
+/** Returns whether an embedder has failed with the texts that it was given, or took too long: with others it may not. */
 export function isOfTexts(error: unknown): boolean {
-  return error instanceof CheckpointError && ["EMBEDDING_FAILED", "EMBEDDING_INVALID"].includes(error.code);
+  return error instanceof CheckpointError && ["EMBEDDING_FAILED", "EMBEDDING_INVALID", "TIMEOUT"].includes(error.code);
 }
 
 /** Refuses vectors that were given as some of an embedder's model, and have other dimensions. @throws CheckpointError */

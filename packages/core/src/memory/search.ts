@@ -99,7 +99,8 @@ async function searchWith(
         }
       })();
       if (!wanted.isByVector || spaces.every(({ nextGeneration }) => nextGeneration === null)) return { hits };
-      // The vectors of a space that was being re-embedded may have been exchanged, and removed, meanwhile.
+      // The vectors of a space that was being re-embedded may have been exchanged, and removed, meanwhile. That one has begun and ended since
+      // is not looked for: it would cost each search a statement.
       const now = await findSpaces(engine, query.owner, query.collections, deadline);
       const generations = (all: readonly SpaceRow[]) => all.map(({ number, generation }) => `${number} ${generation}`);
       const isSame = generations(now).sort().join() === generations(spaces).sort().join();
