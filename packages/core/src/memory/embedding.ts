@@ -62,10 +62,13 @@ async function embedBatch(
 
 function checkMade(context: string, vector: unknown, dimensions: number): Float32Array {
   try {
-    return checkVector("a vector of the embedder", vector, dimensions);
+    return checkVector("vector", vector, dimensions);
   } catch (error) {
     const reason = error instanceof CheckpointError ? error.message : "it is no vector";
-    throw new CheckpointError("EMBEDDING_INVALID", `${context}: ${reason}`);
+    throw new CheckpointError(
+      "EMBEDDING_INVALID",
+      `${context}: the embedder returned what cannot be stored: ${reason}`,
+    );
   }
 }
 
