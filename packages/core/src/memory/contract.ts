@@ -6,9 +6,13 @@ import type { Language } from "./words.ts";
 /**
  * The contract of memory: what an agent remembers, beside the checkpoints that let it go on.
  *
- * Everything belongs to an owner (a user, a tenant, an agent: the application's id), and every call names it, but for `listOwners` and
- * `prune({ expired: true })`. No other call reads, finds, counts or reports anything of another owner. What is searched is an item: a message, a memory, a chunk of a document. Items are kept
- * in collections; a collection has one analyzer language, and vectors of one model.
+ * Everything belongs to an owner (a user, a tenant, an agent: the application's id), and every call names it, but for an operator's:
+ * `listOwners`, `prune({ expired: true })` and the two of vector indexes. No other call reads, finds, counts or reports anything of
+ * another owner. A search finds items: messages, memories, chunks of documents. Items are kept in collections; a collection has one
+ * analyzer language, and vectors of one model.
+ *
+ * Errors that any call may have are not listed with each: `INVALID_ARGUMENT`, `CLOSED`, `ABORTED`, `TIMEOUT`, `CONTENTION` (others
+ * changed the same rows too often), and those of a database that cannot be reached.
  */
 export interface MemoryStorage {
   /**
@@ -41,14 +45,15 @@ export interface MemoryStorage {
   /**
    * Changes the members that are given. Another text without an embedding is embedded, or loses its vector if there is no embedder.
    * @throws CheckpointError `NOT_FOUND` (the item, or a thread); `CONFLICT` if `ifRevision` is another one's, or another item has the
-   * key, or the text that is to be one item; `DIMENSION_MISMATCH`, `MODEL_MISMATCH`
+   * key, or the text that is to be one item; `DIMENSION_MISMATCH`, `MODEL_MISMATCH`, `EMBEDDING_FAILED`, `EMBEDDING_INVALID`,
+   * `UNSUPPORTED_VALUE`, `STATE_TOO_LARGE`; then nothing is changed
    */
   updateItem(owner: string, id: string, change: ItemChange, options?: IfRevision): Promise<Item>;
   getItem(owner: string, id: string, options?: CallOptions): Promise<Item | null>;
   /** Lists items in the order in which they were added, or the newest first. */
   listItems(query: ItemQuery): Promise<Item[]>;
   /** Counts the items that a list would show: without those whose time has come. */
-  countItems(query: ItemFilter): Promise<number>;
+  countItems(filter: ItemFilter): Promise<number>;
   /**
    * Deletes items, in commits of at most 500, and returns how many there were. Ids that are not there are
    * skipped. An item whose time has come is deleted too.
@@ -57,7 +62,11 @@ export interface MemoryStorage {
   /** Deletes the items that a filter selects, in commits of at most 500, and returns how many. */
   deleteItemsWhere(filter: ItemFilter): Promise<number>;
 
-  /** Finds items by their words, by meaning, or both; the best first. */
+  /**
+   * Finds items by their words, by meaning, or both; the best first.
+   * @throws CheckpointError `MODEL_MISMATCH`, `DIMENSION_MISMATCH` if the vector is not as those of a collection; `EMBEDDING_FAILED`,
+   * `EMBEDDING_INVALID`
+   */
   search(search: MemorySearch): Promise<Hit[]>;
 
   getCollection(owner: string, collection: string, options?: CallOptions): Promise<Collection | null>;
@@ -182,7 +191,8 @@ export interface NewItem {
   readonly id?: string | undefined;
   /**
    * A vector of 1 to 4,096 dimensions: finite, not all zero. The first one fixes the collection's dimensions. Default: made by the
-   * options' embedder if the text is not empty; without one the item has none. `null`: none, and the text is not embedded.
+   * options' embedder if the text is not empty; without one the item has none. `null`: none, and the text is not embedded
+   * until a `reembed`.
    */
   readonly embedding?: Float32Array | readonly number[] | null | undefined;
   /** 0 to 1. Default 0.5. */

@@ -132,8 +132,9 @@ export class PostgresRecords {
         // All are sent at once, and done in their order: an answer from the server to each takes longer than most of them.
         const applied: Promise<number>[] = [];
         for (const step of steps) {
+          // Of several statements: sent only if all guards before it are met, and the next one comes behind the last of them.
+          if (!isOneStatement(step)) await allOf(applied);
           applied.push(this.#apply(transaction, step));
-          // The next one comes behind the last of its statements.
           if (!isOneStatement(step)) await allOf(applied);
         }
         return await allOf(applied);

@@ -39,13 +39,13 @@ function isBun(): boolean {
 
 function wrap(database: BunDatabase, isAdopted: boolean): DriverDatabase {
   let isOpen = true;
-  // A statement that is not finalized keeps the file open after `close`.
-  const statements: BunStatement[] = [];
+  // By their texts. A statement that is not finalized keeps the file open after `close`.
+  const statements = new Map<string, BunStatement>();
   return {
     driver: "bun:sqlite",
     prepare(sql) {
-      const statement = database.prepare(sql);
-      statements.push(statement);
+      const statement = statements.get(sql) ?? database.prepare(sql);
+      statements.set(sql, statement);
       return statementOf(statement);
     },
     exec: (sql) => void database.exec(sql),
@@ -54,7 +54,7 @@ function wrap(database: BunDatabase, isAdopted: boolean): DriverDatabase {
     inTransaction: () => database.inTransaction,
     close() {
       isOpen = false;
-      for (const statement of statements) statement.finalize();
+      for (const statement of statements.values()) statement.finalize();
       database.close();
     },
   };

@@ -15,11 +15,8 @@ import { type SQL, sql } from "drizzle-orm";
 import type { AnySQLiteColumn } from "drizzle-orm/sqlite-core";
 import { type Columns, type Compiled, conditionsOf, placeholder, type SQLiteRecords } from "../records/records.ts";
 
-/**
- * Items of a space that one statement looks at, so that none holds the event loop for more than a few milliseconds: signatures, vectors,
- * and postings, of which an item has one for each term.
- */
-const [SIGNATURES_AT_ONCE, VECTORS_AT_ONCE, ITEMS_OF_TERMS_AT_ONCE] = [4_096, 1_024, 2_048];
+/** Rows that one statement looks at, so that none holds the event loop for more than a few milliseconds. */
+const [SIGNATURES_AT_ONCE, VECTORS_AT_ONCE, POSTINGS_AT_ONCE] = [4_096, 1_024, 8_192];
 
 /**
  * The largest cosine distance: of a vector whose length float32 cannot hold sqlite-vec computes none, and SQLite puts null before all
@@ -123,17 +120,28 @@ export class SearchStatements {
     const { table, columns } = this.#records.table(TERMS);
     const statement = this.#records.statement("count term", () =>
       this.#records.compile(
-        sql`select count(*) from ${table} where ${columns["space"]} = ${placeholder("set", "space")}
-          and ${columns["term"]} = ${placeholder("set", "term")}`,
-        [["count", Number]],
+        sql`select count(*), max(number) from (select ${columns["number"]} as number from ${table}
+          where ${columns["space"]} = ${placeholder("set", "space")} and ${columns["term"]} = ${placeholder("set", "term")}
+          and ${columns["number"]} > ${placeholder("set", "after")}
+          order by ${columns["number"]} limit ${placeholder("set", "limit")})`,
+        [
+          ["count", Number],
+          ["last", Number],
+        ],
       ),
     );
     const counts: TermCount[] = [];
     for (const term of terms) {
-      const [row] = statement.all({ set: { space, term } });
-      const count = row?.["count"] as number;
+      let count = 0;
+      for (let [after, limit, isLast] = [-1, POSTINGS_AT_ONCE, false]; !isLast; await pause()) {
+        const [page] = statement.all({ set: { space, term, after, limit } }) as unknown as [
+          { count: number; last: number },
+        ];
+        count += page.count;
+        after = page.last;
+        isLast = page.count < limit;
+      }
       if (count > 0) counts.push({ term, count });
-      await pause();
     }
     return counts;
   }
@@ -161,11 +169,39 @@ export class SearchStatements {
       term: all.map(({ term }) => term),
       weight: all.map(({ weight }) => weight),
     };
-    await this.#inRanges(space, ITEMS_OF_TERMS_AT_ONCE, pause, (range) => {
+    const names = terms.map(({ term }) => term);
+    for (const range of this.#rangesOfTerms(space, names)) {
       const set = { space, base, perToken, limit, ...range };
       best.add(statement.all({ ...values, set }) as unknown as ScoredNumber[]);
-    });
+      await pause();
+    }
     return best.all();
+  }
+
+  /** Iterates over ranges in which the terms have so many postings together as one statement looks at. */
+  *#rangesOfTerms(space: number, terms: readonly string[]): Generator<Range> {
+    const { table, columns } = this.#records.table(TERMS);
+    const statement = this.#records.statement("last of range of term", () =>
+      this.#records.compile(
+        sql`select ${columns["number"]} from ${table} where ${columns["space"]} = ${placeholder("set", "space")}
+          and ${columns["term"]} = ${placeholder("set", "term")} and ${columns["number"]} > ${placeholder("set", "after")}
+          order by ${columns["number"]} limit 1 offset ${placeholder("set", "before")}`,
+        [["number", Number]],
+      ),
+    );
+    const before = Math.ceil(POSTINGS_AT_ONCE / terms.length) - 1;
+    /** For each term the number up to which it has not too many postings. */
+    const ends = terms.map(() => -1);
+    for (let after = -1; after < Number.MAX_SAFE_INTEGER; ) {
+      for (const [at, term] of terms.entries()) {
+        if ((ends[at] as number) > after) continue;
+        const [last] = statement.all({ set: { space, term, after, before } });
+        ends[at] = last === undefined ? Number.MAX_SAFE_INTEGER : (last["number"] as number);
+      }
+      const to = Math.min(...ends);
+      yield { after, to };
+      after = to;
+    }
   }
 
   /** Looks at the items of a space, so many at once. The last range has no end: the newest items have the highest numbers. */
