@@ -417,7 +417,11 @@ describe("arguments of copyThreads", () => {
     ["a number", { threadIds: 1 }, "expected options.threadIds to be an iterable"],
     ["undefined ids", { threadIds: undefined }, "expected options.threadIds to be given, or left out, got undefined"],
     ["an undefined id", { threadIds: [undefined] }, "expected each thread_id to be a string"],
-    ["a misspelt name", { threadId: ["thread 1"] }, 'the members threadIds, .*, got "threadId": did you mean threadIds\\?$'],
+    [
+      "a misspelt name",
+      { threadId: ["thread 1"] },
+      'the members threadIds, .*, got "threadId": did you mean threadIds\\?$',
+    ],
     ["no concurrency", { concurrency: 0 }, "expected options.concurrency to be a whole number from 1 to 256"],
     ["a word", { verify: "no" }, "expected options.verify to be a boolean"],
     ["no function", { onProgress: true }, "expected options.onProgress to be a function"],
