@@ -488,16 +488,16 @@ describe.each(memories)("a store on $name", (kind) => {
         refused("INVALID_ARGUMENT", /operations\[1\]/),
       );
       const failures = [
-        () => Promise.reject(new Error("no network")),
-        async () => [],
-        async () => [[1, 2]],
-        async () => [new Array(DIMS).fill(0)],
-        async () => [new Array(DIMS).fill(Number.NaN)],
-      ];
-      for (const failing of failures) {
+        [() => Promise.reject(new Error("no network")), "EMBEDDING_FAILED"],
+        [async () => [], "EMBEDDING_INVALID"],
+        [async () => [[1, 2]], "EMBEDDING_INVALID"],
+        [async () => [new Array(DIMS).fill(0)], "EMBEDDING_INVALID"],
+        [async () => [new Array(DIMS).fill(Number.NaN)], "EMBEDDING_INVALID"],
+      ] as const;
+      for (const [failing, code] of failures) {
         await expect(
           open({ index: { dims: DIMS, embeddings: failing, model: "failing" } }).batch([put]),
-        ).rejects.toMatchObject(refused("EMBEDDING_FAILED"));
+        ).rejects.toMatchObject(refused(code));
       }
       expect(await store.search([])).toEqual([]);
     });

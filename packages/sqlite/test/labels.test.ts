@@ -105,6 +105,20 @@ it("refuses an answer that lacks checkpoints while a label is being indexed, unl
   expect(await list()).toHaveLength(2);
 });
 
+it("is still indexing a label at the first call with that option, and does not deny that it was given", async () => {
+  const databasePath = newFile();
+  await using unaware = createSQLiteStorage({ databasePath });
+  await unaware.storeCheckpoint({ agentId: "agent", name: "turn", state: 1, createdAt: 1, metadata: USER });
+  await using storage = createSQLiteStorage({ databasePath, indexedLabels: ["user"] });
+  const refused = await storage.listAgents({ metadata: USER }).then(
+    () => "STALE", // it was faster
+    ({ code }) => code,
+  );
+  expect(refused).toBe("STALE");
+  await storage.indexLabels();
+  expect(await storage.listAgents({ metadata: USER })).toEqual(["agent"]);
+});
+
 it("keeps no more labels than a database may have, and no name that is too long", async () => {
   const databasePath = newFile();
   const names = Array.from({ length: 8 }, (_, at) => `label ${at}`);

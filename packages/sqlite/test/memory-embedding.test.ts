@@ -117,3 +117,15 @@ describe("an embedder", () => {
     expect(hits.map(({ item }) => item.text)).toEqual(["a", "bb"]);
   });
 });
+
+it.each([
+  ["requireVector", { requireVector: true }],
+  ["a weight of words that is 0", { fusion: { text: 0, vector: 1 } }],
+])("a search by words alone is refused beside %s, which would find nothing", async (_, members) => {
+  await using memory = createSQLiteMemory({ databasePath: newFile() });
+  const search = { owner: "o", collections: ["c"], text: "tea", ...members };
+  const expected = { code: "INVALID_ARGUMENT", message: expect.stringContaining("search.vector") };
+  expect(await failure(memory.search(search))).toMatchObject(expected);
+  expect(await failure(memory.search({ ...search, vector: null }))).toMatchObject(expected);
+  expect(await memory.search({ ...search, vector: [1, 2] })).toEqual([]);
+});

@@ -19,11 +19,16 @@ function open() {
   const dialect = createMemoryDialect(shareConnection(options).share(), options, false);
   /** Numbers of the rows whose texts were read, by statement. */
   const reads: number[] = [];
+  /** The deadlines of commits. */
+  const deadlines: AbortSignal[] = [];
   const wrapped: MemoryDialect = {
     ...dialect,
     records: {
       count: (...args) => dialect.records.count(...args),
-      change: (...args) => dialect.records.change(...args),
+      change(steps, deadline) {
+        deadlines.push(deadline);
+        return dialect.records.change(steps, deadline);
+      },
       modify: (...args) => dialect.records.modify(...args),
       async find(table, query, deadline) {
         const rows = await dialect.records.find(table, query, deadline);
@@ -34,7 +39,7 @@ function open() {
   };
   const memory = createMemoryStorage(wrapped, resolveMemoryOptions());
   onTestFinished(() => memory.close());
-  return { memory, dialect, reads };
+  return { memory, dialect, reads, deadlines };
 }
 
 /** `fails`: the texts that it fails with. */
@@ -74,4 +79,24 @@ it("reads the texts of those items alone that lack a vector", async () => {
   reads.length = 0;
   expect(await memory.reembed({ owner, collection, embedder: embedder("a") })).toMatchObject({ embedded: 1 });
   expect(reads).toEqual([1]);
+});
+
+it("gives each item a deadline of its own where a batch is inserted one by one", async () => {
+  const { memory, deadlines } = open();
+  const added = await memory.addItems(
+    Array.from({ length: 10 }, (_, at) => ({ owner, collection, text: `text ${at}` })),
+  );
+  const { embed, ...model } = embedder("a");
+  const changing = async (texts: readonly string[]) => {
+    if (texts.length > 1) {
+      await memory.updateItem(owner, added[3]?.id as string, { text: "other" });
+      deadlines.length = 0;
+    }
+    return await embed(texts);
+  };
+  expect(await memory.reembed({ owner, collection, embedder: { ...model, embed: changing } })).toMatchObject({
+    embedded: 10,
+  });
+  expect(deadlines).toHaveLength(1 + 10 + 1); // the batch, each of it, and the one that had changed
+  expect(new Set(deadlines).size).toBe(deadlines.length);
 });

@@ -171,7 +171,10 @@ export class Labels {
     }
     const isComplete = ({ term }: TermLine) => this.#progress(term)?.isComplete === true;
     if (!lines.some(isComplete)) await this.#read(signal);
-    const found = lines.find(isComplete) ?? lines.find(({ term }) => this.#progress(term) !== undefined);
+    const found =
+      lines.find(isComplete) ??
+      lines.find(({ term }) => this.#progress(term) !== undefined) ??
+      lines.find(({ term }) => this.#wanted.has(term)); // about to be declared, in the background
     if (found === undefined) throw this.#notIndexed(lines);
     if (!isComplete(found) && !isStaleAllowed) {
       const advice = "wait for the event labelsIndexed or call indexLabels(), or take what there is with allowStale";

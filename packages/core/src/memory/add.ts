@@ -192,10 +192,10 @@ async function embedItems(
   for (const embedder of new Set([...toEmbed.values()].flat())) {
     const own = [...packed.entries()].filter(([, item]) => toEmbed.get(item)?.includes(embedder));
     const place = (at: number) => `items[${own[at]?.[0]}]`;
-    const nameOf = (first: number, last: number) =>
+    const placesOf = (first: number, last: number) =>
       first === last ? place(first) : `${place(first)} to ${place(last)}`;
     const texts = own.map(([, { text }]) => text);
-    const made = await embedTexts(OPERATION, embedder, texts, { purpose: "store", nameOf, signal });
+    const made = await embedTexts(OPERATION, embedder, texts, { purpose: "store", nameOf: placesOf, signal });
     for (const [at, [, item]] of own.entries()) {
       embedded.get(item)?.set(embedder.model, made[at] as Float32Array);
     }
@@ -234,7 +234,7 @@ async function createMissing(
   const names = new Map(items.map((item) => [nameOf(item), item]));
   const missing = [...names].flatMap(([name, item]) => (found.has(name) ? [] : [item]));
   if (missing.length === 0) return false;
-  for (const name of names.keys()) kindOf(engine, items, name, found.get(name) ?? null);
+  for (const name of names.keys()) checkVectors(engine, items, name, found.get(name) ?? null);
   await createSpaces(engine, missing, signal);
   return true;
 }
@@ -258,15 +258,15 @@ function nameOf({ owner, collection }: Pick<SpaceRow, "owner" | "collection">): 
 }
 
 /**
- * Returns the kind of the vectors of one space's items; `null`: they have none.
+ * Refuses vectors of one space's items that do not fit it, or each other.
  * @throws CheckpointError `DIMENSION_MISMATCH`, `MODEL_MISMATCH`
  */
-function kindOf(
+function checkVectors(
   { options: { embedders } }: MemoryEngine,
   items: readonly ReadyItem[],
   name: string,
   space: SpaceRow | null,
-): VectorKind | null {
+): void {
   let first: VectorKind | null = null;
   for (const [at, item] of items.entries()) {
     const [kind] = nameOf(item) === name ? vectorsIn(embedders, item, space) : [];
@@ -276,7 +276,6 @@ function kindOf(
     first ??= kind;
     checkDimensions(operationOn(at), first, kind.dimensions);
   }
-  return first;
 }
 
 /** Names an item in messages about its vector. */
@@ -302,7 +301,8 @@ interface Addend extends Pick<AddCall, "replace" | "analyses"> {
 /** Changes of one space by a plan. */
 class SpacePlan {
   readonly space: SpaceRow;
-  readonly kind: VectorKind | null;
+  /** The kind of the first vector that it inserts. */
+  kind: VectorKind | null = null;
   items = 0;
   tokens = 0;
   readonly replaced: ItemRow[] = [];
@@ -312,9 +312,8 @@ class SpacePlan {
   firstNumber: number | null = null;
   lastNumber: number;
 
-  constructor(space: SpaceRow, kind: VectorKind | null) {
+  constructor(space: SpaceRow) {
     this.space = space;
-    this.kind = kind;
     this.lastNumber = space.lastNumber;
   }
 
@@ -338,8 +337,10 @@ async function planAddition(
   const known = await storedTwins(engine, ready, { spaces, isRetry }, signal);
   const now = Date.now();
   const planOf = (space: SpaceRow) => {
-    const kind = () => (space.removal > 0 ? null : kindOf(engine, ready, nameOf(space), space));
-    const plan = perSpace.get(space.number) ?? new SpacePlan(space, kind());
+    const begun = perSpace.get(space.number);
+    if (begun !== undefined) return begun;
+    if (space.removal === 0) checkVectors(engine, ready, nameOf(space), space);
+    const plan = new SpacePlan(space);
     perSpace.set(space.number, plan);
     return plan;
   };
@@ -546,6 +547,7 @@ async function stepsOf(
     postings.push(...postingsOf(row.space, row.number, await analyses.of(space, item.newId, item.text)));
     const own = vectorsIn(embedders, item, space).map(({ vector, ...kind }) => {
       const generation = generationFor(OPERATION, space, kind);
+      plan.kind ??= kind;
       return { space: row.space, number: row.number, generation, vector };
     });
     vectors.push(...own);

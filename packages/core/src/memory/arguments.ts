@@ -389,7 +389,7 @@ export function checkSearch(value: MemorySearch): CheckedSearch {
     throw invalidArgument("search.collections", `an array of 1 to ${MAX_COLLECTIONS} names`, collections);
   }
   if (text === undefined && (vector === undefined || vector === null)) {
-    throw invalidArgument("search", "with text, a vector or both", search);
+    throw invalidArgument("search", "an object with text, a vector or both", search);
   }
   const names = Array.from(collections, (name: unknown, at) => checkCollectionName(`search.collections[${at}]`, name));
   return {
@@ -513,9 +513,10 @@ export function checkMemoryPolicy(value: MemoryPrunePolicy): CheckedMemoryPolicy
   };
   const { keepLast, minImportance, olderThanMs } = checked;
   const hasOtherRule = [keepLast, minImportance, olderThanMs].some((rule) => rule !== null);
-  if (!checked.expired && !hasOtherRule) throw invalidArgument("policy", `with one of ${rules.join(", ")}`, value);
+  if (!checked.expired && !hasOtherRule)
+    throw invalidArgument("policy", `an object with at least one of ${rules.join(", ")}`, value);
   if (checked.owner === null && (hasOtherRule || checked.collection !== null)) {
-    throw invalidArgument("policy.owner", "given beside all but policy.expired", undefined);
+    throw invalidArgument("policy.owner", "an owner, beside any rule but policy.expired", undefined);
   }
   return checked;
 }

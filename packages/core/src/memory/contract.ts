@@ -81,7 +81,7 @@ export interface MemoryStorage {
    *
    * Texts that the embedder fails with are skipped, and told; after 20 in a row the call fails as the last one did.
    * @throws CheckpointError `NOT_FOUND`; `DIMENSION_MISMATCH`; `CONFLICT` if the collection is being re-embedded with another model, or
-   * another call gives up what this one does; `EMBEDDING_FAILED`, `EMBEDDING_INVALID`
+   * another call gives up what this one does; `EMBEDDING_FAILED`, `EMBEDDING_INVALID`, `TIMEOUT`
    */
   reembed(options: ReembedOptions): Promise<ReembedResult>;
 
@@ -343,7 +343,7 @@ export interface Collection {
   readonly owner: string;
   readonly collection: string;
   readonly language: Language;
-  /** Dimensions and model of its vectors; absent until it has one. */
+  /** Dimensions and model of its vectors; absent until its first one, or until it is re-embedded. */
   readonly dimensions?: number;
   readonly model?: string;
   /** Number of its items; with those whose time has come, until they are pruned. */
@@ -412,12 +412,13 @@ export interface ReembedProgress {
 export interface ReembedResult {
   /** Items that this call has embedded. */
   readonly embedded: number;
-  /** Items whose texts the embedder failed with, each by itself. They keep the vectors that they have. */
+  /**
+   * Items whose texts the embedder failed with, each by itself. They keep the vectors that they have, and while there are any, searches use
+   * the vectors that were there.
+   */
   readonly failed: number;
-  /** The first 100 of them, and the errors: `EMBEDDING_FAILED`, `EMBEDDING_INVALID`. */
+  /** The first 100 of them, and the errors: `EMBEDDING_FAILED`, `EMBEDDING_INVALID`, `TIMEOUT`. */
   readonly failures: readonly { readonly id: string; readonly error: CheckpointError }[];
-  /** Whether no item has failed: all texts have vectors of the model, and searches use these. Else searches are as they were. */
-  readonly isComplete: boolean;
 }
 
 export interface VectorIndexOptions extends CallOptions {

@@ -62,16 +62,19 @@ async function embedBatch(
 
 function checkMade(context: string, vector: unknown, dimensions: number): Float32Array {
   try {
-    return checkVector("a vector of the embedder", vector, dimensions);
+    return checkVector("vector", vector, dimensions);
   } catch (error) {
     const reason = error instanceof CheckpointError ? error.message : "it is no vector";
-    throw new CheckpointError("EMBEDDING_INVALID", `${context}: ${reason}`);
+    throw new CheckpointError(
+      "EMBEDDING_INVALID",
+      `${context}: the embedder returned what cannot be stored: ${reason}`,
+    );
   }
 }
 
-/** Returns whether an embedder has failed with the texts that it was given: with others it may not. */
+/** Returns whether an embedder has failed with the texts that it was given, or took too long: with others it may not. */
 export function isOfTexts(error: unknown): boolean {
-  return error instanceof CheckpointError && ["EMBEDDING_FAILED", "EMBEDDING_INVALID"].includes(error.code);
+  return error instanceof CheckpointError && ["EMBEDDING_FAILED", "EMBEDDING_INVALID", "TIMEOUT"].includes(error.code);
 }
 
 /** Refuses vectors that were given as some of an embedder's model, and have other dimensions. @throws CheckpointError */

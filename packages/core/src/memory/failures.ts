@@ -30,7 +30,7 @@ export function dimensionMismatch(
   const advice =
     model === null
       ? "see reembed()"
-      : `a model's name is its identity: give the same model of ${got} dimensions another name, such as ${JSON.stringify(`${model}@${got}`)}, and the collection its vectors by reembed()`;
+      : `a model's name is its identity: one of ${got} dimensions needs another, such as ${JSON.stringify(`${model}@${got}`)}, and reembed()`;
   const message = `${operation}: expected a vector of ${expected} dimensions, ${ofModel}, got ${got}; ${advice}`;
   return new CheckpointError("DIMENSION_MISMATCH", message);
 }

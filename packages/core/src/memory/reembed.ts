@@ -13,8 +13,9 @@ import { ITEMS, type ItemRow, SIGNATURES, SPACES, type SpaceRow, VECTORS } from 
  * Re-embedding: all items of a space get vectors of another generation, beside those that are searched; then one update makes that the
  * generation that is searched. It asks for what is missing, so it may end anywhere and go on from there.
  *
- * Nothing is counted for that. Numbers of items grow in the order of commits, so whoever has walked to the space's last number has met all
- * of them; and changes of those that he may have met are counted in `nextMissed`. If both are as they were before the walk, nothing is missing.
+ * Nothing is counted for that. Numbers of items grow in the order of commits, so a walk up to the space's last number has met all of
+ * them; and changes of those that it may have met are counted in `nextMissed`. If both are as they were before the walk, nothing is missing.
+ * For vectors that are searched no changes are counted: an item whose text changes behind the walk, without a vector, is left.
  */
 
 const OPERATION = "re-embed";
@@ -118,7 +119,6 @@ class Reembedding {
       embedded: this.#embedded,
       failed: failures.length,
       failures: failures.slice(0, MAX_TOLD).map(({ id, error }) => ({ id, error })),
-      isComplete: failures.length === 0,
     };
   }
 
@@ -238,14 +238,12 @@ class Reembedding {
 
   /** Inserts vectors of items that are as they were read, and returns how many. */
   async #insert(embedded: readonly EmbeddedItem[]): Promise<number> {
-    return await this.#run(async (deadline) => {
-      if (await this.#tryInsert(embedded, deadline)) return embedded.length;
-      if (embedded.length === 1) return 0;
-      // One of them has changed: the others get theirs one by one.
-      let count = 0;
-      for (const one of embedded) if (await this.#tryInsert([one], deadline)) count += 1;
-      return count;
-    });
+    if (await this.#run((deadline) => this.#tryInsert(embedded, deadline))) return embedded.length;
+    if (embedded.length === 1) return 0;
+    // One of them has changed: the others get theirs one by one, each within a deadline of its own.
+    let count = 0;
+    for (const one of embedded) if (await this.#run((deadline) => this.#tryInsert([one], deadline))) count += 1;
+    return count;
   }
 
   async #tryInsert(embedded: readonly EmbeddedItem[], deadline: AbortSignal): Promise<boolean> {
@@ -286,8 +284,8 @@ class Reembedding {
     const decide = (space: SpaceRow): Partial<SpaceRow> | null => {
       checkNotGivenUp(space, generation);
       const isSearched = space.generation === generation;
-      if (!isSearched && space.lastNumber > after) state = "behind";
-      else if (!isWhole || (!isSearched && space.nextMissed !== nextMissed)) state = "again";
+      if (space.lastNumber > after) state = "behind";
+      else if (!isWhole || space.nextMissed !== nextMissed) state = "again";
       else state = "done";
       if (state !== "done" || isSearched || this.#failures.size > 0) return null;
       const next = { nextGeneration: null, nextModel: null, nextDimensions: null };

@@ -1,3 +1,4 @@
+import { invalidArgument } from "../contract/errors.ts";
 import { inTurns } from "../database/event-loop.ts";
 import type { CheckedSearch } from "./arguments.ts";
 import type { Hit, Item } from "./contract.ts";
@@ -42,7 +43,12 @@ interface WantedVector extends VectorKind {
 }
 
 export async function search(engine: MemoryEngine, query: CheckedSearch): Promise<Hit[]> {
-  if (engine.options.embedders.length === 0) return await embedAndSearch(engine, query);
+  const isEmbedding = engine.options.embedders.length > 0;
+  if (needsVector(query) && (query.vector === null || (query.vector === undefined && !isEmbedding))) {
+    const expected = "a vector, or left out in a memory with an embedder, since words alone do not count";
+    throw invalidArgument("search.vector", expected, query.vector);
+  }
+  if (!isEmbedding) return await embedAndSearch(engine, query);
   return await engine.longCalls.run(OPERATION, query.signal, (signal) => embedAndSearch(engine, { ...query, signal }));
 }
 
@@ -93,7 +99,8 @@ async function searchWith(
         }
       })();
       if (!wanted.isByVector || spaces.every(({ nextGeneration }) => nextGeneration === null)) return { hits };
-      // The vectors of a space that was being re-embedded may have been exchanged, and removed, meanwhile.
+      // The vectors of a space that was being re-embedded may have been exchanged, and removed, meanwhile. That one has begun and ended since
+      // is not looked for: it would cost each search a statement.
       const now = await findSpaces(engine, query.owner, query.collections, deadline);
       const generations = (all: readonly SpaceRow[]) => all.map(({ number, generation }) => `${number} ${generation}`);
       const isSame = generations(now).sort().join() === generations(spaces).sort().join();
@@ -131,18 +138,23 @@ function wantedVector(
  */
 function embedderToSearch(
   { options: { embedders } }: MemoryEngine,
-  { text, vector, fusion, requireVector }: CheckedSearch,
+  query: CheckedSearch,
   { dimensions, model }: SpaceRow,
 ): ResolvedEmbedder | null {
+  const { text, vector, fusion, requireVector } = query;
   const [first] = embedders;
   const isByVector = requireVector || fusion === "rrf" || fusion.vector > 0;
   const isEmbedded = vector === undefined && text !== null && text !== "" && isByVector;
   if (first === undefined || !isEmbedded || dimensions === null) return null;
   const embedder = embedders.find((one) => one.model === model);
   if (embedder !== undefined) return embedder;
-  const needsVector = requireVector || (fusion !== "rrf" && fusion.text === 0);
-  if (needsVector) throw modelMismatch(OPERATION, model, first.model);
+  if (needsVector(query)) throw modelMismatch(OPERATION, model, first.model);
   return null;
+}
+
+/** Returns whether a search by words alone is none: they do not count. */
+function needsVector({ fusion, requireVector }: CheckedSearch): boolean {
+  return requireVector || (fusion !== "rrf" && fusion.text === 0);
 }
 
 async function embedQuery(embedder: ResolvedEmbedder, { text, signal }: CheckedSearch): Promise<Float32Array> {

@@ -19,19 +19,19 @@ export class Vectorizer {
     this.model = model;
   }
 
-  /** Returns the vector of each text. @throws CheckpointError `EMBEDDING_FAILED` */
+  /** Returns the vector of each text. @throws CheckpointError `EMBEDDING_FAILED`, `EMBEDDING_INVALID` */
   async documents(texts: ReadonlySet<string>): Promise<Map<string, number[]>> {
     const list = [...texts];
     if (list.length === 0) return new Map();
     const vectors = await this.#call(async () => await this.#embeddings.embedDocuments([...list]));
     if (!Array.isArray(vectors) || vectors.length !== list.length) {
       const got = Array.isArray(vectors) ? vectors.length : "no array";
-      throw new CheckpointError("EMBEDDING_FAILED", `expected ${list.length} vectors of embedDocuments, got ${got}`);
+      throw new CheckpointError("EMBEDDING_INVALID", `expected ${list.length} vectors of embedDocuments, got ${got}`);
     }
     return new Map(list.map((text, at) => [text, this.#checked(vectors[at])]));
   }
 
-  /** Returns the vector to search with. @throws CheckpointError `EMBEDDING_FAILED` */
+  /** Returns the vector to search with. @throws CheckpointError `EMBEDDING_FAILED`, `EMBEDDING_INVALID` */
   async query(text: string): Promise<number[]> {
     return this.#checked(await this.#call(async () => await this.#embeddings.embedQuery(text)));
   }
@@ -60,10 +60,13 @@ export class Vectorizer {
   #checked(vector: unknown): number[] {
     const got = Array.isArray(vector) ? `${vector.length} dimensions` : "no array";
     if (!Array.isArray(vector) || vector.length !== this.#dimensions) {
-      throw new CheckpointError("EMBEDDING_FAILED", `expected a vector of ${this.#dimensions} dimensions, got ${got}`);
+      throw new CheckpointError(
+        "EMBEDDING_INVALID",
+        `expected a vector of ${this.#dimensions} dimensions, as index.dims says, of the embeddings, got ${got}`,
+      );
     }
     if (!vector.every(Number.isFinite) || vector.every((one) => one === 0)) {
-      throw new CheckpointError("EMBEDDING_FAILED", "expected a vector of finite numbers, not all of them 0");
+      throw new CheckpointError("EMBEDDING_INVALID", "expected a vector of finite numbers, not all of them 0");
     }
     return vector as number[];
   }

@@ -128,7 +128,7 @@ export class WaymarkStore extends BaseStore {
    * Gives all items vectors of the store's model: after a change of models, or if they were put before there were embeddings. Returns
    * how many. It may be stopped at any time, and goes on where it was. Until a namespace is done, a query there is a `MODEL_MISMATCH`.
    * @throws CheckpointError `INVALID_ARGUMENT` without embeddings, `CONFLICT` while a namespace gets those of another model, `ABORTED`;
-   * `EMBEDDING_FAILED` at the end, if there are texts that cannot be embedded
+   * `EMBEDDING_FAILED`, `EMBEDDING_INVALID` or `TIMEOUT` at the end, if there are texts that cannot be embedded
    */
   async reembed(options: CallOptions = {}): Promise<number> {
     const call = checkCallOptions(options);

@@ -38,6 +38,21 @@ export function describeCollections(bench: StorageBench): void {
       await storage.addItems([itemOf(owner, "without a vector")], { model: "m2" });
     });
 
+    it("has no dimensions and no model before a vector is stored, whatever was given with items that are not inserted", async () => {
+      const owner = newOwner();
+      const { storage } = bench;
+      await storage.addItems([itemOf(owner, "a", { key: "k" })]);
+      const again = itemOf(owner, "a", { key: "k", embedding: [1, 2] });
+      await storage.addItems([again, itemOf(owner, "b")], { model: "m1" });
+      const replaced = [itemOf(owner, "c", { key: "l", embedding: [1, 2] }), itemOf(owner, "d", { key: "l" })];
+      await storage.addItems(replaced, { model: "m1", replace: true });
+      const stored = await storage.getCollection(owner, COLLECTION);
+      expect(stored).toMatchObject({ items: 3 });
+      expect(stored).not.toHaveProperty("dimensions");
+      await storage.addItems([itemOf(owner, "e", { embedding: [1, 2, 3] })], { model: "m2" });
+      expect(await storage.getCollection(owner, COLLECTION)).toMatchObject({ dimensions: 3, model: "m2" });
+    });
+
     it("whose first vector names no model takes none that names one, until it is re-embedded", async () => {
       const owner = newOwner();
       const { storage } = bench;

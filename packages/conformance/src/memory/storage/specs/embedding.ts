@@ -105,7 +105,6 @@ export function describeEmbedding(bench: StorageBench): void {
         embedded: 0,
         failed: 1,
         failures: [{ id: item.id, error: expect.objectContaining({ code }) }],
-        isComplete: false,
       });
       expect(await countsOf(bench.storage, owner)).toMatchObject({ items: before.items });
       expect(await findTexts(bench.storage, owner, "kept a b c")).toEqual(["kept"]);

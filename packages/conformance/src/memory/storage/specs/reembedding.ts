@@ -39,7 +39,7 @@ export function describeReembedding(bench: StorageBench): void {
         batchSize: 10,
         onProgress: ({ done, total }) => progress.push([done, total]),
       });
-      expect(result).toEqual({ embedded: 25, failed: 0, failures: [], isComplete: true });
+      expect(result).toEqual({ embedded: 25, failed: 0, failures: [] });
       expect(progress).toEqual([
         [10, 25],
         [20, 25],
@@ -72,6 +72,20 @@ export function describeReembedding(bench: StorageBench): void {
       await refusal(bench.storage.reembed({ owner, collection, embedder: newEmbedder("m", 4) }), "DIMENSION_MISMATCH");
     });
 
+    it("embeds what is added without a vector while it does that", async () => {
+      const owner = newOwner();
+      await bench.storage.addItems([itemOf(owner, "first")]);
+      await bench.storage.reembed({ owner, collection, embedder: newEmbedder("m", 3) });
+      await bench.storage.addItems([itemOf(owner, "second")]);
+      const embedder = newEmbedder("m", 3, {
+        before: async () => {
+          if (embedder.calls.length === 1) await bench.storage.addItems([itemOf(owner, "meanwhile")]);
+        },
+      });
+      expect(await bench.storage.reembed({ owner, collection, embedder })).toMatchObject({ embedded: 2 });
+      await expectVectors(bench, owner, "m", 3, ["first", "second", "meanwhile"]);
+    });
+
     it("goes on where it was after a failure; meanwhile searches use the vectors that were there", async () => {
       const owner = newOwner();
       await bench.open({ embedder: newEmbedder("old", 4) }).addItems(texts.map((text) => itemOf(owner, text)));
@@ -83,7 +97,7 @@ export function describeReembedding(bench: StorageBench): void {
         },
       });
       const begun = bench.storage.reembed({ owner, collection, embedder: failing, batchSize: 5 });
-      expect(await begun).toMatchObject({ embedded: 10, failed: 15, isComplete: false });
+      expect(await begun).toMatchObject({ embedded: 10, failed: 15 });
       expect(await bench.storage.getCollection(owner, collection)).toMatchObject({
         model: "old",
         dimensions: 4,
@@ -112,7 +126,7 @@ export function describeReembedding(bench: StorageBench): void {
       await refusal(aborted, "ABORTED");
       await expectVectors(bench, owner, "old", 4, texts);
       const result = await bench.open().reembed({ owner, collection, embedder, batchSize: 5 });
-      expect(result).toMatchObject({ embedded: 10, isComplete: true });
+      expect(result).toMatchObject({ embedded: 10 });
       await expectVectors(bench, owner, "new", 6, texts);
     });
 
@@ -135,19 +149,39 @@ export function describeReembedding(bench: StorageBench): void {
         embedded: 23,
         failed: 2,
         failures: [bad, worse].map(({ id }) => ({ id, error })),
-        isComplete: false,
       });
       await expectVectors(bench, owner, "old", 4, texts);
       embedder.calls.length = 0;
       await bench.storage.deleteItems(owner, [worse.id]);
-      expect(await embed()).toMatchObject({ embedded: 0, failed: 1, isComplete: false });
+      expect(await embed()).toMatchObject({ embedded: 0, failed: 1 });
       expect(embedder.calls.map((call) => call.texts)).toEqual([[bad.text]]);
       await bench.storage.updateItem(owner, bad.id, { text: "shorter" });
-      expect(await embed()).toMatchObject({ embedded: 1, failed: 0, isComplete: true });
+      expect(await embed()).toMatchObject({ embedded: 1, failed: 0 });
       await expectVectors(bench, owner, "new", 6, [
         ...texts.filter((text) => ![bad.text, worse.text].includes(text)),
         "shorter",
       ]);
+    });
+
+    it("skips a text that the embedder does not answer in time for", async () => {
+      const owner = newOwner();
+      const added = await bench
+        .open({ embedder: newEmbedder("old", 4) })
+        .addItems(texts.map((text) => itemOf(owner, text)));
+      const slow = added[3] as Item;
+      const never = new Promise<never>(() => {});
+      const before = (some: readonly string[]) => (some.includes(slow.text) ? never : null);
+      const embedder = { ...newEmbedder("new", 6, { before }), timeoutMs: 1 };
+      const error = expect.objectContaining({ code: "TIMEOUT" });
+      expect(await bench.storage.reembed({ owner, collection, embedder, batchSize: 10 })).toEqual({
+        embedded: 24,
+        failed: 1,
+        failures: [{ id: slow.id, error }],
+      });
+      await bench.storage.deleteItems(owner, [slow.id]);
+      await bench.storage.reembed({ owner, collection, embedder });
+      const others = texts.filter((text) => text !== slow.text);
+      await expectVectors(bench, owner, "new", 6, others);
     });
 
     it("ends after 20 texts in a row that the embedder fails with", async () => {
