@@ -7,7 +7,7 @@ import {
   type NewItem,
 } from "@waymark/sqlite/memory";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { failure } from "./fixtures.ts";
+import { failure, newFile } from "./fixtures.ts";
 
 /** Texts that were embedded to be stored, and a call in the middle of it. */
 let embedded: string[];

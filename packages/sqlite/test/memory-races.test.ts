@@ -6,7 +6,10 @@ import { createMemoryDialect } from "../src/memory/dialect.ts";
 import { resolveOptions } from "../src/options.ts";
 import { newFile } from "./fixtures.ts";
 
-/** A memory, and another one on the same file; `meanwhile`: work that is done when the first one is about to change something. */
+/**
+ * A memory, and another one on the same file; `meanwhile`: work that is done when the first one is about to change something, or where its
+ * change was refused by a unique index.
+ */
 function racing() {
   const options = resolveOptions({ databasePath: newFile() });
   const open = (wrap: (dialect: MemoryDialect) => MemoryDialect): MemoryStorage => {
@@ -18,6 +21,7 @@ function racing() {
     return memory;
   };
   let due: (() => Promise<unknown>) | null = null;
+  let dueOnRefusal: (() => Promise<unknown>) | null = null;
   const memory = open((dialect) => ({
     ...dialect,
     records: {
@@ -28,14 +32,22 @@ function racing() {
         const work = due;
         due = null;
         await work?.();
-        return await dialect.records.change(...args);
+        return await dialect.records.change(...args).catch(async (error) => {
+          const work = dueOnRefusal;
+          dueOnRefusal = null;
+          await work?.();
+          throw error;
+        });
       },
     },
   }));
   const meanwhile = (work: () => Promise<unknown>) => {
     due = work;
   };
-  return { memory, other: open((dialect) => dialect), meanwhile };
+  const afterRefusal = (work: () => Promise<unknown>) => {
+    dueOnRefusal = work;
+  };
+  return { memory, other: open((dialect) => dialect), meanwhile, afterRefusal };
 }
 
 const [owner, collection] = ["o", "c"];
@@ -73,4 +85,23 @@ it("an update is refused where another item takes its key meanwhile", async () =
   meanwhile(() => other.addItems([{ owner, collection, text: "two", key: "k" }]));
   const updating = memory.updateItem(owner, item?.id as string, { key: "k" });
   await expect(updating).rejects.toMatchObject({ code: "CONFLICT" });
+});
+
+it("a thread is created where the one that had its id is deleted meanwhile", async () => {
+  const { memory, other, afterRefusal } = racing();
+  await other.createThread({ owner, id: "t", title: "old" });
+  afterRefusal(() => other.deleteThread(owner, "t"));
+  const created = await memory.createThread({ owner, id: "t", title: "new" });
+  expect(await other.getThread(owner, "t")).toStrictEqual(created);
+  expect(created).toMatchObject({ title: "new" });
+});
+
+it("an item whose text changes while it is deleted leaves no words", async () => {
+  const { memory, other, meanwhile } = racing();
+  const texts = ["one", "two"];
+  const added = await memory.addItems(texts.map((text) => ({ owner, collection, text })));
+  meanwhile(() => other.updateItem(owner, added[0]?.id as string, { text: "three" }));
+  expect(await memory.deleteItemsWhere({ owner })).toBe(2);
+  await memory.addItems([{ owner, collection, text: "four" }]);
+  expect(await memory.search({ owner, collections: [collection], text: "one two three" })).toEqual([]);
 });
