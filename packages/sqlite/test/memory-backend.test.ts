@@ -326,6 +326,18 @@ describe("the repository of documents", () => {
     for (const [call, message] of calls) await expectRefusal(call(), message);
   });
 
+  it("leaves the thread of a refused document that was there before", async () => {
+    const documents = createDocumentRepository(memory);
+    await documents.create({ userId: "ann", title: "one", content: "one", embedding: [1, 0] });
+    const thread = { owner: "ann", id: "two", kind: "document", title: "two" };
+    await memory.createThread(thread);
+    for (const title of ["two", "another title"]) {
+      const wrong = { userId: "ann", id: "two", title, content: "two", embedding: [1, 0, 0] };
+      expect(await codeOf(documents.create(wrong))).toBe("DIMENSION_MISMATCH");
+      expect(await memory.getThread("ann", "two")).toMatchObject({ ...thread, title });
+    }
+  });
+
   it("keeps a document that another call has created under the id of a refused one", async () => {
     const documents = createDocumentRepository(memory);
     const add = memory.addItems.bind(memory);
@@ -386,6 +398,17 @@ describe("the repository of conversations", () => {
     expect(await conversations.delete("ann", created.id)).toBe(true);
     expect(await conversations.findById("ann", created.id)).toBeNull();
     expect(await memory.countItems({ owner: "ann" })).toBe(0);
+  });
+
+  it("leaves a conversation that was there before where a message is refused", async () => {
+    const conversations = createConversationRepository(memory);
+    const hello = { role: "user", content: "Hello", embedding: [1, 0] };
+    await conversations.create({ userId: "ann", messages: [hello] });
+    const empty = await conversations.create({ userId: "ann", id: "c1", title: "empty" });
+    const wrong = { ...hello, embedding: [1, 0, 0] };
+    const again = conversations.create({ userId: "ann", id: "c1", title: "empty", messages: [wrong] });
+    expect(await codeOf(again)).toBe("DIMENSION_MISMATCH");
+    expect(await conversations.findById("ann", "c1")).toEqual(empty);
   });
 
   it("leaves nothing of a conversation of which a message is refused", async () => {

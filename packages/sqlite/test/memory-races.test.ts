@@ -6,11 +6,11 @@ import { createMemoryDialect } from "../src/memory/dialect.ts";
 import { resolveOptions } from "../src/options.ts";
 import { newFile } from "./fixtures.ts";
 
-type Moment = "change" | "nearest" | "scoreTerms";
+type Moment = "change" | "refused change" | "nearest" | "scoreTerms";
 
 /**
- * A memory, and another one on the same file. `meanwhile`: work that is done when the first one is about to change, or has just found,
- * something: once, or so many times.
+ * A memory, and another one on the same file. `meanwhile`: work that is done when the first one is about to change something, a
+ * unique index has refused its change, or it searches: once, or so many times.
  */
 function racing(common: CommonMemoryOptions = {}) {
   const options = resolveOptions({ databasePath: newFile() });
@@ -37,7 +37,12 @@ function racing(common: CommonMemoryOptions = {}) {
       modify: (...args) => dialect.records.modify(...args),
       async change(...args) {
         await workAt("change");
-        return await dialect.records.change(...args);
+        try {
+          return await dialect.records.change(...args);
+        } catch (error) {
+          await workAt("refused change");
+          throw error;
+        }
       },
     },
     async nearest(...args) {
@@ -138,4 +143,23 @@ it("a search finds an item whose collection is re-embedded, from beginning to en
   meanwhile(() => other.reembed({ owner, collection, embedder: next }), "nearest");
   const search = { owner, collections: [collection], text: "tea", fusion: { text: 0, vector: 1 } };
   expect(await memory.search(search)).toMatchObject([{ item: { text: "tea" }, similarity: expect.closeTo(1, 6) }]);
+});
+
+it("a thread is created where the one that had its id is deleted meanwhile", async () => {
+  const { memory, other, meanwhile } = racing();
+  await other.createThread({ owner, id: "t", title: "old" });
+  meanwhile(() => other.deleteThread(owner, "t"), "refused change");
+  const created = await memory.createThread({ owner, id: "t", title: "new" });
+  expect(await other.getThread(owner, "t")).toStrictEqual(created);
+  expect(created).toMatchObject({ title: "new" });
+});
+
+it("an item whose text changes while it is deleted leaves no words", async () => {
+  const { memory, other, meanwhile } = racing();
+  const texts = ["one", "two"];
+  const added = await memory.addItems(texts.map((text) => ({ owner, collection, text })));
+  meanwhile(() => other.updateItem(owner, added[0]?.id as string, { text: "three" }));
+  expect(await memory.deleteItemsWhere({ owner })).toBe(2);
+  await memory.addItems([{ owner, collection, text: "four" }]);
+  expect(await memory.search({ owner, collections: [collection], text: "one two three" })).toEqual([]);
 });

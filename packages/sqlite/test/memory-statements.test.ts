@@ -86,3 +86,16 @@ it("lets other work go on while it analyzes a long text", async () => {
   isOver = true;
   expect(turns).toBeGreaterThan(12); // a turn for each 4 ms of some 300
 });
+
+it("removes long texts in commits of their own, and short ones together", async () => {
+  const long = "word ".repeat(60_000);
+  const add = async () =>
+    await memory.addItems([long, "short", long, "short", long].map((text) => ({ owner, collection: "c", text })));
+  // The spaces; heads, items, spaces and the commit for each of 3 pages.
+  await add();
+  expect(await statementsOf(() => memory.deleteItemsWhere({ owner }))).toBe(1 + 3 * 4);
+  // Heads and spaces; items, spaces and the commit for each of 3 pages.
+  const ids = (await add()).map(({ id }) => id);
+  expect(await statementsOf(() => memory.deleteItems(owner, ids))).toBe(2 + 3 * 3);
+  expect(await memory.countItems({ owner })).toBe(0);
+});

@@ -231,5 +231,20 @@ describe("a memory in an SQLite file", () => {
       expect(await memory.createThread({ owner: "o", id: "t" })).toMatchObject({ id: "t" });
       await memory.close();
     });
+
+    it("says that there was what it has deleted", async () => {
+      const { memory, loseNext } = losing();
+      for (const options of [{}, { ifEmpty: true }]) {
+        await memory.createThread({ owner: "o", id: "t" });
+        loseNext();
+        expect(await memory.deleteThread("o", "t", options)).toBe(true);
+        expect(await memory.deleteThread("o", "t", options)).toBe(false);
+      }
+      await memory.addItems([{ owner: "o", collection: "c", text: "x" }]);
+      loseNext();
+      expect(await memory.deleteCollection("o", "c")).toBe(true);
+      expect(await memory.deleteCollection("o", "c")).toBe(false);
+      await memory.close();
+    });
   });
 });

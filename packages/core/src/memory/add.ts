@@ -548,7 +548,7 @@ async function stepsOf(
     .filter(({ space, replaced }) => replaced.length > 0 || rows.some((row) => row.space === space.number))
     .sort((one, other) => one.space.number - other.space.number);
   const removals: Step[][] = [];
-  for (const { space, replaced } of touched) removals.push(await removeFound(space, replaced));
+  for (const { space, replaced } of touched) removals.push(await removeFound(space, replaced, analyses));
   const postings: TermRow[] = [];
   const vectors: ItemVector[] = [];
   for (const [row, item] of inserted) {

@@ -109,8 +109,8 @@ export interface MemoryStorage {
     listener: (event: StorageEvents[Name]) => void,
   ): () => void;
   /**
-   * Waits for the calls under way, then closes what the memory has opened itself. Those that embed texts or make an index are waited for at
-   * most `timeoutMs`, and are `CLOSED` then. Later calls are `CLOSED` at once.
+   * Waits for the calls under way, then closes what the memory has opened itself. Those that embed texts, make an index, delete or prune are
+   * waited for at most `timeoutMs`, and are `CLOSED` then. Later calls are `CLOSED` at once.
    */
   close(options?: CloseOptions): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -442,7 +442,7 @@ export interface MemoryPrunePolicy extends CallOptions {
   readonly collection?: string;
   /** Delete items whose time has come. */
   readonly expired?: boolean | undefined;
-  /** Keep only this many of the newest items of each collection. */
+  /** Keep only this many of the newest items of each collection: of those that no other rule deletes, and that have not expired. */
   readonly keepLast?: number;
   /** Delete items of less importance. */
   readonly minImportance?: number;

@@ -54,5 +54,8 @@ export async function tryChange(
 /** Items of one commit, where many are removed. */
 export const REMOVED_AT_ONCE = 500;
 
+/** Terms of one commit, where many items are removed: their texts are analyzed, and their postings removed, well before a call's deadline. */
+export const TERMS_REMOVED_AT_ONCE = 100_000;
+
 /** Attempts of a change whose rows other clients change meanwhile. Each attempt that fails is one that another client made. */
 export const MAX_ATTEMPTS = 200;

@@ -35,31 +35,29 @@ export async function deleteCollection(
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   const operation = "delete collection";
-  const count = await unname(engine, operation, (deadline) => spacesOf(engine, owner, collection, deadline), signal);
+  const wasThere = await unname(engine, operation, (deadline) => spacesOf(engine, owner, collection, deadline), signal);
   await clearUnnamed(engine, operation, owner, signal);
-  return count > 0;
+  return wasThere;
 }
 
-/** Removes the names of spaces, in as few commits as possible, and returns how many spaces there were. */
+/** Removes the names of spaces, in as few commits as possible, and returns whether there were any. */
 async function unname(
   { dialect, session }: MemoryEngine,
   operation: string,
   find: (signal: AbortSignal) => Promise<SpaceRow[]>,
   signal: AbortSignal | undefined,
-): Promise<number> {
+): Promise<boolean> {
+  let wereThere = false; // also where a connection was lost after the commit, and the retry finds none
   return await session.run(operation, signal, async (deadline) => {
-    let count = 0;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const spaces = await find(deadline);
-      if (spaces.length === 0) return count;
+      if (spaces.length === 0) return wereThere;
+      wereThere = true;
       const some = spaces.slice(0, SPACES_AT_ONCE).sort((one, other) => one.number - other.number);
       const steps = some.map(({ number }) =>
         updateRecords(SPACES, { number, removal: 0 }, { removal: number, revision: newRevision() }, 1),
       );
-      if ((await dialect.records.change(steps, deadline)) !== null) {
-        count += some.length;
-        attempt = 0;
-      }
+      if ((await dialect.records.change(steps, deadline)) !== null) attempt = 0;
     }
     throw changedTooOften(operation);
   });

@@ -1,3 +1,4 @@
+import type { ColumnOf } from "../records/tables.ts";
 import type { CheckedFilter, checkItemQuery } from "./arguments.ts";
 import type { Item } from "./contract.ts";
 import type { RowFilter } from "./dialect.ts";
@@ -12,9 +13,9 @@ import { ITEMS, type ItemRow, type SpaceRow } from "./tables.ts";
 const FEW_ITEMS = 100;
 
 /** An item's row, and its space. */
-export interface FoundItem {
+export interface FoundItem<Name extends ColumnOf<typeof ITEMS> = ColumnOf<typeof ITEMS>> {
   readonly space: SpaceRow;
-  readonly row: ItemRow;
+  readonly row: Pick<ItemRow, Name>;
 }
 
 /** Narrows a filter to items whose time has not come. */
@@ -23,16 +24,21 @@ export function notExpired(filter: RowFilter): RowFilter {
 }
 
 /** Finds those of an owner's items by their ids that a filter selects. Other owners may have items with the same ids. */
-export async function rowsOfOwner(
+export async function rowsOfOwner<Name extends ColumnOf<typeof ITEMS> = ColumnOf<typeof ITEMS>>(
   engine: MemoryEngine,
   owner: string,
   ids: readonly string[],
   filter: RowFilter,
   signal: AbortSignal,
-): Promise<FoundItem[]> {
+  columns?: readonly (Name | "space")[],
+): Promise<FoundItem<Name | "space">[]> {
   if (ids.length === 0) return [];
   const where = { ...filter, id: { in: ids }, owner };
-  const rows = await engine.dialect.records.find(ITEMS, { where, limit: ids.length }, signal);
+  const rows = await engine.dialect.records.find(
+    ITEMS,
+    { where, ...(columns && { columns }), limit: ids.length },
+    signal,
+  );
   const numbers = rows.map(({ space }) => space);
   const spaces = await spacesByNumber(engine, numbers, signal);
   return rows.flatMap((row) => {

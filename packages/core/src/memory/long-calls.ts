@@ -5,7 +5,7 @@ import { onAbort, withDeadline } from "../database/deadline.ts";
 const CLOSING = Symbol("closing");
 
 /**
- * Calls that may take longer than one of the database: they embed texts, or make an index. A storage that is closed waits for them, for a
+ * Calls that may take longer than one of the database: they embed texts, make an index, or delete in several commits. A storage that is closed waits for them, for a
  * while, and then ends them.
  */
 export class LongCalls {

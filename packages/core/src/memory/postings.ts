@@ -9,7 +9,7 @@ import {
   type Step,
 } from "../records/records.ts";
 import { readText, type StoredText } from "./items.ts";
-import { type SpaceRow, TERMS, type TermRow } from "./tables.ts";
+import { type ItemRow, type SpaceRow, TERMS, type TermRow } from "./tables.ts";
 import { ANALYZER_VERSION, type Analysis, analysisSteps, LANGUAGES, type Language } from "./words.ts";
 
 /** Postings of items: the terms of their texts. */
@@ -23,19 +23,18 @@ export function languageOf({ language, analyzer }: SpaceRow): Language {
   throw new CheckpointError("UNSUPPORTED_FORMAT", message);
 }
 
-/** Analyzes a text. A long one takes seconds: other calls go on meanwhile. */
-export async function analyzeFor(space: SpaceRow, text: string): Promise<Analysis> {
-  return await inTurns(analysisSteps(text, languageOf(space)));
-}
-
 /** Analyses of the texts of one call, so that none is made twice where the call tries again. */
 export class Analyses {
   readonly #made = new Map<string, Analysis>();
 
-  /** Analyzes a text. `id`: an id that no other text of the call has. */
+  /**
+   * Analyzes a text. A long one takes seconds: other calls go on meanwhile. `id`: an id that no other text of the call has; that of a
+   * stored text is the revision of its item.
+   */
   async of(space: SpaceRow, id: string, text: string): Promise<Analysis> {
-    const name = `${languageOf(space)} ${id}`; // a collection that is made anew may have another language
-    const known = this.#made.get(name) ?? (await analyzeFor(space, text));
+    const language = languageOf(space);
+    const name = `${language} ${id}`; // a collection that is made anew may have another language
+    const known = this.#made.get(name) ?? (await inTurns(analysisSteps(text, language)));
     this.#made.set(name, known);
     return known;
   }
@@ -63,7 +62,8 @@ export function insertPostings(postings: readonly TermRow[]): Step[] {
  */
 export async function removePostings(
   space: SpaceRow,
-  items: readonly (StoredText & { readonly number: number })[],
+  items: readonly (StoredText & Pick<ItemRow, "number" | "revision">)[],
+  analyses: Analyses,
 ): Promise<(RemoveKeysStep | RemoveStep)[]> {
   if (items.length === 0) return [];
   if (space.analyzer !== ANALYZER_VERSION) {
@@ -71,7 +71,7 @@ export async function removePostings(
   }
   const keys: Pick<TermRow, "space" | "term" | "number">[] = [];
   for (const item of items) {
-    const { terms } = await analyzeFor(space, readText(item));
+    const { terms } = await analyses.of(space, item.revision, readText(item));
     for (const term of terms.keys()) keys.push({ space: space.number, term, number: item.number });
   }
   return keys.length === 0 ? [] : [removeKeys(TERMS, keys)];

@@ -64,10 +64,16 @@ async function namedBy(engine: MemoryEngine, policy: CheckedMemoryPolicy): Promi
     }
     for (const { number: space, items } of spaces) {
       if (keepLast === null || items <= keepLast) continue;
-      const query = { where: { space }, columns: ["number"], order: [["number", "desc"]], limit: 1 } as const;
-      const last = await engine.dialect.records.find(ITEMS, { ...query, offset: keepLast }, deadline);
+      if (keepLast === 0) {
+        named.push({ rule: "keepLast", where: { ...kept, space } });
+        continue;
+      }
+      // The last one to stay: expired ones, and those that another rule names, are not counted.
+      const where = { ...kept, space, expiresAt: { above: now } };
+      const query = { where, columns: ["number"], order: [["number", "desc"]], limit: 1 } as const;
+      const last = await engine.dialect.records.find(ITEMS, { ...query, offset: keepLast - 1 }, deadline);
       for (const { number } of last)
-        named.push({ rule: "keepLast", where: { ...kept, space, number: { to: number } } });
+        named.push({ rule: "keepLast", where: { ...kept, space, number: { below: number } } });
     }
     return named;
   });

@@ -2,38 +2,78 @@ import { newRevision } from "../database/ids.ts";
 import { Addition, removeRecords, type Step, updateRecords } from "../records/records.ts";
 import type { CheckedFilter } from "./arguments.ts";
 import type { RowFilter } from "./dialect.ts";
-import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE } from "./engine.ts";
+import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE, TERMS_REMOVED_AT_ONCE } from "./engine.ts";
 import { changedTooOften } from "./failures.ts";
 import { rowsOfOwner } from "./list.ts";
-import { removePostings } from "./postings.ts";
+import { Analyses, removePostings } from "./postings.ts";
 import { inPieces, spacesByNumber, spacesOf } from "./spaces.ts";
 import { ITEMS, type ItemRow, SPACES, type SpaceRow } from "./tables.ts";
 import { ThreadCounts } from "./thread-counts.ts";
 
-/** Removing items: with their vectors and postings, in one commit for at most {@link REMOVED_AT_ONCE}. */
+/** Removing items: with their vectors and postings, a page of them in one commit. */
 
-/**
- * Removes items that were read, and returns how many there still were. If one has changed meanwhile, they are read again, as far as
- * `where` still selects them.
- */
-export async function removeItems(
+/** What a page of items is chosen by, before their texts are read. */
+const HEAD = ["space", "id", "length"] as const;
+
+type ItemHead = Pick<ItemRow, (typeof HEAD)[number]>;
+
+/** Returns the first of at most {@link REMOVED_AT_ONCE} items: as many as have {@link TERMS_REMOVED_AT_ONCE}, and at least one. */
+function pageOf(heads: readonly ItemHead[]): readonly ItemHead[] {
+  let terms = 0;
+  const end = heads.findIndex(({ length }, at) => {
+    terms += length;
+    return at > 0 && terms > TERMS_REMOVED_AT_ONCE;
+  });
+  return end === -1 ? heads : heads.slice(0, end);
+}
+
+/** Removes items, and returns how many there still were. If one changes meanwhile, they are read again, as far as `where` selects them. */
+async function removeItems(
   engine: MemoryEngine,
   operation: string,
-  items: readonly ItemRow[],
+  heads: readonly ItemHead[],
   where: RowFilter,
+  analyses: Analyses,
   signal: AbortSignal,
 ): Promise<number> {
-  const { dialect } = engine;
-  let rows: readonly ItemRow[] = items;
+  const { records } = engine.dialect;
+  const own = { ...where, id: { in: heads.map(({ id }) => id) } };
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const rows = heads.length === 0 ? [] : await records.find(ITEMS, { where: own, limit: heads.length }, signal);
     if (rows.length === 0) return 0;
-    if ((await dialect.records.change(await removalOf(engine, rows, signal), signal)) !== null) return rows.length;
-    rows = await readAgain(engine, rows, where, signal);
+    if ((await records.change(await removalOf(engine, rows, analyses, signal), signal)) !== null) return rows.length;
   }
   throw changedTooOften(operation);
 }
 
-async function removalOf(engine: MemoryEngine, rows: readonly ItemRow[], signal: AbortSignal): Promise<Step[]> {
+/** A page of items that was removed. */
+interface RemovedPage {
+  /** Number of the items that were found, at most {@link REMOVED_AT_ONCE}. */
+  readonly found: number;
+  readonly removed: number;
+  readonly isLast: boolean;
+}
+
+/** Removes items that a filter selects, as many as one commit removes. */
+export async function removePage(
+  engine: MemoryEngine,
+  operation: string,
+  where: RowFilter,
+  analyses: Analyses,
+  signal: AbortSignal,
+): Promise<RemovedPage> {
+  const heads = await engine.dialect.records.find(ITEMS, { where, columns: HEAD, limit: REMOVED_AT_ONCE }, signal);
+  const page = pageOf(heads);
+  const removed = await removeItems(engine, operation, page, where, analyses, signal);
+  return { found: heads.length, removed, isLast: page.length < REMOVED_AT_ONCE && page.length === heads.length };
+}
+
+async function removalOf(
+  engine: MemoryEngine,
+  rows: readonly ItemRow[],
+  analyses: Analyses,
+  signal: AbortSignal,
+): Promise<Step[]> {
   const spaces = await spacesByNumber(
     engine,
     rows.map(({ space }) => space),
@@ -48,7 +88,7 @@ async function removalOf(engine: MemoryEngine, rows: readonly ItemRow[], signal:
     const set = { items: new Addition(-own.length), tokens: new Addition(-tokens), revision: newRevision() };
     steps.counts.push(updateRecords(SPACES, { number, removal }, set, 1));
     for (const { thread } of own) threads.add(owner, thread, -1);
-    steps.removals.push(...(await removeFound(space, own)));
+    steps.removals.push(...(await removeFound(space, own, analyses)));
   }
   // Items without a space have no counts either.
   const others = rows.filter(({ space }) => !spaces.has(space));
@@ -57,29 +97,14 @@ async function removalOf(engine: MemoryEngine, rows: readonly ItemRow[], signal:
 }
 
 /** Removes items of a space with their postings; with them go their vectors. Guard: they are as they were read. */
-export async function removeFound(space: SpaceRow, items: readonly ItemRow[]): Promise<Step[]> {
+export async function removeFound(space: SpaceRow, items: readonly ItemRow[], analyses: Analyses): Promise<Step[]> {
   if (items.length === 0) return [];
   const number = { in: items.map((row) => row.number) };
   const revision = { in: items.map((row) => row.revision) };
   return [
     removeRecords(ITEMS, { space: space.number, number, revision }, items.length),
-    ...(await removePostings(space, items)),
+    ...(await removePostings(space, items, analyses)),
   ];
-}
-
-async function readAgain(
-  { dialect }: MemoryEngine,
-  rows: readonly ItemRow[],
-  filter: RowFilter,
-  signal: AbortSignal,
-): Promise<ItemRow[]> {
-  const found: ItemRow[] = [];
-  for (const space of new Set(rows.map((row) => row.space))) {
-    const numbers = rows.filter((row) => row.space === space).map(({ number }) => number);
-    const where = { ...filter, space, number: { in: numbers } };
-    found.push(...(await dialect.records.find(ITEMS, { where, limit: numbers.length }, signal)));
-  }
-  return found;
 }
 
 /** Deletes an owner's items by their ids. */
@@ -93,11 +118,18 @@ export async function deleteItems(
   let removed = 0;
   for (let at = 0; at < ids.length; at += REMOVED_AT_ONCE) {
     const some = ids.slice(at, at + REMOVED_AT_ONCE);
-    removed += await engine.session.run(operation, signal, async (deadline) => {
-      // Items whose time has come are deleted too.
-      const rows = (await rowsOfOwner(engine, owner, some, {}, deadline)).map(({ row }) => row);
-      return await removeItems(engine, operation, rows, { id: { in: some } }, deadline);
-    });
+    // Items whose time has come are deleted too; those that are being removed with their collection are gone.
+    const found = await engine.session.run(operation, signal, (deadline) =>
+      rowsOfOwner(engine, owner, some, {}, deadline, HEAD),
+    );
+    for (let left: readonly ItemHead[] = found.map(({ row }) => row); left.length > 0; ) {
+      const page = pageOf(left);
+      const analyses = new Analyses();
+      removed += await engine.session.run(operation, signal, (deadline) =>
+        removeItems(engine, operation, page, { owner }, analyses, deadline),
+      );
+      left = left.slice(page.length);
+    }
   }
   return removed;
 }
@@ -124,11 +156,11 @@ export async function removeWhere(
 ): Promise<number> {
   let removed = 0;
   for (;;) {
-    const { found, gone } = await engine.session.run(operation, signal, async (deadline) => {
-      const rows = await engine.dialect.records.find(ITEMS, { where, limit: REMOVED_AT_ONCE }, deadline);
-      return { found: rows.length, gone: await removeItems(engine, operation, rows, where, deadline) };
-    });
-    removed += gone;
-    if (found < REMOVED_AT_ONCE) return removed;
+    const analyses = new Analyses();
+    const page = await engine.session.run(operation, signal, (deadline) =>
+      removePage(engine, operation, where, analyses, deadline),
+    );
+    removed += page.removed;
+    if (page.isLast) return removed;
   }
 }

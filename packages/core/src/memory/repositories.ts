@@ -31,7 +31,7 @@ import { checkCollectionName, checkOwner } from "./names.ts";
 export interface DocumentRepository {
   /**
    * Creates a document, in two commits: a create that was interrupted may be repeated with the same id. One whose content is refused
-   * leaves nothing.
+   * leaves nothing that was not there.
    * @throws CheckpointError `CONFLICT` if the user has a thread with this id and other content
    */
   create(document: NewDocument): Promise<Document>;
@@ -161,10 +161,11 @@ export function createDocumentRepository(memory: MemoryStorage, options: Reposit
       const owner = checkOwner("document.userId", userId);
       string("document.title", document.title);
       string("document.content", content);
+      const isNew = document.id === undefined || (await memory.getThread(owner, document.id)) === null;
       const thread = await createThread(document);
       const { id } = thread;
       const item = { owner, collection, threadId: id, key: id, text: content, embedding, metadata, createdAt };
-      await addOrUndo(memory, thread, [item]);
+      await addOrUndo(memory, { owner, id, isNew }, [item]);
       return { ...headOf(thread), content };
     },
 
@@ -224,7 +225,8 @@ export function createDocumentRepository(memory: MemoryStorage, options: Reposit
  */
 export interface ConversationRepository {
   /**
-   * Creates a conversation, with its first messages if there are any: in two commits then. If a message is refused, nothing is left.
+   * Creates a conversation, with its first messages if there are any: in two commits then. If a message is refused, nothing is left that was
+   * not there.
    * @throws CheckpointError `CONFLICT` if the user has another thread with this id
    */
   create(conversation: NewConversation): Promise<StoredConversation>;
@@ -274,13 +276,15 @@ export function createConversationRepository(
   return {
     async create(conversation) {
       objectWithKeys("conversation", conversation, [...CONVERSATION_MEMBERS, "messages"]);
-      const { userId, id = idClock.next(), title, createdAt, messages = [] } = conversation;
+      const { userId, id: given, title, createdAt, messages = [] } = conversation;
       const owner = checkOwner("conversation.userId", userId);
       const metadata = labelsOfConversation(conversation) ?? undefined;
+      const id = given ?? idClock.next();
       const items = itemsOf("conversation.messages", owner, id, messages);
+      const isNew = items.length > 0 && (given === undefined || (await memory.getThread(owner, id)) === null);
       const thread = await memory.createThread({ owner, id, kind: CONVERSATION, title, metadata, createdAt });
       if (items.length === 0) return conversationOf(thread);
-      await addOrUndo(memory, thread, items);
+      await addOrUndo(memory, { owner, id, isNew }, items);
       return conversationOf((await findThread(owner, thread.id)) ?? thread);
     },
 
@@ -316,12 +320,19 @@ const DOCUMENT = "document";
 
 const DOCUMENT_MEMBERS = ["userId", "id", "title", "content", "embedding", "metadata", "createdAt"] as const;
 
-/** Adds the first items of a thread. If they are refused, the thread goes: unless another call has added some to it meanwhile. */
-async function addOrUndo(memory: MemoryStorage, { owner, id }: Thread, items: readonly NewItem[]): Promise<void> {
+/**
+ * Adds the first items of a thread. If they are refused, the thread goes. `isNew`: unless it was there before. It stays, too, if another call
+ * has added items to it meanwhile.
+ */
+async function addOrUndo(
+  memory: MemoryStorage,
+  { owner, id, isNew }: Pick<Thread, "owner" | "id"> & { readonly isNew: boolean },
+  items: readonly NewItem[],
+): Promise<void> {
   try {
     await memory.addItems(items);
   } catch (error) {
-    await memory.deleteThread(owner, id, { ifEmpty: true }).catch(() => false); // the first error says more
+    if (isNew) await memory.deleteThread(owner, id, { ifEmpty: true }).catch(() => false); // the first error says more
     throw error;
   }
 }

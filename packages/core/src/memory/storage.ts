@@ -102,7 +102,11 @@ export class EngineMemory implements MemoryStorage {
   async deleteThread(owner: string, id: string, options: DeleteThreadOptions = {}): Promise<boolean> {
     checkOwner("owner", owner);
     checkThreadId("id", id);
-    return await deleteThread(this.#engine, { owner, id }, checkDeleteThreadOptions(options));
+    const engine = this.#engine;
+    const { signal: own, ifEmpty } = checkDeleteThreadOptions(options);
+    return await engine.longCalls.run("delete thread", own, (signal) =>
+      deleteThread(engine, { owner, id }, { ifEmpty, signal }),
+    );
   }
 
   async addItems(items: readonly NewItem[], options: AddOptions = {}): Promise<Item[]> {
@@ -133,11 +137,18 @@ export class EngineMemory implements MemoryStorage {
 
   async deleteItems(owner: string, ids: readonly string[], options: CallOptions = {}): Promise<number> {
     checkOwner("owner", owner);
-    return await deleteItems(this.#engine, owner, checkIds(ids), checkCallOptions(options).signal);
+    const engine = this.#engine;
+    const checked = checkIds(ids);
+    const { signal: own } = checkCallOptions(options);
+    return await engine.longCalls.run("delete items", own, (signal) => deleteItems(engine, owner, checked, signal));
   }
 
   async deleteItemsWhere(filter: ItemFilter): Promise<number> {
-    return await deleteItemsWhere(this.#engine, checkItemFilter(filter));
+    const engine = this.#engine;
+    const { signal: own, ...checked } = checkItemFilter(filter);
+    return await engine.longCalls.run("delete items", own, (signal) =>
+      deleteItemsWhere(engine, { ...checked, signal }),
+    );
   }
 
   async search(query: MemorySearch): Promise<Hit[]> {
@@ -171,7 +182,11 @@ export class EngineMemory implements MemoryStorage {
   async deleteCollection(owner: string, collection: string, options: CallOptions = {}): Promise<boolean> {
     checkOwner("owner", owner);
     checkCollectionName("collection", collection);
-    return await deleteCollection(this.#engine, owner, collection, checkCallOptions(options).signal);
+    const engine = this.#engine;
+    const { signal: own } = checkCallOptions(options);
+    return await engine.longCalls.run("delete collection", own, (signal) =>
+      deleteCollection(engine, owner, collection, signal),
+    );
   }
 
   async reembed(options: ReembedOptions): Promise<ReembedResult> {
@@ -199,11 +214,15 @@ export class EngineMemory implements MemoryStorage {
 
   async forgetOwner(owner: string, options: CallOptions = {}): Promise<ForgetResult> {
     checkOwner("owner", owner);
-    return await forgetOwner(this.#engine, owner, checkCallOptions(options).signal);
+    const engine = this.#engine;
+    const { signal: own } = checkCallOptions(options);
+    return await engine.longCalls.run("forget owner", own, (signal) => forgetOwner(engine, owner, signal));
   }
 
   async prune(policy: MemoryPrunePolicy): Promise<MemoryPruneResult> {
-    return await pruneMemory(this.#engine, checkMemoryPolicy(policy));
+    const engine = this.#engine;
+    const { signal: own, ...checked } = checkMemoryPolicy(policy);
+    return await engine.longCalls.run("prune memory", own, (signal) => pruneMemory(engine, { ...checked, signal }));
   }
 
   async health(options: CallOptions = {}): Promise<StorageHealth> {

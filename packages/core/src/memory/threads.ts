@@ -2,21 +2,23 @@ import { newRevision } from "../database/ids.ts";
 import { insertRecords, removeRecords } from "../records/records.ts";
 import type { CheckedThread, checkDeleteThreadOptions, checkThreadChange, checkThreadQuery } from "./arguments.ts";
 import type { Thread } from "./contract.ts";
-import { MAX_ATTEMPTS, type MemoryEngine, REMOVED_AT_ONCE } from "./engine.ts";
+import { MAX_ATTEMPTS, type MemoryEngine, tryChange } from "./engine.ts";
 import { changedTooOften, conflict, noSuch } from "./failures.ts";
 import { clearUnnamed } from "./forget.ts";
 import { decodeLabels } from "./items.ts";
-import { removeItems } from "./remove.ts";
+import { Analyses } from "./postings.ts";
+import { removePage } from "./remove.ts";
 import { inPieces, spacesOf } from "./spaces.ts";
-import { ITEMS, THREADS, type ThreadRow } from "./tables.ts";
+import { THREADS, type ThreadRow } from "./tables.ts";
 
 /** Threads: conversations and documents. */
 
 export async function createThread(
-  { dialect, session }: MemoryEngine,
+  engine: MemoryEngine,
   thread: CheckedThread,
   signal: AbortSignal | undefined,
 ): Promise<Thread> {
+  const { dialect, session } = engine;
   const operation = "create thread";
   const now = Date.now();
   const { createdAt, ...given } = thread;
@@ -29,22 +31,16 @@ export async function createThread(
     pending: null,
   };
   return await session.run(operation, signal, async (deadline) => {
-    try {
-      await dialect.records.change([insertRecords(THREADS, [row])], deadline);
-    } catch (error) {
-      if (!session.isDuplicate(error)) throw error;
-      const [stored] = await dialect.records.find(
-        THREADS,
-        { where: { owner: row.owner, id: row.id }, limit: 1 },
-        deadline,
-      );
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      if (await tryChange(engine, [insertRecords(THREADS, [row])], deadline)) return threadOf(operation, row);
+      const where = { owner: row.owner, id: row.id };
+      const [stored] = await dialect.records.find(THREADS, { where, limit: 1 }, deadline);
+      if (stored === undefined) continue; // deleted meanwhile
       // The same content: a call that is repeated, by its caller or since a connection was lost after the commit.
-      if (stored === undefined || !isSame(thread, stored)) {
-        throw conflict(operation, "the owner has another thread with this id");
-      }
-      return threadOf(operation, stored);
+      if (isSame(thread, stored)) return threadOf(operation, stored);
+      throw conflict(operation, "the owner has another thread with this id");
     }
-    return threadOf(operation, row);
+    throw changedTooOften(operation);
   });
 }
 
@@ -133,28 +129,26 @@ export async function deleteThread(
   const { dialect, session } = engine;
   const operation = "delete thread";
   const ifItIsEmpty = [removeRecords(THREADS, { owner, id, items: 0 }, 1)];
+  let wasThere = false; // also where a connection was lost after the commit, and the retry finds none
   if (ifEmpty) {
-    return await session.run(
-      operation,
-      signal,
-      async (deadline) => (await dialect.records.change(ifItIsEmpty, deadline)) !== null,
-    );
+    return await session.run(operation, signal, async (deadline) => {
+      if (!(await threadExists(engine, owner, id, deadline))) return wasThere;
+      wasThere = true;
+      return (await dialect.records.change(ifItIsEmpty, deadline)) !== null;
+    });
   }
-  let isKnown = false;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; ) {
+    const analyses = new Analyses();
     const state = await session.run(operation, signal, async (deadline) => {
       if (!(await threadExists(engine, owner, id, deadline))) return "absent";
+      wasThere = true;
       for (const space of inPieces(await spacesOf(engine, owner, null, deadline))) {
-        const where = { space, thread: id };
-        const rows = await dialect.records.find(ITEMS, { where, limit: REMOVED_AT_ONCE }, deadline);
-        if (rows.length === 0) continue;
-        await removeItems(engine, operation, rows, where, deadline);
-        return "emptied some";
+        const { found } = await removePage(engine, operation, { space, thread: id }, analyses, deadline);
+        if (found > 0) return "emptied some";
       }
       return (await dialect.records.change(ifItIsEmpty, deadline)) === null ? "in use" : "removed";
     });
-    if (state === "absent") return isKnown;
-    isKnown = true;
+    if (state === "absent") return wasThere;
     if (state === "removed") return true;
     if (state === "in use") {
       attempt += 1;

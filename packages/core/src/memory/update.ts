@@ -19,7 +19,7 @@ import { changedTooOften, conflict, modelMismatch, noSuch } from "./failures.ts"
 import { itemOf, packValue, readText, type StoredValue, storeText, textDigest } from "./items.ts";
 import { type FoundItem, notExpired, rowsOfOwner } from "./list.ts";
 import type { ResolvedEmbedder } from "./options.ts";
-import { analyzeFor, insertPostings, postingsOf, removePostings } from "./postings.ts";
+import { Analyses, insertPostings, postingsOf, removePostings } from "./postings.ts";
 import { removeFound } from "./remove.ts";
 import { ITEMS, type ItemRow, NEVER, SIGNATURES, SPACES, VECTORS } from "./tables.ts";
 import { ThreadCounts } from "./thread-counts.ts";
@@ -72,6 +72,7 @@ async function apply(
   revision: string,
 ): Promise<Item | null> {
   let value: StoredValue | null = null;
+  const analyses = new Analyses();
   return await engine.session.run(OPERATION, signal, async (deadline) => {
     if (change.hasValue) value ??= await packValue(snapshot);
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -80,7 +81,7 @@ async function apply(
       if (vectors === null && isNewText(found.row, change)) return null;
       if (vectors !== null && isOfOtherModel(engine.options.embedders, vectors, found.space)) return null;
       const expired = await expiredTwins(engine, found, change, deadline);
-      const { row, steps } = await planUpdate(engine, found, change, { vectors, value, revision, expired });
+      const { row, steps } = await planUpdate(engine, found, change, { vectors, value, revision, analyses, expired });
       if (await tryChange(engine, steps, deadline)) return await itemOf(OPERATION, found.space, row);
       await checkThread(engine, owner, change, deadline);
     }
@@ -182,6 +183,7 @@ interface Content {
   readonly vectors: NewVectors;
   readonly value: StoredValue | null;
   readonly revision: string;
+  readonly analyses: Analyses;
   /** Items that make room. */
   readonly expired: readonly ItemRow[];
 }
@@ -190,12 +192,12 @@ async function planUpdate(
   { options: { embedders } }: MemoryEngine,
   { space, row }: FoundItem,
   change: CheckedItemChange,
-  { vectors, value, revision, expired }: Content,
+  { vectors, value, revision, analyses, expired }: Content,
 ): Promise<{ row: ItemRow; steps: Step[] }> {
   const { hasValue: _, text = "", embedding: __, model: ___, expiresAt, threadId, ...others } = change;
   const { number } = row;
   const hasOtherText = isNewText(row, change);
-  const analysis = hasOtherText ? await analyzeFor(space, text) : null;
+  const analysis = hasOtherText ? await analyses.of(space, revision, text) : null;
   const length = analysis?.length ?? row.length;
   const set = {
     ...others,
@@ -241,13 +243,16 @@ async function planUpdate(
       1,
     ),
     ...threads.steps(),
-    ...(await removeFound(space, expired)),
+    ...(await removeFound(space, expired, analyses)),
     updateRecords(ITEMS, { space: space.number, number, revision: row.revision }, set, 1),
     ...(isNewVector ? [removeRecords(SIGNATURES, isVector), removeRecords(VECTORS, isVector)] : []),
     ...(isNewVector ? insertVectors(own) : []),
     ...(analysis === null
       ? []
-      : [...(await removePostings(space, [row])), ...insertPostings(postingsOf(space.number, number, analysis))]),
+      : [
+          ...(await removePostings(space, [row], analyses)),
+          ...insertPostings(postingsOf(space.number, number, analysis)),
+        ]),
   ];
   return { row: { ...row, ...set }, steps };
 }

@@ -62,6 +62,21 @@ export function describeRetention(bench: StorageBench): void {
       expect(await bench.storage.prune({ owner, expired: true, keepLast: 0 })).toEqual(nothing);
     });
 
+    it.each([
+      ["expired ones", { expiresAt: 1 }, {}],
+      ["those that another rule names", { importance: 0.1 }, { minImportance: 0.2 }],
+    ] as const)("keeps the newest items, and does not count %s", async (_, others, rules) => {
+      const owner = newOwner();
+      const added = ["old", "other", "one", "other", "two", "other", "other"];
+      await addAll(
+        bench.storage,
+        added.map((text) => itemOf(owner, text, text === "other" ? others : {})),
+      );
+      await bench.storage.prune({ owner, ...rules, keepLast: 2 });
+      expect(await textsLeft(owner)).toEqual(["one", "two"]);
+      expect(await bench.storage.prune({ owner, ...rules, keepLast: 2 })).toMatchObject({ removed: 0 });
+    });
+
     it("removes expired items of all owners, more than one commit has", async () => {
       const owners = [newOwner(), newOwner()];
       for (const owner of owners) {
