@@ -64,3 +64,10 @@ it("says in its errors which collection, which item and which member is meant", 
     await expect(call()).rejects.toMatchObject({ message: expect.stringContaining(message) });
   }
 });
+
+it("takes a text of more different words than a call of a function may have arguments", async () => {
+  await using memory = createSQLiteMemory({ databasePath: ":memory:" });
+  const text = Array.from({ length: 150_000 }, (_, at) => `q${at.toString(36)}`).join(" ");
+  await memory.addItems([{ owner: "o", collection: "c", text }]);
+  expect(await memory.search({ owner: "o", collections: ["c"], text: "q2vzt" })).toHaveLength(1);
+});

@@ -1,27 +1,34 @@
-import type { MemoryStorage } from "@waymark/core/memory";
+import type { CommonMemoryOptions, Embedder, MemoryStorage } from "@waymark/core/memory";
 import { createMemoryStorage, type MemoryDialect, resolveMemoryOptions } from "@waymark/core/memory/kit";
-import { expect, it, onTestFinished } from "vitest";
+import { expect, it, onTestFinished, vi } from "vitest";
 import { shareConnection } from "../src/database.ts";
 import { createMemoryDialect } from "../src/memory/dialect.ts";
 import { resolveOptions } from "../src/options.ts";
 import { newFile } from "./fixtures.ts";
 
+type Moment = "change" | "refused change" | "nearest" | "scoreTerms";
+
 /**
- * A memory, and another one on the same file; `meanwhile`: work that is done when the first one is about to change something, or where its
- * change was refused by a unique index.
+ * A memory, and another one on the same file. `meanwhile`: work that is done when the first one is about to change something, a
+ * unique index has refused its change, or it searches: once, or so many times.
  */
-function racing() {
+function racing(common: CommonMemoryOptions = {}) {
   const options = resolveOptions({ databasePath: newFile() });
   const open = (wrap: (dialect: MemoryDialect) => MemoryDialect): MemoryStorage => {
     const memory = createMemoryStorage(
       wrap(createMemoryDialect(shareConnection(options).share(), options, false)),
-      resolveMemoryOptions({}),
+      resolveMemoryOptions(common),
     );
     onTestFinished(() => memory.close());
     return memory;
   };
-  let due: (() => Promise<unknown>) | null = null;
-  let dueOnRefusal: (() => Promise<unknown>) | null = null;
+  let due: { moment: Moment; work: () => Promise<unknown>; times: number } | null = null;
+  const workAt = async (moment: Moment) => {
+    if (due?.moment !== moment) return;
+    const { work, times } = due;
+    due = times === 1 ? null : { moment, work, times: times - 1 };
+    await work();
+  };
   const memory = open((dialect) => ({
     ...dialect,
     records: {
@@ -29,25 +36,29 @@ function racing() {
       count: (...args) => dialect.records.count(...args),
       modify: (...args) => dialect.records.modify(...args),
       async change(...args) {
-        const work = due;
-        due = null;
-        await work?.();
-        return await dialect.records.change(...args).catch(async (error) => {
-          const work = dueOnRefusal;
-          dueOnRefusal = null;
-          await work?.();
+        await workAt("change");
+        try {
+          return await dialect.records.change(...args);
+        } catch (error) {
+          await workAt("refused change");
           throw error;
-        });
+        }
       },
     },
+    async nearest(...args) {
+      await workAt("nearest");
+      return await dialect.nearest(...args);
+    },
+    async scoreTerms(...args) {
+      const found = await dialect.scoreTerms(...args);
+      await workAt("scoreTerms");
+      return found;
+    },
   }));
-  const meanwhile = (work: () => Promise<unknown>) => {
-    due = work;
+  const meanwhile = (work: () => Promise<unknown>, moment: Moment = "change", times = 1) => {
+    due = { moment, work, times };
   };
-  const afterRefusal = (work: () => Promise<unknown>) => {
-    dueOnRefusal = work;
-  };
-  return { memory, other: open((dialect) => dialect), meanwhile, afterRefusal };
+  return { memory, other: open((dialect) => dialect), meanwhile };
 }
 
 const [owner, collection] = ["o", "c"];
@@ -87,10 +98,57 @@ it("an update is refused where another item takes its key meanwhile", async () =
   await expect(updating).rejects.toMatchObject({ code: "CONFLICT" });
 });
 
+it("many items are added although others are added to their collection all the time", async () => {
+  const { memory, other, meanwhile } = racing();
+  await memory.addItems([{ owner, collection, text: "first" }]);
+  let count = 0;
+  const addOne = () => other.addItems([{ owner, collection, text: `small ${++count}` }]);
+  meanwhile(addOne, "change", 50);
+  const items = Array.from({ length: 100 }, (_, at) => ({ owner, collection, text: `many ${at}` }));
+  const added = await memory.addItems(items);
+  expect(count).toBeLessThan(10);
+  expect(await memory.listItems({ owner, limit: 200 })).toStrictEqual([
+    ...(await memory.listItems({ owner, limit: count + 1 })),
+    ...added,
+  ]);
+  const [last] = await other.addItems([{ owner, collection, text: "last" }]);
+  expect(await memory.listItems({ owner, order: "newest", limit: 1 })).toStrictEqual([last]);
+});
+
+it("a search finds what is there although the time of hits comes while it runs", async () => {
+  const { memory, meanwhile } = racing();
+  const now = Date.now();
+  onTestFinished(() => {
+    vi.restoreAllMocks();
+  });
+  const clock = vi.spyOn(Date, "now").mockReturnValue(now);
+  const items = [1, 2, 3, 4].map((at) => ({ owner, collection, text: "tea", expiresAt: now + at }));
+  await memory.addItems([{ owner, collection, text: "tea for ever" }, ...items]);
+  let passed = 0;
+  meanwhile(async () => clock.mockReturnValue(now + ++passed), "scoreTerms", 4);
+  const hits = await memory.search({ owner, collections: [collection], text: "tea" });
+  expect(hits.map(({ item }) => item.text)).toContain("tea for ever");
+  expect(hits.filter(({ item }) => (item.expiresAt ?? now + 9) <= now + passed)).toEqual([]);
+});
+
+it("a search finds an item whose collection is re-embedded, from beginning to end, while it runs", async () => {
+  const ofModel = (model: string): Embedder => ({
+    model,
+    dimensions: 2,
+    embed: async (texts) => texts.map(({ length }) => [1, length]),
+  });
+  const [old, next] = [ofModel("old"), ofModel("next")];
+  const { memory, other, meanwhile } = racing({ embedder: [old, next] });
+  await memory.addItems([{ owner, collection, text: "tea" }]);
+  meanwhile(() => other.reembed({ owner, collection, embedder: next }), "nearest");
+  const search = { owner, collections: [collection], text: "tea", fusion: { text: 0, vector: 1 } };
+  expect(await memory.search(search)).toMatchObject([{ item: { text: "tea" }, similarity: expect.closeTo(1, 6) }]);
+});
+
 it("a thread is created where the one that had its id is deleted meanwhile", async () => {
-  const { memory, other, afterRefusal } = racing();
+  const { memory, other, meanwhile } = racing();
   await other.createThread({ owner, id: "t", title: "old" });
-  afterRefusal(() => other.deleteThread(owner, "t"));
+  meanwhile(() => other.deleteThread(owner, "t"), "refused change");
   const created = await memory.createThread({ owner, id: "t", title: "new" });
   expect(await other.getThread(owner, "t")).toStrictEqual(created);
   expect(created).toMatchObject({ title: "new" });

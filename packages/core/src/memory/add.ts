@@ -106,6 +106,7 @@ async function addReady(
   const { items, signal } = call;
   let ready: readonly ReadyItem[] | null = null;
   let isRetry = false;
+  let aheadMs = 0;
   return await engine.session.run(
     OPERATION,
     signal,
@@ -117,13 +118,16 @@ async function addReady(
         const spaceOf = (item: ReadyItem) => spaces.get(nameOf(item)) ?? null;
         if (ready.some((item) => isOfOtherModel(engine.options.embedders, item, spaceOf(item)))) return null;
         if (await createMissing(engine, ready, spaces, deadline)) continue;
-        const plan = await planAddition(engine, { ...call, ready, spaces, isRetry }, deadline);
+        const begun = performance.now();
+        const plan = await planAddition(engine, { ...call, ready, spaces, isRetry, aheadMs }, deadline);
         if ([...plan.inserted].some(({ lacksVector }) => lacksVector)) return null;
         isRetry = true;
         if (plan.steps.length === 0 || (await tryChange(engine, plan.steps, deadline))) {
           return await Promise.all(plan.rows.map(({ space, row }) => itemOf(OPERATION, space, row)));
         }
         await checkThreads(engine, ready, deadline);
+        // Others may have added meanwhile. Next time its numbers are above those that they give within twice that time.
+        aheadMs = 2 * Math.ceil(performance.now() - begun);
       }
       throw changedTooOften(OPERATION);
     },
@@ -137,7 +141,7 @@ async function packItems({ items, model }: AddRequest): Promise<ReadyItem[]> {
       ...item,
       value: await packValue(item.snapshot),
       ...{ given: item.embedding ?? null, model, made: new Map() },
-      digest: item.dedup ? textDigest(item.text) : null,
+      digest: item.dedup && item.id === null && item.key === null ? textDigest(item.text) : null,
     })),
   );
 }
@@ -164,7 +168,11 @@ async function findToEmbed(
     }
     // A collection that is not there is made by its first item.
     if (!skipsStored || !mayBeStored || !packed.every((item) => spaces.has(nameOf(item)))) return toEmbed;
-    const { inserted } = await planAddition(engine, { ...call, ready: packed, spaces, isRetry: false }, deadline);
+    const { inserted } = await planAddition(
+      engine,
+      { ...call, ready: packed, spaces, isRetry: false, aheadMs: 0 },
+      deadline,
+    );
     return new Map([...toEmbed].filter(([item]) => inserted.has(item)));
   });
 }
@@ -296,6 +304,8 @@ interface Addend extends Pick<AddCall, "replace" | "analyses"> {
   readonly spaces: ReadonlyMap<string, SpaceRow>;
   /** An attempt before this one may have taken place: its connection was lost, and nobody knows. */
   readonly isRetry: boolean;
+  /** How far its numbers are to be ahead of those that others give now. */
+  readonly aheadMs: number;
 }
 
 /** Changes of one space by a plan. */
@@ -312,9 +322,9 @@ class SpacePlan {
   firstNumber: number | null = null;
   lastNumber: number;
 
-  constructor(space: SpaceRow) {
+  constructor(space: SpaceRow, aheadMs: number) {
     this.space = space;
-    this.lastNumber = space.lastNumber;
+    this.lastNumber = aheadMs === 0 ? space.lastNumber : numberClock.ahead(space.lastNumber, aheadMs);
   }
 
   newNumber(): number {
@@ -327,7 +337,7 @@ class SpacePlan {
 /** Plans the addition on what is stored now; its guards refuse it if that has changed. */
 async function planAddition(
   engine: MemoryEngine,
-  { ready, replace, analyses, spaces, isRetry }: Addend,
+  { ready, replace, analyses, spaces, isRetry, aheadMs }: Addend,
   signal: AbortSignal,
 ): Promise<Plan> {
   const perSpace = new Map<number, SpacePlan>();
@@ -340,7 +350,7 @@ async function planAddition(
     const begun = perSpace.get(space.number);
     if (begun !== undefined) return begun;
     if (space.removal === 0) checkVectors(engine, ready, nameOf(space), space);
-    const plan = new SpacePlan(space);
+    const plan = new SpacePlan(space, aheadMs);
     perSpace.set(space.number, plan);
     return plan;
   };
@@ -478,7 +488,7 @@ function namesOf(
 function isSame(item: ReadyItem, row: ItemRow, replaces: boolean): boolean {
   const isText = item.text === readText(row);
   // By its text alone: what else was given is of another occasion.
-  if (item.digest !== null && isText && item.id === null && item.key === null) return true;
+  if (item.digest !== null && isText) return true;
   if (replaces && item.embedding !== undefined) return false;
   return (
     isText &&
@@ -544,7 +554,8 @@ async function stepsOf(
   for (const [row, item] of inserted) {
     const plan = perSpace.get(row.space) as SpacePlan;
     const { space } = plan;
-    postings.push(...postingsOf(row.space, row.number, await analyses.of(space, item.newId, item.text)));
+    const analysis = await analyses.of(space, item.newId, item.text);
+    for (const posting of postingsOf(row.space, row.number, analysis)) postings.push(posting);
     const own = vectorsIn(embedders, item, space).map(({ vector, ...kind }) => {
       const generation = generationFor(OPERATION, space, kind);
       plan.kind ??= kind;

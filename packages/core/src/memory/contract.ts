@@ -205,7 +205,10 @@ export interface NewItem {
   readonly expiresAt?: number | undefined;
   /** The checkpoint that it belongs to. A label: the checkpoint need not exist. */
   readonly checkpointId?: string | undefined;
-  /** Make the same text one item of the collection, among those that were added with `dedup`. Default `false`. */
+  /**
+   * Make the same text one item of the collection, among those that were added with `dedup`. An item with an id or a key is one by these
+   * alone. Default `false`.
+   */
   readonly dedup?: boolean | undefined;
 }
 

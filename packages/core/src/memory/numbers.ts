@@ -20,6 +20,11 @@ class NumberClock {
     this.#last = Math.max((Math.floor(Date.now()) - START_MS) * PER_MS, this.#last + 1);
     return Math.max(this.#last, last + 1);
   }
+
+  /** Returns a number that others will not have reached in so many milliseconds, in a space whose last one is `last`. */
+  ahead(last: number, milliseconds: number): number {
+    return this.next(last) + milliseconds * PER_MS;
+  }
 }
 
 /** The clock of this process. */

@@ -98,9 +98,8 @@ async function searchWith(
           maxPostings = Math.max(MORE_POSTINGS * maxPostings, one.wantedPostings);
         }
       })();
-      if (!wanted.isByVector || spaces.every(({ nextGeneration }) => nextGeneration === null)) return { hits };
-      // The vectors of a space that was being re-embedded may have been exchanged, and removed, meanwhile. That one has begun and ended since
-      // is not looked for: it would cost each search a statement.
+      if (!wanted.isByVector) return { hits };
+      // The vectors of a space that was re-embedded may have been exchanged, and removed, meanwhile.
       const now = await findSpaces(engine, query.owner, query.collections, deadline);
       const generations = (all: readonly SpaceRow[]) => all.map(({ number, generation }) => `${number} ${generation}`);
       const isSame = generations(now).sort().join() === generations(spaces).sort().join();
@@ -194,11 +193,11 @@ class SearchRun {
   }
 
   /**
-   * Runs the search. `null`: an item whose time has come took the place of another one, since nothing was filtered: most collections
-   * have no such items, and a search without a filter reads less.
+   * Runs the search. `null`: an item whose time has come took the place of another one, since nothing was filtered (`filter` is `null`):
+   * most collections have no such items, and a search without a filter reads less.
    */
   async run(spaces: readonly SpaceRow[], filter: RowFilter | null): Promise<Hit[] | null> {
-    const { limit, fusion, requireVector } = this.#query;
+    const { limit, fusion, requireVector, minSimilarity } = this.#query;
     const found = new Map<string, Found>();
     const byText: Found[] = [];
     const byVector: Found[] = [];
@@ -217,14 +216,15 @@ class SearchRun {
     const positions = new Map(all.map((one, at) => [one, at]));
     const candidatesOf = (side: readonly Found[], score: (one: Found) => number | null) =>
       side.map((one): Candidate => ({ number: positions.get(one) as number, score: score(one) as number }));
+    if (requireVector) await this.#addSimilarities(byText);
     const ranked = fuse(
       this.#wanted.text === null ? null : candidatesOf(byText, ({ textScore }) => textScore),
       !this.#wanted.isByVector ? null : candidatesOf(byVector, ({ similarity }) => similarity),
       fusion,
     )
       .map(({ number, score }) => ({ found: all[number] as Found, score }))
-      .filter(({ found: { similarity } }) => !requireVector || similarity !== null);
-    const rows = await this.#read(ranked, limit);
+      .filter(({ found: { similarity } }) => !requireVector || (similarity !== null && similarity >= minSimilarity));
+    const rows = await this.#read(ranked, { limit, isFiltered: filter !== null });
     if (rows === null) return null;
     await this.#addSimilarities(rows.map((hit) => hit.found));
     const hits: Hit[] = [];
@@ -366,12 +366,12 @@ class SearchRun {
   }
 
   /**
-   * Reads the items of the best candidates. One that was deleted since it was found makes room for the next. `null`: the time of one of
-   * them has come.
+   * Reads the items of the best candidates. One that was deleted since it was found makes room for the next, as does one whose time has
+   * come since it was filtered. `null`: the time of one has come, and nothing was filtered.
    */
   async #read(
     ranked: readonly { readonly found: Found; readonly score: number }[],
-    limit: number,
+    { limit, isFiltered }: { limit: number; isFiltered: boolean },
   ): Promise<Ranked[] | null> {
     const hits: Ranked[] = [];
     const now = Date.now();
@@ -381,7 +381,7 @@ class SearchRun {
       const rows = await this.#rowsOf(some.map(({ found }) => found));
       for (const { found, score } of some) {
         const row = rows.get(found);
-        if (row === undefined) continue;
+        if (row === undefined || (row.expiresAt <= now && isFiltered)) continue;
         if (row.expiresAt <= now) return null;
         hits.push({ found, score, row });
       }

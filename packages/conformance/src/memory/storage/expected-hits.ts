@@ -72,14 +72,14 @@ export function expectedHits(
   const all = [...new Set([...byText, ...byVector])].sort((one, other) => one.item.position - other.item.position);
   const side = (hits: readonly Found[], score: (one: Found) => number | undefined) =>
     hits.map((one) => ({ number: all.indexOf(one), score: score(one) as number }));
-  const near = new Set(byVector);
+  const isNear = ({ similarity }: Found) => similarity !== undefined && similarity >= minSimilarity;
   return fuse(
     text === undefined ? null : side(byText, ({ textScore }) => textScore),
     asked === null ? null : side(byVector, ({ similarity }) => similarity),
     fusion,
   )
     .map(({ number, score }) => ({ one: all[number] as Found, score }))
-    .filter(({ one }) => search.requireVector !== true || near.has(one))
+    .filter(({ one }) => search.requireVector !== true || isNear(one))
     .slice(0, limit)
     .map(({ one: { item, similarity, textScore }, score }) => ({
       id: item.id,

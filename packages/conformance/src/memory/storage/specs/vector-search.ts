@@ -101,6 +101,18 @@ export function describeVectorSearch(bench: StorageBench): void {
       }
     });
 
+    it("finds an item by its words that is not among the nearest, though a vector is required", async () => {
+      const owner = newOwner();
+      const far = Array.from({ length: 300 }, (_, at) => itemOf(owner, "filler", { embedding: [1, at / 1_000, 0, 0] }));
+      await addAll(bench.storage, [...far, itemOf(owner, "needle", { embedding: [0.6, 0.8, 0, 0] })]);
+      const search = { owner, collections: [COLLECTION], text: "needle", vector: [1, 0, 0, 0], requireVector: true };
+      const fusion = { text: 0.9, vector: 0.1 };
+      const [first] = await bench.storage.search({ ...search, minSimilarity: 0.5, fusion });
+      expect(first).toMatchObject({ item: { text: "needle" }, similarity: expect.closeTo(0.6, 6) });
+      const hits = await bench.storage.search({ ...search, minSimilarity: 0.7, fusion });
+      expect(hits.map(({ item }) => item.text)).not.toContain("needle");
+    });
+
     it("finds with signatures what an exact one finds", async () => {
       const owner = newOwner();
       const random = randomFrom(3);
