@@ -221,10 +221,10 @@ export function describeItems(bench: StorageBench): void {
       ]);
       expect(again).toStrictEqual(first);
       // One with a key of its own is another item, and replaces none.
-      const other = newOwner();
-      const keyed = ["a", "b"].map((key) => itemOf(other, "same", { dedup: true, key }));
+      const another = newOwner();
+      const keyed = ["a", "b"].map((key) => itemOf(another, "same", { dedup: true, key }));
       await bench.storage.addItems(keyed, { replace: true });
-      expect(await bench.storage.countItems({ owner: other })).toBe(2);
+      expect(await bench.storage.countItems({ owner: another })).toBe(2);
       expect(await addOne(bench.open(), itemOf(owner, "same", { dedup: true }))).toStrictEqual(first);
       const [plain, other, elsewhere] = await bench.storage.addItems([
         itemOf(owner, "same"),
