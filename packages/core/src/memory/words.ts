@@ -84,13 +84,21 @@ export function* queryTermSteps(text: string, language: Language): Generator<und
     counts.set(term, (counts.get(term) ?? 0) + 1);
   });
   const counts = words.size > 0 ? words : stopWords;
-  const terms = [...counts.keys()];
-  if (terms.length <= MAX_QUERY_TERMS) return terms;
-  const count = (term: string) => counts.get(term) ?? 0;
-  // The sort is stable: what is equal stays in the order of the query.
-  const best = [...terms].sort((a, b) => count(b) - count(a) || b.length - a.length).slice(0, MAX_QUERY_TERMS);
-  const chosen = new Set(best);
-  return terms.filter((term) => chosen.has(term));
+  if (counts.size <= MAX_QUERY_TERMS) return [...counts.keys()];
+  const best: { readonly term: string; readonly count: number; readonly at: number }[] = [];
+  let at = 0;
+  for (const [term, count] of counts) {
+    // What is equal stays in the order of the query.
+    let place = best.length;
+    for (; place > 0; place--) {
+      const before = best[place - 1] as (typeof best)[number];
+      if (before.count > count || (before.count === count && before.term.length >= term.length)) break;
+    }
+    if (place < MAX_QUERY_TERMS) best.splice(place, 0, { term, count, at });
+    if (best.length > MAX_QUERY_TERMS) best.pop();
+    if (++at % TOKENS_OF_STEP === 0) yield;
+  }
+  return best.sort((one, other) => one.at - other.at).map(({ term }) => term);
 }
 
 function atOnce<Result>(steps: Generator<undefined, Result>): Result {
@@ -113,10 +121,16 @@ const ENDS_CLAUSE = /[^\s-]/;
 /** Characters of a step. */
 const STEP = 16_384;
 
-/** Between two steps: neither words, nor marks that change their order, nor compositions go across a space or the end of a line. */
-const BOUNDARY = /[ \n]/g;
+/** Words and characters of one that has very many, that are found in a step. */
+const TOKENS_OF_STEP = 4_096;
 
-/** Iterates over the parts of a text, which are folded and taken apart one by one; a text without spaces is one part. */
+/**
+ * Between two steps: neither words, nor marks that change their order, nor compositions go across a space, a control character, or one of
+ * these marks of punctuation.
+ */
+const BOUNDARY = /[\0- ,.;\u3000-\u3002\uff0c]/g;
+
+/** Iterates over the parts of a text, which are folded and taken apart one by one; a text without such characters is one part. */
 function* stepsOf(text: string): IterableIterator<string> {
   for (let from = 0; from < text.length; ) {
     BOUNDARY.lastIndex = from + STEP;
@@ -135,6 +149,8 @@ function* scan(
   let isOnlyStopWords = true; // the clause so far
   let stopWords: string[] = []; // of the clause so far
   let tail = ""; // of the steps before, behind their last word
+  let count = 0;
+  const token = new RegExp(TOKEN); // of its own: between two steps other texts are scanned
   const endClause = () => {
     if (isOnlyStopWords) for (const word of stopWords) found(word, "stop word");
     isOnlyStopWords = true;
@@ -143,40 +159,41 @@ function* scan(
   for (const step of stepsOf(source)) {
     const folded = fold(step);
     let end = 0;
-    TOKEN.lastIndex = 0;
-    for (let match = TOKEN.exec(folded); match !== null; match = TOKEN.exec(folded)) {
-      const token = match[0];
+    token.lastIndex = 0;
+    for (let match = token.exec(folded); match !== null; match = token.exec(folded)) {
+      if (++count % TOKENS_OF_STEP === 0) yield;
+      const word = match[0];
       if (language === "en") {
         const between = tail + folded.slice(end, match.index);
         tail = "";
         if (between !== " " && ENDS_CLAUSE.test(between)) endClause();
-        end = TOKEN.lastIndex;
-        if (/^[a-z]+$/.test(token)) {
+        end = token.lastIndex;
+        if (/^[a-z]+$/.test(word)) {
           CLITIC.lastIndex = end;
           const clitic = CLITIC.exec(folded)?.[0] ?? "";
           end += clitic.length;
-          TOKEN.lastIndex = end;
-          const isNegation = clitic === "'t" && token.endsWith("n"); // don't, isn't, can't
-          if (isNegation || isStopWord(token)) {
-            if (isOnlyStopWords) stopWords.push(cut(token));
+          token.lastIndex = end;
+          const isNegation = clitic === "'t" && word.endsWith("n"); // don't, isn't, can't
+          if (isNegation || isStopWord(word)) {
+            if (isOnlyStopWords) stopWords.push(cut(word));
           } else {
             isOnlyStopWords = false;
-            found(stem(cut(token)), "word");
+            found(stem(cut(word)), "word");
           }
           continue;
         }
         isOnlyStopWords = false;
       }
-      if (token.endsWith("+") || token.endsWith("#")) {
-        found(token, "word");
-        found(token.charAt(0), "word");
-      } else if (hasPairs(token)) {
-        for (const { text, isPaired } of partsOf(token)) {
-          if (isPaired) pairs(text, found);
+      if (word.endsWith("+") || word.endsWith("#")) {
+        found(word, "word");
+        found(word.charAt(0), "word");
+      } else if (hasPairs(word)) {
+        for (const { text, isPaired } of yield* partsOf(word)) {
+          if (isPaired) yield* pairs(text, found);
           else found(cut(text), "word");
         }
       } else {
-        found(cut(token), "word");
+        found(cut(word), "word");
       }
     }
     if (language === "en") tail += folded.slice(end);
@@ -211,16 +228,18 @@ function isIn(ranges: readonly number[], character: string): boolean {
 /** A character with its marks, which belong to it, of whichever script they are. */
 const CHARACTER = /.\p{M}*/gsu;
 
-/** Whether a token has characters that are indexed as pairs: all of them are at U+0E00 or above. */
-function hasPairs(token: string): boolean {
-  for (let at = 0; at < token.length; at++) if (token.charCodeAt(at) >= 0xe00) return true;
+/** Whether a word has characters that are indexed as pairs: all of them are at U+0E00 or above. */
+function hasPairs(word: string): boolean {
+  for (let at = 0; at < word.length; at++) if (word.charCodeAt(at) >= 0xe00) return true;
   return false;
 }
 
-/** Parts of a token: runs of characters that are indexed as pairs, and of others. */
-function partsOf(token: string): readonly { readonly text: string; readonly isPaired: boolean }[] {
+/** Parts of a word: runs of characters that are indexed as pairs, and of others. */
+function* partsOf(word: string): Generator<undefined, { text: string; readonly isPaired: boolean }[]> {
   const parts: { text: string; readonly isPaired: boolean }[] = [];
-  for (const [character] of token.matchAll(CHARACTER)) {
+  let count = 0;
+  for (const [character] of word.matchAll(CHARACTER)) {
+    if (++count % TOKENS_OF_STEP === 0) yield;
     const isPaired = isIn(ALONE, character) || isIn(NOT_ALONE, character);
     const last = parts.at(-1);
     if (last?.isPaired === isPaired) last.text += character;
@@ -229,10 +248,12 @@ function partsOf(token: string): readonly { readonly text: string; readonly isPa
   return parts;
 }
 
-function pairs(run: string, found: (term: string, kind: Kind) => void): void {
+function* pairs(run: string, found: (term: string, kind: Kind) => void): Generator<undefined, void> {
+  let count = 0;
   let before: string | undefined;
   let isFirst = true;
   for (const [character] of run.matchAll(CHARACTER)) {
+    if (++count % TOKENS_OF_STEP === 0) yield;
     if (before !== undefined) {
       found(cut(before + character), "word");
       if (isFirst && isIn(ALONE, before)) found(cut(before), "character");

@@ -8,6 +8,7 @@ import {
   type Language,
   MAX_QUERY_TERMS,
   MAX_TERM_BYTES,
+  queryTermSteps,
   queryTerms,
 } from "../../src/memory/words.ts";
 
@@ -241,6 +242,32 @@ describe("a text that takes several steps", () => {
     expect(Object.fromEntries(analysis.terms)).toEqual(Object.fromEntries(terms));
     if (language === "none") expect(analysis.length).toBe(length); // of clauses with stop words alone they count
     expect([...analysisSteps(text, language)].length).toBeGreaterThan(4);
+  });
+
+  test.each([
+    ["words between marks of punctuation", "ab,cd;".repeat(20_000)],
+    ["a word of a script without spaces", "東京都".repeat(20_000)],
+    [
+      "different characters",
+      Array.from({ length: 40_000 }, (_, at) => String.fromCharCode(0x4e00 + ((at * at) % 20_000))).join(""),
+    ],
+  ])("is taken apart in many steps, whatever separates its words: %s", (_, text) => {
+    expect([...analysisSteps(text, "none")].length).toBeGreaterThan(5);
+    expect([...queryTermSteps(text, "none")].length).toBeGreaterThan(5);
+  });
+
+  test("goes on from its own place, though another text is taken apart between its steps", () => {
+    const texts = ["東京 ab cd ".repeat(20_000), "one two three, ".repeat(20_000)];
+    const alone = texts.map((text) => analyze(text, "en"));
+    const running = texts.map((text) => analysisSteps(text, "en"));
+    const results = new Map<number, unknown>();
+    while (results.size < texts.length) {
+      for (const [at, steps] of running.entries()) {
+        const { done, value } = steps.next();
+        if (done === true && !results.has(at)) results.set(at, value);
+      }
+    }
+    expect([results.get(0), results.get(1)]).toEqual(alone);
   });
 });
 
