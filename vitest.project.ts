@@ -18,7 +18,7 @@ export function project({ servers = [], sqlite = false }: ProjectOptions = {}): 
     ssr: { resolve: { conditions: ["waymark-source", "node", "development|production"] } },
     test: {
       pool: "forks",
-      maxWorkers: 2,
+      maxWorkers: 3,
       // Generous, for small machines and for the first run, which fetches servers.
       testTimeout: 120_000,
       hookTimeout: 240_000,

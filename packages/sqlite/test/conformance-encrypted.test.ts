@@ -6,7 +6,7 @@ import { keyRing } from "./fixtures.ts";
 
 describeCheckpointStorage({
   name: "SQLite, encrypted",
-  parts: ["database", "scale", "damage"], // encryption changes rows; the other parts test core above them
+  parts: ["database", "damage"], // encryption changes rows; the other parts test core above them, or take long
   encrypted: true,
   model: { runs: 60 },
   create: async () =>

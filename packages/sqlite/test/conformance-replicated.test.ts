@@ -5,7 +5,7 @@ import { conformanceStore } from "./conformance-store.ts";
 
 describeCheckpointStorage({
   name: "SQLite with a backup",
-  parts: ["database", "scale", "facade", "processes"],
+  parts: ["database", "facade", "processes"],
   model: { runs: 100 },
   keepsTombstones: true,
   create: async () =>
