@@ -88,16 +88,7 @@ async function searchWith(
         vectorOf,
         isByVector: (query.vector ?? null) !== null || spaces.some((space) => vectorOf(space) !== null),
       };
-      const filter = Object.keys(query.rows).length === 0 ? null : notExpired(query.rows);
-      const hits = await (async () => {
-        for (let maxPostings = MAX_POSTINGS; ; ) {
-          const one = new SearchRun(engine, query, wanted, maxPostings, deadline);
-          const found = (await one.run(spaces, filter)) ?? (await one.run(spaces, notExpired(query.rows))) ?? [];
-          if (found.length >= query.limit || one.wantedPostings === null) return found;
-          // Frequent words were left out, and so were items that have no others of the query.
-          maxPostings = Math.max(MORE_POSTINGS * maxPostings, one.wantedPostings);
-        }
-      })();
+      const hits = await hitsOf(engine, query, wanted, spaces, deadline);
       if (!wanted.isByVector) return { hits };
       // The vectors of a space that was re-embedded may have been exchanged, and removed, meanwhile.
       const now = await findSpaces(engine, query.owner, query.collections, deadline);
@@ -107,6 +98,24 @@ async function searchWith(
     },
     { "waymark.collections": query.collections.length },
   );
+}
+
+/** Runs a search, with more postings each time, until its answer is full or has all that there is. */
+async function hitsOf(
+  engine: MemoryEngine,
+  query: CheckedSearch,
+  wanted: Wanted,
+  spaces: readonly SpaceRow[],
+  deadline: AbortSignal,
+): Promise<Hit[]> {
+  const filter = Object.keys(query.rows).length === 0 ? null : notExpired(query.rows);
+  for (let maxPostings = MAX_POSTINGS; ; ) {
+    const one = new SearchRun(engine, query, wanted, maxPostings, deadline);
+    const found = (await one.run(spaces, filter)) ?? (await one.run(spaces, notExpired(query.rows))) ?? [];
+    if (found.length >= query.limit || one.wantedPostings === null) return found;
+    // Frequent words were left out, and so were items that have no others of the query.
+    maxPostings = Math.max(MORE_POSTINGS * maxPostings, one.wantedPostings);
+  }
 }
 
 /** Text and vector that are searched for. */
