@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { rejection } from "@waymark/conformance";
+import { newSpace } from "@waymark/conformance/memory";
 import { Addition, insertRecords, removeRecords, type Step, updateRecords } from "@waymark/core/kit";
 import {
   ITEMS,
@@ -80,31 +81,6 @@ function itemOf(space: number, number: number, more: Partial<ItemRow> = {}): Ite
     ...noValue,
     ...numbers,
     ...more,
-  };
-}
-
-function spaceOf(number: number): SpaceRow {
-  const names = { owner: `owner ${number}`, collection: "messages", language: "none", model: null, revision: idOf(1) };
-  const next = {
-    nextGeneration: null,
-    nextDimensions: null,
-    nextModel: null,
-    nextMissed: 0,
-    lastGeneration: 1,
-    lastNumber: 0,
-  };
-  const none = { dimensions: null, pending: null };
-  return {
-    number,
-    removal: 0,
-    analyzer: 1,
-    items: 0,
-    tokens: 0,
-    generation: 1,
-    createdAt: 1,
-    ...names,
-    ...next,
-    ...none,
   };
 }
 
@@ -249,7 +225,7 @@ describe.each(servers)("memory on $title", ({ kind, url: serverUrl }) => {
         [
           insertRecords(
             SPACES,
-            Array.from({ length: spaces }, (_, at) => spaceOf(at)),
+            Array.from({ length: spaces }, (_, at) => newSpace(at, `owner ${at}`)),
           ),
         ],
         signal,
@@ -310,7 +286,7 @@ describe.each(servers)("memory on $title", ({ kind, url: serverUrl }) => {
 
   it("modifies a row in turn with other writers", async () => {
     const { records } = await openEmpty(serverUrl);
-    await records.change([insertRecords(SPACES, [spaceOf(1)])], signal);
+    await records.change([insertRecords(SPACES, [newSpace(1, "owner 1")])], signal);
     const add = (row: SpaceRow) => ({ items: row.items + 1 });
     await Promise.all(Array.from({ length: 40 }, () => records.modify(SPACES, { number: 1 }, add, signal)));
     const [row] = await records.find(SPACES, { where: { number: 1 }, limit: 1 }, signal);

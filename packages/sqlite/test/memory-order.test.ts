@@ -1,33 +1,9 @@
 import { updateRecords } from "@waymark/core/kit";
 import type { MemoryStorage } from "@waymark/core/memory";
-import { createMemoryStorage, type MemoryDialect, resolveMemoryOptions, SPACES } from "@waymark/core/memory/kit";
-import { expect, it, onTestFinished } from "vitest";
-import { shareConnection } from "../src/database.ts";
-import { createMemoryDialect } from "../src/memory/dialect.ts";
-import { resolveOptions } from "../src/options.ts";
+import { SPACES } from "@waymark/core/memory/kit";
+import { expect, it } from "vitest";
 import { newFile } from "./fixtures.ts";
-
-/** A memory, its dialect, and a call that is made before its next change. */
-function open(databasePath: string) {
-  const options = resolveOptions({ databasePath });
-  const dialect = createMemoryDialect(shareConnection(options).share(), options, false);
-  const pending: (() => Promise<unknown>)[] = [];
-  const wrapped: MemoryDialect = {
-    ...dialect,
-    records: {
-      find: (...args) => dialect.records.find(...args),
-      count: (...args) => dialect.records.count(...args),
-      modify: (...args) => dialect.records.modify(...args),
-      async change(...args) {
-        await pending.shift()?.();
-        return await dialect.records.change(...args);
-      },
-    },
-  };
-  const memory = createMemoryStorage(wrapped, resolveMemoryOptions());
-  onTestFinished(() => memory.close());
-  return { memory, dialect, beforeNextChange: (call: () => Promise<unknown>) => pending.push(call) };
-}
+import { openWatchedMemory } from "./memory-fixture.ts";
 
 const add = async (memory: MemoryStorage, owner: string, text: string, id?: string) => {
   const [item] = await memory.addItems([{ owner, collection: "notes", text, id }]);
@@ -38,11 +14,11 @@ const { signal } = new AbortController();
 
 it("gives an item a number above all that were committed before it: a cursor skips none", async () => {
   const databasePath = newFile();
-  const slow = open(databasePath);
-  const fast = open(databasePath);
+  const slow = openWatchedMemory(databasePath);
+  const fast = openWatchedMemory(databasePath);
   await add(fast.memory, "ann", "first");
   let seen = 0;
-  slow.beforeNextChange(async () => {
+  slow.meanwhile(async () => {
     seen = await add(fast.memory, "ann", "overtakes");
   });
   await add(slow.memory, "ann", "was planned before it");
@@ -51,7 +27,7 @@ it("gives an item a number above all that were committed before it: a cursor ski
 });
 
 it("keeps a number from the future to the collection that has it", async () => {
-  const { memory, dialect } = open(newFile());
+  const { memory, dialect } = openWatchedMemory(newFile());
   const before = await add(memory, "ann", "first");
   await add(memory, "bob", "first");
   const lastNumber = 2 ** 52;
@@ -65,7 +41,7 @@ it("keeps a number from the future to the collection that has it", async () => {
 });
 
 it("takes no id for taken by an item that is being removed with its collection", async () => {
-  const { memory, dialect } = open(newFile());
+  const { memory, dialect } = openWatchedMemory(newFile());
   const id = "019a0000-0000-7000-8000-000000000001";
   await add(memory, "ann", "some words", id);
   await memory.createThread({ owner: "ann", id: "t" });

@@ -1,64 +1,13 @@
-import type { CommonMemoryOptions, Embedder, MemoryStorage } from "@waymark/core/memory";
-import { createMemoryStorage, type MemoryDialect, resolveMemoryOptions } from "@waymark/core/memory/kit";
+import type { CommonMemoryOptions, Embedder } from "@waymark/core/memory";
 import { expect, it, onTestFinished, vi } from "vitest";
-import { shareConnection } from "../src/database.ts";
-import { createMemoryDialect } from "../src/memory/dialect.ts";
-import { resolveOptions } from "../src/options.ts";
 import { newFile } from "./fixtures.ts";
+import { openWatchedMemory } from "./memory-fixture.ts";
 
-type Moment = "change" | "refused change" | "nearest" | "scoreTerms";
-
-/**
- * A memory, and another one on the same file. `meanwhile`: work that is done when the first one is about to change something, a
- * unique index has refused its change, or it searches: once, or so many times.
- */
+/** A memory, and another one on the same file, which changes something while the first one is at work. */
 function racing(common: CommonMemoryOptions = {}) {
-  const options = resolveOptions({ databasePath: newFile() });
-  const open = (wrap: (dialect: MemoryDialect) => MemoryDialect): MemoryStorage => {
-    const memory = createMemoryStorage(
-      wrap(createMemoryDialect(shareConnection(options).share(), options, false)),
-      resolveMemoryOptions(common),
-    );
-    onTestFinished(() => memory.close());
-    return memory;
-  };
-  let due: { moment: Moment; work: () => Promise<unknown>; times: number } | null = null;
-  const workAt = async (moment: Moment) => {
-    if (due?.moment !== moment) return;
-    const { work, times } = due;
-    due = times === 1 ? null : { moment, work, times: times - 1 };
-    await work();
-  };
-  const memory = open((dialect) => ({
-    ...dialect,
-    records: {
-      find: (...args) => dialect.records.find(...args),
-      count: (...args) => dialect.records.count(...args),
-      modify: (...args) => dialect.records.modify(...args),
-      async change(...args) {
-        await workAt("change");
-        try {
-          return await dialect.records.change(...args);
-        } catch (error) {
-          await workAt("refused change");
-          throw error;
-        }
-      },
-    },
-    async nearest(...args) {
-      await workAt("nearest");
-      return await dialect.nearest(...args);
-    },
-    async scoreTerms(...args) {
-      const found = await dialect.scoreTerms(...args);
-      await workAt("scoreTerms");
-      return found;
-    },
-  }));
-  const meanwhile = (work: () => Promise<unknown>, moment: Moment = "change", times = 1) => {
-    due = { moment, work, times };
-  };
-  return { memory, other: open((dialect) => dialect), meanwhile };
+  const databasePath = newFile();
+  const { memory, meanwhile } = openWatchedMemory(databasePath, common);
+  return { memory, other: openWatchedMemory(databasePath, common).memory, meanwhile };
 }
 
 const [owner, collection] = ["o", "c"];

@@ -217,7 +217,7 @@ export function resolveAutoCheckpoint(options: AutoCheckpointOptions): ResolvedO
   }
   if (keep !== undefined) {
     objectWithKeys("options.keep", keep, ["keepLast", "keepWithinMs", "keepEvery", "keepMetadata"]);
-    checkPrunePolicy(keep as PrunePolicy);
+    checkPrunePolicy(keep as PrunePolicy, "options.keep");
   }
   return {
     after: after as ResolvedOptions["after"],

@@ -330,50 +330,50 @@ export const PRUNE_RULES = ["keepLast", "keepWithinMs", "keepEvery", "keepMetada
 const NARROWING = ["agentId", "namespace", ...PRUNE_RULES, "dryRun"] as const;
 const POLICY_KEYS = [...NARROWING, "dropAgentsIdleForMs", "batchSize", "signal", "onProgress"] as const;
 
-export function checkPrunePolicy(value: PrunePolicy): CheckedPrunePolicy {
-  const policy = objectWithKeys("policy", value, POLICY_KEYS);
-  refuseUndefined("policy", policy, NARROWING);
+export function checkPrunePolicy(value: PrunePolicy, field = "policy"): CheckedPrunePolicy {
+  const policy = objectWithKeys(field, value, POLICY_KEYS);
+  refuseUndefined(field, policy, NARROWING);
   const { dropAgentsIdleForMs, keepLast, keepWithinMs, keepEvery, keepMetadata } = policy;
   const hasKeepRule = PRUNE_RULES.some((rule) => policy[rule] !== undefined);
   if (!hasKeepRule && dropAgentsIdleForMs === undefined) {
     const rules = "at least one of dropAgentsIdleForMs, keepLast, keepWithinMs, keepEvery and keepMetadata";
-    throw new CheckpointError("INVALID_ARGUMENT", `expected policy to have ${rules}, got none`);
+    throw new CheckpointError("INVALID_ARGUMENT", `expected ${field} to have ${rules}, got none`);
   }
   if (policy.namespace !== undefined && policy.agentId === undefined) {
-    throw invalidArgument("policy.agentId", "present beside policy.namespace", undefined);
+    throw invalidArgument(`${field}.agentId`, `present beside ${field}.namespace`, undefined);
   }
   if (policy.namespace !== undefined && dropAgentsIdleForMs !== undefined) {
-    const expected = "absent beside policy.dropAgentsIdleForMs: an agent goes in all its namespaces";
-    throw invalidArgument("policy.namespace", expected, policy.namespace);
+    const expected = `absent beside ${field}.dropAgentsIdleForMs: an agent goes in all its namespaces`;
+    throw invalidArgument(`${field}.namespace`, expected, policy.namespace);
   }
   const { dryRun = false, onProgress } = policy;
   if (onProgress !== undefined && typeof onProgress !== "function") {
-    throw invalidArgument("policy.onProgress", "a function", onProgress);
+    throw invalidArgument(`${field}.onProgress`, "a function", onProgress);
   }
   if (keepEvery !== undefined && !(Array.isArray(keepEvery) && keepEvery.length > 0)) {
-    throw invalidArgument("policy.keepEvery", "an array of at least one { everyMs, forMs }", keepEvery);
+    throw invalidArgument(`${field}.keepEvery`, "an array of at least one { everyMs, forMs }", keepEvery);
   }
   return {
-    agentId: policy.agentId === undefined ? null : checkAgentId("policy.agentId", policy.agentId),
-    namespace: policy.namespace === undefined ? null : checkNamespace("policy.namespace", policy.namespace),
+    agentId: policy.agentId === undefined ? null : checkAgentId(`${field}.agentId`, policy.agentId),
+    namespace: policy.namespace === undefined ? null : checkNamespace(`${field}.namespace`, policy.namespace),
     dropAgentsIdleForMs:
-      dropAgentsIdleForMs === undefined ? null : duration("policy.dropAgentsIdleForMs", dropAgentsIdleForMs),
+      dropAgentsIdleForMs === undefined ? null : duration(`${field}.dropAgentsIdleForMs`, dropAgentsIdleForMs),
     hasKeepRule,
     keepLast:
-      keepLast === undefined ? 0 : integer("policy.keepLast", keepLast, 1, Number.MAX_SAFE_INTEGER, "checkpoints"),
-    keepWithinMs: keepWithinMs === undefined ? 0 : duration("policy.keepWithinMs", keepWithinMs),
+      keepLast === undefined ? 0 : integer(`${field}.keepLast`, keepLast, 1, Number.MAX_SAFE_INTEGER, "checkpoints"),
+    keepWithinMs: keepWithinMs === undefined ? 0 : duration(`${field}.keepWithinMs`, keepWithinMs),
     keepEvery: ((keepEvery as unknown[] | undefined) ?? []).map((rule, index) => {
-      const field = `policy.keepEvery[${index}]`;
-      const { everyMs, forMs } = objectWithKeys(field, rule as Record<string, unknown>, ["everyMs", "forMs"]);
-      return { everyMs: duration(`${field}.everyMs`, everyMs), forMs: duration(`${field}.forMs`, forMs) };
+      const entry = `${field}.keepEvery[${index}]`;
+      const { everyMs, forMs } = objectWithKeys(entry, rule as Record<string, unknown>, ["everyMs", "forMs"]);
+      return { everyMs: duration(`${entry}.everyMs`, everyMs), forMs: duration(`${entry}.forMs`, forMs) };
     }),
-    keepLabels: keepMetadata === undefined ? null : encodeLabels("policy.keepMetadata", keepMetadata),
-    dryRun: boolean("policy.dryRun", dryRun),
+    keepLabels: keepMetadata === undefined ? null : encodeLabels(`${field}.keepMetadata`, keepMetadata),
+    dryRun: boolean(`${field}.dryRun`, dryRun),
     batchSize:
       policy.batchSize === undefined
         ? DEFAULT_BATCH_SIZE
-        : integer("policy.batchSize", policy.batchSize, 1, MAX_LIMIT, "rows"),
-    ...signalOf("policy", policy.signal),
+        : integer(`${field}.batchSize`, policy.batchSize, 1, MAX_LIMIT, "rows"),
+    ...signalOf(field, policy.signal),
     ...(onProgress === undefined ? {} : { onProgress: onProgress as NonNullable<PrunePolicy["onProgress"]> }),
   };
 }

@@ -6,12 +6,17 @@ import { MalformedText, UnsupportedValue } from "./values.ts";
 /** Errors of the codec, as a user gets them. */
 
 /** Takes a snapshot of a value. `field`: its name in messages. */
-export function snapshotOf(operation: string, field: string, value: unknown, options: SnapshotOptions = {}): Snapshot {
+export function snapshotOf(
+  operation: string,
+  field: string,
+  value: unknown,
+  options: Omit<SnapshotOptions, "name"> = {},
+): Snapshot {
   try {
-    return takeSnapshot(value, options);
+    return takeSnapshot(value, { ...options, name: field });
   } catch (error) {
     if (error instanceof UnsupportedValue) {
-      throw new CheckpointError("UNSUPPORTED_VALUE", `${operation}: ${error.message.replace(/^state/, field)}`);
+      throw new CheckpointError("UNSUPPORTED_VALUE", `${operation}: ${error.message}`);
     }
     // From V8 (JSON.stringify, allocation), or from Node (base64).
     const isTooLong = error instanceof RangeError && /string length|buffer|array length/i.test(error.message);

@@ -42,11 +42,13 @@ export interface SnapshotOptions {
   readonly base?: Snapshot | undefined;
   /** See `CommonStorageOptions.freeze`. */
   readonly freeze?: boolean;
+  /** The value's name in messages. Default `state`. */
+  readonly name?: string;
 }
 
 /** Encodes a state. @throws UnsupportedValue, or a `RangeError` if a text is longer than the longest string. */
-export function takeSnapshot(value: unknown, { base, freeze = false }: SnapshotOptions = {}): Snapshot {
-  const { form, ...tree } = encodeValue(value, freeze);
+export function takeSnapshot(value: unknown, { base, freeze, name }: SnapshotOptions = {}): Snapshot {
+  const { form, ...tree } = encodeValue(value, freeze, name);
   const { parts, memoUpdates } = chunkTree(tree);
   const baseChunks = base?.chunks ?? [];
   const runs = alignChunks(parts, baseChunks);

@@ -50,12 +50,12 @@ export class UnsupportedValue extends Error {}
 export class MalformedText extends Error {}
 
 /**
- * Encodes a value. `freeze`: freezes its plain objects and arrays on the way.
+ * Encodes a value. `freeze`: freezes its plain objects and arrays on the way. `name`: of the value in messages.
  * @throws UnsupportedValue, or a `RangeError` if the value is nested deeper than the stack reaches
  */
-export function encodeValue(value: unknown, freeze = false): EncodedValue {
-  if (freeze) encodeValue(value); // throws before anything is frozen
-  const walk = new Walk(freeze);
+export function encodeValue(value: unknown, freeze = false, name = "state"): EncodedValue {
+  if (freeze) encodeValue(value, false, name); // throws before anything is frozen
+  const walk = new Walk(freeze, name);
   const traits = walk.inspect(value, 0);
   const json = (traits & NOT_JSON) === 0;
   const tree = json ? value : walk.tag(value, 0);
@@ -78,6 +78,7 @@ type PlainObject = Record<string, unknown>;
 /** A walk over one value, which keeps the path to the current position. */
 class Walk {
   readonly #freeze: boolean;
+  readonly #name: string;
   /** Keys and containers from the root to the current position; entries beyond the current depth are stale. */
   readonly #path: (string | number)[] = [];
   readonly #ancestors: object[] = [];
@@ -86,8 +87,9 @@ class Walk {
   /** Prefixes of long arrays that were not walked again. */
   readonly prefixes = new Map<object, UnchangedPrefix>();
 
-  constructor(freeze: boolean) {
+  constructor(freeze: boolean, name: string) {
     this.#freeze = freeze;
+    this.#name = name;
   }
 
   /** Returns the value's traits. Throws for a value that neither form can hold. */
@@ -330,7 +332,7 @@ class Walk {
             : `[${quote(key)}]`,
       );
     const shown = steps.length <= 16 ? steps : [...steps.slice(0, 8), "…", ...steps.slice(-8)];
-    return `state${shown.join("")}`;
+    return `${this.#name}${shown.join("")}`;
   }
 }
 

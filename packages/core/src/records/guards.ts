@@ -5,7 +5,7 @@ import type { TableDefinition } from "./tables.ts";
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** Ends a transaction whose guard was not met. */
+/** Ends a transaction whose guard was not met, of records and of checkpoints. */
 export class GuardMissed extends Error {}
 
 /** Returns how many rows a step concerned. @throws GuardMissed if it expects another number */

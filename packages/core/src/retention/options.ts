@@ -1,7 +1,6 @@
 import { checkPrunePolicy } from "../checkpoints/arguments.ts";
 import type { PrunePolicy } from "../contract/checkpoints.ts";
 import { integer, objectWithKeys } from "../contract/checks.ts";
-import { CheckpointError } from "../contract/errors.ts";
 import { MAX_TIMEOUT_MS } from "../database/options.ts";
 
 /** Pruning by itself: a policy of `pruneCheckpoints` for all agents, and how often. In a config it stands beside `providers`. */
@@ -26,12 +25,9 @@ const RULES = ["dropAgentsIdleForMs", "keepLast", "keepWithinMs", "keepEvery", "
 /** @throws CheckpointError `INVALID_ARGUMENT` */
 export function resolveRetention(field: string, value: unknown): ResolvedRetention {
   const { everyMs = HOUR_MS, ...policy } = objectWithKeys(field, value as RetentionOptions, ["everyMs", ...RULES]);
-  const checkedMs = integer(`${field}.everyMs`, everyMs, 1_000, MAX_TIMEOUT_MS, "milliseconds");
-  try {
-    checkPrunePolicy(policy as PrunePolicy);
-  } catch (error) {
-    if (!(error instanceof CheckpointError)) throw error;
-    throw new CheckpointError(error.code, error.message.replace(/^expected policy\b/, `expected ${field}`));
-  }
-  return { policy: policy as PrunePolicy, everyMs: checkedMs };
+  checkPrunePolicy(policy as PrunePolicy, field);
+  return {
+    policy: policy as PrunePolicy,
+    everyMs: integer(`${field}.everyMs`, everyMs, 1_000, MAX_TIMEOUT_MS, "milliseconds"),
+  };
 }

@@ -525,7 +525,7 @@ describe("the options of autoCheckpoint", () => {
     [{ after: async () => () => {} }, "expected the result of options.after to be an unsubscribe function"],
     [{ name: 7 }, "expected options.name to be a string or a function, got 7"],
     [{ onError: true }, "expected options.onError to be a function, got true"],
-    [{ keep: {} }, "expected policy to have at least one of "],
+    [{ keep: {} }, "expected options.keep to have at least one of "],
     [{ keep: { keepLast: 0 } }, "keepLast to be a whole number from 1"],
     [{ keep: { agentId: "a", keepLast: 1 } }, "expected options.keep to have the members keepLast, keepWithinMs"],
   ])("refuse %j", (options, message) => {

@@ -299,6 +299,8 @@ describe("an unsupported value", () => {
     const map = new Map<string, unknown>();
     map.set("me", map);
     expect(refusal({ map })).toBe("state.map[1] is a cycle: it is state.map again");
+    const named = () => encodeValue(itself, false, "items[0].value");
+    expect(named).toThrow(new UnsupportedValue("items[0].value.self is a cycle: it is items[0].value again"));
   });
 
   test("is not a cycle: one object in two places is supported", () => {

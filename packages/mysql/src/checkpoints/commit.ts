@@ -1,4 +1,5 @@
 import {
+  GuardMissed,
   NIL_ID,
   NO_AGENT,
   type OutboxChange,
@@ -12,17 +13,7 @@ import {
 import { and, desc, eq, getTableColumns, inArray, isNull, ne, type SQL, type SQLWrapper, sql } from "drizzle-orm";
 import type { MySql2Database } from "drizzle-orm/mysql2";
 import { classify } from "../errors.ts";
-import {
-  equals,
-  FOR_UPDATE,
-  GuardMissed,
-  IN_SHARE_MODE,
-  MAX_VALUES,
-  nameOf,
-  pairsOf,
-  type Runner,
-  tupleOf,
-} from "./expressions.ts";
+import { equals, FOR_UPDATE, IN_SHARE_MODE, MAX_VALUES, nameOf, pairsOf, type Runner, tupleOf } from "./expressions.ts";
 import type { CheckpointLabels } from "./labels.ts";
 import type { CheckpointOutbox } from "./outbox.ts";
 import type { CheckpointReads } from "./reads.ts";

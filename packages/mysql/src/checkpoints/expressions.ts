@@ -6,9 +6,6 @@ import type { CheckpointsTable } from "./schema.ts";
 
 /** SQL expressions that several statements share. */
 
-/** Ends a transaction whose guard missed. */
-export class GuardMissed extends Error {}
-
 /** From 1,000 values on MariaDB makes a table of them, and reads all of ours to join it. */
 export const MAX_VALUES = 999;
 

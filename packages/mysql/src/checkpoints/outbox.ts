@@ -1,5 +1,6 @@
 import {
   type Acknowledgement,
+  GuardMissed,
   type IdRange,
   type Lease,
   NO_AGENT,
@@ -10,16 +11,7 @@ import {
 } from "@waymark/core/kit";
 import { and, asc, eq, getTableColumns, isNotNull, lte, sql } from "drizzle-orm";
 import type { MySql2Database } from "drizzle-orm/mysql2";
-import {
-  equals,
-  GuardMissed,
-  indexesOf,
-  inRange,
-  MAX_VALUES,
-  pairsOf,
-  type Runner,
-  storedBytesOf,
-} from "./expressions.ts";
+import { equals, indexesOf, inRange, MAX_VALUES, pairsOf, type Runner, storedBytesOf } from "./expressions.ts";
 import type { CheckpointsTable, Tables } from "./schema.ts";
 
 /**

@@ -1,4 +1,5 @@
 import {
+  GuardMissed,
   NIL_ID,
   NO_AGENT,
   type OutboxChange,
@@ -12,16 +13,7 @@ import {
 import { and, eq, getTableColumns, isNull, ne, type Placeholder, type SQL, sql } from "drizzle-orm";
 import type { PgInsertValue } from "drizzle-orm/pg-core";
 import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
-import {
-  GuardMissed,
-  hex,
-  isOneOf,
-  jsonParameters,
-  nameOf,
-  placeholders,
-  type Runner,
-  selectFromJson,
-} from "./expressions.ts";
+import { hex, isOneOf, jsonParameters, nameOf, placeholders, type Runner, selectFromJson } from "./expressions.ts";
 import type { CheckpointLabels } from "./labels.ts";
 import type { CheckpointOutbox } from "./outbox.ts";
 import type { CheckpointReads } from "./reads.ts";

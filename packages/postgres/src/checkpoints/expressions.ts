@@ -6,9 +6,6 @@ import type { CheckpointsTable } from "./schema.ts";
 
 /** SQL expressions that several statements share. */
 
-/** Ends a transaction whose guard missed. */
-export class GuardMissed extends Error {}
-
 /** Runs statements: the pool, or a transaction on one of its connections. */
 export type Runner = Pick<PostgresJsDatabase, "select" | "insert" | "update" | "delete" | "execute">;
 

@@ -1,5 +1,6 @@
 import {
   type Acknowledgement,
+  GuardMissed,
   type IdRange,
   type Lease,
   NO_AGENT,
@@ -9,7 +10,7 @@ import {
 } from "@waymark/core/kit";
 import { and, asc, eq, getTableColumns, isNotNull, lte, type SQL, sql } from "drizzle-orm";
 import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
-import { GuardMissed, hex, inRange, type Runner, storedBytesOf } from "./expressions.ts";
+import { hex, inRange, type Runner, storedBytesOf } from "./expressions.ts";
 import type { CheckpointsTable, Tables } from "./schema.ts";
 
 /** Statements of the outbox: what is pending, and the parts of a change that concern it. */

@@ -1,4 +1,5 @@
 import {
+  GuardMissed,
   NIL_ID,
   type OutboxChange,
   type Rewrite,
@@ -9,7 +10,7 @@ import {
 import { and, eq, getTableColumns, isNull, type SQL, sql } from "drizzle-orm";
 import type { SQLiteInsertValue } from "drizzle-orm/sqlite-core";
 import type { DrizzleDatabase } from "../handle.ts";
-import { equals, GuardMissed, isNoTombstone, placeholders } from "./expressions.ts";
+import { equals, isNoTombstone, placeholders } from "./expressions.ts";
 import type { CheckpointLabels } from "./labels.ts";
 import type { CheckpointOutbox } from "./outbox.ts";
 import type { CheckpointReads } from "./reads.ts";

@@ -5,9 +5,6 @@ import type { CheckpointsTable } from "./schema.ts";
 
 /** SQL expressions that several statements share. */
 
-/** Ends a transaction whose guard missed. */
-export class GuardMissed extends Error {}
-
 /** A query's members, or the placeholders of a prepared statement. */
 export type QueryTerms = { readonly [Name in Exclude<keyof RowQuery, "limit" | "labels">]?: string | Placeholder } & {
   readonly labels?: readonly string[];

@@ -1,5 +1,6 @@
 import {
   type Acknowledgement,
+  GuardMissed,
   type IdRange,
   type Lease,
   NO_AGENT,
@@ -9,7 +10,7 @@ import {
 } from "@waymark/core/kit";
 import { and, asc, eq, getTableColumns, isNotNull, lte, sql } from "drizzle-orm";
 import type { DrizzleDatabase } from "../handle.ts";
-import { equals, GuardMissed, inRange, storedBytesOf } from "./expressions.ts";
+import { equals, inRange, storedBytesOf } from "./expressions.ts";
 import type { CheckpointsTable, Tables } from "./schema.ts";
 
 /**
