@@ -26,8 +26,8 @@ const LIMIT = 10;
 /** A system that finds less than this is marked, and no goal. */
 const LOWEST_RECALL = 0.99;
 const GOAL_SIZE = 10_000;
-/** A system that takes longer than this to load is given up. */
-const LOADING_SECONDS = 420;
+/** A system that has loaded less than a quarter after this time is given up. */
+const PATIENCE_SECONDS = 420;
 
 const KINDS = ["vector", "text", "hybrid"] as const;
 type Kind = (typeof KINDS)[number];
@@ -169,7 +169,9 @@ async function fill(
         loaded += count;
       }
       const seconds = (performance.now() - start) / 1_000;
-      if (seconds > LOADING_SECONDS) throw new Error(`${items + loaded} items took ${figure(seconds)} s to load`);
+      if (seconds > PATIENCE_SECONDS && at + 1 < due.length / 4) {
+        throw new Error(`${items + loaded} items took ${figure(seconds)} s to load`);
+      }
     }
     await session.prepare();
     return { key: `${system.id} ${others}`, system, others, place, session, ids, items: items + loaded };
