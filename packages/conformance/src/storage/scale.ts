@@ -5,6 +5,10 @@
 interface Scale {
   /** Random sequences of operations, where the target does not set a number. */
   readonly modelRuns: number;
+  /** Processes that open an empty store at the same moment. */
+  readonly openers: number;
+  /** Processes that store large states after the same checkpoint. */
+  readonly rivals: number;
   /** Times that two processes hand an agent to each other. */
   readonly handOvers: number;
   /** Rounds in which several processes store after the same checkpoint. */
@@ -23,6 +27,8 @@ interface Scale {
 
 const FULL: Scale = {
   modelRuns: 400,
+  openers: 16,
+  rivals: 9,
   handOvers: 2_000,
   races: 25,
   largeRaces: 8,
@@ -34,13 +40,15 @@ const FULL: Scale = {
 
 const SMALL: Scale = {
   modelRuns: 100,
-  handOvers: 400,
-  races: 10,
-  largeRaces: 4,
+  openers: 5,
+  rivals: 4,
+  handOvers: 200,
+  races: 8,
+  largeRaces: 3,
   turnsBesidePruning: 20,
   prunedTurns: 24,
-  killsWhileStoring: 4,
-  killsWhilePruning: 3,
+  killsWhileStoring: 3,
+  killsWhilePruning: 2,
 };
 
 /** `true`: every part of the suite runs, at full numbers. */

@@ -24,11 +24,11 @@ export function describeProcesses(bench: Bench): void {
   describe("several processes on one store", () => {
     beforeEach(({ skip }) => skip(bench.store.remote === undefined, "only this process can open the store"));
 
-    it("open it at the same moment while it is empty, sixteen of them", async () => {
+    it(`open it at the same moment while it is empty, ${SCALE.openers} of them`, async () => {
       const store = await bench.createStore();
-      const workers = await Promise.all(Array.from({ length: 16 }, () => bench.startWorker({ store })));
+      const workers = await Promise.all(Array.from({ length: SCALE.openers }, () => bench.startWorker({ store })));
       const ids = await Promise.all(workers.map((worker) => worker.storeCheckpoint(checkpointOf(newAgent()))));
-      expect(await store.countRows()).toBe(16);
+      expect(await store.countRows()).toBe(SCALE.openers);
       const listed = await bench.open({}, store).listCheckpoints();
       expect(new Set(listed.map(({ id }) => id))).toStrictEqual(new Set(ids));
       expect(await closeWorkers(workers)).toStrictEqual(workers.map(() => 0));
@@ -133,9 +133,10 @@ export function describeProcesses(bench: Bench): void {
       expect(await closeWorkers(workers)).toStrictEqual([0, 0, 0]);
     });
 
-    it("let exactly one of nine stores with the same ifLatest win each round, with large states that share most of their content", async () => {
+    const rivals = `let exactly one of ${SCALE.rivals} stores with the same ifLatest win each round, with large states that share most of their content`;
+    it(rivals, async () => {
       const agentId = newAgent();
-      const workers = await Promise.all(Array.from({ length: 9 }, () => bench.startWorker()));
+      const workers = await Promise.all(Array.from({ length: SCALE.rivals }, () => bench.startWorker()));
       const winners: [id: string, state: unknown][] = [];
       for (let round = 0; round < SCALE.largeRaces; round++) {
         const ifLatest = winners.at(-1)?.[0] ?? null;
