@@ -6,6 +6,7 @@ import {
   type MemoryDialect,
   NEVER,
   type NearestQuery,
+  type RowFilter,
   SIGNATURES,
   TERMS,
   THREADS,
@@ -431,6 +432,58 @@ describe("plans", () => {
     expect(plan.types, name).not.toContain("Seq Scan");
     expect(plan.indexes).toEqual(indexes);
   });
+});
+
+describe("plans without statistics", () => {
+  const ITEMS_OF_SPACE = 2_000;
+  const query = near(new Float32Array(16), { signature: new Uint8Array(16), size: ITEMS_OF_SPACE, limit: 10 });
+  const terms = Array.from({ length: 8 }, (_, at) => ({ term: `term ${at}`, weight: 1_000 }));
+  const scored = { space: 1, terms, base: 0.3, perToken: 0.1, limit: 10 };
+
+  it.each<[string, RowFilter]>([
+    ["no", {}],
+    ["a thread's", { thread: "thread 1" }],
+    ["one time's", { createdAt: { from: 5 }, expiresAt: { above: 5 } }],
+  ])("of searches with %s filter read no row for each other row", async (_, filter) => {
+    const database = await createDatabase(sharedServer());
+    const { default: postgres } = await import("postgres");
+    const explain = postgres(database.url, { max: 2, fetch_types: false, onnotice: () => {} });
+    const recording = recordingClient(explain);
+    const dialect = createMemory({ client: recording.client });
+    onTestFinished(async () => {
+      await dialect.close();
+      await explain.end();
+      await database.drop();
+    });
+    await dialect.open(signal);
+    for (const table of ["items", "signatures", "terms"]) {
+      await explain.unsafe(`alter table agent_memory_${table} set (autovacuum_enabled = false)`);
+    }
+    await explain.unsafe(`insert into agent_memory_items
+      (space, number, id, owner, thread_id, importance, created_at, expires_at, length, revision, text)
+      select 1, n, md5(n::text)::uuid, 'owner', 'thread ' || n % 2, 0.5, n, 1000000, 10, md5('')::uuid, repeat('x', 200)
+      from generate_series(1, ${ITEMS_OF_SPACE}) as n`);
+    await explain.unsafe(`insert into agent_memory_signatures
+      select space, 1, number, ('x' || md5(number::text))::bit(128) from agent_memory_items`);
+    await explain.unsafe(`insert into agent_memory_terms
+      select space, 'term ' || (number + t) % 50, number, 1, 10 from agent_memory_items, generate_series(1, 10) as t`);
+    const before = recording.sent.length;
+    await dialect.nearest({ ...query, filter }, signal);
+    await dialect.scoreTerms({ ...scored, filter }, signal);
+    for (const [text, parameters] of recording.sent.slice(before)) {
+      const rows = await explain.unsafe(`explain (analyze, format json) ${text}`, parameters as never[]).values();
+      expect(rowsOf(rows[0]?.[0][0].Plan), text).toBeLessThan(30 * ITEMS_OF_SPACE); // a row for each other row: a million
+    }
+    expect(recording.sent.length).toBeGreaterThanOrEqual(before + 2);
+  });
+
+  /** Rows that a plan has read, in all of its nodes. */
+  function rowsOf(node: { readonly [name: string]: unknown }): number {
+    const counts = ["Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter"];
+    const own = counts.reduce((sum, name) => sum + ((node[name] as number | undefined) ?? 0), 0);
+    const plans = (node["Plans"] as (typeof node)[] | undefined) ?? [];
+    return plans.reduce((sum, plan) => sum + rowsOf(plan), own * (node["Actual Loops"] as number));
+  }
 });
 
 describe("many large rows", () => {

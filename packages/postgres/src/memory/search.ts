@@ -1,4 +1,4 @@
-import { type Read, shapeOf, type TableDefinition } from "@waymark/core/kit";
+import { type Read, type Shape, shapeOf, type TableDefinition } from "@waymark/core/kit";
 import {
   ITEMS,
   type NearestQuery,
@@ -70,14 +70,13 @@ export class SearchStatements {
   async #nearestByIndex(query: NearestQuery, extension: VectorExtension): Promise<number[]> {
     const { space, generation, vector, filter, limit } = query;
     const dimensions = vector.length;
-    const statement = this.#statement(`nearest ${dimensions} by index`, VECTORS, filter, (parts) => {
-      const { table, columns, isWanted } = parts;
+    const statement = this.#statement(`nearest ${dimensions} by index`, VECTORS, filter, ({ candidates, column }) => {
       const { expression } = indexedForm(extension, dimensions);
       // The dimensions are part of the text: as a parameter they would not prove that the index has all the rows.
       return {
-        text: sql`select ${columns["number"]} from ${table}
-          where ${isWanted} and ${columns["dimensions"]} = ${sql.raw(String(dimensions))}
-          order by ${expression(sql`${columns["vector"]}`)} operator(${sql.raw(extension.schema)}.<=>)
+        text: sql`select ${column("number")} from ${candidates({ inAnyOrder: false })}
+          where ${column("dimensions")} = ${sql.raw(String(dimensions))}
+          order by ${expression(column("vector"))} operator(${sql.raw(extension.schema)}.<=>)
             ${expression(sql`${placeholder("set", "vector")}::${sql.raw(extension.schema)}.vector`)}
           limit ${placeholder("set", "limit")}`,
         results: { number: Number },
@@ -98,11 +97,11 @@ export class SearchStatements {
   }
 
   async #nearestSignatures({ space, generation, signature, filter, limit }: NearestQuery): Promise<number[]> {
-    const statement = this.#statement("nearest", SIGNATURES, filter, ({ table, columns, isWanted }) => {
+    const statement = this.#statement("nearest", SIGNATURES, filter, ({ columns, candidates, column }) => {
       const wanted = sql.param(placeholder("set", "signature"), columns["signature"] as AnyPgColumn);
       return {
-        text: sql`select ${columns["number"]} from ${table} where ${isWanted}
-          order by bit_count(${columns["signature"]} # ${wanted}::bit varying), ${columns["number"]} desc
+        text: sql`select ${column("number")} from ${candidates()}
+          order by bit_count(${column("signature")} # ${wanted}::bit varying), ${column("number")} desc
           limit ${placeholder("set", "limit")}`,
         results: { number: Number },
       };
@@ -113,12 +112,11 @@ export class SearchStatements {
   async nearestExactly({ space, generation, vector, filter, limit }: NearestQuery): Promise<number[] | null> {
     const extension = this.#extension;
     if (extension === null) return null;
-    const statement = this.#statement("nearest exactly", VECTORS, filter, ({ table, columns, isWanted }) => ({
+    const statement = this.#statement("nearest exactly", VECTORS, filter, ({ candidates, column }) => ({
       // A vector of other dimensions would be an error.
-      text: sql`select ${columns["number"]} from ${table}
-        where ${isWanted} and ${columns["dimensions"]} = ${placeholder("set", "dimensions")}
-        order by ${distanceTo(extension, columns["vector"] as AnyPgColumn, placeholder("set", "vector"))},
-          ${columns["number"]} desc
+      text: sql`select ${column("number")} from ${candidates()}
+        where ${column("dimensions")} = ${placeholder("set", "dimensions")}
+        order by ${distanceTo(extension, column("vector"), placeholder("set", "vector"))}, ${column("number")} desc
         limit ${placeholder("set", "limit")}`,
       results: { number: Number },
     }));
@@ -146,21 +144,24 @@ export class SearchStatements {
 
   /**
    * The contributions as `ranking.ts` has them, in float8 and in the same order: whole numbers, so that their sum is the same
-   * everywhere.
+   * everywhere. Each term's postings are read by themselves (`offset 0`), by their key.
    */
   async scoreTerms({ space, terms, base, perToken, filter, limit }: TermQuery): Promise<ScoredNumber[]> {
     if (terms.length === 0) return [];
-    const statement = this.#statement("score terms", TERMS, filter, ({ table, columns, isWanted }) => {
-      const { number, term, frequency, length } = columns;
+    const statement = this.#statement("score terms", TERMS, filter, ({ candidates, column }) => {
+      const [number, frequency, length] = [column("number"), column("frequency"), column("length")];
       return {
         text: sql`with wanted as (
             select * from unnest(${placeholder("set", "terms")}::text[], ${placeholder("set", "weights")}::float8[])
               as wanted (term, weight)
           )
-          select ${number}, sum(floor(wanted.weight * ${frequency}::float8 / (${frequency}::float8
-            + ${placeholder("set", "base")}::float8 + ${placeholder("set", "perToken")}::float8 * ${length}::float8))::bigint) as score
-          from wanted join ${table} on ${term} = wanted.term
-          where ${isWanted} group by ${number} order by score desc, ${number} desc limit ${placeholder("set", "limit")}`,
+          select posting.number, sum(floor(wanted.weight * posting.frequency / (posting.frequency
+            + ${placeholder("set", "base")}::float8 + ${placeholder("set", "perToken")}::float8 * posting.length))::bigint) as score
+          from wanted cross join lateral (
+            select ${number}, ${frequency}::float8 as frequency, ${length}::float8 as length
+            from ${candidates({ term: sql`wanted.term` })} offset 0
+          ) as posting
+          group by posting.number order by score desc, posting.number desc limit ${placeholder("set", "limit")}`,
         results: { number: Number, score: Number },
       };
     });
@@ -173,34 +174,66 @@ export class SearchStatements {
     return (await statement.all({ ...valuesOf(filter), set })) as unknown as ScoredNumber[];
   }
 
-  /**
-   * Returns the statement of this name for a filter of this shape, or builds it. `isWanted`: of the space and, if the table has one,
-   * the generation that are bound, and of an item that the filter selects.
-   */
+  /** Returns the statement of this name for a filter of this shape, or builds it. */
   #statement(
     name: string,
     definition: TableDefinition,
     filter: RowFilter | null,
-    build: (parts: { table: unknown; columns: Readonly<Record<string, AnyPgColumn>>; isWanted: SQL }) => {
-      text: SQL;
-      results: Readonly<Record<string, Read>>;
-    },
+    build: (parts: Candidates) => { text: SQL; results: Readonly<Record<string, Read>> },
   ): Compiled {
     const shape = shapeOf(filter ?? {});
     return this.#records.statement(`${name} ${shape.key}`, () => {
-      const { table, columns } = this.#records.table(definition);
-      const items = this.#records.table(ITEMS);
-      const { space, generation, number } = columns;
-      const wanted = [sql`${space} = ${placeholder("set", "space")}`];
-      if (generation !== undefined) wanted.push(sql`${generation} = ${placeholder("set", "generation")}`);
-      if (shape.conditions.length > 0) {
-        wanted.push(sql`exists (select 1 from ${items.table} where ${items.columns["space"]} = ${space}
-          and ${items.columns["number"]} = ${number} and ${conditionsOf(ITEMS, items.columns, shape)})`);
-      }
-      const { text, results } = build({ table, columns, isWanted: sql.join(wanted, sql` and `) });
+      const { text, results } = build(candidatesOf(this.#records.table(definition), this.#records.table(ITEMS), shape));
       return this.#records.compile(text, Object.entries(results));
     });
   }
+}
+
+/** Rows of a table, of the space and, if it has one, of the generation that are bound, whose items a filter selects. */
+interface Candidates {
+  /** The table's own columns, whose types parameters have. */
+  readonly columns: Columns;
+  /** A column of the candidates. */
+  readonly column: (name: string) => SQL;
+  /** What to select from. `term`: of this term alone. With `inAnyOrder: false` they come as an index of the table has them. */
+  readonly candidates: (options?: { term?: SQL; inAnyOrder?: boolean }) => SQL;
+}
+
+type Columns = Readonly<Record<string, AnyPgColumn>>;
+
+/**
+ * The order of reading is fixed (`offset 0`, subqueries that give one value), and each row is found by its whole key. The planner's own
+ * would depend on statistics, which a new table and PGlite do not have: it would read all items of a thread for each of the rows.
+ */
+function candidatesOf(
+  { table, columns }: { table: unknown; columns: Columns },
+  items: { table: unknown; columns: Columns },
+  shape: Shape,
+): Candidates {
+  const { space, generation, number } = columns;
+  const all = sql.join(Object.values(columns), sql`, `);
+  const isSelected = (key: SQL) => sql`${items.columns["space"]} = ${placeholder("set", "space")}${key}
+    and ${conditionsOf(ITEMS, items.columns, shape)}`;
+  // The items of a thread are few among those of a space: then they come first.
+  const isOfThread = shape.conditions.some(({ column, operator }) => column === "thread" && operator === "=");
+  return {
+    columns,
+    column: (name) => sql`candidate.${sql.identifier((columns[name] as AnyPgColumn).name)}`,
+    candidates({ term, inAnyOrder = true } = {}) {
+      const wanted = [sql`${space} = ${placeholder("set", "space")}`];
+      if (generation !== undefined) wanted.push(sql`${generation} = ${placeholder("set", "generation")}`);
+      if (term !== undefined) wanted.push(sql`${columns["term"]} = ${term}`);
+      const own = sql`select ${all} from ${table} where ${sql.join(wanted, sql` and `)}`;
+      if (shape.conditions.length === 0) return sql`(${own}) as candidate`;
+      if (isOfThread && inAnyOrder) {
+        return sql`(
+          select ${items.columns["number"]} as number from ${items.table} where ${isSelected(sql``)} offset 0
+        ) as chosen cross join lateral (${own} and ${number} = chosen.number offset 0) as candidate`;
+      }
+      const isOfRow = sql` and ${items.columns["number"]} = ${number}`;
+      return sql`(${own} and (select true from ${items.table} where ${isSelected(isOfRow)} limit 1)) as candidate`;
+    },
+  };
 }
 
 function valuesOf(filter: RowFilter | null): { value: readonly unknown[] } {

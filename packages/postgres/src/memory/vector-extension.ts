@@ -1,5 +1,4 @@
 import { type SQL, sql } from "drizzle-orm";
-import type { AnyPgColumn } from "drizzle-orm/pg-core";
 import type { Runner } from "../client.ts";
 
 /** The extension vector (pgvector), as it is in this database. Everything works without it, more slowly. */
@@ -31,7 +30,7 @@ export function vectorText(vector: Float32Array): string {
 }
 
 /** The cosine distance between a column of vectors and the vector that a parameter has as text. */
-export function distanceTo({ schema }: VectorExtension, column: AnyPgColumn, parameter: unknown): SQL {
+export function distanceTo({ schema }: VectorExtension, column: SQL, parameter: unknown): SQL {
   const type = sql.raw(`${schema}.vector`);
   return sql`${column}::${type} operator(${sql.raw(schema)}.<=>) ${parameter}::${type}`;
 }
