@@ -318,7 +318,7 @@ test.each(["async", "required"] as const)(
       for (const one of operations) await world.run(one);
       await world.check();
     });
-    const numRuns = process.env["WAYMARK_TEST_ALL"] ? 60 : 25;
+    const numRuns = globalThis.process.env["WAYMARK_TEST_ALL"] ? 60 : 25; // `process` is a member of operations here
     await fc.assert(property, { numRuns, interruptAfterTimeLimit: 60_000 });
   },
   240_000,
