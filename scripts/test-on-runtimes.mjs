@@ -4,8 +4,8 @@
 //   node scripts/test-on-runtimes.mjs bun        on some of them
 //
 // First all write to one file, and each reads what the others have written: Node with better-sqlite3 first and last. Then each runs
-// the suites of dialects and storages, and the demo. The runtimes come from npm. `WAYMARK_TEST_TALLY` gets the counts, as in
-// scripts/test-on-node.mjs.
+// the suites of dialects, storages and memory's dialect, and the demo. The runtimes come from npm. `WAYMARK_TEST_TALLY` gets the
+// counts, as in scripts/test-on-node.mjs.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +16,8 @@ import { runQuietly } from "./setup.mjs";
 const platform = process.platform === "win32" ? "win" : process.platform;
 /** Commands that run a program of Node's on a runtime, and the driver that it is tested with. */
 const RUNTIMES = {
-  "Node 24": { command: npx(`node-${platform}-${process.arch}@24.21.0`, "node"), driver: "node:sqlite" },
+  "Node 24": { command: node("24.21.0"), driver: "node:sqlite" },
+  "Node 26": { command: node("26.12.1"), driver: "node:sqlite" },
   Bun: { command: npx("bun@1.4.5", "bun", "--bun"), driver: "bun:sqlite" },
   Deno: { command: npx("deno@2.9.6", "deno", "run", "-A", "--node-modules-dir=manual"), driver: "node:sqlite" },
 };
@@ -36,11 +37,16 @@ try {
   await Promise.all(
     runtimes.map(async ([name, runtime]) => {
       await runTests(name, runtime, "conformance-drivers.test.ts");
+      await runTests(name, runtime, "memory-conformance.test.ts");
       await runDemo(name, runtime);
     }),
   );
 } finally {
   rmSync(folder, { recursive: true, force: true });
+}
+
+function node(version) {
+  return npx(`node-${platform}-${process.arch}@${version}`, "node");
 }
 
 function npx(from, ...command) {

@@ -81,7 +81,8 @@ describe("the benchmark against another checkout", () => {
   });
 });
 
-describe("the benchmark of a main with a backup on SQLite", () => {
+// It takes as long as a minute of deadlines, and test/faults asks the same of a main with a backup.
+describe.runIf(process.env["WAYMARK_TEST_ALL"])("the benchmark of a main with a backup on SQLite", () => {
   it("loses nothing, with the backup there and not there", async () => {
     const options = parseOptions(["--quick", "--workload", "backup", "--database", "sqlite-full", "--turns", "4"], "");
     if (options === "help") throw new Error("expected options, got help");

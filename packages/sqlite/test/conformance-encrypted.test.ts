@@ -8,7 +8,7 @@ describeCheckpointStorage({
   name: "SQLite, encrypted",
   parts: ["database", "damage"], // encryption changes rows; the other parts test core above them, or take long
   encrypted: true,
-  model: { runs: 60 },
+  model: { runs: 30 },
   create: async () =>
     conformanceStore((folder) => {
       const encryption = { keys: keyRing("2026-11") };

@@ -5,7 +5,7 @@ import { conformanceStore } from "./conformance-store.ts";
 
 describeCheckpointStorage({
   name: "SQLite with a backup",
-  parts: ["database", "facade", "processes"],
+  parts: ["database", "facade"], // `processes` is for `npm run test:all`: main alone has it, and test/faults runs both
   model: { runs: 100 },
   keepsTombstones: true,
   create: async () =>
