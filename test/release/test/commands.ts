@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -50,6 +50,16 @@ function cleanEnvironment(): NodeJS.ProcessEnv {
 /** The pinned pnpm. */
 export function pnpm(args: readonly string[], options: CommandOptions): Promise<string> {
   return run("npx", ["--yes", String(manifest(root)["packageManager"]), ...args], options);
+}
+
+/** The folder and the version of better-sqlite3 that this checkout has compiled. */
+const compiled = join(root, "packages/sqlite/node_modules/better-sqlite3");
+export const compiledVersion = String(manifest(compiled)["version"]);
+
+/** Gives better-sqlite3 in `folder`, installed without scripts, its native part: to compile it again would take minutes. */
+export function copyCompiled(folder: string): void {
+  if (manifest(folder)["version"] !== compiledVersion) throw new Error(`expected ${compiledVersion} in ${folder}`);
+  cpSync(join(compiled, "build/Release"), join(folder, "build/Release"), { recursive: true, dereference: true });
 }
 
 /** Packs all published packages as for an upload. Returns the paths of the tarballs by package name. */

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { packAll, pnpm, runScript } from "./commands.ts";
+import { compiledVersion, copyCompiled, packAll, pnpm, runScript } from "./commands.ts";
 
 // Packages under pnpm's strict node_modules: the application has only @waymark/core, and the operators' folder has the config
 // file and the packages that it names.
@@ -11,15 +11,17 @@ const folder = realpathSync(mkdtempSync(join(tmpdir(), "waymark-config-")));
 beforeAll(async () => {
   const tarballs = await packAll(folder);
   const overrides = Object.entries(tarballs).map(([name, file]) => `  "${name}": "file:${file}"\n`);
+  overrides.push(`  "better-sqlite3": "${compiledVersion}"\n`);
   write(
     "pnpm-workspace.yaml",
-    `packages: [app, one, operators/conf]\npmOnFail: ignore\nallowBuilds: { better-sqlite3: true }\noverrides:\n${overrides.join("")}`,
+    `packages: [app, one, operators/conf]\npmOnFail: ignore\noverrides:\n${overrides.join("")}`,
   );
   write("package.json", { private: true });
   write("app/package.json", { name: "app", dependencies: { "@waymark/core": "*" } });
   write("one/package.json", { name: "one", dependencies: { "@waymark/sqlite": "*" } });
   write("operators/conf/package.json", { name: "conf", dependencies: { "@waymark/sqlite": "*" } });
-  await pnpm(["install", "--no-frozen-lockfile", "--prefer-offline"], { cwd: folder });
+  await pnpm(["install", "--no-frozen-lockfile", "--ignore-scripts", "--prefer-offline"], { cwd: folder });
+  copyCompiled(join(folder, `node_modules/.pnpm/better-sqlite3@${compiledVersion}/node_modules/better-sqlite3`));
 }, 300_000);
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

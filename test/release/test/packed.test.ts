@@ -16,7 +16,7 @@ import ts from "typescript-5";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { createDatabase, type TestDatabase } from "waymark-test-servers";
 import type {} from "waymark-test-servers/global-setup";
-import { manifest, packAll, root, run, runScript } from "./commands.ts";
+import { compiledVersion, copyCompiled, manifest, packAll, root, run, runScript } from "./commands.ts";
 import { snippets } from "./snippets.ts";
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), "waymark-packed-")));
@@ -29,7 +29,10 @@ beforeAll(async () => {
   mkdirSync(project);
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "a-user", private: true }));
   const names = ["core", "sqlite", "postgres", "mysql"].map((name) => tarballs[`@waymark/${name}`] ?? name);
-  await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", ...names, "zod@4"], { cwd: project });
+  const others = ["zod@4", `better-sqlite3@${compiledVersion}`];
+  const install = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];
+  await run("npm", [...install, ...names, ...others], { cwd: project });
+  copyCompiled(join(project, "node_modules/better-sqlite3"));
 }, 300_000);
 
 afterAll(async () => {
