@@ -70,11 +70,11 @@ export class SearchStatements {
   async #nearestByIndex(query: NearestQuery, extension: VectorExtension): Promise<number[]> {
     const { space, generation, vector, filter, limit } = query;
     const dimensions = vector.length;
-    const statement = this.#statement(`nearest ${dimensions} by index`, VECTORS, filter, ({ candidates, column }) => {
+    const statement = this.#statement(`nearest ${dimensions} by index`, VECTORS, filter, ({ inOrder, column }) => {
       const { expression } = indexedForm(extension, dimensions);
       // The dimensions are part of the text: as a parameter they would not prove that the index has all the rows.
       return {
-        text: sql`select ${column("number")} from ${candidates({ inAnyOrder: false })}
+        text: sql`select ${column("number")} from ${inOrder()}
           where ${column("dimensions")} = ${sql.raw(String(dimensions))}
           order by ${expression(column("vector"))} operator(${sql.raw(extension.schema)}.<=>)
             ${expression(sql`${placeholder("set", "vector")}::${sql.raw(extension.schema)}.vector`)}
@@ -144,24 +144,29 @@ export class SearchStatements {
 
   /**
    * The contributions as `ranking.ts` has them, in float8 and in the same order: whole numbers, so that their sum is the same
-   * everywhere. Each term's postings are read by themselves (`offset 0`), by their key.
+   * everywhere. Each term's postings are read by themselves (`offset 0`), by their key. The best come first, and of each the item is
+   * looked up until there are enough that the filter selects.
    */
   async scoreTerms({ space, terms, base, perToken, filter, limit }: TermQuery): Promise<ScoredNumber[]> {
     if (terms.length === 0) return [];
-    const statement = this.#statement("score terms", TERMS, filter, ({ candidates, column }) => {
+    const statement = this.#statement("score terms", TERMS, filter, ({ ofTerm, isSelected, column }) => {
       const [number, frequency, length] = [column("number"), column("frequency"), column("length")];
       return {
         text: sql`with wanted as (
             select * from unnest(${placeholder("set", "terms")}::text[], ${placeholder("set", "weights")}::float8[])
               as wanted (term, weight)
           )
-          select posting.number, sum(floor(wanted.weight * posting.frequency / (posting.frequency
-            + ${placeholder("set", "base")}::float8 + ${placeholder("set", "perToken")}::float8 * posting.length))::bigint) as score
-          from wanted cross join lateral (
-            select ${number}, ${frequency}::float8 as frequency, ${length}::float8 as length
-            from ${candidates({ term: sql`wanted.term` })} offset 0
-          ) as posting
-          group by posting.number order by score desc, posting.number desc limit ${placeholder("set", "limit")}`,
+          select number, score from (
+            select posting.number, sum(floor(wanted.weight * posting.frequency / (posting.frequency
+              + ${placeholder("set", "base")}::float8 + ${placeholder("set", "perToken")}::float8 * posting.length))::bigint) as score
+            from wanted cross join lateral (
+              select ${number}, ${frequency}::float8 as frequency, ${length}::float8 as length
+              from ${ofTerm(sql`wanted.term`)} offset 0
+            ) as posting
+            group by posting.number order by score desc, posting.number desc offset 0
+          ) as scored
+          where ${isSelected(sql`scored.number`)}
+          order by score desc, number desc limit ${placeholder("set", "limit")}`,
         results: { number: Number, score: Number },
       };
     });
@@ -189,21 +194,27 @@ export class SearchStatements {
   }
 }
 
-/** Rows of a table, of the space and, if it has one, of the generation that are bound, whose items a filter selects. */
+/** Rows of a table, of the space and, if it has one, of the generation that are bound: what to select from, and their columns. */
 interface Candidates {
   /** The table's own columns, whose types parameters have. */
   readonly columns: Columns;
   /** A column of the candidates. */
   readonly column: (name: string) => SQL;
-  /** What to select from. `term`: of this term alone. With `inAnyOrder: false` they come as an index of the table has them. */
-  readonly candidates: (options?: { term?: SQL; inAnyOrder?: boolean }) => SQL;
+  /** Those whose items the filter selects. */
+  readonly candidates: () => SQL;
+  /** The same; an index of the table can give their order. */
+  readonly inOrder: () => SQL;
+  /** Those of a term, whatever the filter. */
+  readonly ofTerm: (term: SQL) => SQL;
+  /** Whether the filter selects the item with this number. */
+  readonly isSelected: (number: SQL) => SQL;
 }
 
 type Columns = Readonly<Record<string, AnyPgColumn>>;
 
 /**
- * The order of reading is fixed (`offset 0`, subqueries that give one value), and each row is found by its whole key. The planner's own
- * would depend on statistics, which a new table and PGlite do not have: it would read all items of a thread for each of the rows.
+ * Where the planner's own order of reading would need statistics, which a new table and PGlite do not have, it is fixed, by `offset 0` and
+ * by subqueries that give one value. By itself it would read all items of a thread for each of the rows.
  */
 function candidatesOf(
   { table, columns }: { table: unknown; columns: Columns },
@@ -212,27 +223,29 @@ function candidatesOf(
 ): Candidates {
   const { space, generation, number } = columns;
   const all = sql.join(Object.values(columns), sql`, `);
-  const isSelected = (key: SQL) => sql`${items.columns["space"]} = ${placeholder("set", "space")}${key}
+  const own = [sql`${space} = ${placeholder("set", "space")}`];
+  if (generation !== undefined) own.push(sql`${generation} = ${placeholder("set", "generation")}`);
+  const rows = (...more: readonly SQL[]) =>
+    sql`select ${all} from ${table} where ${sql.join([...own, ...more], sql` and `)}`;
+  const ofFilter = sql`${items.columns["space"]} = ${placeholder("set", "space")}
     and ${conditionsOf(ITEMS, items.columns, shape)}`;
-  // The items of a thread are few among those of a space: then they come first.
+  const withNumber = (wanted: unknown) =>
+    sql`from ${items.table} where ${ofFilter} and ${items.columns["number"]} = ${wanted}`;
+  const hasFilter = shape.conditions.length > 0;
   const isOfThread = shape.conditions.some(({ column, operator }) => column === "thread" && operator === "=");
+  const isSelected = (wanted: unknown) => (hasFilter ? sql`(select true ${withNumber(wanted)} limit 1)` : sql`true`);
   return {
     columns,
     column: (name) => sql`candidate.${sql.identifier((columns[name] as AnyPgColumn).name)}`,
-    candidates({ term, inAnyOrder = true } = {}) {
-      const wanted = [sql`${space} = ${placeholder("set", "space")}`];
-      if (generation !== undefined) wanted.push(sql`${generation} = ${placeholder("set", "generation")}`);
-      if (term !== undefined) wanted.push(sql`${columns["term"]} = ${term}`);
-      const own = sql`select ${all} from ${table} where ${sql.join(wanted, sql` and `)}`;
-      if (shape.conditions.length === 0) return sql`(${own}) as candidate`;
-      if (isOfThread && inAnyOrder) {
-        return sql`(
-          select ${items.columns["number"]} as number from ${items.table} where ${isSelected(sql``)} offset 0
-        ) as chosen cross join lateral (${own} and ${number} = chosen.number offset 0) as candidate`;
-      }
-      const isOfRow = sql` and ${items.columns["number"]} = ${number}`;
-      return sql`(${own} and (select true from ${items.table} where ${isSelected(isOfRow)} limit 1)) as candidate`;
+    candidates() {
+      if (!hasFilter) return sql`(${rows()}) as candidate`;
+      if (!isOfThread) return sql`(${rows(sql`exists (select 1 ${withNumber(number)})`)}) as candidate`;
+      return sql`(select ${items.columns["number"]} as number from ${items.table} where ${ofFilter} offset 0) as chosen
+        cross join lateral (${rows(sql`${number} = chosen.number`)} offset 0) as candidate`;
     },
+    inOrder: () => sql`(${rows(isSelected(number))}) as candidate`,
+    ofTerm: (term) => sql`(${rows(sql`${columns["term"]} = ${term}`)}) as candidate`,
+    isSelected,
   };
 }
 
