@@ -25,6 +25,8 @@ const [MIN_EXPLORED, MAX_EXPLORED] = [100, 1_000];
  * as the comparison of so many signatures.
  */
 const SIGNATURES_PER_ENTRY = 20;
+/** Items that are few: postings are looked up for them, instead of them for postings. */
+const FEW_ITEMS = 500;
 /** The most entries that an index is to read for an answer. By itself it ends after 20,000. */
 const MAX_ENTRIES = 10_000;
 
@@ -144,25 +146,30 @@ export class SearchStatements {
 
   /**
    * The contributions as `ranking.ts` has them, in float8 and in the same order: whole numbers, so that their sum is the same
-   * everywhere. Each term's postings are read by themselves (`offset 0`), by their key. The best come first, and of each the item is
-   * looked up until there are enough that the filter selects.
+   * everywhere. Each term's postings are read by themselves (`offset 0`), by their key: of few items those of these alone. The best come
+   * first, and of each the item is looked up until there are enough that the filter selects.
    */
   async scoreTerms({ space, terms, base, perToken, filter, limit }: TermQuery): Promise<ScoredNumber[]> {
     if (terms.length === 0) return [];
-    const statement = this.#statement("score terms", TERMS, filter, ({ ofTerm, isSelected, column }) => {
-      const [number, frequency, length] = [column("number"), column("frequency"), column("length")];
+    const statement = this.#statement("score terms", TERMS, filter, ({ few, ofTerm, isSelected, column }) => {
+      const posting = sql`select ${column("number")}, ${column("frequency")}::float8 as frequency, ${column("length")}::float8 as length`;
+      const term = sql`wanted.term`;
+      const postings =
+        few === null
+          ? sql`${posting} from ${ofTerm(term)}`
+          : sql`${posting} from ${ofTerm(term, "few")} where (select count(*) from few) <= ${sql.raw(String(FEW_ITEMS))}
+              union all ${posting} from ${ofTerm(term)} where (select count(*) from few) > ${sql.raw(String(FEW_ITEMS))}`;
+      const fewItems =
+        few === null ? sql`` : sql`, few as materialized (${few} limit ${sql.raw(String(FEW_ITEMS + 1))})`;
       return {
         text: sql`with wanted as (
             select * from unnest(${placeholder("set", "terms")}::text[], ${placeholder("set", "weights")}::float8[])
               as wanted (term, weight)
-          )
+          )${fewItems}
           select number, score from (
             select posting.number, sum(floor(wanted.weight * posting.frequency / (posting.frequency
               + ${placeholder("set", "base")}::float8 + ${placeholder("set", "perToken")}::float8 * posting.length))::bigint) as score
-            from wanted cross join lateral (
-              select ${number}, ${frequency}::float8 as frequency, ${length}::float8 as length
-              from ${ofTerm(sql`wanted.term`)} offset 0
-            ) as posting
+            from wanted cross join lateral (${postings} offset 0) as posting
             group by posting.number order by score desc, posting.number desc offset 0
           ) as scored
           where ${isSelected(sql`scored.number`)}
@@ -204,8 +211,10 @@ interface Candidates {
   readonly candidates: () => SQL;
   /** The same; an index of the table can give their order. */
   readonly inOrder: () => SQL;
-  /** Those of a term, whatever the filter. */
-  readonly ofTerm: (term: SQL) => SQL;
+  /** The numbers of the items, if the filter may select few by an index. */
+  readonly few: SQL | null;
+  /** Those of a term, whatever the filter; or of the items of `few`, which is the name of that selection. */
+  readonly ofTerm: (term: SQL, few?: "few") => SQL;
   /** Whether the filter selects the item with this number. */
   readonly isSelected: (number: SQL) => SQL;
 }
@@ -232,7 +241,12 @@ function candidatesOf(
   const withNumber = (wanted: unknown) =>
     sql`from ${items.table} where ${ofFilter} and ${items.columns["number"]} = ${wanted}`;
   const hasFilter = shape.conditions.length > 0;
-  const isOfThread = shape.conditions.some(({ column, operator }) => column === "thread" && operator === "=");
+  const has = (name: string, wanted: string) =>
+    shape.conditions.some(({ column, operator }) => column === name && operator === wanted);
+  const isOfThread = has("thread", "=");
+  const numbers = sql`select ${items.columns["number"]} as number from ${items.table} where ${ofFilter}`;
+  const ofEach = (some: SQL, ...more: readonly SQL[]) =>
+    sql`${some} as chosen cross join lateral (${rows(...more, sql`${number} = chosen.number`)} offset 0) as candidate`;
   const isSelected = (wanted: unknown) => (hasFilter ? sql`(select true ${withNumber(wanted)} limit 1)` : sql`true`);
   return {
     columns,
@@ -240,11 +254,14 @@ function candidatesOf(
     candidates() {
       if (!hasFilter) return sql`(${rows()}) as candidate`;
       if (!isOfThread) return sql`(${rows(sql`exists (select 1 ${withNumber(number)})`)}) as candidate`;
-      return sql`(select ${items.columns["number"]} as number from ${items.table} where ${ofFilter} offset 0) as chosen
-        cross join lateral (${rows(sql`${number} = chosen.number`)} offset 0) as candidate`;
+      return ofEach(sql`(${numbers} offset 0)`);
     },
     inOrder: () => sql`(${rows(isSelected(number))}) as candidate`,
-    ofTerm: (term) => sql`(${rows(sql`${columns["term"]} = ${term}`)}) as candidate`,
+    few: isOfThread || has("number", "in") ? numbers : null,
+    ofTerm(term, few) {
+      const isOfTerm = sql`${columns["term"]} = ${term}`;
+      return few === undefined ? sql`(${rows(isOfTerm)}) as candidate` : ofEach(sql`few`, isOfTerm);
+    },
     isSelected,
   };
 }
