@@ -59,7 +59,8 @@ export const compiledVersion = String(manifest(compiled)["version"]);
 /** Gives better-sqlite3 in `folder`, installed without scripts, its native part: to compile it again would take minutes. */
 export function copyCompiled(folder: string): void {
   if (manifest(folder)["version"] !== compiledVersion) throw new Error(`expected ${compiledVersion} in ${folder}`);
-  cpSync(join(compiled, "build/Release"), join(folder, "build/Release"), { recursive: true, dereference: true });
+  const file = "build/Release/better_sqlite3.node";
+  cpSync(join(compiled, file), join(folder, file));
 }
 
 /** Packs all published packages as for an upload. Returns the paths of the tarballs by package name. */

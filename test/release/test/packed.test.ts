@@ -24,14 +24,15 @@ const project = join(folder, "project");
 const databases: TestDatabase[] = [];
 let tarballs: Readonly<Record<string, string>> = {};
 
+const INSTALL = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];
+
 beforeAll(async () => {
   tarballs = await packAll(folder);
   mkdirSync(project);
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "a-user", private: true }));
   const names = ["core", "sqlite", "postgres", "mysql"].map((name) => tarballs[`@waymark/${name}`] ?? name);
   const others = ["zod@4", `better-sqlite3@${compiledVersion}`];
-  const install = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];
-  await run("npm", [...install, ...names, ...others], { cwd: project });
+  await run("npm", [...INSTALL, ...names, ...others], { cwd: project });
   copyCompiled(join(project, "node_modules/better-sqlite3"));
 }, 300_000);
 
@@ -223,8 +224,7 @@ describe("sqlite on Node 24, installed by npm without install scripts", () => {
     writeFileSync(join(cwd, "package.json"), JSON.stringify({ name: "a-user", private: true, type: "module" }));
     const onNode24 = (...command: string[]) => run("npx", ["--yes", "--package=node@24", "--", ...command], { cwd });
     const own = ["core", "sqlite"].map((name) => tarballs[`@waymark/${name}`] ?? name);
-    const install = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];
-    await onNode24("npm", ...install, ...own);
+    await onNode24("npm", ...INSTALL, ...own);
     expect(existsSync(join(cwd, "node_modules/better-sqlite3/package.json"))).toBe(true);
     expect(existsSync(join(cwd, "node_modules/better-sqlite3/build"))).toBe(false);
     const [example] = snippets(readFileSync(join(root, "README.md"), "utf8"));

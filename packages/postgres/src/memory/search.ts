@@ -25,8 +25,8 @@ const [MIN_EXPLORED, MAX_EXPLORED] = [100, 1_000];
  * as the comparison of so many signatures.
  */
 const SIGNATURES_PER_ENTRY = 20;
-/** Items that are few: postings are looked up for them, instead of them for postings. */
-const FEW_ITEMS = 500;
+/** Items that are few: their postings are looked up by their keys. As text of a statement, since it never changes. */
+const FEW_ITEMS = sql.raw("500");
 /** The most entries that an index is to read for an answer. By itself it ends after 20,000. */
 const MAX_ENTRIES = 10_000;
 
@@ -157,10 +157,9 @@ export class SearchStatements {
       const postings =
         few === null
           ? sql`${posting} from ${ofTerm(term)}`
-          : sql`${posting} from ${ofTerm(term, "few")} where (select count(*) from few) <= ${sql.raw(String(FEW_ITEMS))}
-              union all ${posting} from ${ofTerm(term)} where (select count(*) from few) > ${sql.raw(String(FEW_ITEMS))}`;
-      const fewItems =
-        few === null ? sql`` : sql`, few as materialized (${few} limit ${sql.raw(String(FEW_ITEMS + 1))})`;
+          : sql`${posting} from ${ofTerm(term, "few")} where (select count(*) from few) <= ${FEW_ITEMS}
+              union all ${posting} from ${ofTerm(term)} where (select count(*) from few) > ${FEW_ITEMS}`;
+      const fewItems = few === null ? sql`` : sql`, few as materialized (${few} limit ${FEW_ITEMS} + 1)`;
       return {
         text: sql`with wanted as (
             select * from unnest(${placeholder("set", "terms")}::text[], ${placeholder("set", "weights")}::float8[])
