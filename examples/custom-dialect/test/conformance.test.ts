@@ -3,7 +3,7 @@ import { createMapStorage, type Rows } from "../src/index.ts";
 
 describeCheckpointStorage({
   name: "Map",
-  parts: ["database"],
+  parts: ["database", "scale"],
   labels: false,
   create: async () => {
     const rows: Rows = new Map();
