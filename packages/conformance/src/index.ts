@@ -32,6 +32,7 @@ export type {
 } from "./server/target.ts";
 export { untilDone } from "./server/until-done.ts";
 export { describeWriters } from "./server/writers.ts";
+export { OPENERS, sampled } from "./storage/scale.ts";
 export { describeCheckpointStorage } from "./storage/suite.ts";
 export type {
   ConformancePart,

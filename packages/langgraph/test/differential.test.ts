@@ -32,7 +32,7 @@ import {
 //
 //   WAYMARK_DIFFERENTIAL_RUNS=50 npx vitest run test/differential.test.ts     fifty times as many
 //   WAYMARK_DIFFERENTIAL_SEED=…                                               those of a failure, which prints its seed
-const FACTOR = Number(process.env["WAYMARK_DIFFERENTIAL_RUNS"] ?? 1);
+const FACTOR = Number(process.env["WAYMARK_DIFFERENTIAL_RUNS"] ?? (process.env["WAYMARK_TEST_ALL"] ? 1 : 0.5));
 const SEED = process.env["WAYMARK_DIFFERENTIAL_SEED"] ?? "20261121";
 /** Time for a test to find and shrink failures; the cases left then are skipped. */
 const TIME_LIMIT = 120_000 * FACTOR;

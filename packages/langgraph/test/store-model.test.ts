@@ -141,7 +141,7 @@ describe.each(everyMemory)("a store on $name", (kind) => {
     const steps = fc.array(fc.array(operation, { minLength: 1, maxLength: 4 }), { maxLength: 12 });
     await fc.assert(
       fc.asyncProperty(steps, (some) => run(memory, some)),
-      { numRuns: 60 },
+      { numRuns: process.env["WAYMARK_TEST_ALL"] ? 60 : 25 },
     );
   }, 240_000);
 });

@@ -5,7 +5,7 @@ import { createDatabase } from "waymark-test-servers";
 import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
 import { databaseOn, shareConnection } from "../src/database.ts";
 import { resolveOptions } from "../src/options.ts";
-import { connect, createDialect, emptyDatabase, servers } from "./on-server.ts";
+import { connect, createDialect, emptyDatabase, run, servers } from "./on-server.ts";
 
 /** Resolves as soon as a transaction on a database waits for a lock. */
 async function untilBlocked(url: string): Promise<void> {
@@ -19,6 +19,15 @@ async function untilBlocked(url: string): Promise<void> {
     return (found as unknown[]).length > 0;
   };
   while (!(await isBlocked()));
+}
+
+/** Removes all rows of a database but the history of migrations. */
+async function clearTables(url: string): Promise<void> {
+  const tables = await run(
+    url,
+    "select table_name as name from information_schema.tables where table_schema = database() and table_name <> 'waymark_migrations'",
+  );
+  await run(url, "set foreign_key_checks = 0", ...tables.map(({ name }) => `delete from ${name}`));
 }
 
 async function begin(url: string) {
@@ -36,6 +45,7 @@ for (const { title, url: serverUrl, target } of servers) {
         createDialect: () => createDialect({ connectionString: url }),
         begin: () => begin(url),
         untilBlocked: () => untilBlocked(url),
+        clear: () => clearTables(url),
         dispose: drop,
       };
     },

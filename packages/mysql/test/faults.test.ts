@@ -1,4 +1,4 @@
 import { describeServerFaults } from "@waymark/conformance";
-import { servers } from "./on-server.ts";
+import { serversOfDriver } from "./on-server.ts";
 
-for (const { target } of servers) describeServerFaults(target);
+for (const { target } of serversOfDriver) describeServerFaults(target);

@@ -1,4 +1,4 @@
-import { describeServerMigrations, startNode } from "@waymark/conformance";
+import { describeServerMigrations, sampled, startNode } from "@waymark/conformance";
 import { describe, expect, it } from "vitest";
 import { startProxy } from "waymark-test-servers";
 import { checkpoint, emptyDatabase, open, readHistory, run, servers } from "./on-server.ts";
@@ -30,7 +30,7 @@ describe.each(servers)("the migrations of checkpoints in $title", ({ url: server
     ["before the server got", "to-server"],
     ["before it heard that the server had run", "to-client"],
   ] as const)("after their process was killed", (when, side) => {
-    it(`go on where they were, ${when} any of the statements`, async () => {
+    it(`go on where they were, ${when} the statement`, async () => {
       const whole = await emptyDatabase(serverUrl);
       const steps = await open({ connectionString: whole.url }).migrate("sql");
       await open({ connectionString: whole.url }).migrate();
@@ -66,7 +66,7 @@ describe.each(servers)("the migrations of checkpoints in $title", ({ url: server
         expect(await readHistory(database.url)).toEqual(migrations);
         expect(await readShape(database.url)).toEqual(await readShape(whole.url));
       };
-      await Promise.all(steps.map(killAt));
+      await Promise.all(sampled(steps).map(killAt));
     });
   });
 

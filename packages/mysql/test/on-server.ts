@@ -51,6 +51,9 @@ export const servers: readonly TestServer[] = (["mysql", "mariadb"] as const).fl
 if (servers.length === 0)
   throw new TypeError("expected MySQL or MariaDB: are these tests run by their vitest.config.ts?");
 
+/** The servers for tests of the driver and the network, which are alike on both: both in `npm run test:all`, else the first. */
+export const serversOfDriver: readonly TestServer[] = process.env["WAYMARK_TEST_ALL"] ? servers : servers.slice(0, 1);
+
 /** Makes an empty database, until the test is over. */
 export async function emptyDatabase(serverUrl: string): Promise<TestDatabase> {
   const database = await createDatabase(serverUrl);

@@ -2,26 +2,11 @@ import { callEveryMethod, describePool, rejection, storeFifty } from "@waymark/c
 import mysql from "mysql2";
 import mysqlPromise, { type PoolOptions } from "mysql2/promise";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { checkpoint, emptyDatabase, open, run, servers } from "./on-server.ts";
+import { checkpoint, emptyDatabase, open, run, servers, serversOfDriver } from "./on-server.ts";
 
-for (const { target } of servers) describePool(target);
+for (const { target } of serversOfDriver) describePool(target);
 
-describe.each(servers)("$title", ({ kind, url: serverUrl }) => {
-  const settings = ["autocommit = 0", "completion_type = 1", ...(kind === "mariadb" ? ["sql_mode = ORACLE"] : [])];
-
-  it.each(settings)("commits what it acknowledges, on a pool with %s too", async (setting) => {
-    const { url } = await emptyDatabase(serverUrl);
-    const pool = mysql.createPool({ uri: url, connectionLimit: 1 });
-    onTestFinished(() => pool.promise().end());
-    pool.on("connection", (connection) => connection.query(`set ${setting}`));
-    const storage = open({ pool });
-    const first = await storage.storeCheckpoint(checkpoint());
-    const second = await storage.storeCheckpoint(checkpoint(), { ifLatest: first });
-    const third = await storage.storeCheckpoint(checkpoint());
-    const other = open({ connectionString: url });
-    expect((await other.listCheckpoints()).map(({ id }) => id)).toEqual([third, second, first]);
-  });
-
+describe.each(serversOfDriver)("a pool of the user's own on $title", ({ url: serverUrl }) => {
   it.each<[string, PoolOptions]>([
     ["is as it comes", {}],
     ["reads big numbers as strings", { supportBigNumbers: true, bigNumberStrings: true }],
@@ -37,7 +22,7 @@ describe.each(servers)("$title", ({ kind, url: serverUrl }) => {
     ["counts only the rows that change", { flags: ["-FOUND_ROWS"] }],
     ["replaces named placeholders", { namedPlaceholders: true }],
     ["has one connection", { connectionLimit: 1 }],
-  ])("works on a user's own pool that %s, of either module, and leaves it open", async (_, options) => {
+  ])("that %s, of either module, works, and is left open", async (_, options) => {
     const pools = [
       (url: string) => mysql.createPool({ uri: url, ...(options as object) }),
       (url: string) => mysqlPromise.createPool({ uri: url, ...options }),
@@ -59,6 +44,23 @@ describe.each(servers)("$title", ({ kind, url: serverUrl }) => {
       const [rows] = await promised.query("select 1 as one");
       expect(rows).toHaveLength(1);
     }
+  });
+});
+
+describe.each(servers)("$title", ({ kind, url: serverUrl }) => {
+  const settings = ["autocommit = 0", "completion_type = 1", ...(kind === "mariadb" ? ["sql_mode = ORACLE"] : [])];
+
+  it.each(settings)("commits what it acknowledges, on a pool with %s too", async (setting) => {
+    const { url } = await emptyDatabase(serverUrl);
+    const pool = mysql.createPool({ uri: url, connectionLimit: 1 });
+    onTestFinished(() => pool.promise().end());
+    pool.on("connection", (connection) => connection.query(`set ${setting}`));
+    const storage = open({ pool });
+    const first = await storage.storeCheckpoint(checkpoint());
+    const second = await storage.storeCheckpoint(checkpoint(), { ifLatest: first });
+    const third = await storage.storeCheckpoint(checkpoint());
+    const other = open({ connectionString: url });
+    expect((await other.listCheckpoints()).map(({ id }) => id)).toEqual([third, second, first]);
   });
 
   it("uses TLS where its options say so, and refuses a certificate that it does not trust", async () => {

@@ -3,6 +3,7 @@ import { type DialectDatabase, describeDialect, describeDomains } from "@waymark
 import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
 import { databaseOn, shareConnection } from "../src/database.ts";
 import { resolveOptions } from "../src/options.ts";
+import { clearTables } from "./clear-tables.ts";
 import { newFolder, newSchema, sharedPglite } from "./pglite-cases.ts";
 
 // Without a second transaction: PGlite has one session.
@@ -16,6 +17,7 @@ describeDialect({
         const options = resolveOptions({ pglite, schema });
         return createCheckpointDialect(shareConnection(options).share(), options);
       },
+      clear: async () => void (await pglite.exec(clearTables(schema))),
       dispose: drop,
     };
   },

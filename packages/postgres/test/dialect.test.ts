@@ -12,6 +12,7 @@ import { createDatabase } from "waymark-test-servers";
 import { createCheckpointDialect } from "../src/checkpoints/dialect.ts";
 import { databaseOn, shareConnection } from "../src/database.ts";
 import { resolveOptions } from "../src/options.ts";
+import { clearTables } from "./clear-tables.ts";
 import { connect, createDialect, emptyDatabase, run, sharedServer, target } from "./on-server.ts";
 
 const { signal } = new AbortController();
@@ -43,6 +44,7 @@ for (const prepare of process.env["WAYMARK_TEST_ALL"] ? [false, true] : [false])
         createDialect: () => createDialect({ connectionString: url, prepare }),
         begin: () => begin(url),
         untilBlocked: () => untilBlocked(url),
+        clear: async () => void (await run(url, clearTables("public"))),
         dispose: drop,
       };
     },

@@ -6,14 +6,11 @@ import { conformanceStore } from "./conformance-store.ts";
 import { drivers } from "./runtime-drivers.ts";
 
 /**
- * On Bun and Deno all parts run but `scale`, which takes as long as the others: they have JavaScript, compression and processes of
- * their own. On Node the other parts do not depend on the driver, or take long, since its processes start slowly: they run with
- * better-sqlite3.
+ * On Bun and Deno more parts run: they have JavaScript, compression and processes of their own. On Node the other parts do not depend
+ * on the driver, or take long, since its processes start slowly: they run with better-sqlite3.
  */
 const parts: readonly ConformancePart[] =
-  "bun" in process.versions || "deno" in process.versions
-    ? ["database", "codec", "damage", "facade", "processes"]
-    : ["database"];
+  "bun" in process.versions || "deno" in process.versions ? ["database", "codec", "processes"] : ["database"];
 
 const others = drivers.filter((driver) => driver !== "better-sqlite3");
 

@@ -5,7 +5,7 @@ import { conformanceStore } from "./conformance-store.ts";
 
 describeCheckpointStorage({
   name: "SQLite",
-  model: { runs: process.env["WAYMARK_TEST_ALL"] ? 2_000 : 400 },
+  model: { runs: process.env["WAYMARK_TEST_ALL"] ? 2_000 : 200 },
   create: async () =>
     conformanceStore((folder) => {
       const options = { type: "sqlite", databasePath: join(folder, "state.db") } as const;

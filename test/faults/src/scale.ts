@@ -17,7 +17,7 @@ export interface Scale {
 
 export const scale: Scale = full
   ? { turns: 125, serverKills: 5, connectionKills: 50, cuts: 10, clientKills: 20, operationTimeoutMs: 3_000 }
-  : { turns: 13, serverKills: 2, connectionKills: 10, cuts: 2, clientKills: 2, operationTimeoutMs: 1_500 };
+  : { turns: 8, serverKills: 2, connectionKills: 10, cuts: 2, clientKills: 2, operationTimeoutMs: 1_500 };
 
 export const PROCESSES = 2;
 export const AGENTS_PER_PROCESS = 8;

@@ -17,11 +17,16 @@ import {
 } from "waymark-test-servers";
 import { type Address, startAddress } from "../src/address.ts";
 import { fileProvider, serverProvider } from "../src/arena.ts";
-import { scale } from "../src/scale.ts";
+import { full, scale } from "../src/scale.ts";
 import { type Fault, runScenario, type ScenarioOptions, under } from "../src/scenario.ts";
 import { isNeeded } from "../src/servers.ts";
 import { execute } from "../src/sql.ts";
 import { type Result, report } from "../src/table.ts";
+
+/** With each of two kinds of address, both with and without a backup in `npm run test:all` and `npm run faults`; else one of them. */
+const both = full || process.env["WAYMARK_TEST_ALL"] !== undefined;
+const WITH: readonly [words: string, hasBackup: boolean] = ["with a backup", true];
+const WITHOUT: readonly [words: string, hasBackup: boolean] = ["without a backup", false];
 
 const results: Result[] = [];
 let folder: string;
@@ -78,34 +83,31 @@ describe.skipIf(!isNeeded("postgres"))("a PostgreSQL primary that is lost and re
   };
   const stop = async () => void (await Promise.all([standby?.stop(), primary?.stop()]));
 
-  it.each([
-    ["with a backup", true],
-    ["without a backup", false],
-  ])("loses nothing behind an address that is moved, %s", async (words, hasBackup) => {
-    let address: Address | undefined;
-    try {
-      await start();
-      address = await startAddress(database.url);
-      const { pointTo, url } = address;
-      const title = `PostgreSQL's primary lost, its standby promoted (${words})`;
-      const backups = hasBackup ? [newBackup()] : [];
-      const direct = { mains: [serverProvider(urlOn(standby.url, database))], backups };
-      await run({
-        title,
-        stores: { mains: [serverProvider(url)], backups },
-        direct,
-        work: under(loss(title, pointTo)),
-      });
-    } finally {
-      await address?.stop();
-      await stop();
-    }
-  });
+  it.each(both ? [WITH, WITHOUT] : [WITH])(
+    "loses nothing behind an address that is moved, %s",
+    async (words, hasBackup) => {
+      let address: Address | undefined;
+      try {
+        await start();
+        address = await startAddress(database.url);
+        const { pointTo, url } = address;
+        const title = `PostgreSQL's primary lost, its standby promoted (${words})`;
+        const backups = hasBackup ? [newBackup()] : [];
+        const direct = { mains: [serverProvider(urlOn(standby.url, database))], backups };
+        await run({
+          title,
+          stores: { mains: [serverProvider(url)], backups },
+          direct,
+          work: under(loss(title, pointTo)),
+        });
+      } finally {
+        await address?.stop();
+        await stop();
+      }
+    },
+  );
 
-  it.each([
-    ["with a backup", true],
-    ["without a backup", false],
-  ])("loses nothing through pgbouncer, %s", async (words, hasBackup) => {
+  it.each(both ? [WITH, WITHOUT] : [WITHOUT])("loses nothing through pgbouncer, %s", async (words, hasBackup) => {
     let pgbouncer: Pgbouncer | undefined;
     try {
       await start();

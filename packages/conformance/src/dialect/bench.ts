@@ -1,17 +1,25 @@
 import type { Dialect, Outbox, Settings } from "@waymark/core/kit";
-import { expect, onTestFinished } from "vitest";
+import { afterAll, expect, onTestFinished } from "vitest";
 import { signal } from "./rows.ts";
 import type { DialectDatabase, DialectTarget } from "./target.ts";
 
 export type DialectWithOutbox = Dialect & { readonly outbox: Outbox };
 export type DialectWithSettings = Dialect & { readonly settings: Settings };
 
-/** Makes databases and dialects for the tests of one target. All of them go when their test is over. */
+/**
+ * Makes databases and dialects for the tests of one target. Dialects go when their test is over, and so do databases that cannot be
+ * cleared; the others go after all tests of the `describe` that it is made in.
+ */
 export class DialectBench {
   readonly target: DialectTarget;
+  /** Databases that were cleared, for the next tests. */
+  readonly #cleared: DialectDatabase[] = [];
 
   constructor(target: DialectTarget) {
     this.target = target;
+    afterAll(async () => {
+      for (const database of this.#cleared) await database.dispose();
+    });
   }
 
   get hasOutbox(): boolean {
@@ -27,8 +35,12 @@ export class DialectBench {
   }
 
   async createDatabase(): Promise<DialectDatabase> {
-    const database = await this.target.create();
-    onTestFinished(() => database.dispose());
+    const database = this.#cleared.pop() ?? (await this.target.create());
+    onTestFinished(async () => {
+      if (database.clear === undefined) return await database.dispose();
+      await database.clear();
+      this.#cleared.push(database);
+    });
     return database;
   }
 

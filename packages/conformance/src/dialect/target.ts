@@ -4,7 +4,7 @@ import type { Dialect } from "@waymark/core/kit";
 export interface DialectTarget {
   /** For the test report. */
   readonly name: string;
-  /** Makes a new, empty database. Called by each test. */
+  /** Makes a new, empty database. Called by each test, if the databases cannot be cleared. */
   create(): Promise<DialectDatabase>;
   /**
    * `true`: the dialects have an outbox. `false`: the tests of the outbox are left out, and the suite expects that there is
@@ -23,7 +23,7 @@ export interface DialectTarget {
   readonly literal?: (id: string) => string;
 }
 
-/** One database, until its test is over. */
+/** One database, until its test is over, or all tests if it can be cleared. */
 export interface DialectDatabase {
   /** Makes a dialect on this database. Called again for a second client. The suite opens and closes it. */
   createDialect(): Dialect;
@@ -31,6 +31,11 @@ export interface DialectDatabase {
   readonly begin?: () => Promise<DialectTransaction>;
   /** Resolves as soon as a transaction on this database waits for a lock that another one holds. */
   readonly untilBlocked?: () => Promise<void>;
+  /**
+   * Removes all rows but the history of migrations. Called after a test, when its dialects are closed; then the next test uses this
+   * database. Absent: each test has a database of its own, which costs more where a database takes long to make.
+   */
+  readonly clear?: () => Promise<void>;
   /** Releases the database. Called last, when all dialects are closed. */
   dispose(): Promise<void>;
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it, onTestFinished } from "vitest";
+import { OPENERS } from "../storage/scale.ts";
 import { newCheckpoint, ServerBench } from "./bench.ts";
 import { startNode } from "./node.ts";
 import { rejection } from "./rejection.ts";
@@ -61,14 +62,14 @@ export function describeServerMigrations(target: MigrationTarget): void {
       expect(await readHistory(url)).toEqual(migrations);
     });
 
-    it("has each migration recorded once when 16 processes open an empty database at once", async () => {
+    it(`has each migration recorded once when ${OPENERS} processes open an empty database at once`, async () => {
       const { url } = await bench.createDatabase();
       await openInProcesses(
         target.module,
-        Array.from({ length: 16 }, () => ({ connectionString: url })),
+        Array.from({ length: OPENERS }, () => ({ connectionString: url })),
       );
       expect(await readHistory(url)).toEqual(migrations);
-      expect(await bench.open({ connectionString: url }).listCheckpoints()).toHaveLength(16);
+      expect(await bench.open({ connectionString: url }).listCheckpoints()).toHaveLength(OPENERS);
     });
 
     it("is verified by a user who may not create tables, and used once somebody else has made it", async () => {

@@ -39,7 +39,7 @@ const FULL: Scale = {
 };
 
 const SMALL: Scale = {
-  modelRuns: 100,
+  modelRuns: 50,
   openers: 5,
   rivals: 4,
   handOvers: 200,
@@ -55,3 +55,11 @@ const SMALL: Scale = {
 export const TEST_ALL = Boolean(process.env["WAYMARK_TEST_ALL"]);
 
 export const SCALE: Scale = TEST_ALL ? FULL : SMALL;
+
+/** Number of processes that open an empty database at once: each takes half a second of a core to start. */
+export const OPENERS = SCALE.openers;
+
+/** Returns all of these with `WAYMARK_TEST_ALL` in the environment; else every fifth, and the last. */
+export function sampled<Step>(steps: readonly Step[]): Step[] {
+  return steps.filter((_, at) => TEST_ALL || at % 5 === 0 || at === steps.length - 1);
+}

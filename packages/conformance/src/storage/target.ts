@@ -46,7 +46,7 @@ export interface ConformanceTarget {
 /** Settings of the test that compares random sequences of operations with the same ones on a `Map`. */
 export interface ModelOptions {
   /**
-   * Number of short sequences; a fortieth as many long ones run too. Default: 100, or 400 with `WAYMARK_TEST_ALL` in the
+   * Number of short sequences; a fortieth as many long ones run too. Default: 50, or 400 with `WAYMARK_TEST_ALL` in the
    * environment.
    */
   readonly runs?: number;

@@ -3,7 +3,7 @@ import type { MemoryStorage } from "@waymark/core/memory";
 import { MEMORY_SCHEMA } from "@waymark/core/memory/kit";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { ServerDatabase } from "../../server/target.ts";
-import { TEST_ALL } from "../../storage/scale.ts";
+import { OPENERS } from "../../storage/scale.ts";
 import { startMemoryWorker } from "./workers.ts";
 
 /** Memories on a kind of database server, beside checkpoints, for the suite of migrations. */
@@ -39,9 +39,6 @@ export interface MemoryLimitedUser {
 }
 
 const TIMEOUT_MS = 120_000;
-
-/** Processes that open an empty database at once: they take seconds to start. */
-const PROCESSES = TEST_ALL ? 16 : 4;
 
 const CHECKPOINT_TABLES = [
   "agent_checkpoints",
@@ -132,15 +129,15 @@ export function describeMemoryMigrations(target: MemoryMigrationTarget): void {
       expect(await namesIn(database.url, histories.memory)).toEqual(["0000_initial"]);
     });
 
-    it(`has each migration recorded once when ${PROCESSES} processes open it at once, though it is empty`, async () => {
+    it(`has each migration recorded once when ${OPENERS} processes open it at once, though it is empty`, async () => {
       const { url: connectionString } = await createDatabase();
       const remote = { module: target.module, options: { connectionString, tablePrefix: prefixes.memory } };
-      const workers = await Promise.all(Array.from({ length: PROCESSES }, () => startMemoryWorker(remote)));
+      const workers = await Promise.all(Array.from({ length: OPENERS }, () => startMemoryWorker(remote)));
       onTestFinished(async () => void (await Promise.all(workers.map((worker) => worker.kill()))));
       const added = await Promise.all(workers.map(({ memory }, at) => memory.addItems([note(`word${at}`)])));
-      expect(new Set(added.flat().map(({ id }) => id)).size).toBe(PROCESSES);
+      expect(new Set(added.flat().map(({ id }) => id)).size).toBe(OPENERS);
       const memory = open({ connectionString, tablePrefix: prefixes.memory });
-      expect(await memory.getCollection(owner, collection)).toMatchObject({ items: PROCESSES });
+      expect(await memory.getCollection(owner, collection)).toMatchObject({ items: OPENERS });
       expect(await namesIn(connectionString, histories.memory)).toEqual(["0000_initial"]);
       await Promise.all(workers.map(({ memory: one }) => one.close()));
       expect(await Promise.all(workers.map((worker) => worker.leave()))).toEqual(workers.map(() => 0));
