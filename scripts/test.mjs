@@ -183,7 +183,7 @@ function importServers() {
 async function runTests(kinds) {
   const folder = mkdtempSync(join(tmpdir(), "waymark-test-"));
   const results = join(folder, "results.json");
-  const env = { ...(await install()), WAYMARK_TEST_SERVERS: kinds.join(",") };
+  const env = { ...(await install()), WAYMARK_TEST_SERVERS: kinds.join(","), WAYMARK_TEST_BUILT: "1" };
   if (all) env.WAYMARK_TEST_ALL = "1";
   const { urlVariable } = await importServers();
   for (const server of servers) env[urlVariable(server)] = server.url;

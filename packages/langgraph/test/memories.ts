@@ -70,18 +70,17 @@ function onServer(name: string, server: keyof typeof servers, open: Open): Memor
   return [{ name, create }];
 }
 
-const postgres = onServer("PostgreSQL", "postgres", openPostgres);
-const others = [...onServer("MySQL", "mysql", openMySQL), ...onServer("MariaDB", "mariadb", openMySQL)];
+const servedMemories = [
+  ...onServer("PostgreSQL", "postgres", openPostgres),
+  ...onServer("MySQL", "mysql", openMySQL),
+  ...onServer("MariaDB", "mariadb", openMySQL),
+];
 
 /** Memories on every database, for the model test. */
-export const everyMemory: readonly MemoryKind[] = [sqlite, pglite, ...postgres, ...others];
+export const everyMemory: readonly MemoryKind[] = [sqlite, pglite, ...servedMemories];
 
-/** Memories for all other tests. A store lies above the seam: so these run on all servers before a release only. */
-export const memories: readonly MemoryKind[] = [
-  sqlite,
-  ...postgres,
-  ...(process.env["WAYMARK_TEST_ALL"] ? others : []),
-];
+/** Memories for all other tests. A store lies above the seam: so these run on servers before a release only. */
+export const memories: readonly MemoryKind[] = [sqlite, ...(process.env["WAYMARK_TEST_ALL"] ? servedMemories : [])];
 
 function testMemory(open: (options?: CommonMemoryOptions) => MemoryStorage, remove: () => Promise<void>): TestMemory {
   const opened: MemoryStorage[] = [];

@@ -25,17 +25,19 @@ export interface Database {
 
 const { postgres: postgresServer, ...mysqlServers } = inject("waymarkServers");
 
-/** `true`: tests run on every database; else on those that an adapter, which lies above the seam, needs. */
+/** `true`: tests run on every database; else on SQLite, since an adapter lies above the seam. */
 const testAll = Boolean(process.env["WAYMARK_TEST_ALL"]);
 
-const others = Object.entries({ MySQL: mysqlServers.mysql, MariaDB: mysqlServers.mariadb }).flatMap(([name, server]) =>
-  server ? [{ name, create: () => createMySQL(server.url) }] : [],
-);
+const others = [
+  ...(postgresServer ? [{ name: "PostgreSQL", create: () => createPostgres(postgresServer.url) }] : []),
+  ...Object.entries({ MySQL: mysqlServers.mysql, MariaDB: mysqlServers.mariadb }).flatMap(([name, server]) =>
+    server ? [{ name, create: () => createMySQL(server.url) }] : [],
+  ),
+];
 
 /** Databases to test on, as far as they are available. */
 export const databases: readonly { readonly name: string; create(): Promise<Database> }[] = [
   { name: "SQLite", create: async () => createSQLite() },
-  ...(postgresServer ? [{ name: "PostgreSQL", create: () => createPostgres(postgresServer.url) }] : []),
   ...(testAll ? others : []),
 ];
 
