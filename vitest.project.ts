@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
@@ -44,7 +44,9 @@ export function project({ servers = [], sqlite = false }: ProjectOptions = {}): 
 
 /** Lists where a package's own names lead in its tests: to the sources, which the tests import by path too. */
 function ownSources(folder: string): { find: RegExp; replacement: string }[] {
-  const { name, exports = {} } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  const manifest = join(folder, "package.json");
+  if (!existsSync(manifest)) return []; // scripts
+  const { name, exports = {} } = JSON.parse(readFileSync(manifest, "utf8"));
   return Object.entries<{ "waymark-source"?: string }>(exports).flatMap(([place, { "waymark-source": source }]) =>
     source === undefined
       ? []
