@@ -24,7 +24,7 @@ function node(...args: string[]): Promise<{ code: number; stdout: string; stderr
 }
 
 /** Each takes three processes of 62 turns: `npm run test:all` tries all cases, `npm test` the first and the last. */
-function sampled<Case>(cases: readonly Case[]): readonly Case[] {
+function firstAndLast<Case>(cases: readonly Case[]): readonly Case[] {
   return process.env["WAYMARK_TEST_ALL"] ? cases : cases.filter((_, at) => at === 0 || at === cases.length - 1);
 }
 
@@ -67,7 +67,7 @@ describe("the demo", () => {
   });
 
   it.each(
-    sampled([
+    firstAndLast([
       [1, 'stored nothing; SIGKILL in turn 1, while its tool "run"', "found no checkpoint and ran from turn 1 to 62"],
       [12, "stored turn 11; SIGKILL in turn 12, while it waited for the model", "found turn 11 as the latest"],
       [62, "stored turn 61; SIGKILL in turn 62", "found turn 61 as the latest and ran from turn 62 to 62"],
@@ -80,7 +80,7 @@ describe("the demo", () => {
     expect(stdout).toContain("✓ turns 1 to 62 are stored once each");
   });
 
-  it.each(sampled(["0", "63", "1.5", "later"]))("refuses to kill in turn %s", async (turn) => {
+  it.each(firstAndLast(["0", "63", "1.5", "later"]))("refuses to kill in turn %s", async (turn) => {
     const { code, stderr } = await demo("--kill-in-turn", turn);
     expect(code).toBe(1);
     expect(stderr).toBe(`Expected \`--kill-in-turn\` to be a turn from 1 to 62, got \`${turn}\`.\n`);
@@ -89,7 +89,7 @@ describe("the demo", () => {
   const latest = "const latest = await storage.retrieveLatestCheckpoint(agentId);";
   const started = "let parentId = latest?.id;";
   it.each(
-    sampled([
+    firstAndLast([
       [
         "begins again from turn 1",
         latest,
