@@ -126,11 +126,19 @@ function listen(path: string, claim: () => Claim): Promise<Server> {
 }
 
 /** Asks a process for its claim. `null`: nobody listens any more. */
-function ask(path: string): Promise<Claim | null> {
+async function ask(path: string): Promise<Claim | null> {
+  let answer: Claim | "closed" | null;
+  do answer = await askOnce(path);
+  while (answer === "closed"); // now or in a moment nobody listens there
+  return answer;
+}
+
+/** Asks once. `closed`: the process stopped listening, or ended, before it answered. That says nothing about its claim. */
+function askOnce(path: string): Promise<Claim | "closed" | null> {
   return new Promise((resolve) => {
     const socket = connect(path);
     let answer = "";
-    const settle = (claim: Claim | null) => {
+    const settle = (claim: Claim | "closed" | null) => {
       socket.destroy();
       resolve(claim);
     };
@@ -138,10 +146,11 @@ function ask(path: string): Promise<Claim | null> {
     socket.setEncoding("latin1").on("data", (text) => {
       answer += text;
     });
-    socket.on("end", () => settle(answer === "waits" ? "waits" : "holds"));
+    socket.on("end", () => settle(answer === "" ? "closed" : answer === "waits" ? "waits" : "holds"));
     socket.on("error", (error) => {
       const code = property(error, "code");
-      settle(code === "ECONNREFUSED" || code === "ENOENT" ? null : "holds");
+      if (code === "ECONNRESET") settle("closed");
+      else settle(code === "ECONNREFUSED" || code === "ENOENT" ? null : "holds");
     });
   });
 }

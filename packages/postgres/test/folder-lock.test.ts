@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { rejection, startNode } from "@waymark/conformance";
 import { expect, it, onTestFinished } from "vitest";
 import { lockFolder } from "../src/folder-lock.ts";
@@ -70,6 +71,18 @@ it("refuses a folder whose process has stopped and answers nothing", async () =>
   holder.kill();
   await holder.exit;
   (await lockFolder(folder)).release();
+});
+
+it("is taken over from a process that is killed while it is asked", async () => {
+  const folder = newFolder();
+  const holder = await startLocker(folder);
+  expect(await holder.ask("lock")).toBe("locked");
+  process.kill(Number(holder.pid), "SIGSTOP"); // so that it does not answer
+  const taken = lockFolder(folder);
+  while (readdirSync(folder).filter((name) => !name.endsWith(".new")).length < 2) await setImmediate(); // then it has asked
+  holder.kill();
+  (await taken).release();
+  expect(readdirSync(folder)).toEqual([]);
 });
 
 it("is had by exactly one of several processes that race for it, over and over", async () => {
