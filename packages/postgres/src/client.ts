@@ -179,24 +179,49 @@ function shield(client: Sql | TransactionSql, prepare: boolean, queries: Set<Que
 }
 
 /**
- * Runs `work` in a transaction. After any failure postgres.js sends a rollback, also over a connection that is lost, and
- * then throws where nobody can catch it, which ends the process (3.4.9). So postgres.js is not told of a lost connection: the
- * transaction rejects by itself as the connection closes.
+ * Runs `work` in a transaction. When its connection is lost, the transaction rejects at once, but `work` may go on, and postgres.js would
+ * send what comes then, and a commit or a rollback, over the lost connection: it throws where nobody can catch it, which ends the
+ * process; or over the connection that has taken its place, outside of any transaction (3.4.9). So nothing is sent any more, and
+ * postgres.js is not told how `work` ended.
  */
 export async function begin<Result>(
   client: Sql,
   work: (transaction: TransactionSql) => Promise<Result>,
 ): Promise<Result> {
-  // A database's default may be stricter: then a transaction sees the rows as they were before it waited for a lock.
-  const result = await client.begin("isolation level read committed", async (transaction) => {
-    try {
-      return await work(transaction);
-    } catch (error) {
-      if (endsConnection(error)) await new Promise<never>(() => {});
-      throw error;
-    }
+  let isOver = false;
+  const never = new Promise<never>(() => {});
+  try {
+    // A database's default may be stricter: then a transaction sees the rows as they were before it waited for a lock.
+    const result = await client.begin("isolation level read committed", async (transaction) => {
+      try {
+        const result = await work(refuseOnce(() => isOver, transaction));
+        return isOver ? await never : result;
+      } catch (error) {
+        if (isOver || endsConnection(error)) await never;
+        throw error;
+      }
+    });
+    return result as Result;
+  } finally {
+    isOver = true;
+  }
+}
+
+/** Wraps a transaction: once it is over, every use of it throws. */
+function refuseOnce(isOver: () => boolean, transaction: TransactionSql): TransactionSql {
+  const check = () => {
+    if (isOver()) throw Object.assign(new TypeError("expected a transaction under way"), { code: "CONNECTION_CLOSED" });
+  };
+  return new Proxy(transaction, {
+    get(target, key) {
+      check();
+      return Reflect.get(target, key);
+    },
+    apply(target, self, args) {
+      check();
+      return Reflect.apply(target as unknown as (...args: unknown[]) => unknown, self, args);
+    },
   });
-  return result as Result;
 }
 
 /**

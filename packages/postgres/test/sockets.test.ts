@@ -10,8 +10,9 @@ import { rejection, startNode } from "@waymark/conformance";
 import type { PostgresStorageOptions } from "@waymark/postgres";
 import { expect, it, onTestFinished, vi } from "vitest";
 import { startProxy, type TcpProxy } from "waymark-test-servers";
+import { begin } from "../src/client.ts";
 import { CERTIFICATE, KEY, ROOT } from "./certificates.ts";
-import { checkpoint, connect, emptyDatabase, open, sharedServer, target } from "./on-server.ts";
+import { checkpoint, connect, emptyDatabase, open, run, sharedServer, target } from "./on-server.ts";
 
 /** Two seconds for the queries of a client that is replaced, and time for a process to end on a busy machine. Connecting may take 20. */
 const EXIT_MS = 2_000 + 8_000;
@@ -285,4 +286,24 @@ it("leaves the sockets of a user's own client alone", async () => {
   expect(client.options).toMatchObject({ socket: undefined });
   await storage.close();
   expect(await client`select 1 as one`).toEqual([{ one: 1 }]);
+});
+
+it("sends nothing more of a transaction whose connection is lost between two of its statements", async () => {
+  const { url } = await emptyDatabase();
+  const client = connect(url);
+  let goOn = () => {};
+  const untilTold = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  const transaction = begin(client, async (on) => {
+    const [row] = await on.unsafe("select pg_backend_pid() as pid");
+    await run(url, `select pg_terminate_backend(${row?.["pid"]})`);
+    await untilTold;
+    await on.unsafe("create table left_behind (n integer)");
+  });
+  await expect(transaction).rejects.toMatchObject({ code: expect.stringMatching(/CONNECTION_CLOSED|57P01/) });
+  await client.unsafe("select 1"); // on the connection that takes the place of the lost one
+  goOn();
+  await turn();
+  expect(await client.unsafe("select to_regclass('left_behind') as found")).toEqual([{ found: null }]);
 });
