@@ -194,7 +194,7 @@ export async function begin<Result>(
     // A database's default may be stricter: then a transaction sees the rows as they were before it waited for a lock.
     const result = await client.begin("isolation level read committed", async (transaction) => {
       try {
-        const result = await work(refuseOnce(() => isOver, transaction));
+        const result = await work(refuseWhen(() => isOver, transaction));
         return isOver ? await never : result;
       } catch (error) {
         if (isOver || endsConnection(error)) await never;
@@ -208,7 +208,7 @@ export async function begin<Result>(
 }
 
 /** Wraps a transaction: once it is over, every use of it throws. */
-function refuseOnce(isOver: () => boolean, transaction: TransactionSql): TransactionSql {
+function refuseWhen(isOver: () => boolean, transaction: TransactionSql): TransactionSql {
   const check = () => {
     if (isOver()) throw Object.assign(new TypeError("expected a transaction under way"), { code: "CONNECTION_CLOSED" });
   };
