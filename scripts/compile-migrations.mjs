@@ -1,4 +1,4 @@
-// Compiles the migrations of a dialect's package (written by drizzle-kit) into src/<domain>/migrations.ts, so that bundlers include
+// Compiles the migrations of a dialect's package (written by drizzle-kit) into a module in src/, so that bundlers include
 // them and no file is read at run time. With --check it writes nothing, and fails if a module is out of date.
 //
 //   node scripts/compile-migrations.mjs packages/sqlite [--check]
@@ -13,12 +13,18 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Folders of migrations, by their domains, which are the folders in src/. */
-const FOLDERS = { checkpoints: "migrations", memory: "memory-migrations" };
+/** Folders of migrations, with the modules in src/ that they are compiled into: of a dialect by domain, of other packages by dialect. */
+const MODULES = {
+  migrations: "checkpoints/migrations.ts",
+  "memory-migrations": "memory/migrations.ts",
+  "migrations/sqlite": "migrations/sqlite.ts",
+  "migrations/postgres": "migrations/postgres.ts",
+  "migrations/mysql": "migrations/mysql.ts",
+};
 
-/** Returns the text of src/<domain>/migrations.ts for a package folder. */
-export function compileMigrations(packageFolder, domain = "checkpoints") {
-  const folder = join(packageFolder, FOLDERS[domain]);
+/** Returns the text of a module of migrations for a package folder. */
+export function compileMigrations(packageFolder, name = "migrations") {
+  const folder = join(packageFolder, name);
   const journal = JSON.parse(readFileSync(join(folder, "meta/_journal.json"), "utf8"));
   const minimumReaders = JSON.parse(readFileSync(join(folder, "minimum-reader.json"), "utf8"));
   const clustered = readIfThere(join(folder, "without-rowid.json"), []);
@@ -27,7 +33,7 @@ export function compileMigrations(packageFolder, domain = "checkpoints") {
     const minimumReader = minimumReaders[tag];
     if (!Number.isInteger(minimumReader)) {
       throw new TypeError(
-        `expected ${FOLDERS[domain]}/minimum-reader.json to give ${tag} the lowest schema version that can use it`,
+        `expected ${name}/minimum-reader.json to give ${tag} the lowest schema version that can use it`,
       );
     }
     const sql = readFileSync(join(folder, `${tag}.sql`), "utf8");
@@ -38,7 +44,7 @@ export function compileMigrations(packageFolder, domain = "checkpoints") {
     return { name: tag, minimumReader, statements };
   });
   return [
-    `// Generated from ${FOLDERS[domain]}/ by scripts/compile-migrations.mjs: run \`npm run db:generate\`, don't edit.`,
+    `// Generated from ${name}/ by scripts/compile-migrations.mjs: run \`npm run db:generate\`, don't edit.`,
     'import type { Migration } from "@waymark/core/kit";',
     "",
     "export const migrations: readonly Migration[] = [",
@@ -81,13 +87,13 @@ function literal(statement) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [packageFolder, check] = process.argv.slice(2);
-  for (const domain of Object.keys(FOLDERS)) {
-    if (!existsSync(join(packageFolder, FOLDERS[domain], "meta/_journal.json"))) continue;
-    const file = join(packageFolder, "src", domain, "migrations.ts");
-    const text = compileMigrations(packageFolder, domain);
+  for (const [name, module] of Object.entries(MODULES)) {
+    if (!existsSync(join(packageFolder, name, "meta/_journal.json"))) continue;
+    const file = join(packageFolder, "src", module);
+    const text = compileMigrations(packageFolder, name);
     const current = existsSync(file) && readFileSync(file, "utf8") === text;
     if (check === "--check" && !current) {
-      console.error(`${file} is out of date with ${FOLDERS[domain]}/: run npm run db:generate`);
+      console.error(`${file} is out of date with ${name}/: run npm run db:generate`);
       process.exitCode = 1;
     } else if (!current) {
       writeFileSync(file, text);

@@ -14,6 +14,7 @@ const layers = {
   database: ["contract"],
   records: [],
   memory: ["contract", "codec", "database", "records"],
+  "record-store": ["contract", "database", "records"],
   checkpoints: ["contract", "codec", "database"],
   encryption: ["contract", "codec", "database", "checkpoints"],
   replication: ["contract", "codec", "database", "checkpoints"],
@@ -27,7 +28,8 @@ const libraries = {
   "core/src/database/retry.ts": ["cockatiel"],
   "core/src/database/circuit.ts": ["cockatiel"],
   "core/src/database/telemetry.ts": ["@opentelemetry/api"],
-  "core/src/config/{define,registry}.ts": ["type:core/src/memory/**"],
+  "core/src/config/{define,registry,packages}.ts": ["type:core/src/memory/**", "type:core/src/record-store/**"],
+  "core/src/config/open-records.ts": ["type:core/src/record-store/**"],
   "core/src/config/open-memory.ts": ["core/src/checkpoints/options.ts", "core/src/memory/**"],
   "core/src/database/session.ts": ["type:@opentelemetry/api"],
   "core/src/config/file.ts": ["type:c12"],
@@ -38,7 +40,7 @@ const libraries = {
  * imports of types, which are gone at run time.
  */
 export const IMPORTS = [
-  { module: "core/src/{index,kit,memory,memory-kit}.ts", may: ["core/src/**"] },
+  { module: "core/src/{index,kit,memory,memory-kit,records}.ts", may: ["core/src/**"] },
   // The composition root: puts the engine on an encrypted dialect, or on a plain one.
   {
     module: "core/src/create-storage.ts",
@@ -59,7 +61,16 @@ export const IMPORTS = [
     // Drizzle's tables of tables that are data, and the verbs over them.
     {
       module: `${dialect}/src/records/**`,
-      may: [`${dialect}/src/records/**`, `${dialect}/src/*.ts`, "@waymark/core", "@waymark/core/kit", ...drizzle],
+      may: [
+        `${dialect}/src/records/**`,
+        `${dialect}/src/*.ts`,
+        "@waymark/core",
+        "@waymark/core/kit",
+        "@waymark/core/records",
+        ...drizzle,
+        "sqlite-vec",
+        ...drivers.map((name) => `type:${name}`),
+      ],
     },
     {
       module: `${dialect}/src/memory/schema.ts`,
@@ -75,7 +86,6 @@ export const IMPORTS = [
         "@waymark/core/memory/kit",
         "node:**",
         ...drizzle,
-        "sqlite-vec",
         ...drivers.map((name) => `type:${name}`),
       ],
     },
@@ -126,6 +136,15 @@ export const IMPORTS = [
     ],
   },
 
+  // Its tables are data: no SQL, and no dialect but in the schemas that drizzle-kit reads.
+  { module: "elizaos/src/schema/*.ts", may: ["elizaos/src/tables.ts", "@waymark/*/records"] },
+  { module: "elizaos/src/migrations/*.ts", may: ["type:@waymark/core/kit"] },
+  {
+    module: "elizaos/src/import/**",
+    may: ["elizaos/src/**", "@waymark/core", "@waymark/core/records", ...drizzle, "node:**"],
+  },
+  { module: "elizaos/src/**", may: ["elizaos/src/**", "@waymark/core", "@waymark/core/records", "node:**"] },
+
   {
     module: "conformance/src/memory/storage/**",
     may: [
@@ -170,7 +189,12 @@ export const WORDS = [
   ...Object.entries(DIALECTS).map(([dialect, { words }]) => ({
     what: `the name of the dialect ${dialect}`,
     mentions: new RegExp(words.join("|"), "i"),
-    allowedIn: [`${dialect}/src/**`, "core/src/config/database-urls.ts"],
+    allowedIn: [
+      `${dialect}/src/**`,
+      "core/src/config/database-urls.ts",
+      "elizaos/src/{options,schemas}.ts",
+      "elizaos/src/{import,migrations,schema}/**",
+    ],
   })),
   {
     what: "process.env",
@@ -180,6 +204,7 @@ export const WORDS = [
       "core/src/config/open.ts",
       "core/src/config/open-memory.ts",
       "core/src/database/options.ts",
+      "elizaos/src/options.ts",
       "postgres/src/url.ts",
       "conformance/src/**",
     ],

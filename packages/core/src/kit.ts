@@ -87,6 +87,7 @@ export {
 export { warnOnce } from "./database/warnings.ts";
 export * from "./records/drizzle.ts";
 export * from "./records/guards.ts";
+export { NearestSignatures } from "./records/nearest-signatures.ts";
 export * from "./records/records.ts";
 export * from "./records/shape.ts";
 export { slicesOfBytes } from "./records/slices.ts";

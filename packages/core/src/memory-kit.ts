@@ -1,7 +1,6 @@
 /** `@waymark/core/memory/kit`: for authors of backends of memory. */
 export { createMemoryStorage } from "./memory/create-storage.ts";
 export * from "./memory/dialect.ts";
-export { NearestSignatures } from "./memory/nearest-signatures.ts";
 export { MEMORY_OPTIONS, type ResolvedMemoryOptions, resolveMemoryOptions } from "./memory/options.ts";
 export * from "./memory/ranking.ts";
 export { MEMORY_SCHEMA } from "./memory/schema.ts";

@@ -21,17 +21,19 @@ export interface Connection {
   use<Result>(signal: AbortSignal, work: (client: Sql) => Promise<Result>): Promise<Result>;
   /** Returns once whether the database was created for this connection. Absent: it was there. */
   takeIsNew?(): boolean;
+  /** Returns the PGlite that runs the statements. Absent: it is a server that does. */
+  pglite?(signal: AbortSignal): Promise<object>;
   close(): Promise<void>;
 }
 
 /** Makes a connection: to PGlite, or to a server. */
 export async function connect(options: ResolvedOptions): Promise<Connection> {
   const { pglite, pgliteDataDir } = options;
-  if (pglite !== null) return connectTo(await clientOf(pglite), async () => {});
+  if (pglite !== null) return connectTo(pglite, await clientOf(pglite), async () => {});
   if (pgliteDataDir === null) return await connectToServer(options);
   if (pgliteDataDir !== IN_MEMORY) return await connectToFolder(pgliteDataDir);
-  const { client, close } = await openInMemory();
-  return connectTo(client, close);
+  const opened = await openInMemory();
+  return connectTo(opened.pglite, opened.client, opened.close);
 }
 
 /** Clients of the user's own PGlites: statements of several storages wait for each other's. */
@@ -47,8 +49,9 @@ async function clientOf(pglite: object): Promise<Sql> {
   return client;
 }
 
-function connectTo(client: Sql, close: () => Promise<void>): Connection {
+function connectTo(pglite: object, client: Sql, close: () => Promise<void>): Connection {
   return {
+    pglite: async () => pglite,
     async use(signal, work) {
       signal.throwIfAborted();
       return await work(client);
@@ -69,6 +72,7 @@ async function connectToFolder(path: string): Promise<Connection> {
       return await work(client);
     },
     takeIsNew: () => opened?.takeIsNew() ?? false,
+    pglite: async (signal) => await (await folder.get(signal)).pglite(),
     close: () => folder.close(),
   };
 }

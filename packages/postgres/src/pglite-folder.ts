@@ -22,6 +22,7 @@ import { clientOn, loadForms, type Pglite } from "./pglite.ts";
 export interface PgliteFolder {
   /** Returns the client. PGlite is opened again if it has ended. @throws CheckpointError `UNAVAILABLE` if the folder is gone */
   client(): Promise<Sql>;
+  pglite(): Promise<Pglite>;
   /** Returns whether the database was created; once. */
   takeIsNew(): boolean;
 }
@@ -51,10 +52,11 @@ export async function shareFolder(path: string): Promise<SharedUse<PgliteFolder>
 }
 
 /** Makes an in-memory database. */
-export async function openInMemory(): Promise<{ client: Sql; close(): Promise<void> }> {
+export async function openInMemory(): Promise<{ pglite: Pglite; client: Sql; close(): Promise<void> }> {
   const { PGlite } = await loadPackage();
-  const pglite = await PGlite.create({ dataDir: "memory://", ...(await loadForms()) });
-  return { client: clientOn(pglite, { forms: null }), close: () => pglite.close() };
+  const extensions = await loadExtensions();
+  const pglite = await PGlite.create({ dataDir: "memory://", extensions, ...(await loadForms()) });
+  return { pglite, client: clientOn(pglite, { forms: null }), close: () => pglite.close() };
 }
 
 interface OpenFolder extends PgliteFolder {
@@ -79,24 +81,27 @@ async function openFolder(folder: string): Promise<OpenFolder> {
       return starting;
     }
 
+    async function running(): Promise<Running> {
+      if (!lock.isThere()) {
+        const message = `the folder ${folder} was deleted or replaced while it was open: restart the process`;
+        throw new CheckpointError("UNAVAILABLE", message);
+      }
+      current ??= start();
+      return await current;
+    }
+
     return {
-      async client() {
-        if (!lock.isThere()) {
-          const message = `the folder ${folder} was deleted or replaced while it was open: restart the process`;
-          throw new CheckpointError("UNAVAILABLE", message);
-        }
-        current ??= start();
-        return (await current).client;
-      },
+      client: async () => (await running()).client,
+      pglite: async () => (await running()).pglite,
       takeIsNew() {
         const wasNew = isNew;
         isNew = false;
         return wasNew;
       },
       async close() {
-        const running = await current?.catch(() => null);
+        const last = await current?.catch(() => null);
         try {
-          await running?.pglite.close();
+          await last?.pglite.close();
         } finally {
           lock.release();
         }
@@ -129,7 +134,8 @@ async function startDatabase(folder: string, { PGlite, NodeFS }: Loaded, onEnd: 
   const startParams = [...PGlite.defaultStartParams.filter((word) => word !== "-F"), ...START_PARAMETERS];
   const toLog = (line: string) => void log.push(line);
   try {
-    const pglite = await PGlite.create({ fs, startParams, onStdout: toLog, onStderr: toLog, ...forms });
+    const extensions = await loadExtensions();
+    const pglite = await PGlite.create({ fs, startParams, extensions, onStdout: toLog, onStderr: toLog, ...forms });
     const client = clientOn(pglite, {
       forms: null,
       onEnd() {
@@ -273,6 +279,28 @@ async function loadPackage(): Promise<Loaded> {
     const cause = withoutValues(keepWords(error));
     throw new CheckpointError("INVALID_CONFIG", `open database: the package ${name} ${what}`, { cause });
   }
+}
+
+/** Modules of extensions, by their names in `create extension`: the first that is installed counts. PGlite 0.5 has pgvector in a package of its own. */
+const EXTENSIONS = {
+  vector: ["@electric-sql/pglite-pgvector", "@electric-sql/pglite/vector"],
+  fuzzystrmatch: ["@electric-sql/pglite/contrib/fuzzystrmatch"],
+} as const;
+
+/** Loads the extensions that are installed, so that the database may create them. */
+async function loadExtensions(): Promise<Record<string, unknown>> {
+  const extensions: Record<string, unknown> = {};
+  for (const [name, modules] of Object.entries(EXTENSIONS)) {
+    for (const module of modules) {
+      const loaded = await importModule(module).catch(() => null); // not installed
+      const extension = loaded?.[name];
+      if (extension !== undefined) {
+        extensions[name] = extension;
+        break;
+      }
+    }
+  }
+  return extensions;
 }
 
 /** Imports a package that most users do not have: bundlers leave it alone. */

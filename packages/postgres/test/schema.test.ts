@@ -27,10 +27,10 @@ describe.each([
 
   it("have their migrations compiled into the module that users run", async () => {
     const { compileMigrations } = (await import(COMPILER.href)) as {
-      compileMigrations(folder: string, domain: string): string;
+      compileMigrations(folder: string, name: string): string;
     };
     const module = await readFile(new URL(`src/${domain}/migrations.ts`, PACKAGE), "utf8");
-    expect(compileMigrations(PACKAGE.pathname, domain)).toBe(module);
+    expect(compileMigrations(PACKAGE.pathname, folder.slice(0, -1))).toBe(module);
     expect(compiled.length).toBeGreaterThan(0);
   });
 });

@@ -48,6 +48,7 @@ describe.each(Object.entries(DELETIONS))("a call to %s in several commits", (nam
       find: (...args) => dialect.records.find(...args),
       count: (...args) => dialect.records.count(...args),
       modify: (...args) => dialect.records.modify(...args),
+      nearest: (...args) => dialect.records.nearest(...args),
       async change(steps, signal) {
         if (isHolding) {
           isHolding = false;

@@ -33,6 +33,7 @@ export function openWatchedMemory(
       find: (...args) => dialect.records.find(...args),
       count: (...args) => dialect.records.count(...args),
       modify: (...args) => dialect.records.modify(...args),
+      nearest: (...args) => dialect.records.nearest(...args),
       async change(...args) {
         await workAt("change");
         try {

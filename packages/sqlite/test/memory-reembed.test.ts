@@ -30,6 +30,7 @@ function open() {
         return dialect.records.change(steps, deadline);
       },
       modify: (...args) => dialect.records.modify(...args),
+      nearest: (...args) => dialect.records.nearest(...args),
       async find(table, query, deadline) {
         const rows = await dialect.records.find(table, query, deadline);
         if (query.columns?.some((name) => name === "text")) reads.push(rows.length);

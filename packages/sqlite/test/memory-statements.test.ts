@@ -25,6 +25,7 @@ beforeEach(() => {
       count: (...args) => counted(() => dialect.records.count(...args)),
       change: (...args) => counted(() => dialect.records.change(...args)),
       modify: (...args) => counted(() => dialect.records.modify(...args)),
+      nearest: (...args) => counted(() => dialect.records.nearest(...args)),
     },
   };
   memory = createMemoryStorage(counting, resolveMemoryOptions({}));

@@ -185,6 +185,7 @@ describe("a memory in an SQLite file", () => {
           count: (...args) => dialect.records.count(...args),
           change: (...args) => loses(dialect.records.change(...args)),
           modify: (...args) => loses(dialect.records.modify(...args)),
+          nearest: (...args) => dialect.records.nearest(...args),
         },
       };
       const retry = { baseDelayMs: 1, jitterMaxMs: 0 };

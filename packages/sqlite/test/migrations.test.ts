@@ -38,7 +38,7 @@ describe.each([
 
   it("are compiled into the module that users run", () => {
     expect(readFileSync(join(packageFolder, `src/${domain}/migrations.ts`), "utf8")).toBe(
-      compileMigrations(packageFolder, domain),
+      compileMigrations(packageFolder, folder),
     );
   });
 });

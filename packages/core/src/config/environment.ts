@@ -27,22 +27,32 @@ export function providerOfEnvironment(env: Environment, cwd: string, registry: R
       `read environment: NODE_ENV is production, and no database is configured: ${advice}`,
     );
   }
-  const url = env[variable] as string;
+  return providerOfUrl("read environment", variable, env[variable] as string, cwd, registry);
+}
+
+/** Makes a provider of a URL. `field`: where it stands, for messages. @throws CheckpointError `INVALID_CONFIG` */
+export function providerOfUrl(
+  source: string,
+  field: string,
+  url: string,
+  cwd: string,
+  registry: Registry | undefined,
+): Provider {
   const scheme = schemeOf(url);
   // Without slashes, the text before the colon may be a user's name, or that of a machine.
   const isUrl = scheme !== null && url.startsWith("//", scheme.length + 1);
   const type = scheme === null ? undefined : URL_SCHEMES.get(scheme);
   if (scheme !== null && type === FILE_TYPE) {
-    return fileProvider(variable, databasePathOf(variable, url.slice(scheme.length), cwd));
+    return fileProvider(field, databasePathOf(source, field, url.slice(scheme.length), cwd));
   }
-  const provider = { name: "main", field: variable, isVariable: true, options: { connectionString: url } };
+  const provider = { name: "main", field, isVariable: true, options: { connectionString: url } };
   if (type !== undefined && isUrl) return { ...provider, type };
   if (isUrl && registry?.get(scheme) !== undefined) return { ...provider, type: scheme };
   if (isUrl && isTypeName(`waymark-${scheme}`)) return { ...provider, type: `waymark-${scheme}`, scheme };
   const schemes = [...URL_SCHEMES.keys()].map((scheme) => `${scheme}:`).join(", ");
   throw new CheckpointError(
     "INVALID_CONFIG",
-    `read environment: expected ${variable} to be a URL of ${schemes}, got ${shown(url, scheme)}`,
+    `${source}: expected ${field} to be a URL of ${schemes}, got ${shown(url, scheme)}`,
   );
 }
 
@@ -62,7 +72,7 @@ function fileProvider(field: string, databasePath: string): Provider {
 const FILE_PARAMETERS = /^(?:(?:connection_limit|pool_timeout|connect_timeout|socket_timeout)=\d+(?:&|$))+$/;
 
 /** Reads the path of a URL. `rest`: the URL from the colon on, `:./relative.db`, `:/absolute.db`, `:///absolute.db`, `::memory:` */
-function databasePathOf(variable: string, rest: string, cwd: string): string {
+function databasePathOf(source: string, field: string, rest: string, cwd: string): string {
   const [, path = "", query] = /^:([^?]*)(?:\?(.*))?$/s.exec(rest) ?? [];
   try {
     if (!/^$|^~|#|\/$/.test(path) && (query === undefined || FILE_PARAMETERS.test(query))) {
@@ -73,5 +83,5 @@ function databasePathOf(variable: string, rest: string, cwd: string): string {
     // a host, or a % that encodes nothing
   }
   const forms = "file: and a path, relative or absolute, without ~, host and parameters";
-  throw new CheckpointError("INVALID_CONFIG", `read environment: expected ${variable} to be ${forms}`);
+  throw new CheckpointError("INVALID_CONFIG", `${source}: expected ${field} to be ${forms}`);
 }

@@ -7,7 +7,14 @@ import { nearest } from "../contract/nearest.ts";
 import { URL_SCHEMES } from "./database-urls.ts";
 import type { Provider } from "./define.ts";
 import { importModule, type Module, missingModule } from "./modules.ts";
-import { isShortName, isTypeName, type MemoryFactory, type Registry, type StorageFactory } from "./registry.ts";
+import {
+  isShortName,
+  isTypeName,
+  type MemoryFactory,
+  type RecordsFactory,
+  type Registry,
+  type StorageFactory,
+} from "./registry.ts";
 
 /** Storage packages: finding and loading the package of a provider's type. */
 
@@ -57,6 +64,16 @@ export async function memoryFactoryOf(
 /** Modules of a dialect's package, after its name, and the factories that they export. */
 const CHECKPOINT_ENTRY = { module: "", factory: "createCheckpointStorage" };
 const MEMORY_ENTRY = { module: "/memory", factory: "createMemoryStorage" };
+const RECORDS_ENTRY = { module: "/records", factory: "createRecords" };
+
+/** Finds the factory of other packages' tables in a provider's database. @throws CheckpointError `INVALID_CONFIG` */
+export async function recordsFactoryOf(
+  source: string,
+  provider: Provider & { readonly type: string },
+  paths: readonly string[],
+): Promise<RecordsFactory> {
+  return (await exportOf(source, provider, RECORDS_ENTRY, undefined, paths)) as RecordsFactory;
+}
 
 async function exportOf(
   source: string,
@@ -69,7 +86,9 @@ async function exportOf(
     new CheckpointError("INVALID_CONFIG", `${source}: ${field}: ${message}`, { cause });
   const name = packageOf(type);
   const path = findPackage(`${name}${entry.module}`, paths);
-  if (path === null && findPackage(name, paths) !== null) throw fail(`the package ${name} keeps no memory`);
+  if (path === null && findPackage(name, paths) !== null) {
+    throw fail(`the package ${name} keeps no ${entry === MEMORY_ENTRY ? "memory" : "tables of other packages"}`);
+  }
   if (path === null) throw fail(`the package ${name} is not installed${adviceFor(type, scheme, registry, paths)}`);
   let module: Module;
   try {

@@ -1,6 +1,8 @@
 import type { CheckpointStorage } from "../contract/checkpoints.ts";
 import { CheckpointError, describe, invalidArgument, invalidWord } from "../contract/errors.ts";
+import type { DomainSchema } from "../database/migrations.ts";
 import type { MemoryStorage } from "../memory/contract.ts";
+import type { RecordStore } from "../record-store/store.ts";
 
 /**
  * Creates a storage of its options, synchronously: it connects at first use. Each factory checks its options itself; callers
@@ -75,6 +77,9 @@ export function isShortName(type: string): boolean {
 export function callFactory(factory: StorageFactory, options: Readonly<Record<string, unknown>>): CheckpointStorage {
   return withMethod("storeCheckpoint", factory(options as never)) as CheckpointStorage;
 }
+
+/** Makes the tables of a schema in the database that its options name. */
+export type RecordsFactory = (options: never, schema: DomainSchema) => RecordStore;
 
 /** Calls a factory of memories in the same way. */
 export function callMemoryFactory(factory: MemoryFactory, options: Readonly<Record<string, unknown>>): MemoryStorage {

@@ -1,4 +1,4 @@
-import type { ColumnDefinition, ColumnKind, TableDefinition, ValueOf } from "./tables.ts";
+import type { ColumnDefinition, ColumnKind, Parent, TableDefinition, ValueOf } from "./tables.ts";
 
 /**
  * Drizzle's tables of tables that are data, as far as they are the same in all of its dialects. Its builders are described by the parts
@@ -63,7 +63,7 @@ interface IndexBuilder<Column, Constraint> {
 
 /** Makes a table's constraints. */
 export function buildConstraints<Column, Constraint>(
-  { key, unique = {}, indexes = {}, partOf }: TableDefinition,
+  { columns: definitions, key, unique = {}, indexes = {}, partOf }: TableDefinition,
   parts: TableParts<Column, Constraint>,
 ): Constraint[] {
   const { name } = parts;
@@ -75,8 +75,15 @@ export function buildConstraints<Column, Constraint>(
     ...Object.entries(unique).map(([end, names]) => parts.uniqueIndex(`${name}_${end}`).on(...own(names))),
     ...Object.entries(indexes).map(([end, names]) => parts.index(`${name}_${end}`).on(...own(names))),
   ];
-  if (partOf === undefined) return constraints;
-  const foreignColumns = columnsOf(parts.tableOf(partOf.table), partOf.table.key);
-  const foreignKey = parts.foreignKey({ name: `${name}_fk`, columns: own(partOf.columns), foreignColumns });
-  return [...constraints, foreignKey.onDelete("cascade")];
+  const parents = partOf === undefined ? [] : isList(partOf) ? partOf : [partOf];
+  const foreignKeys = parents.map(({ columns, table }) => {
+    const foreignColumns = columnsOf(parts.tableOf(table), table.key);
+    const end = isList(partOf) ? `${columns.map((column) => definitions[column]?.name).join("_")}_fk` : "fk";
+    return parts.foreignKey({ name: `${name}_${end}`, columns: own(columns), foreignColumns }).onDelete("cascade");
+  });
+  return [...constraints, ...foreignKeys];
+}
+
+function isList(partOf: TableDefinition["partOf"]): partOf is readonly Parent[] {
+  return Array.isArray(partOf);
 }

@@ -15,6 +15,15 @@ export interface Records {
     query: RecordQuery<Table, Name>,
     signal: AbortSignal,
   ): Promise<Pick<RecordOf<Table>, Name>[]>;
+  /**
+   * Reads rows whose vectors are near to one, in any order: of those that a filter selects the `candidates` with the most similar
+   * signatures, and of these at least the `limit` nearest by their cosine. Where there are no more than `candidates`, that is exact.
+   */
+  nearest<const Table extends TableDefinition, Name extends ColumnOf<Table> = ColumnOf<Table>>(
+    table: Table,
+    query: NearestRecords<Table, Name>,
+    signal: AbortSignal,
+  ): Promise<Pick<RecordOf<Table>, Name>[]>;
   /** Counts rows. */
   count<const Table extends TableDefinition>(table: Table, where: Where<Table>, signal: AbortSignal): Promise<number>;
   /**
@@ -64,6 +73,26 @@ export interface RecordQuery<Table extends TableDefinition, Name extends ColumnO
   readonly limit: number;
   /** Rows to skip. Default 0. */
   readonly offset?: number;
+}
+
+/** Which rows are near, and what is read of them. */
+export interface NearestRecords<Table extends TableDefinition, Name extends ColumnOf<Table>> {
+  /** Has to select rows alone that have a signature as long as the one that is given, and a vector. */
+  readonly where: Where<Table>;
+  /** Columns to read. */
+  readonly columns: readonly Name[];
+  /** The columns with the signature (`bits`) and the vector, and the values that are searched for. */
+  readonly signature: readonly [column: ColumnOf<Table>, value: Uint8Array];
+  readonly vector: readonly [column: ColumnOf<Table>, value: Float32Array];
+  /** End of the name of the index to find candidates by: it should have all columns of `where`, `key` and the signature. */
+  readonly index: string;
+  /**
+   * Columns by which candidates are gone through, a part of the index behind those that `where` compares for equality. They tell the rows
+   * apart, and none is `null` in any of them.
+   */
+  readonly walk: readonly ColumnOf<Table>[];
+  readonly candidates: number;
+  readonly limit: number;
 }
 
 /** One step of a change. `expect`: a guard, the number of rows that it concerns. Made by {@link insertRecords},
@@ -169,4 +198,4 @@ export function expectRecords<const Table extends TableDefinition>(
 }
 
 /** Methods of records, for those that forward them. */
-export const RECORDS = ["find", "count", "change", "modify"] as const satisfies readonly (keyof Records)[];
+export const RECORDS = ["find", "nearest", "count", "change", "modify"] as const satisfies readonly (keyof Records)[];

@@ -26,6 +26,12 @@ export interface ColumnDefinition {
   readonly maxBytes?: number;
 }
 
+/** A table, by its primary key, with the columns that name one of its rows. */
+export interface Parent {
+  readonly columns: readonly string[];
+  readonly table: TableDefinition;
+}
+
 export interface TableDefinition {
   /** Its name in the database, before the prefix. */
   readonly name: string;
@@ -36,8 +42,11 @@ export interface TableDefinition {
   /** Unique keys, by the end of their names. Rows with a `null` in one of its columns are not compared. */
   readonly unique?: Readonly<Record<string, readonly string[]>>;
   readonly indexes?: Readonly<Record<string, readonly string[]>>;
-  /** Columns that name a row of another table, which takes its rows here with it when it is removed. */
-  readonly partOf?: { readonly columns: readonly string[]; readonly table: TableDefinition };
+  /**
+   * Columns that name a row of another table, which takes its rows here with it when it is removed. Of several: each with a column of its
+   * own. A row with `null` there is part of none.
+   */
+  readonly partOf?: Parent | readonly Parent[];
   /**
    * Set where rows are small and read in the order of the key: a database that can then keeps them in the key's own tree.
    */

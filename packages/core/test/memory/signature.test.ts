@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { distancesTo, wordsOf } from "../../src/memory/bits.ts";
-import { NearestSignatures } from "../../src/memory/nearest-signatures.ts";
+import { distancesTo, wordsOf } from "../../src/records/bits.ts";
+import { NearestSignatures } from "../../src/records/nearest-signatures.ts";
 import { checkVector, cosine, MAX_DIMENSIONS, signatureBytes, signatureOf } from "../../src/memory/signature.ts";
 
 /** Numbers between -1 and 1, the same on every machine. */

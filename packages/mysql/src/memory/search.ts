@@ -1,8 +1,7 @@
-import { padded, type Read, readerOf, shapeOf, type TableDefinition } from "@waymark/core/kit";
+import { NearestSignatures, padded, type Read, readerOf, shapeOf, type TableDefinition } from "@waymark/core/kit";
 import {
   ITEMS,
   type NearestQuery,
-  NearestSignatures,
   type RowFilter,
   type ScoredNumber,
   SIGNATURES,
@@ -16,7 +15,7 @@ import type { AnyMySqlColumn } from "drizzle-orm/mysql-core";
 import type { PoolConnection } from "../connection.ts";
 import { type Compiled, conditionsOf, forceIndex, placeholder, type RecordStatements } from "../records/records.ts";
 import { doubleLiteral } from "../records/tables.ts";
-import type { VectorFunctions } from "./vector-functions.ts";
+import type { VectorFunctions } from "../records/vector-functions.ts";
 
 /** Signatures that are read at once where the database cannot compare them. */
 const PAGE = 4_096;

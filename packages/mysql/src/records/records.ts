@@ -423,7 +423,7 @@ function isIn(column: AnyMySqlColumn, values: readonly Param[]): SQL | undefined
 }
 
 /** Rows behind the one with the bound values, in this order. */
-function isBehind(columns: Columns, order: Parameters<typeof behindCursor>[0]): SQL | undefined {
+export function isBehind(columns: Columns, order: Parameters<typeof behindCursor>[0]): SQL | undefined {
   const { bound, alternatives } = behindCursor(order);
   const compare = ({ column: name, operator, at }: CursorTerm) => {
     const column = columns[name] as AnyMySqlColumn;

@@ -15,7 +15,7 @@ import type { AnyPgColumn } from "drizzle-orm/pg-core";
 import type { ClientRunner } from "../client.ts";
 import { arrayOf } from "../records/forms.ts";
 import { type Compiled, conditionsOf, operandsOf, type PostgresRecords, placeholder } from "../records/records.ts";
-import { distanceTo, indexedForm, type VectorExtension, vectorText } from "./vector-extension.ts";
+import { distanceTo, indexedForm, type VectorExtension, vectorText } from "../records/vector-extension.ts";
 import type { VectorIndexes } from "./vector-index.ts";
 
 /** Rows that an index looks at for an answer: fewer find fewer of the nearest. pgvector takes at most 1,000. */

@@ -6,7 +6,12 @@ import { sql } from "drizzle-orm";
 import { PgDialect } from "drizzle-orm/pg-core";
 import type { ClientRunner, Runner } from "../client.ts";
 import type { Place } from "../records/tables.ts";
-import { findVectorExtension, indexedForm, MAX_INDEXED_DIMENSIONS, type VectorExtension } from "./vector-extension.ts";
+import {
+  findVectorExtension,
+  indexedForm,
+  MAX_INDEXED_DIMENSIONS,
+  type VectorExtension,
+} from "../records/vector-extension.ts";
 
 /** Shortest time between two looks at an index that another process builds; the longest is twice that. */
 const POLL_MS = 250;

@@ -84,11 +84,7 @@ export class PostgresRecords {
         conditionsOf(definition, columns, shape),
         after.length === 0 ? undefined : isBehind(columns, order),
       );
-      const read = (names ?? Object.keys(columns)).map((name) => {
-        const kind = kindOf(definition, name);
-        const selection = selectionOf(kind, columns[name] as AnyPgColumn, this.#vectorSchema);
-        return [name, selection, readerOf(kind, this.#vectorSchema)] as const;
-      });
+      const read = (names ?? Object.keys(columns)).map((name) => this.selection(definition, name));
       const selecting = this.#db
         .select(Object.fromEntries(read.map(([name, selection]) => [name, selection])))
         .from(table)
@@ -251,6 +247,13 @@ export class PostgresRecords {
     return (await statement.all({ value: operandsOf(shape) }, runner)).length;
   }
 
+  /** Returns what a statement selects for a column, and the function that reads it. */
+  selection(definition: TableDefinition, name: string): readonly [name: string, SQL | AnyPgColumn, Read] {
+    const kind = kindOf(definition, name);
+    const column = this.table(definition).columns[name] as AnyPgColumn;
+    return [name, selectionOf(kind, column, this.#vectorSchema), readerOf(kind, this.#vectorSchema)];
+  }
+
   /** Returns Drizzle's table of a definition, for statements beside the verbs. */
   table(definition: TableDefinition): Table {
     return this.#tables.get(definition, () => {
@@ -396,7 +399,7 @@ export function operandsOf({ conditions, values }: Shape): unknown[] {
 }
 
 /** Rows behind the one with the bound values, in this order. */
-function isBehind(columns: Columns, order: Parameters<typeof behindCursor>[0]): SQL | undefined {
+export function isBehind(columns: Columns, order: Parameters<typeof behindCursor>[0]): SQL | undefined {
   const { bound, alternatives } = behindCursor(order);
   const compare = ({ column: name, operator, at }: CursorTerm) => {
     const column = columns[name] as AnyPgColumn;

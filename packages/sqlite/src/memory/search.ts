@@ -1,8 +1,7 @@
-import { littleEndian, padded, type Read, shapeOf, type TableDefinition } from "@waymark/core/kit";
+import { littleEndian, NearestSignatures, padded, type Read, shapeOf, type TableDefinition } from "@waymark/core/kit";
 import {
   ITEMS,
   type NearestQuery,
-  NearestSignatures,
   type RowFilter,
   type ScoredNumber,
   SIGNATURES,
@@ -13,6 +12,8 @@ import {
 } from "@waymark/core/memory/kit";
 import { type SQL, sql } from "drizzle-orm";
 import type { AnySQLiteColumn } from "drizzle-orm/sqlite-core";
+import { Best } from "../records/best.ts";
+import type { Pause } from "../records/nearest.ts";
 import { type Columns, type Compiled, conditionsOf, placeholder, type SQLiteRecords } from "../records/records.ts";
 
 /** Rows that one statement looks at, so that none holds the event loop for more than a few milliseconds. */
@@ -23,9 +24,6 @@ const [SIGNATURES_AT_ONCE, VECTORS_AT_ONCE, POSTINGS_AT_ONCE] = [4_096, 1_024, 8
  * numbers.
  */
 const FARTHEST = sql.raw("2");
-
-/** Lets the event loop turn, if that is due. Rejects if the deadline has passed. */
-type Pause = () => Promise<void>;
 
 /** Numbers of items from behind one up to another one. */
 interface Range {
@@ -266,24 +264,4 @@ function valuesOf(filter: RowFilter | null): { value?: readonly unknown[] } {
 
 function nearer(one: Distance, other: Distance): number {
   return one.distance - other.distance || other.number - one.number;
-}
-
-/** The first ones, in an order, of lists of which each has its own first ones. */
-class Best<Entry> {
-  readonly #compare: (one: Entry, other: Entry) => number;
-  readonly #limit: number;
-  #entries: Entry[] = [];
-
-  constructor(compare: (one: Entry, other: Entry) => number, limit: number) {
-    this.#compare = compare;
-    this.#limit = limit;
-  }
-
-  add(entries: readonly Entry[]): void {
-    this.#entries = [...this.#entries, ...entries].sort(this.#compare).slice(0, this.#limit);
-  }
-
-  all(): Entry[] {
-    return this.#entries;
-  }
 }

@@ -1,0 +1,171 @@
+import {
+  type NearestRecords,
+  NearestSignatures,
+  padded,
+  type Read,
+  readerOf,
+  type Shape,
+  shapeOf,
+  type TableDefinition,
+} from "@waymark/core/kit";
+import { and, asc, or, type SQL, sql } from "drizzle-orm";
+import type { AnyMySqlColumn } from "drizzle-orm/mysql-core";
+import type { PoolConnection } from "../connection.ts";
+import {
+  type Compiled,
+  conditionsOf,
+  forceIndex,
+  isBehind,
+  list,
+  placeholder,
+  type RecordStatements,
+} from "./records.ts";
+import type { VectorFunctions } from "./vector-functions.ts";
+
+/** Signatures that are read at once where the database cannot compare them. */
+const PAGE = 4_096;
+/** Rows that are read with their vectors at once: where a filter selects no more, that is one statement. */
+const FEW = 64;
+/** Rows that one statement reads by their keys. */
+const KEYS = 256;
+
+type Row = Record<string, unknown>;
+type Query = NearestRecords<TableDefinition, string>;
+
+/** The verb `nearest` (see `Records` in core), on one connection. */
+export class NearestRows {
+  readonly #connection: PoolConnection;
+  readonly #statements: RecordStatements;
+  readonly #functions: VectorFunctions;
+
+  constructor(connection: PoolConnection, statements: RecordStatements, functions: VectorFunctions) {
+    this.#connection = connection;
+    this.#statements = statements;
+    this.#functions = functions;
+  }
+
+  async nearest(definition: TableDefinition, query: Query): Promise<Row[]> {
+    return this.#functions.countsBits
+      ? await this.#inDatabase(definition, query)
+      : await this.#compareSignatures(definition, query);
+  }
+
+  async #inDatabase(definition: TableDefinition, query: Query): Promise<Row[]> {
+    const [column, signature] = query.signature;
+    const shape = shapeOf(query.where);
+    const statement = this.#statement(
+      "nearest",
+      definition,
+      query,
+      query.columns,
+      shape,
+      ({ columns, from, isWanted }) => {
+        const near = sql.identifier("near");
+        const key = definition.key.map((name) => columns[name] as AnyMySqlColumn);
+        const isNear = key.map((one) => sql`${one} = ${near}.${sql.identifier(one.name)}`);
+        const given = sql.param(placeholder("set", "signature"), columns[column]);
+        // The derived table first: by its own choice a server may read all rows, and look each up in it.
+        return sql`from (select ${list(key)} from ${from} where ${isWanted}
+          order by bit_count(${columns[column]} ^ ${given}) limit ${placeholder("set", "candidates")}) as ${near}
+        straight_join ${this.#statements.table(definition).table} on ${sql.join(isNear, sql` and `)}`;
+      },
+    );
+    const set = { signature, candidates: query.candidates };
+    return await statement.all(this.#connection, { value: shape.values, set });
+  }
+
+  /** Reads all signatures; of the first rows what is asked for too. */
+  async #compareSignatures(definition: TableDefinition, query: Query): Promise<Row[]> {
+    const [column, signature] = query.signature;
+    const first = await this.#page(definition, query, [...new Set([...query.columns, ...query.walk, column])], [], FEW);
+    if (first.length < FEW) return first;
+    const nearest = new NearestSignatures(signature, query.candidates);
+    const rows: Row[] = [];
+    for (let page = first, size = FEW; page.length > 0; ) {
+      nearest.add(
+        page.map((_, at) => rows.length + at),
+        Buffer.concat(page.map((row) => row[column] as Buffer)),
+      );
+      for (const row of page) rows.push(row);
+      if (page.length < size) break;
+      const last = page.at(-1) as Row;
+      const after = query.walk.map((name) => last[name]);
+      const names = [...new Set([...definition.key, ...query.walk, column])];
+      size = PAGE;
+      page = await this.#page(definition, query, names, after, PAGE);
+    }
+    const chosen = nearest.numbers().map((at) => rows[at] as Row);
+    const isWhole = (row: Row) => query.columns.every((name) => name in row);
+    return [
+      ...chosen.filter(isWhole),
+      ...(await this.#byKeys(
+        definition,
+        query,
+        chosen.filter((row) => !isWhole(row)),
+      )),
+    ];
+  }
+
+  async #page(
+    definition: TableDefinition,
+    query: Query,
+    names: readonly string[],
+    after: readonly unknown[],
+    limit: number,
+  ): Promise<Row[]> {
+    const shape = shapeOf(query.where);
+    const what = `signatures ${after.length}`;
+    const statement = this.#statement(what, definition, query, names, shape, ({ columns, from, isWanted }) => {
+      const order = query.walk.map((name) => [name, "asc"] as const);
+      const wanted = after.length === 0 ? isWanted : and(isWanted, isBehind(columns, order));
+      const walked = query.walk.map((name) => asc(columns[name] as AnyMySqlColumn));
+      return sql`from ${from} where ${wanted} order by ${list(walked)} limit ${placeholder("set", "limit")}`;
+    });
+    return await statement.all(this.#connection, { value: shape.values, after, set: { limit } });
+  }
+
+  async #byKeys(definition: TableDefinition, query: Query, keys: readonly Row[]): Promise<Row[]> {
+    const found: Row[] = [];
+    for (let from = 0; from < keys.length; from += KEYS) {
+      const some = padded(keys.slice(from, from + KEYS));
+      const what = `near by ${some.length} keys`;
+      const statement = this.#statement(what, definition, query, query.columns, null, ({ table, columns }) => {
+        const isRow = (_: unknown, at: number) =>
+          and(
+            ...definition.key.map((name) => {
+              const column = columns[name] as AnyMySqlColumn;
+              return sql`${column} = ${sql.param(placeholder(`key${at}`, name), column)}`;
+            }),
+          );
+        return sql`from ${table}${forceIndex(table, "")} where ${or(...some.map(isRow))}`;
+      });
+      const values = Object.fromEntries(some.map((key, at) => [`key${at}`, key]));
+      found.push(...(await statement.all(this.#connection, values)));
+    }
+    return found;
+  }
+
+  #statement(
+    what: string,
+    definition: TableDefinition,
+    { index, walk, signature: [column] }: Query,
+    names: readonly string[],
+    shape: Shape | null,
+    build: (
+      parts: ReturnType<RecordStatements["table"]> & { readonly from: SQL; readonly isWanted: SQL | undefined },
+    ) => SQL,
+  ): Compiled {
+    const key = `${what} ${definition.name} ${column} ${index} ${walk.join()} ${names.join()} ${shape?.key}`;
+    return this.#statements.statement(key, () => {
+      const table = this.#statements.table(definition);
+      const selected = names.map((name) => [name, table.columns[name] as AnyMySqlColumn] as const);
+      const isWanted = shape === null ? undefined : conditionsOf(table.columns, shape);
+      const from = sql`${table.table}${forceIndex(table.table, index)}`;
+      const results = selected.map(([name, one]): readonly [string, Read] => [name, readerOf(one)]);
+      return this.#statements.compile(
+        sql`select ${list(selected.map(([, one]) => one))} ${build({ ...table, from, isWanted })}`,
+        results,
+      );
+    });
+  }
+}

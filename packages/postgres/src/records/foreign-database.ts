@@ -1,0 +1,82 @@
+import type { SharedUse } from "@waymark/core/kit";
+import { drizzle } from "drizzle-orm/postgres-js";
+import type { Sql } from "postgres";
+import { clientMaker, endClient } from "../client.ts";
+import type { Connection } from "../connection.ts";
+import type { ResolvedOptions } from "../options.ts";
+
+/** The most connections to a server for tables that are not ours. */
+const POOL_SIZE = 4;
+/** Time for queries under way when the store is closed. */
+const CLOSE_TIMEOUT_SECONDS = 5;
+
+/** A database of Drizzle's for tables of others, in the place of the records. */
+export interface ForeignDatabase {
+  get(signal: AbortSignal): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+/**
+ * Makes Drizzle databases for tables of others. On a server they have connections of their own: Drizzle reads dates in its own way, and
+ * tells the client so. `execute` returns `{ rows }`, as with Drizzle's other drivers.
+ */
+export function foreignDatabase(connection: SharedUse<Connection>, options: ResolvedOptions): ForeignDatabase {
+  let client: Sql | null = null;
+  let server: Promise<unknown> | null = null;
+  const onPglite = new WeakMap<object, Promise<unknown>>();
+
+  async function connectToServer(): Promise<unknown> {
+    const make = await clientMaker({ ...options, poolSize: Math.min(options.poolSize, POOL_SIZE) });
+    client = make();
+    return withRows(drizzle({ client }));
+  }
+
+  return {
+    async get(signal) {
+      const { pglite } = await connection.get(signal);
+      if (pglite === undefined) {
+        server ??= connectToServer();
+        return await server;
+      }
+      const opened = await pglite(signal);
+      const existing = onPglite.get(opened) ?? drizzleOnPglite(opened);
+      onPglite.set(opened, existing);
+      return await existing;
+    },
+    async close() {
+      await server?.catch(() => null);
+      if (client !== null) await endClient(client, CLOSE_TIMEOUT_SECONDS);
+    },
+  };
+}
+
+async function drizzleOnPglite(pglite: object): Promise<unknown> {
+  const { drizzle: drizzleOn } = await import("drizzle-orm/pglite");
+  return drizzleOn({ client: pglite as never });
+}
+
+/** The parts of a Drizzle database that are wrapped. */
+interface Executor {
+  execute(query: unknown): PromiseLike<readonly unknown[] & { readonly count?: number }>;
+  transaction(work: (transaction: Executor) => Promise<unknown>, config?: unknown): Promise<unknown>;
+}
+
+/** Wraps a database, or a transaction: `execute` returns an object with the rows, and `transaction` hands out one that does. */
+function withRows(database: unknown): unknown {
+  const target = database as Executor;
+  const wrapped = {
+    execute: async (query: unknown) => {
+      const rows = await target.execute(query);
+      return { rows: [...rows], rowCount: rows.count ?? rows.length };
+    },
+    transaction: (work: (transaction: unknown) => Promise<unknown>, config?: unknown) =>
+      target.transaction((transaction) => work(withRows(transaction)), config),
+  };
+  return new Proxy(target, {
+    get(_, name) {
+      if (name === "execute" || name === "transaction") return wrapped[name];
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}

@@ -1,0 +1,34 @@
+import { DATABASE_OPTIONS, type DomainSchema, resolveDatabaseOptions } from "@waymark/core/kit";
+import { RecordStore } from "@waymark/core/records";
+import { databaseOn, shareConnection } from "../database.ts";
+import { type PostgresDatabaseOptions, resolveOptions } from "../options.ts";
+import { recordsOn } from "./dialect.ts";
+import { foreignDatabase } from "./foreign-database.ts";
+
+export { tableOf } from "./tables.ts";
+/** The name under which `openRecordStore` finds the factory of every dialect's package. */
+export { createPostgresRecords as createRecords };
+
+/**
+ * Creates the tables of another package's schema in PostgreSQL. Synchronous: the database is connected to, and the schema migrated, at first
+ * use.
+ * @throws CheckpointError `INVALID_ARGUMENT`, which names the option
+ */
+export function createPostgresRecords(options: PostgresDatabaseOptions, schema: DomainSchema): RecordStore {
+  const resolved = resolveOptions(options, DATABASE_OPTIONS);
+  const connection = shareConnection(resolved).share();
+  const database = databaseOn(connection, schema, resolved);
+  const { records, open } = recordsOn(connection, resolved, database, () => null);
+  const own = options.client === undefined ? foreignDatabase(connection, resolved) : null;
+  const dialect = {
+    ...database,
+    open,
+    records,
+    ...(own !== null && { drizzle: own.get }),
+    async close() {
+      await own?.close();
+      await database.close();
+    },
+  };
+  return new RecordStore(dialect, resolveDatabaseOptions(options));
+}
