@@ -1,1 +1,1 @@
-export function compileMigrations(packageFolder: string, domain?: "checkpoints" | "memory"): string;
+export function compileMigrations(packageFolder: string, folder?: string): string;

@@ -23,20 +23,20 @@ const MODULES = {
 };
 
 /** Returns the text of a module of migrations for a package folder. */
-export function compileMigrations(packageFolder, name = "migrations") {
-  const folder = join(packageFolder, name);
-  const journal = JSON.parse(readFileSync(join(folder, "meta/_journal.json"), "utf8"));
-  const minimumReaders = JSON.parse(readFileSync(join(folder, "minimum-reader.json"), "utf8"));
-  const clustered = readIfThere(join(folder, "without-rowid.json"), []);
-  const storage = readIfThere(join(folder, "storage.json"), {});
+export function compileMigrations(packageFolder, folder = "migrations") {
+  const path = join(packageFolder, folder);
+  const journal = JSON.parse(readFileSync(join(path, "meta/_journal.json"), "utf8"));
+  const minimumReaders = JSON.parse(readFileSync(join(path, "minimum-reader.json"), "utf8"));
+  const clustered = readIfThere(join(path, "without-rowid.json"), []);
+  const storage = readIfThere(join(path, "storage.json"), {});
   const migrations = journal.entries.map(({ tag }) => {
     const minimumReader = minimumReaders[tag];
     if (!Number.isInteger(minimumReader)) {
       throw new TypeError(
-        `expected ${name}/minimum-reader.json to give ${tag} the lowest schema version that can use it`,
+        `expected ${folder}/minimum-reader.json to give ${tag} the lowest schema version that can use it`,
       );
     }
-    const sql = readFileSync(join(folder, `${tag}.sql`), "utf8");
+    const sql = readFileSync(join(path, `${tag}.sql`), "utf8");
     const statements = sql
       .split("--> statement-breakpoint")
       .map((statement) => statement.trim().replace(/;$/, ""))
@@ -44,7 +44,7 @@ export function compileMigrations(packageFolder, name = "migrations") {
     return { name: tag, minimumReader, statements };
   });
   return [
-    `// Generated from ${name}/ by scripts/compile-migrations.mjs: run \`npm run db:generate\`, don't edit.`,
+    `// Generated from ${folder}/ by scripts/compile-migrations.mjs: run \`npm run db:generate\`, don't edit.`,
     'import type { Migration } from "@waymark/core/kit";',
     "",
     "export const migrations: readonly Migration[] = [",
