@@ -136,8 +136,7 @@ export const IMPORTS = [
     ],
   },
 
-  // Its tables are data: no SQL, and no dialect but in the schemas that drizzle-kit reads.
-  { module: "elizaos/src/schema/*.ts", may: ["elizaos/src/tables.ts", "@waymark/*/records"] },
+  // Its tables are data: no SQL, and no dialect.
   { module: "elizaos/src/migrations/*.ts", may: ["type:@waymark/core/kit"] },
   {
     module: "elizaos/src/import/**",
@@ -192,8 +191,8 @@ export const WORDS = [
     allowedIn: [
       `${dialect}/src/**`,
       "core/src/config/database-urls.ts",
-      "elizaos/src/{options,schemas}.ts",
-      "elizaos/src/{import,migrations,schema}/**",
+      "elizaos/src/{options,plugin,plugin-tables,schemas}.ts",
+      "elizaos/src/{import,migrations}/**",
     ],
   })),
   {

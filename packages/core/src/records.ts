@@ -2,6 +2,7 @@
 export { type OpenRecordsOptions, openRecordStore, type RecordSchemas } from "./config/open-records.ts";
 export { checkText, integer, isPlain, objectWithKeys, oneOf } from "./contract/checks.ts";
 export { CheckpointError, invalidArgument, property } from "./contract/errors.ts";
+export { unref } from "./database/deadline.ts";
 export { forward } from "./database/forward.ts";
 export { IdClock } from "./database/ids.ts";
 export type { DomainSchema, Migration } from "./database/migrations.ts";

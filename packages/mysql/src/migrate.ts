@@ -94,9 +94,11 @@ async function checkForeignKeys(
     "SELECT 1 FROM information_schema.table_constraints WHERE constraint_schema = database() AND constraint_name = ? AND table_name <> ?";
   for (const statement of missing.flatMap(({ statements }) => statements)) {
     const ours = withPrefix(statement, domain, tablePrefix);
-    const [, table, name] = /^ALTER TABLE `(\w+)` ADD CONSTRAINT `(\w+)` FOREIGN KEY/.exec(ours) ?? [];
-    if (table === undefined || name === undefined) continue;
-    if ((await query(connection, text, name, table)).length > 0) throw foreignObject(name);
+    const table = /^(?:CREATE|ALTER) TABLE `(\w+)`/.exec(ours)?.[1];
+    if (table === undefined) continue;
+    for (const [, name = ""] of ours.matchAll(/CONSTRAINT `(\w+)` FOREIGN KEY/g)) {
+      if ((await query(connection, text, name, table)).length > 0) throw foreignObject(name);
+    }
   }
 }
 

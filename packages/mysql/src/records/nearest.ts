@@ -78,7 +78,8 @@ export class NearestRows {
   async #compareSignatures(definition: TableDefinition, query: Query): Promise<Row[]> {
     const [column, signature] = query.signature;
     const first = await this.#page(definition, query, [...new Set([...query.columns, ...query.walk, column])], [], FEW);
-    if (first.length < FEW) return first;
+    const only = (row: Row): Row => Object.fromEntries(query.columns.map((name) => [name, row[name]]));
+    if (first.length < FEW) return first.map(only);
     const nearest = new NearestSignatures(signature, query.candidates);
     const rows: Row[] = [];
     for (let page = first, size = FEW; page.length > 0; ) {
@@ -97,7 +98,7 @@ export class NearestRows {
     const chosen = nearest.numbers().map((at) => rows[at] as Row);
     const isWhole = (row: Row) => query.columns.every((name) => name in row);
     return [
-      ...chosen.filter(isWhole),
+      ...chosen.filter(isWhole).map(only),
       ...(await this.#byKeys(
         definition,
         query,

@@ -5,7 +5,7 @@ import { type PostgresDatabaseOptions, resolveOptions } from "../options.ts";
 import { recordsOn } from "./dialect.ts";
 import { foreignDatabase } from "./foreign-database.ts";
 
-export { tableOf } from "./tables.ts";
+export { type TableOf, tableOf } from "./tables.ts";
 /** The name under which `openRecordStore` finds the factory of every dialect's package. */
 export { createPostgresRecords as createRecords };
 

@@ -22,18 +22,14 @@ export class NearestRows {
     const shape = shapeOf(query.where);
     const key = `nearest ${definition.name} ${signatureColumn} ${vectorColumn} ${query.columns.join()} ${shape.key}`;
     const statement = this.#records.statement(key, () => {
-      const { table, columns } = this.#records.table(definition);
+      const { table } = this.#records.table(definition);
       const read = query.columns.map((name) => this.#records.selection(definition, name));
-      const own = definition.key.map((name) => columns[name] as AnyPgColumn);
-      const isNear = own.map((one) => sql`${one} = near.${sql.identifier(one.name)}`);
-      const nearest = this.#nearestFirst(columns[vectorColumn] as AnyPgColumn);
-      // Candidates first, whatever the planner believes of a table without statistics; then each is looked up by its key.
+      const selected = read.map(([, selection], at) => sql`${selection} as ${sql.identifier(`value_${at}`)}`);
+      const keys = this.#nearestKeys(definition, query, this.#candidates(definition, query, shape));
+      // Each is looked up by its key, whatever the planner believes of a table without statistics (`offset 0`).
       return this.#records.compile(
-        sql`select ${sql.join(
-          read.map(([, selection]) => sql`${selection}`),
-          sql`, `,
-        )} from (${this.#candidates(definition, query, shape)} offset 0) as near
-          cross join lateral (select * from ${table} where ${sql.join(isNear, sql` and `)} offset 0) as ${table}${nearest}`,
+        sql`select found.* from (${keys}) as near cross join lateral (select ${sql.join(selected, sql`, `)} from ${table}
+          where ${this.#isNear(definition)} offset 0) as found`,
         read.map(([name, , reader]) => [name, reader]),
       );
     });
@@ -53,10 +49,23 @@ export class NearestRows {
       order by bit_count(${columns[column]} # ${wanted}::bit varying) limit ${placeholder("set", "candidates")}`;
   }
 
-  #nearestFirst(column: AnyPgColumn): SQL {
+  /** The candidates' keys; with pgvector those of the nearest by their cosine. */
+  #nearestKeys(definition: TableDefinition, { vector: [name] }: Query, candidates: SQL): SQL {
     const extension = this.#extension;
-    if (extension === null) return sql``;
-    const distance = distanceTo(extension, sql`${column}`, placeholder("set", "vector"));
-    return sql` order by ${distance} limit ${placeholder("set", "limit")}`;
+    if (extension === null) return sql`${candidates} offset 0`;
+    const { table, columns } = this.#records.table(definition);
+    const distance = distanceTo(extension, sql`${columns[name]}`, placeholder("set", "vector"));
+    return sql`select near.* from (${candidates} offset 0) as near
+      order by (select ${distance} from ${table} where ${this.#isNear(definition)}) limit ${placeholder("set", "limit")}`;
+  }
+
+  /** Whether a row of the table has a key that is near. */
+  #isNear(definition: TableDefinition): SQL {
+    const { columns } = this.#records.table(definition);
+    const own = definition.key.map((name) => columns[name] as AnyPgColumn);
+    return sql.join(
+      own.map((one) => sql`${one} = near.${sql.identifier(one.name)}`),
+      sql` and `,
+    );
   }
 }

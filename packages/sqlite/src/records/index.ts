@@ -4,7 +4,7 @@ import { databaseOn, shareConnection } from "../database.ts";
 import { resolveOptions, type SQLiteDatabaseOptions } from "../options.ts";
 import { recordsOn } from "./dialect.ts";
 
-export { tableOf } from "./tables.ts";
+export { type TableOf, tableOf } from "./tables.ts";
 /** The name under which `openRecordStore` finds the factory of every dialect's package. */
 export { createSQLiteRecords as createRecords };
 
