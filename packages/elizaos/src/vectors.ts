@@ -47,7 +47,9 @@ export function checkDimensions(field: string, value: unknown): number {
 
 /** Returns a vector as numbers of 7 digits, all that single precision has: 0.1, not 0.10000000149011612. */
 export function numbersOf(vector: Float32Array): number[] {
-  return Array.from(vector, inSevenDigits);
+  const numbers: number[] = [];
+  for (const value of vector) numbers.push(inSevenDigits(value));
+  return numbers;
 }
 
 /** Powers of ten that turn the 7 digits of a number below 1, 0.1, … 10^-5 into a whole one. Products with a float32 are exact. */

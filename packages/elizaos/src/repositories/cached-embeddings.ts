@@ -1,5 +1,5 @@
 import { setImmediate as turn } from "node:timers/promises";
-import { integer, invalidArgument, type Records } from "@waymark/core/records";
+import { integer, invalidArgument } from "@waymark/core/records";
 import { checkObject, checkString } from "../checks.ts";
 import type { CachedEmbedding, CachedEmbeddingQuery } from "../contract.ts";
 import type { Database } from "../database.ts";
@@ -9,7 +9,7 @@ import { MEMORIES, type MemoryRow } from "../tables.ts";
 import { NEWEST_FIRST } from "../times.ts";
 import { numbersOf } from "../vectors.ts";
 import { checkTable } from "./memory-rows.ts";
-import { vectorsOf } from "./memory-vectors.ts";
+import { idsWithVector, vectorsOf } from "./memory-vectors.ts";
 
 /** Vectors of memories whose text is like another: a text that was embedded before need not be again. */
 
@@ -61,7 +61,7 @@ export async function getCachedEmbeddings(
     );
     const near = await nearTexts(rows, checked, best.threshold);
     if (near.length > 0) {
-      const ids = await database.run(OPERATION, (records, signal) => withVector(records, near, dimension, signal));
+      const ids = await database.run(OPERATION, (records, signal) => idsWithVector(records, near, dimension, signal));
       for (const candidate of near) if (ids.has(candidate.id)) best.add(candidate);
     }
     const last = rows.at(-1);
@@ -116,23 +116,6 @@ function memberText(json: string | null, member: string): string | null {
   const value = object[member];
   if (value === null) return null;
   return typeof value === "string" ? value : JSON.stringify(value);
-}
-
-/** Returns the ids of memories that have a vector of this length. */
-async function withVector(
-  records: Records,
-  rows: readonly NearText[],
-  dimension: number | null,
-  signal: AbortSignal,
-): Promise<Set<string>> {
-  const isWanted = ({ dimensions }: NearText) => dimensions !== null && (dimension ?? dimensions) === dimensions;
-  const ids = new Set(rows.filter(isWanted).map(({ id }) => id));
-  const others = rows.filter(({ id }) => !ids.has(id)).map(({ id }) => id);
-  if (others.length === 0 || dimension === null) return ids;
-  const where = { id: { in: others }, part: dimension, dimensions: dimension };
-  const parts = await records.find(MEMORIES, { where, columns: ["id"], limit: others.length }, signal);
-  for (const { id } of parts) ids.add(id);
-  return ids;
 }
 
 async function embeddingsOf(

@@ -13,7 +13,7 @@ const BYTES_AT_ONCE = 4 * 2 ** 20;
 const MAX_ROWS = 10_000;
 const MAX_BYTES = 64 * 2 ** 20;
 
-/** Waiting logs from which on callers leave the event loop a turn: those that log in a loop would give it none to store them. */
+/** Waiting logs from which on callers wait a little: those that log in a loop would leave no time to store them. */
 const CROWD = 1_000;
 
 /** Time until a database that takes no logs is asked again, in milliseconds; it doubles each time. */
@@ -71,9 +71,9 @@ export class LogQueue {
     return { waiting: this.#waiting.length, stored: this.#stored, dropped: this.#dropped };
   }
 
-  /** Whether so many wait that the event loop should turn. */
+  /** Whether so many wait that callers should too. Never while the database takes none. */
   get isCrowded(): boolean {
-    return this.#waiting.length >= CROWD;
+    return this.#waiting.length >= CROWD && this.#retryMs === null && !this.#isClosed;
   }
 
   add(row: LogRow): void {

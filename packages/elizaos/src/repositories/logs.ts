@@ -1,4 +1,4 @@
-import { setImmediate as turn } from "node:timers/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import { integer, removeRecords } from "@waymark/core/records";
 import { checkObject, checkUuid, optionalUuid } from "../checks.ts";
 import type { Log, LogQuery, NewLog, RunQuery, RunSummaries, UUID } from "../contract.ts";
@@ -33,14 +33,17 @@ export class Logs {
     return this.#queue.stats.dropped;
   }
 
-  /** Takes a log, to store it soon. Never rejects, and waits for no database: the runtime awaits no log, and would end with it. */
+  /**
+   * Takes a log, to store it soon. Never rejects: the runtime does not await it, and would end the process. Waits for no database; a caller
+   * that logs in a loop waits a millisecond where many logs wait already.
+   */
   async log(params: NewLog): Promise<void> {
     try {
       this.#queue.add(newLogRow(params, this.#database.agentId));
     } catch {
       this.#queue.refuse();
     }
-    if (this.#queue.isCrowded) await turn();
+    if (this.#queue.isCrowded) await pause(1);
   }
 
   /** Returns logs, those of other agents too; the newest first. `count`: default 10. */

@@ -46,7 +46,7 @@ export interface MemoriesOptions {
 export class Memories {
   readonly #database: Database;
   readonly #onDimensionChange: MemoriesOptions["onDimensionChange"];
-  /** The active dimension; `null`: {@link ensureEmbeddingDimension} was not called, and memories return the vector that they were given last. */
+  /** The active dimension. `null`: nobody has said it, and memories return the vector that they were given last. */
   #dimension: number | null = null;
   #hasWarned = false;
 
@@ -171,7 +171,7 @@ export class Memories {
   #warnOfLength(dimensions: number | null): void {
     if (dimensions === null || this.#dimension === null || dimensions === this.#dimension || this.#hasWarned) return;
     this.#hasWarned = true;
-    const message = `A memory has a vector of ${dimensions} dimensions, where ${this.#dimension} are active: it is found by vectors of its length alone`;
+    const message = `A memory has a vector of ${dimensions} dimensions, where ${this.#dimension} are active: only vectors as long find it`;
     process.emitWarning(message, { type: "WaymarkWarning", code: "WAYMARK_ELIZA_DIMENSIONS" });
   }
 }

@@ -6,6 +6,7 @@ import { MEMORIES, type MemoryRow } from "../tables.ts";
 import { checkDimensions } from "../vectors.ts";
 import { typeOf } from "./memory-lists.ts";
 import { checkTable, MEMORY_COLUMNS, memoryOf } from "./memory-rows.ts";
+import { idsWithVector } from "./memory-vectors.ts";
 
 /** Lengths of vectors: how many memories have one of each, and which do not. */
 
@@ -118,7 +119,7 @@ export async function memoriesWithoutVector(
     const place = after === null ? {} : { after };
     const find = { where, columns: HEAD, order: BY_TYPE, limit: LOOKED_AT, ...place };
     const heads = await records.find(MEMORIES, find, signal);
-    const found = await withVector(records, heads, dimension, signal);
+    const found = await idsWithVector(records, heads, dimension, signal);
     const missing = heads.filter(({ id }) => !found.has(id));
     const wanted = missing.slice(0, limit);
     const isCut = missing.length > limit;
@@ -143,22 +144,6 @@ function checkQuery(query: UnembeddedQuery, active: number | null) {
     limit: integer("query.limit", limit, 1, LOOKED_AT, "memories"),
     after: after === undefined || after === null ? null : placeOf(after),
   };
-}
-
-/** Returns the ids of memories that have a vector of this length which can be found. */
-async function withVector(
-  records: Records,
-  heads: readonly Head[],
-  dimension: number,
-  signal: AbortSignal,
-): Promise<Set<string>> {
-  const ids = new Set(heads.filter(({ dimensions }) => dimensions === dimension).map(({ id }) => id));
-  const others = heads.filter(({ id }) => !ids.has(id)).map(({ id }) => id);
-  if (others.length === 0) return ids;
-  const where = { id: { in: others }, part: dimension, dimensions: dimension };
-  for (const { id } of await records.find(MEMORIES, { where, columns: ["id"], limit: others.length }, signal))
-    ids.add(id);
-  return ids;
 }
 
 /** Reads memories, in the order of their heads. */

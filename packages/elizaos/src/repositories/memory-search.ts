@@ -31,6 +31,11 @@ interface Wanted {
   readonly vector: StoredVector;
 }
 
+/** Columns that a search compares. */
+const COMPARED_COLUMNS = ["part", "agent", "type", "vector"] as const;
+
+type ComparedColumn = (typeof COMPARED_COLUMNS)[number];
+
 const HIT_COLUMNS = [...MEMORY_COLUMNS, "part", "vector"] as const;
 
 type HitRow = Pick<MemoryRow, (typeof HIT_COLUMNS)[number]>;
@@ -41,8 +46,8 @@ interface Hit {
 }
 
 /**
- * Finds the memories of this agent whose vectors are most similar to one, as far as they are of its length; the most similar first. A vector
- * without a direction finds none.
+ * Finds the memories of this agent whose vectors, of those as long as one, are most similar to it; the most similar first. A vector without
+ * a direction finds none.
  *
  * @param dimension length of the vectors that are returned; `null`: any
  */
@@ -105,19 +110,18 @@ export async function hasSimilar(records: Records, row: MemoryRow, signal: Abort
   if (vector === null) return false;
   const [type, stored] = [row.type as string, { vector, dimensions, signature }];
   const wanted: Wanted = { agent, type, place: room, world, entity, isUnique: null, vector: stored };
-  const columns = ["id", "part", "agent", "type", "vector"] as const;
-  const near = await nearest(records, wanted, 1, columns, signal);
+  const near = await nearest(records, wanted, 1, COMPARED_COLUMNS, signal);
   return near.some(({ similarity }) => similarity >= SAME);
 }
 
 /** Returns rows with similar vectors, in any order, and at least the `limit` most similar. */
-async function nearest<const Name extends "part" | "agent" | "type" | "vector" | keyof MemoryRow>(
+async function nearest<Name extends keyof MemoryRow = ComparedColumn>(
   records: Records,
   wanted: Wanted,
   limit: number,
-  columns: readonly Name[],
+  columns: readonly (Name | ComparedColumn)[],
   signal: AbortSignal,
-): Promise<{ readonly row: Pick<MemoryRow, Name>; readonly similarity: number }[]> {
+): Promise<{ readonly row: Pick<MemoryRow, Name | ComparedColumn>; readonly similarity: number }[]> {
   const { agent, type, place, world, entity, isUnique } = wanted;
   const { vector, dimensions, signature } = wanted.vector;
   if (signature === null) return [];
@@ -143,14 +147,14 @@ async function nearest<const Name extends "part" | "agent" | "type" | "vector" |
     signal,
   );
   return rows.flatMap((row) => {
-    const stored = row as unknown as HitRow;
-    if (stored.vector === null || !isOf(wanted, stored)) return [];
-    return [{ row, similarity: cosine(vector, stored.vector) }];
+    const compared: Pick<MemoryRow, ComparedColumn> = row;
+    if (compared.vector === null || !isOf(wanted, compared)) return [];
+    return [{ row, similarity: cosine(vector, compared.vector) }];
   });
 }
 
 /** Returns whether a row is of the agent and the type, and does not just share their number. */
-function isOf({ agent, type }: Wanted, row: Pick<HitRow, "part" | "agent" | "type">): boolean {
+function isOf({ agent, type }: Wanted, row: Pick<MemoryRow, ComparedColumn>): boolean {
   return row.agent === agent && (row.part !== 0 || row.type === type);
 }
 

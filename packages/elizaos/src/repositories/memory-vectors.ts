@@ -31,3 +31,21 @@ export async function vectorsOf(
   }
   return vectors;
 }
+
+/** Returns the ids of memories that have a vector of this length which can be found; `null`: of any. */
+export async function idsWithVector(
+  records: Records,
+  rows: readonly Pick<MemoryRow, "id" | "dimensions">[],
+  dimension: number | null,
+  signal: AbortSignal,
+): Promise<Set<string>> {
+  const has = (dimensions: number | null) => dimensions !== null && (dimension ?? dimensions) === dimensions;
+  const ids = new Set(rows.filter(({ dimensions }) => has(dimensions)).map(({ id }) => id));
+  const others = rows.filter(({ id }) => !ids.has(id)).map(({ id }) => id);
+  if (others.length === 0 || dimension === null) return ids;
+  const where = { id: { in: others }, part: dimension, dimensions: dimension };
+  for (const { id } of await records.find(MEMORIES, { where, columns: ["id"], limit: others.length }, signal)) {
+    ids.add(id);
+  }
+  return ids;
+}
