@@ -34,6 +34,8 @@ const DEFAULTS: Members = Object.fromEntries(Object.entries(MEMBERS).map(([name,
 /** Agents: those of all adapters of a database. */
 export class Agents {
   readonly #database: Database;
+  /** Ids under which {@link getAgent} has found none. */
+  readonly #missed = new Set<string>();
 
   constructor(database: Database) {
     this.#database = database;
@@ -44,6 +46,7 @@ export class Agents {
     const [row] = await this.#database.run("get agent", (records, signal) =>
       records.find(AGENTS, { where: { id }, limit: 1 }, signal),
     );
+    if (row === undefined) this.#missed.add(id);
     return row === undefined ? null : agentOf(row);
   }
 
@@ -58,7 +61,10 @@ export class Agents {
     });
   }
 
-  /** Returns `false` if there is an agent with this id. */
+  /**
+   * Returns `false` if there is an agent with this id. If `getAgent` found none just before, another process was faster, which starts the same
+   * agent: that is `true`, since ElizaOS ends one that cannot create its agent.
+   */
   async createAgent(agent: Partial<Agent>): Promise<boolean> {
     const { id, name, settings, createdAt, updatedAt } = checkObject("agent", agent);
     checkString("agent.name", name);
@@ -70,7 +76,8 @@ export class Agents {
       data: JSON.stringify({ ...DEFAULTS, ...copyMembers(agent) }),
       settings: settings === undefined ? "{}" : toJson("agent.settings", checkObject("agent.settings", settings)),
     };
-    return await insertNew(this.#database, "create agent", AGENTS, row, "agent");
+    const isCreated = await insertNew(this.#database, "create agent", AGENTS, row, "agent");
+    return this.#missed.delete(row.id) || isCreated;
   }
 
   /** Sets the members that are given, and merges the settings. Of an unknown agent it changes nothing; `true` as well. */
