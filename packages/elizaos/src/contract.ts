@@ -7,6 +7,9 @@ export type UUID = `${string}-${string}-${string}-${string}-${string}`;
 
 export type Metadata = Record<string, unknown>;
 
+/** What is stored as JSON and comes back so: ElizaOS has types of its own for it, with enumerations. */
+export type Json = ReturnType<typeof JSON.parse>;
+
 /** A character as it is stored. Members that are not here are not stored. */
 export interface Agent {
   id?: UUID;
@@ -14,14 +17,14 @@ export interface Agent {
   username?: string;
   system?: string;
   bio: string | string[];
-  messageExamples?: unknown[][];
+  messageExamples?: Json;
   postExamples?: string[];
   topics?: string[];
   adjectives?: string[];
-  knowledge?: unknown[];
+  knowledge?: Json;
   plugins?: string[];
-  settings?: Record<string, unknown>;
-  style?: Record<string, unknown>;
+  settings?: Json;
+  style?: Json;
   enabled?: boolean;
   createdAt: number;
   updatedAt: number;
@@ -53,7 +56,7 @@ export interface World {
   agentId: UUID;
   messageServerId?: UUID;
   serverId?: UUID;
-  metadata?: Metadata;
+  metadata?: Json;
 }
 
 export interface Room {
@@ -61,7 +64,8 @@ export interface Room {
   name?: string;
   agentId?: UUID;
   source: string;
-  type: string;
+  /** One of core's `ChannelType`. */
+  type: Json;
   channelId?: string;
   messageServerId?: UUID;
   serverId?: UUID;
@@ -71,8 +75,7 @@ export interface Room {
 
 export interface Participant {
   id: UUID;
-  entityId: UUID;
-  roomId: UUID;
+  entity: Entity;
 }
 
 export interface Relationship {
@@ -93,14 +96,14 @@ export interface Memory {
   agentId?: UUID;
   /** Milliseconds since 1970-01-01 UTC. */
   createdAt?: number;
-  content: Record<string, unknown>;
+  content: Json;
   embedding?: number[];
   roomId: UUID;
   worldId?: UUID;
   unique?: boolean;
   /** Cosine of the angle between both vectors. */
   similarity?: number;
-  metadata?: Metadata;
+  metadata?: Json;
 }
 
 export type MemoryChange = Partial<Memory> & { id: UUID };
@@ -155,7 +158,7 @@ export interface Log {
   id: UUID;
   entityId: UUID;
   roomId: UUID;
-  body: Record<string, unknown>;
+  body: Json;
   type: string;
   createdAt: Date;
 }

@@ -1,7 +1,7 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { plugin as pluginSql } from "@elizaos/plugin-sql";
+import pluginSql from "@elizaos/plugin-sql";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type WaymarkAdapter, waymark } from "../src/index.ts";
 import { embed, place, say, startRuntime, stopRuntime } from "./agent.mjs";

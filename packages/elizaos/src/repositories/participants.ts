@@ -1,6 +1,6 @@
 import { insertRecords, oneOf, updateRecords } from "@waymark/core/records";
 import { checkUuid, checkUuids } from "../checks.ts";
-import type { Entity, ParticipantState, UUID } from "../contract.ts";
+import type { Participant, ParticipantState, UUID } from "../contract.ts";
 import type { Database } from "../database.ts";
 import { newId } from "../ids.ts";
 import { ALL, BY_AGE, compareAge, inPieces } from "../pages.ts";
@@ -9,12 +9,6 @@ import { removeFound } from "../writes.ts";
 import { readEntities } from "./entities.ts";
 
 const STATES = ["FOLLOWED", "MUTED"] as const;
-
-/** A participant with its entity. */
-export interface EntityParticipant {
-  id: UUID;
-  entity: Entity;
-}
 
 /** Participants: which entities are in which rooms. An entity is in a room once for each agent. */
 export class Participants {
@@ -86,7 +80,7 @@ export class Participants {
     return await removeFound(this.#database, "remove participant", PARTICIPANTS, where);
   }
 
-  async getParticipantsForEntity(entityId: UUID): Promise<EntityParticipant[]> {
+  async getParticipantsForEntity(entityId: UUID): Promise<Participant[]> {
     const id = checkUuid("entityId", entityId);
     return await this.#database.run("get participants", async (records, signal) => {
       const [entity] = await readEntities(records, [id], { withComponents: true }, signal);
