@@ -73,7 +73,14 @@ function findSuites() {
     ...Object.fromEntries(
       Object.entries(DIALECTS).map(([name, { servers: kinds }]) => [name, kinds.filter((kind) => kind === name)]),
     ),
-    ...{ langgraph: every, "openai-agents": every, compatibility: every, release: every, servers: every },
+    ...{
+      langgraph: every,
+      "openai-agents": every,
+      elizaos: every,
+      compatibility: every,
+      release: every,
+      servers: every,
+    },
   };
   const others = Object.entries(DIALECTS).flatMap(([name, { servers: kinds }]) =>
     kinds.filter((kind) => kind !== name).map((kind) => [kind, { folder: `packages/${name}`, servers: [kind] }]),

@@ -86,7 +86,7 @@ async function optionsOf(dialect: string): Promise<string> {
 }
 
 const dialects = ["sqlite", "postgres", "mysql"];
-const adapters = ["langgraph", "openai-agents"];
+const adapters = ["langgraph", "openai-agents", "elizaos"];
 
 describe("a packed package", () => {
   it.each(["core", "conformance", ...dialects, ...adapters])(
