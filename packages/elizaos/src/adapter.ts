@@ -119,7 +119,7 @@ export function createAdapter(
         droppedLogs: logs.dropped,
       };
     },
-    runPluginMigrations: async (plugins, given) => await migratePluginTables(await connection.store(), plugins, given),
+    runPluginMigrations: async (plugins, given) => await migratePluginTables(connection, plugins, given),
     runMigrations: async () => void (await (await connection.store()).migrate()),
     withEntityContext: async (_, callback) => await callback(),
     transaction: (work) => inOneChange(database, (gathering) => work(rowsOf(gathering, memories.within(gathering)))),

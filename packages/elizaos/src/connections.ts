@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { CheckpointError, openRecordStore, type RecordStore } from "@waymark/core/records";
-import type { DatabasePlace } from "./options.ts";
+import type { DatabasePlace, DialectOptions } from "./options.ts";
 import { SCHEMAS } from "./schemas.ts";
 
 /**
@@ -17,6 +17,8 @@ export interface SharedConnection {
    * @throws CheckpointError `INVALID_CONFIG`, `CLOSED` once released
    */
   store(): Promise<RecordStore>;
+  /** Opens the same database once more, with these options of the dialect on top, and migrates nothing. The caller closes it. */
+  another(options: DialectOptions): Promise<RecordStore>;
   /** The tables, if they were opened, and are not released. */
   readonly opened: RecordStore | null;
   /** Gives the share back, and resolves when the connection is closed, if it was the last. Again: the same promise. */
@@ -58,6 +60,7 @@ class Connection {
         if (released !== null) throw new CheckpointError("CLOSED", `${SOURCE}: the adapter was closed`);
         return await connection.#open();
       },
+      another: (options) => openPlace(connection.#place, { ...options, migrate: "off" }),
       get opened() {
         return released === null ? connection.#store : null;
       },
@@ -81,17 +84,7 @@ class Connection {
 
   async #openStore(): Promise<RecordStore> {
     await closings.get(this.#key);
-    const { field, url, pgliteDataDir, database, cwd } = this.#place;
-    this.#store = await openRecordStore({
-      source: SOURCE,
-      field,
-      ...(url === null ? {} : { url }),
-      ...(pgliteDataDir === null ? {} : { pgliteDataDir }),
-      options: database,
-      schemas: SCHEMAS,
-      cwd,
-      from: [fileURLToPath(import.meta.url)],
-    });
+    this.#store = await openPlace(this.#place);
     return this.#store;
   }
 
@@ -113,6 +106,22 @@ class Connection {
     await store?.close();
     await before;
   }
+}
+
+async function openPlace(
+  { field, url, pgliteDataDir, database, cwd }: DatabasePlace,
+  more: DialectOptions = {},
+): Promise<RecordStore> {
+  return await openRecordStore({
+    source: SOURCE,
+    field,
+    ...(url === null ? {} : { url }),
+    ...(pgliteDataDir === null ? {} : { pgliteDataDir }),
+    options: { ...database, ...more },
+    schemas: SCHEMAS,
+    cwd,
+    from: [fileURLToPath(import.meta.url)],
+  });
 }
 
 /** Numbers of objects that are handles, which no text stands for. */

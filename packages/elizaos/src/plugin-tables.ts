@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { CheckpointError, type RecordStore } from "@waymark/core/records";
+import { CheckpointError } from "@waymark/core/records";
+import type { SharedConnection } from "./connections.ts";
 import type { PluginMigrationOptions, PluginSchema } from "./contract.ts";
 import { importInstalled } from "./modules.ts";
 
@@ -31,21 +32,21 @@ let last: Promise<unknown> = Promise.resolve();
  * @throws CheckpointError `INVALID_CONFIG` if plugin-sql is needed, and not installed; else what its migrator throws
  */
 export async function migratePluginTables(
-  store: RecordStore,
+  connection: SharedConnection,
   plugins: readonly PluginSchema[],
   options: PluginMigrationOptions = {},
 ): Promise<void> {
   const others = plugins.filter(({ name, schema = {} }) => name !== PLUGIN_SQL && Object.keys(schema).length > 0);
   if (others.length === 0) return;
+  const store = await connection.store();
   if (!store.hasDrizzle) {
     for (const { name } of others) warnOf(name, store.name);
     return;
   }
   const Service = await loadService(others);
-  const migration = last.then(async () => {
-    const database = (await store.drizzle()) as DrizzleDatabase;
-    await repeatedly(() => onOneConnection(database, (one) => migrate(Service, one, others, options)));
-  });
+  const migration = last.then(() =>
+    repeatedly(() => onOneConnection(connection, (database) => migrate(Service, database, others, options))),
+  );
   last = migration.catch(() => {});
   await migration;
 }
@@ -108,16 +109,28 @@ async function migrate(
 
 /**
  * Runs work on a connection that nobody else uses meanwhile: its own transactions begin and end with statements, which a pool would send to
- * any connection. Drizzle hands one out for a transaction, which is ended at once.
+ * any of its connections.
  */
 async function onOneConnection(
-  database: DrizzleDatabase,
-  work: (one: DrizzleDatabase) => Promise<void>,
+  connection: SharedConnection,
+  work: (database: DrizzleDatabase) => Promise<void>,
 ): Promise<void> {
-  await database.transaction(async (one) => {
-    await one.execute("commit");
-    await work(one);
-  });
+  const store = await connection.store();
+  const database = (await store.drizzle()) as DrizzleDatabase;
+  if (store.status().driver === "pglite") {
+    // It has one connection, which a transaction has to itself, also when it was ended.
+    await database.transaction(async (one) => {
+      await one.execute("commit");
+      await work(one);
+    });
+    return;
+  }
+  const alone = await connection.another({ poolSize: 1 });
+  try {
+    await work((await alone.drizzle()) as DrizzleDatabase);
+  } finally {
+    await alone.close();
+  }
 }
 
 async function repeatedly(work: () => Promise<void>): Promise<void> {

@@ -69,6 +69,7 @@ function adapterOf({ place, adapter: options, closeOnExit: closes }: ResolvedOpt
 function releasing(connection: SharedConnection, onRelease: () => void): SharedConnection {
   return {
     store: () => connection.store(),
+    another: (options) => connection.another(options),
     get opened() {
       return connection.opened;
     },

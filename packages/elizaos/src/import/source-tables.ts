@@ -12,6 +12,8 @@ export function sourceTables({ boolean, customType, pgTable, text, timestamp, uu
     dataType: () => "vector",
     fromDriver: (value) => (typeof value === "string" ? (JSON.parse(value) as number[]) : (value as number[])),
   });
+  /** Drizzle's own type drops backslashes. */
+  const texts = customType<{ data: string[]; driverData: unknown }>({ dataType: () => "text[]", fromDriver: textsOf });
   const local = () => timestamp("created_at");
   const zoned = () => timestamp("created_at", { withTimezone: true });
   return {
@@ -38,7 +40,7 @@ export function sourceTables({ boolean, customType, pgTable, text, timestamp, uu
       id: uuid("id").notNull(),
       agentId: uuid("agent_id").notNull(),
       createdAt: local(),
-      names: text("names").array(),
+      names: texts("names"),
       metadata: json("metadata"),
     }),
     worlds: pgTable("worlds", {
@@ -109,7 +111,7 @@ export function sourceTables({ boolean, customType, pgTable, text, timestamp, uu
       sourceEntityId: uuid("source_entity_id").notNull(),
       targetEntityId: uuid("target_entity_id").notNull(),
       agentId: uuid("agent_id").notNull(),
-      tags: text("tags").array(),
+      tags: texts("tags"),
       metadata: json("metadata"),
     }),
     tasks: pgTable("tasks", {
@@ -119,7 +121,7 @@ export function sourceTables({ boolean, customType, pgTable, text, timestamp, uu
       roomId: uuid("room_id"),
       worldId: uuid("world_id"),
       agentId: uuid("agent_id").notNull(),
-      tags: text("tags").array(),
+      tags: texts("tags"),
       metadata: json("metadata"),
       createdAt: zoned(),
       updatedAt: timestamp("updated_at", { withTimezone: true }),
@@ -147,3 +149,13 @@ export type SourceTable = keyof SourceTables;
 
 /** A row of a table, as Drizzle returns it. */
 export type SourceRow<Name extends SourceTable> = SourceTables[Name]["$inferSelect"];
+
+/** Reads an array of texts, which the driver has parsed, or returns as PostgreSQL's text. An element that is `null` is left out. */
+function textsOf(value: unknown): string[] {
+  if (typeof value !== "string") return (value as unknown[]).filter((one) => typeof one === "string");
+  const elements = value.slice(1, -1).matchAll(/"((?:[^"\\]|\\.)*)"|[^,]+/gs);
+  return [...elements].flatMap(([text, quoted]) => {
+    if (quoted !== undefined) return [quoted.replace(/\\(.)/gs, "$1")];
+    return text === "NULL" ? [] : [text];
+  });
+}

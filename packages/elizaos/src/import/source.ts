@@ -46,9 +46,7 @@ export class Source {
     return Number((await reading(name, query))[0]?.rows);
   }
 
-  /**
-   * Reads the rows of a table in pages, in the order of `key`, whose columns tell them apart. Those with `null` in one of them are left out.
-   */
+  /** Reads a table in pages, in the order of `key`, whose columns tell its rows apart. Rows with `null` in one of them are left out. */
   async *pages<Name extends SourceTable>(
     name: Name,
     key: readonly (keyof SourceRow<Name> & string)[],

@@ -46,8 +46,12 @@ export class Agents {
     const [row] = await this.#database.run("get agent", (records, signal) =>
       records.find(AGENTS, { where: { id }, limit: 1 }, signal),
     );
-    if (row === undefined) this.#missed.add(id);
-    return row === undefined ? null : agentOf(row);
+    if (row === undefined) {
+      this.#missed.add(id);
+      return null;
+    }
+    this.#missed.delete(id);
+    return agentOf(row);
   }
 
   /** Returns the id, the name and the biography of each agent. */

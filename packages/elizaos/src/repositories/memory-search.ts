@@ -90,7 +90,8 @@ export async function searchMemories(
 }
 
 function foundMemory(row: MemoryColumns): Memory {
-  return { ...memoryOf(row), ...typeOf(row), ...(row.world !== null && { worldId: row.world as UUID }) };
+  // `null` where there is no world, as ElizaOS' own adapter.
+  return { ...memoryOf(row), ...typeOf(row), worldId: row.world as UUID };
 }
 
 /** Checks the least similarity. None given, or zero, is none. */
