@@ -76,12 +76,14 @@ export function createAdapter(
   const logs = new Logs(database, options.logs);
   const memories = new Memories(database, options);
   let drizzle: unknown = null;
+  let isInitialized = false;
   let closing: Promise<void> | null = null;
 
   async function init(): Promise<void> {
     const store = await connection.store();
     await store.run("open ElizaOS database", async () => {});
     if (store.hasDrizzle) drizzle = await store.drizzle();
+    isInitialized = true;
   }
 
   async function close(): Promise<void> {
@@ -99,7 +101,7 @@ export function createAdapter(
     initialize: init,
     async isReady() {
       const store = connection.opened;
-      return store !== null && isOpen(store) && (await store.health()).ok;
+      return isInitialized && store !== null && isOpen(store) && (await store.health()).ok;
     },
     close() {
       closing ??= close();

@@ -109,7 +109,7 @@ class Connection {
 }
 
 async function openPlace(
-  { field, url, pgliteDataDir, database, cwd }: DatabasePlace,
+  { field, url, pgliteDataDir, database, optionsField, cwd }: DatabasePlace,
   more: DialectOptions = {},
 ): Promise<RecordStore> {
   return await openRecordStore({
@@ -118,6 +118,7 @@ async function openPlace(
     ...(url === null ? {} : { url }),
     ...(pgliteDataDir === null ? {} : { pgliteDataDir }),
     options: { ...database, ...more },
+    optionsField,
     schemas: SCHEMAS,
     cwd,
     from: [fileURLToPath(import.meta.url)],

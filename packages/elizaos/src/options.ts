@@ -56,12 +56,16 @@ export interface DatabasePlace {
   readonly url: string | null;
   readonly pgliteDataDir: string | null;
   readonly database: DialectOptions;
+  /** Where `database` stands, for messages. */
+  readonly optionsField: string;
   /** Folder of relative paths. */
   readonly cwd: string;
 }
 
 /** Options of the plugin, checked and with those defaults that need no runtime. */
 export interface CheckedOptions {
+  /** Path of the options, for messages. */
+  readonly field: string;
   /** `null`: not given. */
   readonly url: string | null;
   readonly pgliteDataDir: string | null;
@@ -94,26 +98,30 @@ const DEFAULT_URL = "sqlite:./.eliza/waymark.db";
 /** One hundred years. */
 const MAX_DAYS = 36_500;
 
-/** Checks options, but those of the dialect. @throws CheckpointError `INVALID_ARGUMENT` */
-export function checkOptions(value: WaymarkOptions): CheckedOptions {
-  const options = objectWithKeys("options", value, KEYS);
+/**
+ * Checks options, but those of the dialect. `field`: their path, for messages.
+ * @throws CheckpointError `INVALID_ARGUMENT`
+ */
+export function checkOptions(value: WaymarkOptions, field = "options"): CheckedOptions {
+  const options = objectWithKeys(field, value, KEYS);
   const { onDimensionChange = "keep", logs = {}, closeOnExit = false, env = process.env, database = {} } = options;
-  if (typeof closeOnExit !== "boolean") throw invalidArgument("options.closeOnExit", "a boolean", closeOnExit);
-  const url = optionalText("options.url", options.url);
-  const pgliteDataDir = optionalText("options.pgliteDataDir", options.pgliteDataDir);
+  if (typeof closeOnExit !== "boolean") throw invalidArgument(`${field}.closeOnExit`, "a boolean", closeOnExit);
+  const url = optionalText(`${field}.url`, options.url);
+  const pgliteDataDir = optionalText(`${field}.pgliteDataDir`, options.pgliteDataDir);
   if (url !== null && pgliteDataDir !== null) {
-    throw new CheckpointError("INVALID_ARGUMENT", "expected options to have url or pgliteDataDir, got both");
+    throw new CheckpointError("INVALID_ARGUMENT", `expected ${field} to have url or pgliteDataDir, got both`);
   }
   return {
+    field,
     url,
     pgliteDataDir,
-    database: { ...objectOf("options.database", database) },
+    database: { ...objectOf(`${field}.database`, database) },
     adapter: {
-      onDimensionChange: oneOf("options.onDimensionChange", onDimensionChange, ["keep", "refuse"]),
-      logs: checkRetention(logs),
+      onDimensionChange: oneOf(`${field}.onDimensionChange`, onDimensionChange, ["keep", "refuse"]),
+      logs: checkRetention(`${field}.logs`, logs),
     },
     closeOnExit,
-    env: objectOf("options.env", env) as Environment,
+    env: objectOf(`${field}.env`, env) as Environment,
   };
 }
 
@@ -134,12 +142,12 @@ export function resolveOptions(options: CheckedOptions, settings: Settings = () 
 }
 
 function placeOf(
-  { url, pgliteDataDir, database }: CheckedOptions,
+  { field, url, pgliteDataDir, database }: CheckedOptions,
   settingOf: (name: string) => string | null,
 ): DatabasePlace {
-  const base = { database, cwd: process.cwd() };
-  if (url !== null) return { ...base, field: "options.url", url, pgliteDataDir: null };
-  if (pgliteDataDir !== null) return { ...base, field: "options.pgliteDataDir", url: null, pgliteDataDir };
+  const base = { database, optionsField: `${field}.database`, cwd: process.cwd() };
+  if (url !== null) return { ...base, field: `${field}.url`, url, pgliteDataDir: null };
+  if (pgliteDataDir !== null) return { ...base, field: `${field}.pgliteDataDir`, url: null, pgliteDataDir };
   for (const name of URL_NAMES) {
     const value = settingOf(name);
     if (value !== null) return { ...base, field: name, url: value, pgliteDataDir: null };
@@ -149,10 +157,10 @@ function placeOf(
   return { ...base, field: "the default", url: DEFAULT_URL, pgliteDataDir: null };
 }
 
-function checkRetention(value: unknown): ResolvedAdapterOptions["logs"] {
-  const { keepDays, keepRows } = objectWithKeys("options.logs", value, ["keepDays", "keepRows"]);
+function checkRetention(field: string, value: unknown): ResolvedAdapterOptions["logs"] {
+  const { keepDays, keepRows } = objectWithKeys(field, value, ["keepDays", "keepRows"]);
   const limit = (name: string, given: unknown, min: number, max: number, unit: string) =>
-    given === undefined ? null : integer(`options.logs.${name}`, given, min, max, unit);
+    given === undefined ? null : integer(`${field}.${name}`, given, min, max, unit);
   return {
     keepDays: limit("keepDays", keepDays, 1, MAX_DAYS, "days"),
     keepRows: limit("keepRows", keepRows, 0, Number.MAX_SAFE_INTEGER, "rows"),

@@ -32,8 +32,11 @@ export const BYTEA = {
   },
 };
 
-/** Returns a function that makes clients. postgres.js gets each part of the address by itself, and no URL to read. */
-export async function clientMaker(options: ResolvedOptions): Promise<() => Sql> {
+/**
+ * Returns a function that makes clients. postgres.js gets each part of the address by itself, and no URL to read. `fetchTypes`: asks the
+ * server which types arrays are of, so that these are read as lists.
+ */
+export async function clientMaker(options: ResolvedOptions, { fetchTypes = false } = {}): Promise<() => Sql> {
   const { default: postgres } = await import("postgres");
   const server = options.server as ServerUrl;
   const { user, password, database, targetSession } = server;
@@ -54,7 +57,7 @@ export async function clientMaker(options: ResolvedOptions): Promise<() => Sql> 
     backoff: (attempt: number) => Math.min(2 ** attempt / 100, 1),
     // For poolers: nothing that lives in a session, and no query for types when a connection starts.
     prepare: options.prepare,
-    fetch_types: false,
+    fetch_types: fetchTypes,
     onnotice: () => {}, // by default postgres.js prints notices
     connection: { application_name: "waymark", ...server.serverSettings },
     types: { bytea: BYTEA },

@@ -304,7 +304,7 @@ async function loadExtensions(): Promise<Record<string, unknown>> {
 }
 
 /** Imports a package that most users do not have: bundlers leave it alone. */
-async function importModule(name: string): Promise<Record<string, unknown>> {
+export async function importModule(name: string): Promise<Record<string, unknown>> {
   return await import(/* @vite-ignore */ /* webpackIgnore: true */ name);
 }
 

@@ -110,8 +110,10 @@ export interface Provider {
   readonly type: string | StorageFactory | MemoryFactory;
   /** All options as given, without `type`: a factory need not know it. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** Whether `field` is a variable, whose value is the provider's only option. */
-  readonly isVariable?: boolean;
+  /** The option that is given in `field`, such as a variable with a URL. Without it, `field` is the path of all options. */
+  readonly fieldOption?: string;
+  /** Path of the options beside `fieldOption`, for messages. Without it, they have none. */
+  readonly optionsField?: string;
   /** Scheme of the URL that its package was chosen by: the package must say that it takes such URLs. */
   readonly scheme?: string;
 }
@@ -232,11 +234,8 @@ export function createProvider(source: string, factory: StorageFactory, provider
 }
 
 /** Calls a factory of a provider, and rewrites its errors. @throws CheckpointError `INVALID_CONFIG` */
-export function creating<Created>(
-  source: string,
-  { field, options, isVariable = false }: Provider,
-  create: () => Created,
-): Created {
+export function creating<Created>(source: string, provider: Provider, create: () => Created): Created {
+  const { field } = provider;
   try {
     return create();
   } catch (error) {
@@ -244,11 +243,18 @@ export function creating<Created>(
       const message = `${source}: ${field}: its factory threw ${describeThrown(error)}`;
       throw new CheckpointError("INVALID_CONFIG", message, { cause: withoutValues(error) });
     }
-    const option = isVariable ? new RegExp(`\\boptions\\.(?:${Object.keys(options).join("|")})\\b`) : /\boptions\b/;
-    const named = error.message.replace(option, field);
-    const message = named === error.message ? `${field}: ${named}` : named;
+    const message = withPathOf(provider, error.message);
     throw new CheckpointError("INVALID_CONFIG", `${source}: ${message}`, { cause: error.cause });
   }
+}
+
+/** Says of the option that a factory's message names where it was given. */
+function withPathOf({ field, fieldOption, optionsField }: Provider, message: string): string {
+  const all = /\boptions\b/;
+  const given = fieldOption === undefined ? all : new RegExp(`\\boptions\\.${fieldOption}\\b`);
+  if (given.test(message)) return message.replace(given, field);
+  if (optionsField !== undefined && all.test(message)) return message.replace(all, optionsField);
+  return `${field}: ${message}`;
 }
 
 /** Makes the error for a config that a check refused. */

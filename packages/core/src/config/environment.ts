@@ -18,7 +18,9 @@ export function providerOfEnvironment(env: Environment, cwd: string, registry: R
   const variable = URL_VARIABLES.find(isSet);
   if (variable === undefined) {
     for (const [name, { type, option }] of PATH_VARIABLES) {
-      if (isSet(name)) return { name: "main", field: name, isVariable: true, type, options: { [option]: env[name] } };
+      if (isSet(name)) {
+        return { name: "main", field: name, fieldOption: option, type, options: { [option]: env[name] } };
+      }
     }
     if (env["NODE_ENV"] !== "production") return fileProvider("the default", join(cwd, DEFAULT_FILE));
     const advice = `set ${URL_VARIABLES[0]} to the database's URL, or add a waymark.config file to ${cwd}`;
@@ -38,6 +40,19 @@ export function providerOfUrl(
   cwd: string,
   registry: Registry | undefined,
 ): Provider {
+  const provider = knownProviderOfUrl(source, field, url, cwd, registry);
+  if (provider === null) throw unknownUrl(source, field, url);
+  return provider;
+}
+
+/** As {@link providerOfUrl}; `null` for a URL that names no database. */
+export function knownProviderOfUrl(
+  source: string,
+  field: string,
+  url: string,
+  cwd: string,
+  registry: Registry | undefined,
+): Provider | null {
   const scheme = schemeOf(url);
   // Without slashes, the text before the colon may be a user's name, or that of a machine.
   const isUrl = scheme !== null && url.startsWith("//", scheme.length + 1);
@@ -45,15 +60,19 @@ export function providerOfUrl(
   if (scheme !== null && type === FILE_TYPE) {
     return fileProvider(field, databasePathOf(source, field, url.slice(scheme.length), cwd));
   }
-  const provider = { name: "main", field, isVariable: true, options: { connectionString: url } };
+  const provider = { name: "main", field, fieldOption: "connectionString", options: { connectionString: url } };
   if (type !== undefined && isUrl) return { ...provider, type };
   if (isUrl && registry?.get(scheme) !== undefined) return { ...provider, type: scheme };
   if (isUrl && isTypeName(`waymark-${scheme}`)) return { ...provider, type: `waymark-${scheme}`, scheme };
-  const schemes = [...URL_SCHEMES.keys()].map((scheme) => `${scheme}:`).join(", ");
-  throw new CheckpointError(
-    "INVALID_CONFIG",
-    `${source}: expected ${field} to be a URL of ${schemes}, got ${shown(url, scheme)}`,
-  );
+  return null;
+}
+
+/** Makes the error for a URL that names no database, or none of these types. */
+export function unknownUrl(source: string, field: string, url: string, types?: readonly string[]): CheckpointError {
+  const known = [...URL_SCHEMES].filter(([, type]) => types?.includes(type) ?? true);
+  const schemes = known.map(([scheme]) => `${scheme}:`).join(", ");
+  const message = `expected ${field} to be a URL of ${schemes}, got ${shown(url, schemeOf(url))}`;
+  return new CheckpointError("INVALID_CONFIG", `${source}: ${message}`);
 }
 
 /** Shows as much of a text that is no URL of a database as can hold no password. */
@@ -65,7 +84,7 @@ function shown(url: string, scheme: string | null): string {
 }
 
 function fileProvider(field: string, databasePath: string): Provider {
-  return { name: "main", field, isVariable: true, type: FILE_TYPE, options: { databasePath } };
+  return { name: "main", field, fieldOption: "databasePath", type: FILE_TYPE, options: { databasePath } };
 }
 
 /** Parameters that Prisma's URLs of files have, and that say nothing to a storage. */

@@ -4,7 +4,7 @@ import type { DomainSchema } from "../database/migrations.ts";
 import type { RecordStore } from "../record-store/store.ts";
 import { PATH_VARIABLES } from "./database-urls.ts";
 import { creating, type Provider } from "./define.ts";
-import { providerOfUrl } from "./environment.ts";
+import { knownProviderOfUrl, unknownUrl } from "./environment.ts";
 import { withPathsFrom } from "./open.ts";
 import { recordsFactoryOf, resolvePathsOf } from "./packages.ts";
 
@@ -24,6 +24,8 @@ export interface OpenRecordsOptions {
   readonly pgliteDataDir?: string;
   /** More options of the dialect: pool size, TLS, deadlines. */
   readonly options?: Readonly<Record<string, unknown>>;
+  /** Where `options` stand, for messages: "options.database". Default: "options". */
+  readonly optionsField?: string;
   readonly schemas: RecordSchemas;
   /** Folder of relative paths. Default: `process.cwd()`. */
   readonly cwd?: string;
@@ -31,29 +33,41 @@ export interface OpenRecordsOptions {
   readonly from?: readonly string[];
 }
 
+/** A provider whose type has a schema. */
+type KnownProvider = Provider & { readonly type: string };
+
 /**
  * Opens the tables. Does not connect: the first call does.
  * @throws CheckpointError `INVALID_CONFIG`
  */
 export async function openRecordStore(options: OpenRecordsOptions): Promise<RecordStore> {
-  const { source, schemas, from = [] } = options;
+  const { source, schemas, optionsField = "options", from = [] } = options;
   const cwd = resolve(options.cwd ?? ".");
-  const provider = withPathsFrom(cwd, providerOf(options, cwd));
-  const { type } = provider;
-  const schema = typeof type === "string" ? schemas[type] : undefined;
-  if (typeof type !== "string" || schema === undefined) {
-    const known = Object.keys(schemas).join(", ");
-    throw new CheckpointError("INVALID_CONFIG", `${source}: expected a database of ${known}, got ${String(type)}`);
-  }
-  const factory = await recordsFactoryOf(source, { ...provider, type }, [...resolvePathsOf(cwd, cwd), ...from]);
-  return creating(source, provider, () => factory(provider.options as never, schema));
+  const known = providerOf(options, cwd);
+  const provider = { ...withPathsFrom(cwd, known), type: known.type, optionsField };
+  const factory = await recordsFactoryOf(source, provider, [...resolvePathsOf(cwd, cwd), ...from]);
+  return creating(source, provider, () => factory(provider.options as never, schemas[known.type] as DomainSchema));
 }
 
-function providerOf({ source, field, url, pgliteDataDir, options = {} }: OpenRecordsOptions, cwd: string): Provider {
+function providerOf(
+  { source, field, url = "", pgliteDataDir, options = {}, schemas }: OpenRecordsOptions,
+  cwd: string,
+): KnownProvider {
+  const hasSchema = (provider: Provider): provider is KnownProvider => Object.hasOwn(schemas, provider.type as string);
   if (pgliteDataDir !== undefined) {
-    const { type } = PATH_VARIABLES.get("PGLITE_DATA_DIR") as { type: string };
-    return { name: "main", field, isVariable: true, type, options: { ...options, pgliteDataDir } };
+    const { type, option } = PATH_VARIABLES.get("PGLITE_DATA_DIR") as { type: string; option: string };
+    const provider = {
+      name: "main",
+      field,
+      fieldOption: option,
+      type,
+      options: { ...options, [option]: pgliteDataDir },
+    };
+    if (hasSchema(provider)) return provider;
+    const known = Object.keys(schemas).join(", ");
+    throw new CheckpointError("INVALID_CONFIG", `${source}: ${field}: expected a database of ${known}, got ${type}`);
   }
-  const provider = providerOfUrl(source, field, url ?? "", cwd, undefined);
+  const provider = knownProviderOfUrl(source, field, url, cwd, undefined);
+  if (provider === null || !hasSchema(provider)) throw unknownUrl(source, field, url, Object.keys(schemas));
   return { ...provider, options: { ...options, ...provider.options } };
 }

@@ -2,7 +2,7 @@ import { CheckpointError, integer, invalidArgument, objectWithKeys, property } f
 import { acquire, type SharedConnection } from "../connections.ts";
 import { checkOptions, resolveOptions, type WaymarkOptions } from "../options.ts";
 import { PLANS, type Plan, type PlannedTable, type Refused } from "./plans.ts";
-import { type ImportSource, openSource, type Source } from "./source.ts";
+import { type ImportSource, OPERATION, openSource, type Source } from "./source.ts";
 import { type Item, type Outcome, Target } from "./target.ts";
 
 export type { ImportSource };
@@ -69,7 +69,7 @@ const MAX_PROBLEMS = 1_000;
  */
 export async function importPluginSql(options: ImportOptions): Promise<ImportReport> {
   const { from, to, logs = false, batch, signal, onProgress = () => {} } = checkImport(options);
-  const connection = isConnection(to) ? to : acquire(resolveOptions(checkOptions(to)).place);
+  const connection = isConnection(to) ? to : acquire(resolveOptions(checkOptions(to, "options.to")).place);
   try {
     const store = await connection.store();
     const source = await openSource(from);
@@ -82,8 +82,10 @@ export async function importPluginSql(options: ImportOptions): Promise<ImportRep
         const counts = report.get(plan.name) as Counts;
         for await (const progress of runPlan(plan, source, target, batch, [counts, embeddings])) {
           onProgress(progress);
-          if (signal?.aborted)
-            throw new CheckpointError("ABORTED", "import plugin-sql: aborted", { cause: signal.reason });
+          if (signal?.aborted) {
+            const message = `${OPERATION}: cancelled by the caller's signal`;
+            throw new CheckpointError("ABORTED", message, { cause: signal.reason });
+          }
         }
       }
       return Object.fromEntries([...report, ["embeddings", embeddings]]) as unknown as ImportReport;

@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError, openRecordStore, property } from "@waymark/core/records";
 import type * as Orm from "drizzle-orm";
@@ -149,10 +151,17 @@ async function openDatabase(source: ImportSource): Promise<Opened> {
     field: "options.from.postgresUrl",
     url: source.postgresUrl,
     options: { ...source.database, migrate: "off" },
+    optionsField: "options.from.database",
     schemas: { postgres: SCHEMAS.postgres },
     from: [fileURLToPath(import.meta.url)],
   });
-  return { database: await store.drizzle(), close: () => store.close() };
+  try {
+    await store.run("open database of plugin-sql", async () => {}); // a failure to connect says which database it was
+    return { database: await store.drizzle(), close: () => store.close() };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
 }
 
 /** The parts of PGlite that are used here. */
@@ -161,6 +170,12 @@ interface Pglite {
 }
 
 async function openPglite(dataDir: string): Promise<Opened> {
+  // PGlite would make one.
+  if (!existsSync(join(dataDir.replace(/^file:\/\//, ""), "PG_VERSION"))) {
+    const message =
+      "expected options.from.pgliteDataDir to be the folder of a database, got one without the file PG_VERSION";
+    throw new CheckpointError("INVALID_CONFIG", `${OPERATION}: ${message}`);
+  }
   const [{ PGlite }, { vector }, { drizzle }] = (await Promise.all(
     ["@electric-sql/pglite", "@electric-sql/pglite/vector", "drizzle-orm/pglite"].map(load),
   )) as unknown as [Pglite, Module, { drizzle(options: object): unknown }];

@@ -14,8 +14,14 @@ import type { Answer, Call } from "./calls.ts";
 export interface Normal {
   /** Lists and plain objects. */
   readonly value: unknown;
-  /** Whether the call was rejected. */
-  readonly isError: boolean;
+  /** `null`: the call was not rejected. Codes and messages are not compared. */
+  readonly error: Answer["error"];
+}
+
+/** A call that was made before, and what ours answered. */
+export interface Earlier {
+  readonly call: Call;
+  readonly ours: Normal;
 }
 
 /** Times that tests give are before. */
@@ -33,14 +39,18 @@ const WITHOUT_ORDER = [
   ...["getTasks", "getTasksByName"],
 ];
 
+/** Methods and members that return what sends statements. */
+const HANDLES = ["db", "getDatabase", "getConnection"];
+
 /** @param known ids that calls have named */
 export function normalize({ method, args }: Call, { value, error }: Answer, known: ReadonlySet<string>): Normal {
-  if (error !== null) return { value: undefined, isError: true };
+  if (error !== null) return { value: undefined, error };
+  if (HANDLES.includes(method)) return { value: value === null ? null : "<database>", error };
   const plain = plainOf(value, known);
-  if (!WITHOUT_ORDER.includes(method) || !Array.isArray(plain)) return { value: plain, isError: false };
+  if (!WITHOUT_ORDER.includes(method) || !Array.isArray(plain)) return { value: plain, error };
   const list = plain.map((row) => withSortedComponents(row as Row));
   const limit = method === "searchEntitiesByName" ? ((args[0] as Row)["limit"] ?? 10) : null;
-  return { value: list.length === limit ? `${list.length} of them` : sorted(list), isError: false };
+  return { value: list.length === limit ? `${list.length} of them` : sorted(list), error };
 }
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -82,17 +92,26 @@ function textOf(item: unknown): string {
 }
 
 /** Returns whether two answers to a call are the same. */
-export function isSame({ method, args }: Call, theirs: unknown, ours: unknown): boolean {
-  if (!Array.isArray(theirs) || !Array.isArray(ours)) return isDeepStrictEqual(theirs, ours);
-  if (method === "searchMemories" || method === "searchMemoriesByEmbedding") {
-    const options = args.at(-1) as Row;
-    return areSameHits(theirs as Row[], ours as Row[], "similarity", theirs.length === (options["count"] ?? 10));
+export function isSame(call: Call, theirs: Normal, ours: Normal): boolean {
+  if (theirs.error !== null || ours.error !== null) return theirs.error !== null && ours.error !== null;
+  const score = SCORES[call.method];
+  if (score === undefined || !Array.isArray(theirs.value) || !Array.isArray(ours.value)) {
+    return isDeepStrictEqual(theirs.value, ours.value);
   }
-  if (method === "getCachedEmbeddings") {
-    const isCut = theirs.length === (args[0] as Row)["query_match_count"];
-    return areSameHits(theirs as Row[], ours as Row[], "levenshtein_score", isCut);
-  }
-  return isDeepStrictEqual(theirs, ours);
+  return areSameHits(score, theirs.value, ours.value, isCut(call, theirs.value));
+}
+
+/** Members that lists are in the order of. */
+const SCORES: Readonly<Record<string, string>> = {
+  searchMemories: "similarity",
+  searchMemoriesByEmbedding: "similarity",
+  getCachedEmbeddings: "levenshtein_score",
+};
+
+/** Returns whether a search has found as many as it was to, and there may be more. */
+export function isCut({ method, args }: Call, found: readonly unknown[]): boolean {
+  const options = args.at(-1) as Row;
+  return found.length === (options[method === "getCachedEmbeddings" ? "query_match_count" : "count"] ?? 10);
 }
 
 const TOLERANCE = 1e-4;
@@ -101,21 +120,17 @@ const TOLERANCE = 1e-4;
  * Returns whether lists have the same rows with about the same scores, and in the order of them. `isCut`: of rows that share the last score
  * either may have some.
  */
-function areSameHits(theirs: readonly Row[], ours: readonly Row[], score: string, isCut: boolean): boolean {
+export function areSameHits(score: string, theirs: readonly Row[], ours: readonly Row[], isCut: boolean): boolean {
   if (theirs.length !== ours.length) return false;
   const scoreOf = (row: Row | undefined) => Number(row?.[score] ?? Number.NaN);
   const isNear = (one: Row | undefined, other: Row | undefined) => Math.abs(scoreOf(one) - scoreOf(other)) < TOLERANCE;
+  const withoutScore = (row: Row) => ({ ...row, [score]: 0 });
   const left = [...theirs];
   return ours.every((row, at) => {
     if (!isNear(row, theirs[at])) return false;
-    const found = left.findIndex((one) => isNear(one, row) && isDeepStrictEqual({ ...one, [score]: 0 }, { ...row, [score]: 0 }));
-    if (found !== -1) return left.splice(found, 1);
-    return isCut && isNear(row, theirs.at(-1));
+    const found = left.findIndex((one) => isNear(one, row) && isDeepStrictEqual(withoutScore(one), withoutScore(row)));
+    if (found === -1) return isCut && isNear(row, theirs.at(-1));
+    left.splice(found, 1);
+    return true;
   });
-}
-
-/** Collects the ids that calls name. */
-export function idsOf(calls: readonly Call[]): Set<string> {
-  const ids = JSON.stringify(calls.map(({ args }) => args)).match(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi) ?? [];
-  return new Set(ids.map((id) => id.toLowerCase()));
 }

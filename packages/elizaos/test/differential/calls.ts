@@ -1,4 +1,4 @@
-import { isDeepStrictEqual } from "node:util";
+import { inspect, isDeepStrictEqual } from "node:util";
 import type { Subject } from "./reference.ts";
 
 /** Calls of adapters as data, and what they answer. */
@@ -7,7 +7,7 @@ export interface Call {
   /** Whose adapter is called: 0, 1, 2. */
   readonly agent: number;
   readonly method: string;
-  /** May have {@link Made} values, as arguments or as members of them. */
+  /** May have values that the database makes, as arguments or as members of them. */
   readonly args: readonly unknown[];
 }
 
@@ -19,7 +19,7 @@ export interface Answer {
 }
 
 /** A value that the database makes: it is another one in each, and is asked for before the call. */
-export class Made {
+class Made {
   readonly #name: string;
   readonly find: (subject: Subject) => Promise<unknown>;
 
@@ -28,7 +28,7 @@ export class Made {
     this.find = find;
   }
 
-  toJSON(): string {
+  [inspect.custom](): string {
     return `<${this.#name}>`;
   }
 }
@@ -67,17 +67,38 @@ export function idOfRelationship(agentId: string, source: string, target: string
   });
 }
 
-/** Methods that may store the time of the call, which other answers are in the order of. */
-const TIMED = ["createMemory", "log"];
+/** Methods before which an adapter stores its logs that wait. */
+const LOG_METHODS = ["log", "getLogs", "deleteLog", "getAgentRunSummaries"];
 
-/** Makes a call, with a copy of its arguments. */
-export async function perform(subjects: readonly Subject[], { agent, method, args }: Call): Promise<Answer> {
-  const subject = subjects[agent] as Subject;
-  const given = await Promise.all(args.map((arg) => resolve(subject, arg)));
-  const passed = structuredClone(given);
-  if (TIMED.includes(method)) await nextTimes();
-  const answer = await answerOf(subject, method, passed);
-  return { ...answer, hasChangedArguments: !isDeepStrictEqual(passed, given) };
+/** Makes calls of the adapters of some agents. */
+export class Caller {
+  readonly #subjects: readonly Subject[];
+  /** Adapters that may have logs which are not stored yet: ours store many at once, after some milliseconds. */
+  readonly #logging = new Set<number>();
+
+  constructor(subjects: readonly Subject[]) {
+    this.#subjects = subjects;
+  }
+
+  /** Makes a call, with a copy of its arguments. */
+  async answer({ agent, method, args }: Call): Promise<Answer> {
+    await this.#storeLogs(LOG_METHODS.includes(method) ? agent : null);
+    if (method === "log") this.#logging.add(agent);
+    const subject = this.#subjects[agent] as Subject;
+    const given: unknown[] = await Promise.all(args.map((arg) => resolve(subject, arg)));
+    const passed = structuredClone(given);
+    if (storesTime(method, given[0])) await nextTimes();
+    const answer = await answerOf(subject, method, passed);
+    return { ...answer, hasChangedArguments: !isDeepStrictEqual(passed, given) };
+  }
+
+  /** Has adapters store their logs, but for the one that is about to do so by itself. */
+  async #storeLogs(except: number | null): Promise<void> {
+    for (const agent of [...this.#logging].filter((one) => one !== except)) {
+      this.#logging.delete(agent);
+      await this.#subjects[agent]?.["getLogs"]?.({ count: 0 });
+    }
+  }
 }
 
 async function resolve(subject: Subject, value: unknown): Promise<unknown> {
@@ -90,12 +111,21 @@ async function resolve(subject: Subject, value: unknown): Promise<unknown> {
   return copy;
 }
 
+/** Whether a call stores its time, which other answers are in the order of. */
+function storesTime(method: string, given: unknown): boolean {
+  return method === "log" || (method === "createMemory" && !(given as { readonly createdAt?: number }).createdAt);
+}
+
 /** Lets two milliseconds begin: what is stored before, and what after, differ by more than a database rounds. */
 async function nextTimes(): Promise<void> {
   for (const until = Date.now() + 2; Date.now() < until; ) await new Promise((next) => setImmediate(next));
 }
 
-async function answerOf(subject: Subject, method: string, args: readonly unknown[]): Promise<Omit<Answer, "hasChangedArguments">> {
+async function answerOf(
+  subject: Subject,
+  method: string,
+  args: unknown[],
+): Promise<Omit<Answer, "hasChangedArguments">> {
   try {
     const value = subject[method];
     return { value: typeof value === "function" ? await value.apply(subject, args) : value, error: null };
@@ -105,16 +135,23 @@ async function answerOf(subject: Subject, method: string, args: readonly unknown
   }
 }
 
-/** Returns a call as a text for people: long lists of numbers are shortened. */
+/** Returns a call as a text for people. */
 export function describeCall({ agent, method, args }: Call): string {
   return `adapters[${agent}].${method}(${args.map(describeValue).join(", ")})`;
 }
 
+/** Returns a value as a text for people: vectors and long texts are shortened. */
 export function describeValue(value: unknown): string {
-  const text = JSON.stringify(value, (_, member: unknown) => {
-    if (member instanceof Set) return { set: [...member] };
-    const isLong = Array.isArray(member) && member.length > 100 && typeof member[0] === "number";
-    return isLong ? `${member.length} numbers: ${member.slice(0, 3).join(", ")}, …` : member;
-  });
-  return text ?? String(value);
+  const text = inspect(value, { depth: 10, breakLength: 140, maxArrayLength: 100, maxStringLength: 500 });
+  return text.replaceAll(
+    /\[\s*(-?[\d.e-]+),(?:\s*-?[\d.e-]+,)+\s*\.\.\. (\d+) more items\s*\]/g,
+    "[$1, and $2 + 99 more]",
+  );
+}
+
+const UUIDS = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi;
+
+/** Collects the ids that calls name, in lower case. */
+export function idsOf(calls: readonly Call[]): Set<string> {
+  return new Set(calls.flatMap((call) => describeCall(call).match(UUIDS) ?? []).map((id) => id.toLowerCase()));
 }

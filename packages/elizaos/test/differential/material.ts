@@ -9,7 +9,20 @@ export const AGENTS = [
   "00000000-0000-4000-8000-0000000000a2",
 ] as const;
 
-export const NAMES = ["Ann", "ann", 'Bob "x"', "Bob", "n", "line\nbreak", "back\\slash", "ÄÖ", "x%y", "a_b", "😀 joe", ""];
+export const NAMES = [
+  "Ann",
+  "ann",
+  'Bob "x"',
+  "Bob",
+  "n",
+  "line\nbreak",
+  "back\\slash",
+  "ÄÖ",
+  "x%y",
+  "a_b",
+  "😀 joe",
+  "",
+];
 export const TAGS = ["a", "b", "queue", '"q"', "a\nb", ""];
 export const TEXTS = ["hello", "hallo", "hello there", "Wörld", "w😀rld", "a \\ b", ""];
 export const TABLES = ["messages", "facts"] as const;
@@ -28,6 +41,8 @@ export interface Ids {
   readonly components: readonly string[];
   readonly tasks: readonly string[];
   readonly memories: readonly string[];
+  /** Memories with texts that cached vectors are asked for of; nothing changes them. */
+  readonly texts: readonly string[];
   readonly runs: readonly string[];
 }
 
@@ -39,6 +54,7 @@ export function makeIds(dice: Dice): Ids {
     components: dice.uuids(8),
     tasks: dice.uuids(7),
     memories: dice.uuids(30),
+    texts: dice.uuids(12),
     runs: dice.uuids(5),
   };
 }
@@ -62,7 +78,9 @@ export function jsonValue(dice: Dice, depth = 0): unknown {
 
 export function jsonObject(dice: Dice, depth = 0): Record<string, unknown> {
   const names = ["a", "b", "long name", "secrets", "deep"];
-  return Object.fromEntries(Array.from({ length: dice.below(4) }, () => [dice.pick(names), jsonValue(dice, depth + 1)]));
+  return Object.fromEntries(
+    Array.from({ length: dice.below(4) }, () => [dice.pick(names), jsonValue(dice, depth + 1)]),
+  );
 }
 
 const vectors = new Map<number, readonly (readonly number[])[]>();

@@ -8,7 +8,7 @@ interface PluginSql {
   createDatabaseAdapter(config: { readonly dataDir: string }, agentId: string): object;
 }
 
-export interface Reference {
+interface Reference {
   /** The adapters, in the order of the ids. */
   readonly adapters: readonly Subject[];
   close(): Promise<void>;

@@ -1,9 +1,11 @@
 import type { SharedUse } from "@waymark/core/kit";
+import type * as DrizzlePglite from "drizzle-orm/pglite";
 import { drizzle } from "drizzle-orm/postgres-js";
 import type { Sql } from "postgres";
 import { clientMaker, endClient } from "../client.ts";
 import type { Connection } from "../connection.ts";
 import type { ResolvedOptions } from "../options.ts";
+import { importModule } from "../pglite-folder.ts";
 
 /** The most connections to a server for tables that are not ours. */
 const POOL_SIZE = 4;
@@ -18,7 +20,8 @@ export interface ForeignDatabase {
 
 /**
  * Makes Drizzle databases for tables of others. On a server they have connections of their own: Drizzle reads dates in its own way, and
- * tells the client so. `execute` returns `{ rows }`, as with Drizzle's other drivers.
+ * tells the client so; and lists come as such, since Drizzle itself reads their text without its backslashes (0.45). `execute` returns
+ * `{ rows }`, as with Drizzle's other drivers.
  */
 export function foreignDatabase(connection: SharedUse<Connection>, options: ResolvedOptions): ForeignDatabase {
   let client: Sql | null = null;
@@ -26,7 +29,10 @@ export function foreignDatabase(connection: SharedUse<Connection>, options: Reso
   const onPglite = new WeakMap<object, Promise<unknown>>();
 
   async function connectToServer(): Promise<unknown> {
-    const make = await clientMaker({ ...options, poolSize: Math.min(options.poolSize, POOL_SIZE) });
+    const make = await clientMaker(
+      { ...options, poolSize: Math.min(options.poolSize, POOL_SIZE) },
+      { fetchTypes: true },
+    );
     client = make();
     return withRows(drizzle({ client }));
   }
@@ -51,8 +57,33 @@ export function foreignDatabase(connection: SharedUse<Connection>, options: Reso
 }
 
 async function drizzleOnPglite(pglite: object): Promise<unknown> {
-  const { drizzle: drizzleOn } = await import("drizzle-orm/pglite");
-  return drizzleOn({ client: pglite as never });
+  const modules = await Promise.all(["drizzle-orm/pglite", "@electric-sql/pglite"].map(importModule));
+  const [{ drizzle: drizzleOn }, { types }] = modules as unknown as [typeof DrizzlePglite, { types: Forms }];
+  return drizzleOn({ client: withForms(pglite as PgliteRunner, types) as never });
+}
+
+/** How values are written and read, by the number of their type. */
+interface Forms {
+  readonly parsers: object;
+  readonly serializers: object;
+}
+
+/** The parts of PGlite that Drizzle uses. */
+interface PgliteRunner {
+  query(query: string, parameters: unknown[], options?: Partial<Forms>): Promise<unknown>;
+  transaction(work: (transaction: PgliteRunner) => Promise<unknown>): Promise<unknown>;
+}
+
+/**
+ * Wraps PGlite, so that values have its own forms. Those of postgres.js, which our clients of PGlite use, would make JSON of JSON, and take
+ * a time without a zone for one of the process's zone.
+ */
+function withForms(pglite: PgliteRunner, { parsers, serializers }: Forms): PgliteRunner {
+  return {
+    query: (query, parameters, options = {}) =>
+      pglite.query(query, parameters, { ...options, serializers, parsers: { ...parsers, ...options.parsers } }),
+    transaction: (work) => pglite.transaction((transaction) => work(withForms(transaction, { parsers, serializers }))),
+  };
 }
 
 /** The parts of a Drizzle database that are wrapped. */

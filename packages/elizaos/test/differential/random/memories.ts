@@ -1,9 +1,8 @@
-import { idOfLog, timeOfLog } from "./calls.ts";
-import type { Dice } from "./dice.ts";
-import { AGENTS, DIMENSIONS, type Ids, jsonObject, ownRooms, TABLES, TEXTS, TIMES, vectorsOf } from "./material.ts";
-import type { Maker } from "./random-rows.ts";
+import type { Dice } from "../dice.ts";
+import { AGENTS, DIMENSIONS, type Ids, jsonObject, TABLES, TEXTS, TIMES, vectorsOf } from "../material.ts";
+import type { Maker } from "./makers.ts";
 
-/** Random calls about memories, their vectors, and logs. */
+/** Random calls about memories and their vectors. */
 
 export function memoryMakers(ids: Ids): Maker[] {
   const { memories, rooms, worlds } = ids;
@@ -20,8 +19,9 @@ export function memoryMakers(ids: Ids): Maker[] {
       },
     },
     ...listMakers(ids),
+    ...textMakers(ids, active),
     {
-      weight: 9,
+      weight: 16,
       method: "createMemory",
       args: (dice, agent) => [newMemory(dice, ids, agent, vector(dice, agent)), dice.pick(TABLES)],
     },
@@ -37,8 +37,8 @@ export function memoryMakers(ids: Ids): Maker[] {
         },
       ],
     },
-    { weight: 1, method: "deleteMemory", args: (dice) => [dice.pick(memories)] },
-    { weight: 0.3, method: "deleteManyMemories", args: (dice) => [dice.some(memories, 4)] },
+    { weight: 3, method: "deleteMemory", args: (dice) => [dice.pick(dice.pick([memories, documentsOf(ids)]))] },
+    { weight: 0.8, method: "deleteManyMemories", args: (dice) => [dice.some([...memories, ...documentsOf(ids)], 4)] },
     { weight: 0.2, method: "deleteAllMemories", args: (dice) => [dice.pick(rooms), dice.pick(TABLES)] },
     {
       weight: 5,
@@ -49,20 +49,6 @@ export function memoryMakers(ids: Ids): Maker[] {
       weight: 2,
       method: "searchMemoriesByEmbedding",
       args: (dice, agent) => [vector(dice, agent), searchOptions(dice, ids)],
-    },
-    {
-      weight: 3,
-      method: "getCachedEmbeddings",
-      args: (dice) => [
-        {
-          query_table_name: dice.pick(TABLES),
-          query_threshold: dice.below(6),
-          query_input: dice.pick(TEXTS),
-          query_field_name: "content",
-          query_field_sub_name: dice.pick(["text", "text", "text", "number", "none"]),
-          query_match_count: dice.pick([1, 3, 1_000]),
-        },
-      ],
     },
     {
       weight: 2,
@@ -78,15 +64,56 @@ export function memoryMakers(ids: Ids): Maker[] {
   ];
 }
 
+/**
+ * Texts with vectors, in a table of each agent. plugin-sql returns vectors of other agents and lengths too: they are asked for while the
+ * length that they all have is active.
+ */
+function textMakers({ texts, entities, rooms }: Ids, active: ReadonlyMap<number, number>): Maker[] {
+  const isActive = (agent: number) => (active.get(agent) ?? 384) === 384;
+  return [
+    {
+      weight: 4,
+      method: "createMemory",
+      args: (dice, agent) => [
+        {
+          id: dice.pick(texts),
+          entityId: dice.pick(entities.slice(0, 3)),
+          roomId: dice.pick(rooms.slice(0, 3)),
+          content: { text: dice.pick(TEXTS), number: dice.maybe(0.5, () => dice.pick([5, true, { a: 1 }, null])) },
+          embedding: isActive(agent) ? dice.maybe(0.8, () => dice.pick(vectorsOf(384))) : undefined,
+        },
+        `texts of ${agent}`,
+      ],
+    },
+    {
+      weight: 4,
+      method: "getCachedEmbeddings",
+      args: (dice, agent) => [
+        {
+          query_table_name: isActive(agent) ? `texts of ${agent}` : "none",
+          query_threshold: dice.below(6),
+          query_input: dice.pick(TEXTS),
+          query_field_name: "content",
+          query_field_sub_name: dice.pick(["text", "text", "text", "number", "none"]),
+          query_match_count: dice.pick([1, 3, 1_000]),
+        },
+      ],
+    },
+  ];
+}
+
 function newMemory(dice: Dice, ids: Ids, agent: number, embedding: readonly number[]): object {
   const isForAnother = dice.chance(0.1);
+  const id = dice.maybe(0.9, () => dice.pick(ids.memories));
   return {
-    id: dice.maybe(0.9, () => dice.pick(ids.memories)),
-    entityId: dice.pick(ids.entities),
+    id,
+    // Few places, so that there are others like it.
+    entityId: dice.pick(ids.entities.slice(0, dice.pick([1, 7]))),
     agentId: isForAnother ? AGENTS[1 - (agent % 2)] : dice.maybe(0.5, () => AGENTS[agent]),
-    roomId: dice.pick(ids.rooms.slice(0, 5)),
-    worldId: dice.maybe(0.7, () => dice.pick(ids.worlds)),
-    createdAt: dice.maybe(0.7, () => dice.pick(TIMES)),
+    roomId: dice.pick(ids.rooms.slice(0, dice.pick([1, 5]))),
+    worldId: dice.maybe(0.3, () => dice.pick(ids.worlds)),
+    // Of the same time those with the greater id come first.
+    createdAt: id && dice.maybe(0.7, () => dice.pick(TIMES)),
     content: content(dice),
     metadata: dice.maybe(0.7, () => metadata(dice, ids)),
     embedding: dice.maybe(0.8, () => embedding),
@@ -95,15 +122,20 @@ function newMemory(dice: Dice, ids: Ids, agent: number, embedding: readonly numb
 }
 
 function content(dice: Dice): object {
-  return { ...jsonObject(dice), text: dice.pick(TEXTS), number: dice.maybe(0.3, () => dice.pick([5, true, { a: 1 }, null])) };
+  return { ...jsonObject(dice), text: dice.pick(TEXTS) };
 }
 
-function metadata(dice: Dice, { memories }: Ids): object {
+/** Memories that fragments are of. */
+function documentsOf({ memories }: Ids): readonly string[] {
+  return memories.slice(0, 4);
+}
+
+function metadata(dice: Dice, ids: Ids): object {
   const kind = dice.below(5);
   // Some of these lack what their type must have.
   if (kind === 0) return { type: "document", timestamp: dice.maybe(0.9, () => 5) };
   if (kind > 2) return jsonObject(dice);
-  return { type: "fragment", documentId: dice.pick(memories), position: dice.maybe(0.95, () => dice.below(3)) };
+  return { type: "fragment", documentId: dice.pick(documentsOf(ids)), position: dice.maybe(0.95, () => dice.below(3)) };
 }
 
 function searchOptions(dice: Dice, { rooms, worlds, entities }: Ids): object {
@@ -154,69 +186,11 @@ function listMakers({ memories, rooms, worlds, entities }: Ids): Maker[] {
     {
       weight: 2,
       method: "countMemories",
-      args: (dice) => [dice.pick(rooms), dice.pick([undefined, true, false]), dice.pick([...TABLES, ...TABLES, undefined])],
-    },
-  ];
-}
-
-/** Types of logs, some of which run summaries count. */
-const LOG_TYPES = ["run_event", "run_event", "run_event", "action", "evaluator", "useModel:TEXT", "embedding_event", "other"];
-
-export function logMakers(ids: Ids): Maker[] {
-  const { rooms, entities, runs, memories } = ids;
-  let logs = 0;
-  const someLog = (dice: Dice) => 1 + dice.below(Math.max(logs, 1));
-  return [
-    {
-      weight: 6,
-      method: "log",
-      args: (dice, agent) => {
-        logs += 1;
-        const own = ownRooms(ids, agent);
-        const body = {
-          ...{ n: logs, text: dice.pick(["", "ÄÖ 😀", "line\nbreak"]), state: jsonObject(dice) },
-          runId: dice.maybe(0.9, () => dice.pick(runs)),
-          status: dice.maybe(0.9, () => dice.pick(["started", "started", "completed", "timeout", "error", "failed"])),
-          messageId: dice.maybe(0.3, () => dice.pick(memories)),
-          metadata: dice.maybe(0.3, () => jsonObject(dice)),
-          promptCount: dice.maybe(0.5, () => dice.below(4)),
-          result: dice.maybe(0.5, () => ({ success: dice.chance(0.5) })),
-        };
-        const type = dice.pick(LOG_TYPES);
-        return [{ body: withoutBackslashes(body), entityId: dice.pick(entities), roomId: dice.pick(own), type }];
-      },
-    },
-    {
-      weight: 2,
-      method: "getLogs",
       args: (dice) => [
-        {
-          roomId: dice.maybe(0.4, () => dice.pick(rooms)),
-          type: dice.maybe(0.4, () => dice.pick(LOG_TYPES)),
-          ...(dice.chance(0.2)
-            ? { entityId: dice.pick(entities), count: 1_000 }
-            : { count: dice.maybe(0.5, () => dice.below(30)), offset: dice.maybe(0.3, () => dice.below(4)) }),
-        },
-      ],
-    },
-    { weight: 0.5, method: "deleteLog", args: (dice) => [idOfLog(someLog(dice))] },
-    {
-      weight: 3,
-      method: "getAgentRunSummaries",
-      args: (dice) => [
-        {
-          limit: dice.maybe(0.5, () => dice.pick([0, 1, 2, 50, 1_000])),
-          roomId: dice.maybe(0.3, () => dice.pick(rooms)),
-          status: dice.maybe(0.4, () => dice.pick(["all", "started", "completed", "timeout", "error"])),
-          from: dice.maybe(0.2, () => timeOfLog(someLog(dice))),
-          to: dice.maybe(0.2, () => timeOfLog(someLog(dice), -1)),
-        },
+        dice.pick(rooms),
+        dice.pick([undefined, true, false]),
+        dice.pick([...TABLES, ...TABLES, undefined]),
       ],
     },
   ];
-}
-
-/** plugin-sql has its own way with them in logs. */
-function withoutBackslashes(body: object): unknown {
-  return JSON.parse(JSON.stringify(body).replaceAll("\\\\", "/"));
 }
