@@ -20,7 +20,7 @@ export interface Kind {
 const servers = inject("waymarkServers");
 
 /** Every kind of database, as far as it is available. */
-export const databases: readonly Kind[] = [
+export const allDatabases: readonly Kind[] = [
   { name: "SQLite", create: async () => createSQLite() },
   ...[
     { name: "PostgreSQL", server: servers.postgres },
@@ -30,6 +30,14 @@ export const databases: readonly Kind[] = [
   ].flatMap(({ name, server }) => (server ? [{ name, create: () => createOnServer(server.url) }] : [])),
   { name: "PGlite", create: async () => createPglite() },
 ];
+
+/** One kind for each dialect: what two servers of one would answer alike is asked of all in `npm run test:all`. */
+const ONE_OF_EACH: readonly string[] = ["SQLite", "PostgreSQL with pgvector", "MySQL"];
+
+/** Databases for tests of what is above the verbs. */
+export const databases = allDatabases.filter(
+  ({ name }) => process.env["WAYMARK_TEST_ALL"] !== undefined || ONE_OF_EACH.includes(name),
+);
 
 /** Makes a folder for a database in files. */
 function createFolder(): { folder: string; drop: () => Promise<void> } {

@@ -2,7 +2,7 @@ import { cosine, insertRecords, openRecordStore, type RecordStore, signatureOf }
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SCHEMAS } from "../src/schemas.ts";
 import { AGENTS, MEMORIES, type MemoryRow } from "../src/tables.ts";
-import { databases, type TestDatabase } from "./databases.ts";
+import { allDatabases, type TestDatabase } from "./databases.ts";
 import { clusteredVectors, mostSimilar } from "./vectors.ts";
 
 /** The verb `nearest`, on the one table that has all that it needs. */
@@ -33,7 +33,7 @@ function rowOf(vector: Float32Array, at: number): MemoryRow {
   };
 }
 
-describe.each(databases)("the rows with the nearest vectors on $name", ({ create }) => {
+describe.each(allDatabases)("the rows with the nearest vectors on $name", ({ create }) => {
   let database: TestDatabase;
   let store: RecordStore;
 
