@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { checkVector, cosine, MAX_DIMENSIONS, signatureBytes, signatureOf } from "../../src/memory/signature.ts";
 import { distancesTo, wordsOf } from "../../src/records/bits.ts";
 import { NearestSignatures } from "../../src/records/nearest-signatures.ts";
-import { checkVector, cosine, MAX_DIMENSIONS, signatureBytes, signatureOf } from "../../src/memory/signature.ts";
 
 /** Numbers between -1 and 1, the same on every machine. */
 function numbers(length: number, seed: number): Float32Array {

@@ -1,9 +1,10 @@
-import { DATABASE_OPTIONS, type DomainSchema, resolveDatabaseOptions } from "@waymark/core/kit";
+import { DATABASE_OPTIONS, type DomainSchema, type Opened, resolveDatabaseOptions } from "@waymark/core/kit";
 import { RecordStore } from "@waymark/core/records";
 import { databaseOn, shareConnection } from "../database.ts";
 import { type PostgresDatabaseOptions, resolveOptions } from "../options.ts";
 import { recordsOn } from "./dialect.ts";
 import { foreignDatabase } from "./foreign-database.ts";
+import { createVectorExtension } from "./vector-extension.ts";
 
 export { type TableOf, tableOf } from "./tables.ts";
 /** The name under which `openRecordStore` finds the factory of every dialect's package. */
@@ -18,7 +19,22 @@ export function createPostgresRecords(options: PostgresDatabaseOptions, schema: 
   const resolved = resolveOptions(options, DATABASE_OPTIONS);
   const connection = shareConnection(resolved).share();
   const database = databaseOn(connection, schema, resolved);
-  const { records, open } = recordsOn(connection, resolved, database, () => null);
+  const {
+    records,
+    open: openRecords,
+    lookForExtension,
+    onSearch,
+  } = recordsOn(connection, resolved, database, () => null);
+
+  async function open(signal: AbortSignal): Promise<Opened> {
+    const opened = await openRecords(signal);
+    const { pglite } = await connection.get(signal);
+    if (pglite === undefined) return opened;
+    await onSearch(signal, (_, { runner }) => createVectorExtension(runner));
+    await lookForExtension(signal);
+    return opened;
+  }
+
   const own = options.client === undefined ? foreignDatabase(connection, resolved) : null;
   const dialect = {
     ...database,

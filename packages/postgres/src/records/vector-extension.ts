@@ -24,6 +24,15 @@ export async function findVectorExtension(runner: Runner): Promise<VectorExtensi
   return { schema, version, hasIterativeScan: major > 0 || minor >= 8 };
 }
 
+/** Creates the extension in a database of PGlite, which nobody administers, if its package is installed. */
+export async function createVectorExtension(runner: Runner): Promise<void> {
+  try {
+    await runner.run("create extension if not exists vector", []);
+  } catch {
+    // not installed: everything works without it
+  }
+}
+
 /** PostgreSQL's text of a vector as the extension's type. */
 export function vectorText(vector: Float32Array): string {
   return JSON.stringify(Array.from(vector));
