@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
-import { defineConfig, type ViteUserConfig } from "vitest/config";
+import { configDefaults, defineConfig, type ViteUserConfig } from "vitest/config";
 
 export interface ProjectOptions {
   /**
@@ -12,6 +12,8 @@ export interface ProjectOptions {
   readonly servers?: readonly ("postgres" | "mysql" | "mariadb" | "postgres-vector" | "mariadb-vector")[];
   /** `true`: the tests open SQLite files in their own process, whose handles must not become garbage. Default `false`. */
   readonly sqlite?: boolean;
+  /** Test files, by their paths in the package, that only `npm run test:all` runs. Default: none. */
+  readonly onlyInAll?: readonly string[];
 }
 
 /** `npm test` has built the packages, and sets this. */
@@ -21,7 +23,7 @@ const isBuilt = Boolean(process.env["WAYMARK_TEST_BUILT"]);
  * The vitest configuration of a package. The tests, and the workspace packages that they import, run from the sources, so that nothing need
  * be built. In `npm test` only the package itself does, and the others as built: Node imports those three times as fast.
  */
-export function project({ servers = [], sqlite = false }: ProjectOptions = {}): ViteUserConfig {
+export function project({ servers = [], sqlite = false, onlyInAll = [] }: ProjectOptions = {}): ViteUserConfig {
   return defineConfig({
     ...(isBuilt
       ? { plugins: [{ name: "own-sources", config: ({ root = "" }) => ({ resolve: { alias: ownSources(root) } }) }] }
@@ -30,6 +32,7 @@ export function project({ servers = [], sqlite = false }: ProjectOptions = {}): 
       ...(isBuilt && { server: { deps: { external: [/\/dist\//] } } }),
       pool: "forks",
       maxWorkers: 3,
+      ...(!process.env["WAYMARK_TEST_ALL"] && { exclude: [...configDefaults.exclude, ...onlyInAll] }),
       // Generous, for small machines and for the first run, which fetches servers.
       testTimeout: 120_000,
       hookTimeout: 240_000,
