@@ -88,7 +88,7 @@ function merged(statements) {
   const tables = new Map();
   for (const statement of statements) {
     const [, created] = /^CREATE TABLE `(\w+)`/.exec(statement) ?? [];
-    const [, altered, constraint] = /^ALTER TABLE `(\w+)` ADD (CONSTRAINT [^]+)$/.exec(statement) ?? [];
+    const [, altered, constraint] = /^ALTER TABLE `(\w+)` ADD (CONSTRAINT .+)$/.exec(statement) ?? [];
     const [, unique, index, indexed, columns] =
       /^CREATE (UNIQUE )?INDEX (`\w+`) ON `(\w+)` (\(.+\))$/.exec(statement) ?? [];
     if (created !== undefined) tables.set(created, { lines: [statement.replace(/\n\)$/, "")], parents: new Set() });
