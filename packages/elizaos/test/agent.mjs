@@ -19,7 +19,8 @@ const scriptedModel = {
       const heard = /# Received Message\n[^:\n]*: (.*)/.exec(prompt)?.[1] ?? "";
       return `<response><thought>echo</thought><actions>REPLY</actions><providers></providers><text>You said: ${heard}</text></response>`;
     },
-    [ModelType.TEXT_EMBEDDING]: async (_runtime, params) => embed(typeof params === "string" ? params : (params?.text ?? "")),
+    [ModelType.TEXT_EMBEDDING]: async (_runtime, params) =>
+      embed(typeof params === "string" ? params : (params?.text ?? "")),
   },
 };
 

@@ -31,13 +31,16 @@ export const allDatabases: readonly Kind[] = [
   { name: "PGlite", create: async () => createPglite() },
 ];
 
+const testAll = process.env["WAYMARK_TEST_ALL"] !== undefined;
+
+/** Databases for tests of the verbs, and of starting. PGlite takes seconds to start. */
+export const databasesOfVerbs = allDatabases.filter(({ name }) => testAll || name !== "PGlite");
+
 /** One kind for each dialect: what two servers of one would answer alike is asked of all in `npm run test:all`. */
 const ONE_OF_EACH: readonly string[] = ["SQLite", "PostgreSQL with pgvector", "MySQL"];
 
 /** Databases for tests of what is above the verbs. */
-export const databases = allDatabases.filter(
-  ({ name }) => process.env["WAYMARK_TEST_ALL"] !== undefined || ONE_OF_EACH.includes(name),
-);
+export const databases = allDatabases.filter(({ name }) => testAll || ONE_OF_EACH.includes(name));
 
 /** Makes a folder for a database in files. */
 function createFolder(): { folder: string; drop: () => Promise<void> } {

@@ -12,7 +12,7 @@ import { openReference, type Subject } from "./differential/reference.ts";
 //
 //   WAYMARK_DIFFERENTIAL_SEED=… npx vitest run test/differential.test.ts     the random calls of a failure, which prints its seed
 const SEED = process.env["WAYMARK_DIFFERENTIAL_SEED"];
-const ROUNDS = process.env["WAYMARK_TEST_ALL"] ? 20 : 2;
+const ROUNDS = process.env["WAYMARK_TEST_ALL"] ? 20 : 1;
 const seeds = SEED === undefined ? Array.from({ length: ROUNDS }, (_, at) => at + 1) : [Number(SEED)];
 
 /** Enough for all rounds, on a machine that does something else too. */

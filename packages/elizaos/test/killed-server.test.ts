@@ -30,7 +30,11 @@ describe.each(kinds)("a conversation whose %s is killed", (kind) => {
   afterEach(() => void process.off("warning", note));
 
   it("goes on when it is back: what was acknowledged is there, and logs that were dropped are counted", async () => {
-    const database = { poolSize: 2, retry: { maxRetries: 1, baseDelayMs: 20 }, circuit: { failureThreshold: 1, resetTimeoutMs: 100 } };
+    const database = {
+      poolSize: 2,
+      retry: { maxRetries: 1, baseDelayMs: 20 },
+      circuit: { failureThreshold: 1, resetTimeoutMs: 100 },
+    };
     const runtime = await startRuntime([waymark({ url, database })]);
     const adapter = runtime.adapter as WaymarkAdapter;
     expect(await say(runtime, "before")).toEqual(["You said: before"]);

@@ -2,7 +2,7 @@ import { cosine, insertRecords, openRecordStore, type RecordStore, signatureOf }
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SCHEMAS } from "../src/schemas.ts";
 import { AGENTS, MEMORIES, type MemoryRow } from "../src/tables.ts";
-import { allDatabases, type TestDatabase } from "./databases.ts";
+import { databasesOfVerbs, type TestDatabase } from "./databases.ts";
 import { clusteredVectors, mostSimilar } from "./vectors.ts";
 
 /** The verb `nearest`, on the one table that has all that it needs. */
@@ -33,7 +33,7 @@ function rowOf(vector: Float32Array, at: number): MemoryRow {
   };
 }
 
-describe.each(allDatabases)("the rows with the nearest vectors on $name", ({ create }) => {
+describe.each(databasesOfVerbs)("the rows with the nearest vectors on $name", ({ create }) => {
   let database: TestDatabase;
   let store: RecordStore;
 
@@ -100,6 +100,13 @@ describe.each(allDatabases)("the rows with the nearest vectors on $name", ({ cre
       5,
     ).map((at) => idOf(selected[at]?.at as number));
     expect(best(rows as never, to, 5)).toEqual(expected);
+  });
+
+  it("are found where few candidates are wanted, by an index or not", async () => {
+    for (const at of [8, 9]) {
+      const rows = await near(vectors[at] as Float32Array, { place: PLACES[at % 2] }, 10, 1, ["id", "part"]);
+      expect(best(rows as never, vectors[at] as Float32Array, 1)).toEqual([idOf(at)]);
+    }
   });
 
   it("are none of another length, and none where there are none", async () => {

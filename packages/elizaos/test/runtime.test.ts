@@ -5,7 +5,7 @@ import pluginSql from "@elizaos/plugin-sql";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type WaymarkAdapter, waymark } from "../src/index.ts";
 import { embed, place, say, startRuntime, stopRuntime } from "./agent.mjs";
-import { allDatabases, createSQLite, type TestDatabase } from "./databases.ts";
+import { createSQLite, databasesOfVerbs, type TestDatabase } from "./databases.ts";
 
 const CHILD = fileURLToPath(new URL("initialize-child.mjs", import.meta.url));
 
@@ -15,7 +15,7 @@ const processesOn = (name: string) => (testAll ? 16 : name === "SQLite" ? 8 : 3)
 
 const adapterOf = (runtime: { readonly adapter: unknown }) => runtime.adapter as WaymarkAdapter;
 
-describe.each(allDatabases)("an agent of ElizaOS on $name", ({ name, create }) => {
+describe.each(databasesOfVerbs)("an agent of ElizaOS on $name", ({ name, create }) => {
   let database: TestDatabase;
   beforeEach(async () => {
     database = await create();

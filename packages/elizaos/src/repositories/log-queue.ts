@@ -100,9 +100,7 @@ export class LogQueue {
   /** Tries to store all logs that wait. Resolves when they are stored or dropped, or when the database takes none. */
   flush(): Promise<void> {
     this.#stopTimer();
-    this.#sending ??= this.#sendAll().finally(() => {
-      this.#sending = null;
-    });
+    this.#sending ??= this.#sendAll();
     return this.#sending;
   }
 
@@ -115,19 +113,24 @@ export class LogQueue {
   }
 
   async #sendAll(): Promise<void> {
-    let size = ROWS_AT_ONCE;
-    while (this.#waiting.length > 0) {
-      const rows = this.#next(size);
-      const outcome = await this.#insert(rows);
-      if (outcome === "away") return this.#retryLater();
-      if (outcome === "refused" && rows.length > 1) {
-        size = Math.ceil(rows.length / 2); // to find those that it refuses
-        continue;
+    await null; // until `#sending` is set
+    try {
+      let size = ROWS_AT_ONCE;
+      while (this.#waiting.length > 0) {
+        const rows = this.#next(size);
+        const outcome = await this.#insert(rows);
+        if (outcome === "away") return this.#retryLater();
+        if (outcome === "refused" && rows.length > 1) {
+          size = Math.ceil(rows.length / 2); // to find those that it refuses
+          continue;
+        }
+        size = Math.min(size * 2, ROWS_AT_ONCE);
+        this.#take(rows.length);
+        if (outcome === "refused") this.refuse();
+        else this.#hasStored(rows.length);
       }
-      size = Math.min(size * 2, ROWS_AT_ONCE);
-      this.#take(rows.length);
-      if (outcome === "refused") this.refuse();
-      else this.#hasStored(rows.length);
+    } finally {
+      this.#sending = null; // before anybody else's turn: a log that is added then is not seen here
     }
   }
 

@@ -20,6 +20,9 @@ const MAX_COUNT = 10_000;
 /** A memory is unique if none in its place has a vector that is as similar. */
 const SAME = 0.95;
 
+/** Memories that are compared with one that is to be: of one as similar the signature is among the first. */
+const CANDIDATES_FOR_SAME = 16;
+
 /** Where, and for what, a search looks. `null`: anywhere. */
 interface Wanted {
   readonly agent: string;
@@ -74,7 +77,8 @@ export async function searchMemories(
   const threshold = checkThreshold(match_threshold);
   if (wanted.vector.dimensions === null || limit === 0) return [];
   return await database.run("search memories", async (records, signal) => {
-    const near = await nearest(records, wanted, limit, HIT_COLUMNS, signal);
+    const candidates = Math.min(nearSignatures(limit), MAX_COUNT);
+    const near = await nearest(records, wanted, { limit, candidates }, HIT_COLUMNS, signal);
     const hits = near
       .filter(({ similarity }) => similarity >= threshold)
       .sort(bySimilarity)
@@ -111,7 +115,8 @@ export async function hasSimilar(records: Records, row: MemoryRow, signal: Abort
   if (vector === null) return false;
   const [type, stored] = [row.type as string, { vector, dimensions, signature }];
   const wanted: Wanted = { agent, type, place: room, world, entity, isUnique: null, vector: stored };
-  const near = await nearest(records, wanted, 1, COMPARED_COLUMNS, signal);
+  const counts = { limit: 1, candidates: CANDIDATES_FOR_SAME };
+  const near = await nearest(records, wanted, counts, COMPARED_COLUMNS, signal);
   return near.some(({ similarity }) => similarity >= SAME);
 }
 
@@ -119,7 +124,7 @@ export async function hasSimilar(records: Records, row: MemoryRow, signal: Abort
 async function nearest<Name extends keyof MemoryRow = ComparedColumn>(
   records: Records,
   wanted: Wanted,
-  limit: number,
+  { limit, candidates }: { readonly limit: number; readonly candidates: number },
   columns: readonly (Name | ComparedColumn)[],
   signal: AbortSignal,
 ): Promise<{ readonly row: Pick<MemoryRow, Name | ComparedColumn>; readonly similarity: number }[]> {
@@ -142,7 +147,7 @@ async function nearest<Name extends keyof MemoryRow = ComparedColumn>(
       vector: ["vector", vector],
       index: "by_vector",
       walk: place === null ? ["place", "id", "part"] : ["id", "part"],
-      candidates: Math.min(nearSignatures(limit), MAX_COUNT),
+      candidates,
       limit,
     },
     signal,

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
-import type { RecordStore } from "@waymark/core/records";
+import type { RecordStore, TableDefinition, Where } from "@waymark/core/records";
 import { afterAll, beforeAll, expect, onTestFinished, vi } from "vitest";
 import { acquire, type SharedConnection } from "../../src/connections.ts";
 import { type UUID, type WaymarkAdapter, type WaymarkOptions, waymark } from "../../src/index.ts";
 import { checkOptions, type DatabasePlace, resolveOptions } from "../../src/options.ts";
+import { ELIZA_TABLES } from "../../src/tables.ts";
 import type { Kind, TestDatabase } from "../databases.ts";
 
 /** An agent of a test's own, with an entity in a room of a world. */
@@ -67,6 +68,20 @@ export class Bench {
     });
   }
 
+  /** Counts rows of a table. */
+  async count<const Table extends TableDefinition>(table: Table, where: Where<Table>): Promise<number> {
+    return await (await this.store()).run("count", (records, signal) => records.count(table, where, signal));
+  }
+
+  /** Counts an agent's rows in each table. */
+  async rowsOf(agent: UUID): Promise<Record<string, number>> {
+    const counts = ELIZA_TABLES.map(async (table) => {
+      const where = table.name === "eliza_agents" ? { id: agent } : { agent };
+      return [table.name, await this.count(table, where as never)] as const;
+    });
+    return Object.fromEntries(await Promise.all(counts));
+  }
+
   /** Creates an agent, with what most tests need. */
   async newHome(options: WaymarkOptions = {}): Promise<Home> {
     const agentId = newId();
@@ -99,8 +114,19 @@ export async function newEntity({ adapter, agentId }: Home, names: readonly stri
   return id;
 }
 
+let lastId = 0;
+
+/** Makes an id that sorts behind all before it: lists of what was made in the same millisecond have that order. It has letters. */
 export function newId(): UUID {
-  return randomUUID();
+  const number = (++lastId).toString(16).padStart(8, "0");
+  return `${number}-abcd-${randomUUID().split("-").slice(2).join("-")}` as UUID;
+}
+
+/** Stops the clock until the test ends, and returns a function that sets it. Timers go on. */
+export function stopClock(): (time: number) => void {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  onTestFinished(() => void vi.useRealTimers());
+  return (time) => vi.setSystemTime(time);
 }
 
 /** Freezes plain objects and arrays, and those in them. */

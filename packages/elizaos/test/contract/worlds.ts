@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Bench, expectRefusal, newId, newRoom, ODD_TEXT } from "./bench.ts";
+import { type Bench, expectRefusal, newId, newRoom, ODD_TEXT, stopClock } from "./bench.ts";
 
 export function describeWorlds(bench: Bench): void {
   describe("worlds", () => {
@@ -16,15 +16,18 @@ export function describeWorlds(bench: Bench): void {
     });
 
     it("of an agent are listed, the oldest first", async () => {
+      const [low, high] = [newId(), newId()];
       const { adapter, agentId, worldId } = await bench.newHome();
       await bench.newHome();
-      const id = await adapter.createWorld({ id: newId(), agentId });
+      const setTime = stopClock();
+      setTime(1_000);
+      await adapter.createWorld({ id: high, agentId });
+      setTime(2_000);
+      await adapter.createWorld({ id: low, agentId });
       const worlds = await adapter.getAllWorlds();
-      expect(worlds.map((world) => world.id).sort()).toEqual([worldId, id].sort());
-      expect(worlds.find((world) => world.id === id)).toEqual({
-        ...{ id, agentId, name: "", metadata: null, messageServerId: null },
-        createdAt: expect.any(Date),
-      });
+      expect(worlds.map(({ id }) => id)).toEqual([high, low, worldId]);
+      const bare = { agentId, name: "", metadata: null, messageServerId: null };
+      expect(worlds[0]).toEqual({ id: high, ...bare, createdAt: new Date(1_000) });
     });
 
     it("get an id, and this agent, where none is given", async () => {
