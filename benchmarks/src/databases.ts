@@ -8,7 +8,7 @@ import { createConnection, type RowDataPacket } from "mysql2/promise";
 import postgres from "postgres";
 import { createDatabase, type Server, type ServerKind, startServer } from "waymark-test-servers";
 
-/** `postgres-vector` has pgvector; only what remembers is measured there. */
+/** `postgres-vector` has pgvector; only what remembers, and ElizaOS, is measured there. */
 export const DATABASES = ["sqlite-full", "sqlite-normal", "postgres", "postgres-vector", "mysql", "mariadb"] as const;
 export type DatabaseName = (typeof DATABASES)[number];
 export type Synchronous = "FULL" | "NORMAL";

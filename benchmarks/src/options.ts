@@ -2,14 +2,18 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { missingIn } from "./against.ts";
 import { DATABASES, type DatabaseName } from "./databases.ts";
+import { ELIZA_SYSTEM_IDS } from "./elizaos/index.ts";
 import { RECALL_SYSTEM_IDS } from "./recall/index.ts";
 import { missingIn as missingInCranfield } from "./relevance/cranfield.ts";
 import { SYSTEM_IDS } from "./systems/index.ts";
 
-export const WORKLOADS = ["A", "B", "C", "D", "memory", "backup", "langgraph", "sends", "recall", "relevance"] as const;
+export const WORKLOADS = [
+  ...(["A", "B", "C", "D", "memory", "backup"] as const),
+  ...(["langgraph", "sends", "recall", "relevance", "elizaos"] as const),
+] as const;
 export type WorkloadId = (typeof WORKLOADS)[number];
 
-const ALL_SYSTEMS = [...new Set([...SYSTEM_IDS, ...RECALL_SYSTEM_IDS])];
+const ALL_SYSTEMS = [...new Set([...SYSTEM_IDS, ...RECALL_SYSTEM_IDS, ...ELIZA_SYSTEM_IDS])];
 
 export interface Options {
   readonly workloads: readonly WorkloadId[];
@@ -18,7 +22,7 @@ export interface Options {
   /** Lengths of the conversations of workloads A and langgraph, of the first of workload backup, and the turns of the memory check. */
   readonly turns: readonly number[] | undefined;
   readonly repetitions: number;
-  /** Sizes of the owners that workload recall searches, and the items of others beside them. */
+  /** Sizes of the owners that workload recall searches, and the items of others beside them; memories of workload elizaos. */
   readonly items: readonly number[] | undefined;
   readonly others: number | undefined;
   /** A folder of JSON files with recorded runs, to be replayed in workloads A and D. */
@@ -35,13 +39,13 @@ export interface Options {
 
 export const USAGE = `npm run bench -- [options]
 
-  --workload A,B,C,D,memory,backup,langgraph,sends,recall,relevance
+  --workload A,B,C,D,memory,backup,langgraph,sends,recall,relevance,elizaos
                                 what to measure (default: all)
   --database sqlite,postgres    some of ${DATABASES.join(", ")}; "sqlite" is both (default: all)
   --systems raw,waymark         some of ${ALL_SYSTEMS.join(", ")} (default: all)
   --turns 100,300,1000          lengths of the conversations of workloads A, backup and langgraph; turns of the memory check
-  --items 1000,10000            how much the owners have that workload recall searches (100,000 takes long)
-  --others 100000               items of other owners beside them
+  --items 1000,10000            how much workloads recall and elizaos search (100,000 takes long)
+  --others 100000               items of other owners beside those of workload recall
   --repetitions 3               how often each is measured, in turns with the others (default: 3, or 4 with --against)
   --transcripts DIR             recorded runs to replay too: JSON files that hold arrays of messages
   --cranfield DIR               the files of github.com/akhileshravikumar/cranfield-trec-dataset, for workload relevance

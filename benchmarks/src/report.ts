@@ -96,6 +96,9 @@ const PEERS = [
   "@mastra/libsql",
   "@mastra/pg",
   "@mastra/mysql",
+  "@elizaos/core",
+  "@elizaos/plugin-sql",
+  "@electric-sql/pglite",
   "@waymark/core",
 ];
 

@@ -6,6 +6,7 @@ import { systemsOn } from "./systems/index.ts";
 import { backup } from "./workloads/backup.ts";
 import { conversation } from "./workloads/conversation.ts";
 import { edits } from "./workloads/edits.ts";
+import { elizaos } from "./workloads/elizaos.ts";
 import { langgraphGraphs } from "./workloads/langgraph.ts";
 import { memory } from "./workloads/memory.ts";
 import { recall } from "./workloads/recall.ts";
@@ -16,7 +17,7 @@ import { smallStates } from "./workloads/small-states.ts";
 
 const ALL: readonly Workload[] = [
   ...[conversation, smallStates, rows, edits, memory, backup, langgraphGraphs, sends],
-  ...[recall, relevance],
+  ...[recall, relevance, elizaos],
 ];
 
 /** Runs the chosen workloads, database by database, and yields a report for each workload on each database. */

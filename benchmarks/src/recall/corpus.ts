@@ -24,9 +24,9 @@ export interface Owner {
   readonly seed: number;
 }
 
-export function createCorpus(): Corpus {
+export function createCorpus(dimensions = DIMENSIONS): Corpus {
   const random = randomOf(11);
-  const axes = Float64Array.from({ length: LATENT_DIMENSIONS * DIMENSIONS }, () => normal(random));
+  const axes = Float64Array.from({ length: LATENT_DIMENSIONS * dimensions }, () => normal(random));
   const centres = Float64Array.from({ length: CLUSTERS * LATENT_DIMENSIONS }, () => normal(random));
   const vocabulary = Array.from({ length: VOCABULARY }, (_, rank) => wordOf(rank));
 
@@ -36,15 +36,15 @@ export function createCorpus(): Corpus {
   };
   const vectorOf = (own: Random): number[] => {
     const cluster = own.below(CLUSTERS) * LATENT_DIMENSIONS;
-    const sums = new Float64Array(DIMENSIONS);
+    const sums = new Float64Array(dimensions);
     for (let axis = 0; axis < LATENT_DIMENSIONS; axis++) {
       const weight = (centres[cluster + axis] as number) + SPREAD * normal(own);
-      const from = axis * DIMENSIONS;
-      for (let at = 0; at < DIMENSIONS; at++) sums[at] = (sums[at] as number) + weight * (axes[from + at] as number);
+      const from = axis * dimensions;
+      for (let at = 0; at < dimensions; at++) sums[at] = (sums[at] as number) + weight * (axes[from + at] as number);
     }
     const noise = NOISE * Math.sqrt(LATENT_DIMENSIONS);
     let squares = 0;
-    for (let at = 0; at < DIMENSIONS; at++) {
+    for (let at = 0; at < dimensions; at++) {
       sums[at] = (sums[at] as number) + noise * normal(own);
       squares += (sums[at] as number) ** 2;
     }

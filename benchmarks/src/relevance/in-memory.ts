@@ -1,3 +1,4 @@
+import { NearestSignatures } from "@waymark/core/kit";
 import {
   analyze,
   type Candidate,
@@ -7,7 +8,6 @@ import {
   fuse,
   type Language,
   lengthNorm,
-  NearestSignatures,
   nearSignatures,
   queryTerms,
   signatureBytes,
