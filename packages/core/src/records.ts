@@ -1,6 +1,6 @@
 /** `@waymark/core/records`: for packages that keep tables of their own, as data, in the databases of the dialects. */
 export { type OpenRecordsOptions, openRecordStore, type RecordSchemas } from "./config/open-records.ts";
-export { checkText, integer, isPlain, objectWithKeys, oneOf } from "./contract/checks.ts";
+export { checkText, integer, objectWithKeys, oneOf, refuseUndefined } from "./contract/checks.ts";
 export { CheckpointError, invalidArgument, property } from "./contract/errors.ts";
 export { unref } from "./database/deadline.ts";
 export { forward } from "./database/forward.ts";

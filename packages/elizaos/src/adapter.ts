@@ -21,17 +21,14 @@ export interface ConnectionInfo {
   readonly droppedLogs: number;
 }
 
-/** Methods that delete in several commits. */
-type InSeveralCommits =
-  | "deleteAgent"
-  | "cleanupAgents"
-  | "deleteRoom"
-  | "deleteRoomsByWorldId"
-  | "deleteManyMemories"
-  | "deleteAllMemories";
+/** Methods that a transaction has not: they delete in several commits, change a row by what it is, or change no row. */
+const NOT_IN_TRANSACTIONS = [
+  ...(["deleteAgent", "cleanupAgents", "deleteEntity", "deleteRoom", "deleteRoomsByWorldId"] as const),
+  ...(["deleteManyMemories", "deleteAllMemories", "updateAgent", "updateMemory", "ensureEmbeddingDimension"] as const),
+] as const satisfies readonly (keyof Rows)[];
 
 /** The methods within a transaction. */
-export type Transaction = Omit<Rows, InSeveralCommits>;
+export type Transaction = Omit<Rows, (typeof NOT_IN_TRANSACTIONS)[number]>;
 
 /** ElizaOS's `IDatabaseAdapter`, for one agent. */
 export interface WaymarkAdapter extends Rows, Pick<Logs, "log" | "getLogs" | "deleteLog" | "getAgentRunSummaries"> {
@@ -60,8 +57,10 @@ export interface WaymarkAdapter extends Rows, Pick<Logs, "log" | "getLogs" | "de
   /** Runs the callback. There is no row-level security here. */
   withEntityContext<Result>(entityId: UUID | null, callback: () => Promise<Result>): Promise<Result>;
   /**
-   * Runs `work`, gathers what it changes, and applies that at once, all or none. Reads within see what was stored before.
-   * @throws CheckpointError `CONFLICT`, `NOT_FOUND`, `CONTENTION`, or what `work` throws: then nothing has changed
+   * Runs `work`, gathers what its calls change, and applies that at once, all or none, in the order of the calls. Reads within see what was
+   * stored before.
+   * @throws CheckpointError `CONFLICT` if a key is taken, `NOT_FOUND` if a row names one that is not there, `CONTENTION` if a row has changed
+   * meanwhile, or what `work` throws: then nothing has changed. `CLOSED`: a call that is made when `work` is done
    */
   transaction<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<Result>;
 }
@@ -124,8 +123,15 @@ export function createAdapter(
     runPluginMigrations: async (plugins, given) => await migratePluginTables(connection, plugins, given),
     runMigrations: async () => void (await (await connection.store()).migrate()),
     withEntityContext: async (_, callback) => await callback(),
-    transaction: (work) => inOneChange(database, (gathering) => work(rowsOf(gathering, memories.within(gathering)))),
+    transaction: (work) =>
+      inOneChange(database, (gathering) => work(transactionOf(rowsOf(gathering, memories.within(gathering))))),
   };
+}
+
+function transactionOf(rows: Rows): Transaction {
+  const left: Partial<Rows> = { ...rows };
+  for (const name of NOT_IN_TRANSACTIONS) delete left[name];
+  return left as Transaction;
 }
 
 /** Whether the store was opened, and its circuit lets calls through. */

@@ -1,40 +1,86 @@
-import { CheckpointError, type Records, type RecordWork, type Step, updateRecords } from "@waymark/core/records";
+import { CheckpointError, type Records, type RecordWork, type Step, type Where } from "@waymark/core/records";
 import type { Database } from "./database.ts";
 
 /**
- * Runs work on a database that gathers its changes, and applies them at once when the work is done, all or none. Reads see what is stored,
- * and nothing of these changes.
- * @throws CheckpointError `CONFLICT` if a key is taken, `NOT_FOUND` if a row names one that is not there, `CONTENTION` if a row has changed
+ * Runs work on a database that gathers its changes, and applies them at once when the work is done, all or none, in the order in which its
+ * calls were made. Reads see what is stored, and nothing of these changes. A row cannot be changed by what it is (`modify`).
+ * @throws CheckpointError `CONFLICT` if a key is taken, `NOT_FOUND` if a row names one that is not there, `CONTENTION` if a row has changed,
+ * `CLOSED` for a call that is made when the work is done
  */
 export async function inOneChange<Result>(
   database: Database,
   work: (gathering: Database) => Promise<Result>,
 ): Promise<Result> {
-  const steps: Step[] = [];
-  const result = await work({ ...database, run: (operation, inner) => gather(database, steps, operation, inner) });
-  await database.run("transaction", async (records, signal) => {
-    const applied = await records.change(steps, signal).catch((error: unknown) => {
-      if (!database.isForeignKey(error)) throw error;
-      throw new CheckpointError("NOT_FOUND", "transaction: an agent, entity or room that a row names is not there");
-    });
-    if (applied === null) throw new CheckpointError("CONTENTION", "transaction: a row has changed meanwhile");
-  });
+  const gatherer = new Gatherer(database);
+  const result = await work({ ...database, run: (operation, inner) => gatherer.run(operation, inner) });
+  await apply(database, await gatherer.end());
   return result;
 }
 
-async function gather<Result>(
-  database: Database,
-  steps: Step[],
-  operation: string,
-  work: RecordWork<Result>,
-): Promise<Result> {
-  let gathered: Step[] = [];
-  const result = await database.run(operation, (records, signal) => {
-    gathered = []; // it is run again after a fault
-    return work(gatheringRecords(records, gathered), signal);
+/** Gathers the changes of calls. */
+class Gatherer {
+  readonly #database: Database;
+  /** Steps of each call, in the order in which the calls were made. */
+  readonly #calls: Promise<Step[]>[] = [];
+  #hasEnded = false;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async run<Result>(operation: string, work: RecordWork<Result>): Promise<Result> {
+    if (this.#hasEnded) throw new CheckpointError("CLOSED", `${operation}: the transaction is over`);
+    let steps: Step[] = [];
+    const running = this.#database.run(operation, (records, signal) => {
+      steps = []; // it is run again after a fault
+      return work(gatheringRecords(records, steps), signal);
+    });
+    this.#calls.push(
+      running.then(
+        () => steps,
+        () => [], // its caller knows
+      ),
+    );
+    return await running;
+  }
+
+  /** Refuses further calls, and returns the steps of all that were made. */
+  async end(): Promise<Step[]> {
+    this.#hasEnded = true;
+    return (await Promise.all(this.#calls)).flat();
+  }
+}
+
+async function apply(database: Database, steps: readonly Step[]): Promise<void> {
+  let isRetry = false;
+  await database.run("transaction", async (records, signal) => {
+    const mayBeDone = isRetry; // a connection may have been lost after the commit
+    isRetry = true;
+    try {
+      if ((await records.change(steps, signal)) !== null) return;
+    } catch (error) {
+      if (database.isForeignKey(error)) throw noParent();
+      if (!database.isDuplicate(error)) throw error;
+      if (mayBeDone && (await isApplied(records, steps, signal))) return;
+      throw error;
+    }
+    if (mayBeDone && (await isApplied(records, steps, signal))) return;
+    throw new CheckpointError("CONTENTION", "transaction: a row has changed meanwhile");
   });
-  steps.push(...gathered);
-  return result;
+}
+
+function noParent(): CheckpointError {
+  return new CheckpointError("NOT_FOUND", "transaction: an agent, entity or room that a row names is not there");
+}
+
+/** Returns whether a row is there that only this transaction inserts: then all of it was applied. */
+async function isApplied(records: Records, steps: readonly Step[], signal: AbortSignal): Promise<boolean> {
+  for (const step of steps) {
+    if (step.verb !== "insert" || step.onConflict !== "fail") continue;
+    const [row] = step.rows;
+    if (row !== undefined) return (await records.count(step.table, row as Where<typeof step.table>, signal)) > 0;
+  }
+  return false;
 }
 
 function gatheringRecords(records: Records, steps: Step[]): Records {
@@ -46,14 +92,8 @@ function gatheringRecords(records: Records, steps: Step[]): Records {
       steps.push(...given);
       return given.map(rowsOf);
     },
-    async modify(table, where, decide, signal) {
-      const [row] = await records.find(table, { where, limit: 1 }, signal);
-      if (row === undefined) return null;
-      const found = row as Parameters<typeof decide>[0];
-      const set = decide(found) ?? {};
-      const key = Object.fromEntries(table.key.map((name) => [name, found[name as keyof typeof found]]));
-      if (Object.keys(set).length > 0) steps.push(updateRecords(table, key as never, set as never, 1));
-      return { ...found, ...set };
+    async modify() {
+      throw new CheckpointError("INVALID_ARGUMENT", "transaction: expected a change that does not depend on the row");
     },
   };
 }

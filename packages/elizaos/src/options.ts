@@ -1,4 +1,11 @@
-import { CheckpointError, integer, invalidArgument, objectWithKeys, oneOf } from "@waymark/core/records";
+import {
+  CheckpointError,
+  integer,
+  invalidArgument,
+  objectWithKeys,
+  oneOf,
+  refuseUndefined,
+} from "@waymark/core/records";
 
 /** Options of the plugin and of single adapters, and where the database is if they do not say. */
 
@@ -13,9 +20,9 @@ export interface WaymarkOptions {
    * `POSTGRES_URL`, `MYSQL_URL` and `PGLITE_DATA_DIR` that the character's settings or the environment have (of both, the character's),
    * else the SQLite file `.eliza/waymark.db` below the current folder.
    */
-  readonly url?: string | undefined;
+  readonly url?: string;
   /** Folder of a PGlite database, in place of a URL. */
-  readonly pgliteDataDir?: string | undefined;
+  readonly pgliteDataDir?: string;
   /** Options of the dialect, whichever way the database is named. */
   readonly database?: DialectOptions | undefined;
   /**
@@ -104,6 +111,8 @@ const MAX_DAYS = 36_500;
  */
 export function checkOptions(value: WaymarkOptions, field = "options"): CheckedOptions {
   const options = objectWithKeys(field, value, KEYS);
+  // Of a variable that is not set: another database would be opened.
+  refuseUndefined(field, options, ["url", "pgliteDataDir"]);
   const { onDimensionChange = "keep", logs = {}, closeOnExit = false, env = process.env, database = {} } = options;
   if (typeof closeOnExit !== "boolean") throw invalidArgument(`${field}.closeOnExit`, "a boolean", closeOnExit);
   const url = optionalText(`${field}.url`, options.url);
@@ -115,7 +124,7 @@ export function checkOptions(value: WaymarkOptions, field = "options"): CheckedO
     field,
     url,
     pgliteDataDir,
-    database: { ...objectOf(`${field}.database`, database) },
+    database: checkDialectOptions(field, database),
     adapter: {
       onDimensionChange: oneOf(`${field}.onDimensionChange`, onDimensionChange, ["keep", "refuse"]),
       logs: checkRetention(`${field}.logs`, logs),
@@ -155,6 +164,18 @@ function placeOf(
   const folder = settingOf(FOLDER_NAME);
   if (folder !== null) return { ...base, field: FOLDER_NAME, url: null, pgliteDataDir: folder };
   return { ...base, field: "the default", url: DEFAULT_URL, pgliteDataDir: null };
+}
+
+/** Options of dialects that name a database, or are one. */
+const PLACES = ["databasePath", "connectionString", "pgliteDataDir", "pglite", "client", "pool", "database", "type"];
+
+/** Copies the options of the dialect, which checks them. */
+function checkDialectOptions(field: string, value: unknown): DialectOptions {
+  const options = { ...objectOf(`${field}.database`, value) };
+  const place = PLACES.find((name) => name in options);
+  if (place === undefined) return options;
+  const message = `expected ${field}.database to have no ${place}, since ${field}.url or ${field}.pgliteDataDir says where the database is`;
+  throw new CheckpointError("INVALID_ARGUMENT", message);
 }
 
 function checkRetention(field: string, value: unknown): ResolvedAdapterOptions["logs"] {

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { describeAgents } from "./contract/agents.ts";
 import { Bench, newId } from "./contract/bench.ts";
 import { describeCache } from "./contract/cache.ts";
+import { describeCachedEmbeddings } from "./contract/cached-embeddings.ts";
 import { describeComponents } from "./contract/components.ts";
 import { describeDeleting } from "./contract/deleting.ts";
 import { describeDimensions } from "./contract/dimensions.ts";
@@ -10,6 +11,8 @@ import { describeInjection } from "./contract/injection.ts";
 import { describeLifeCycle } from "./contract/life-cycle.ts";
 import { describeLogs } from "./contract/logs.ts";
 import { describeMemories } from "./contract/memories.ts";
+import { describeMemoryChanges } from "./contract/memory-changes.ts";
+import { describeMemoryLists } from "./contract/memory-lists.ts";
 import { METHODS } from "./contract/methods.ts";
 import { describeParticipants } from "./contract/participants.ts";
 import { describeRelationships } from "./contract/relationships.ts";
@@ -19,6 +22,7 @@ import { describeSearch } from "./contract/search.ts";
 import { describeSecrets } from "./contract/secrets.ts";
 import { describeTasks } from "./contract/tasks.ts";
 import { describeTransaction } from "./contract/transaction.ts";
+import { describeUniqueness } from "./contract/uniqueness.ts";
 import { describeWorlds } from "./contract/worlds.ts";
 import { databases } from "./databases.ts";
 
@@ -34,7 +38,11 @@ const SUBJECTS: readonly ((bench: Bench) => void)[] = [
   describeTasks,
   describeCache,
   describeMemories,
+  describeMemoryLists,
+  describeMemoryChanges,
   describeSearch,
+  describeUniqueness,
+  describeCachedEmbeddings,
   describeDimensions,
   describeLogs,
   describeRuns,

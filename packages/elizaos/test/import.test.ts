@@ -1,6 +1,6 @@
 import "./quiet.mjs";
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
@@ -321,9 +321,13 @@ describe("what plugin-sql has written in a folder of PGlite", () => {
     const dataDir = options.pgliteDataDir as string;
     const { options: to } = await newTarget();
     expect(await refusal("INVALID_CONFIG", { from: { pgliteDataDir: dataDir }, to })).toBe(
-      "import plugin-sql: expected options.from.pgliteDataDir to be the folder of a database, got one without the file PG_VERSION",
+      "import plugin-sql: expected options.from.pgliteDataDir to be the folder of a database that plugin-sql has written, with PostgreSQL 17, got one without the file PG_VERSION",
     );
     expect(existsSync(join(dataDir, "PG_VERSION"))).toBe(false);
+    writeFileSync(join(dataDir, "PG_VERSION"), "18\n");
+    expect(await refusal("INVALID_CONFIG", { from: { pgliteDataDir: dataDir }, to })).toContain(
+      "got one of PostgreSQL 18",
+    );
   });
 });
 

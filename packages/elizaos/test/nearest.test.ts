@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { cosine, insertRecords, openRecordStore, type RecordStore, signatureOf } from "@waymark/core/records";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SCHEMAS } from "../src/schemas.ts";
@@ -41,7 +42,7 @@ describe.each(databasesOfVerbs)("the rows with the nearest vectors on $name", ({
     database = await create();
     const { url, pgliteDataDir, database: options = {} } = database.options;
     store = await openRecordStore({
-      ...{ source: "test", field: "url", options, schemas: SCHEMAS },
+      ...{ source: "test", field: "url", options, schemas: SCHEMAS, from: [fileURLToPath(import.meta.url)] },
       ...(url !== undefined && { url }),
       ...(pgliteDataDir !== undefined && { pgliteDataDir }),
     });

@@ -95,10 +95,20 @@ describe("an option that is not as documented", () => {
   });
 
   it("may be there, and undefined", async () => {
-    const none = { pgliteDataDir: undefined, database: undefined, onDimensionChange: undefined, logs: undefined };
+    const none = { database: undefined, onDimensionChange: undefined, logs: undefined };
     const adapter = adapterOf({ url: "sqlite:./a.db", ...none, closeOnExit: undefined });
     await adapter.init();
-    expect(waymark({ url: undefined, env: undefined }).name).toBe("@waymark/elizaos");
+    expect(waymark({ env: undefined }).name).toBe("@waymark/elizaos");
+  });
+
+  it.each(["url", "pgliteDataDir"])("are refused where %s is undefined: another database would be opened", (name) => {
+    expect(() => waymark({ [name]: undefined })).toThrow(`options.${name}`);
+  });
+
+  it("are refused where those of the dialect name a database", () => {
+    expect(() => waymark({ database: { databasePath: "./other.db" } })).toThrow(
+      "expected options.database to have no databasePath, since options.url or options.pgliteDataDir says where the database is",
+    );
   });
 
   it("is refused when the database is opened, if it is one of the dialect's", async () => {

@@ -84,14 +84,19 @@ export interface NearestRecords<Table extends TableDefinition, Name extends Colu
   /** The columns with the signature (`bits`) and the vector, and the values that are searched for. */
   readonly signature: readonly [column: ColumnOf<Table>, value: Uint8Array];
   readonly vector: readonly [column: ColumnOf<Table>, value: Float32Array];
-  /** End of the name of the index to find candidates by: it should have all columns of `where`, `key` and the signature. */
+  /**
+   * End of the name of the index to find candidates by: one of the table's `indexes`, with all columns of `where`, `key` and the signature. Some
+   * databases refuse the name of one that is not there.
+   */
   readonly index: string;
   /**
    * Columns by which candidates are gone through, a part of the index behind those that `where` compares for equality. They tell the rows
    * apart, and none is `null` in any of them.
    */
   readonly walk: readonly ColumnOf<Table>[];
+  /** The most rows whose vectors are compared: at least `limit`. 200 find nearly all of the 10 nearest among 100,000. */
   readonly candidates: number;
+  /** The rows that are wanted, at least 1. More may be returned, up to `candidates`. */
   readonly limit: number;
 }
 

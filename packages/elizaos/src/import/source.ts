@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError, openRecordStore, property } from "@waymark/core/records";
@@ -169,11 +169,21 @@ interface Pglite {
   readonly PGlite: { create(options: object): Promise<{ close(): Promise<void> }> };
 }
 
+/** Version of PostgreSQL in the PGlite of plugin-sql 1.7. */
+const PLUGIN_SQL_VERSION = "17";
+
+/** Returns the version of PostgreSQL that has written a folder; `null`: it is no database. */
+function versionOf(dataDir: string): string | null {
+  const file = join(dataDir.replace(/^file:\/\//, ""), "PG_VERSION");
+  return existsSync(file) ? readFileSync(file, "utf8").trim() : null;
+}
+
 async function openPglite(dataDir: string): Promise<Opened> {
-  // PGlite would make one.
-  if (!existsSync(join(dataDir.replace(/^file:\/\//, ""), "PG_VERSION"))) {
-    const message =
-      "expected options.from.pgliteDataDir to be the folder of a database, got one without the file PG_VERSION";
+  const version = versionOf(dataDir);
+  if (version !== PLUGIN_SQL_VERSION) {
+    const got = version === null ? "one without the file PG_VERSION" : `one of PostgreSQL ${version}`; // PGlite would make one
+    const expected = `the folder of a database that plugin-sql has written, with PostgreSQL ${PLUGIN_SQL_VERSION}`;
+    const message = `expected options.from.pgliteDataDir to be ${expected}, got ${got}`;
     throw new CheckpointError("INVALID_CONFIG", `${OPERATION}: ${message}`);
   }
   const [{ PGlite }, { vector }, { drizzle }] = (await Promise.all(

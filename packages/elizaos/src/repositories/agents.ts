@@ -31,11 +31,14 @@ type Members = Readonly<Record<string, unknown>>;
 
 const DEFAULTS: Members = Object.fromEntries(Object.entries(MEMBERS).map(([name, { otherwise }]) => [name, otherwise]));
 
+/** Time within which an agent that was not there may have been created by another process that starts it too. */
+const JUST_BEFORE_MS = 60_000;
+
 /** Agents: those of all adapters of a database. */
 export class Agents {
   readonly #database: Database;
-  /** Ids under which {@link getAgent} has found none. */
-  readonly #missed = new Set<string>();
+  /** The id under which {@link getAgent} has found none last, and when; `null`: it has found one since. */
+  #missed: { readonly id: string; readonly at: number } | null = null;
 
   constructor(database: Database) {
     this.#database = database;
@@ -46,12 +49,8 @@ export class Agents {
     const [row] = await this.#database.run("get agent", (records, signal) =>
       records.find(AGENTS, { where: { id }, limit: 1 }, signal),
     );
-    if (row === undefined) {
-      this.#missed.add(id);
-      return null;
-    }
-    this.#missed.delete(id);
-    return agentOf(row);
+    this.#missed = row === undefined ? { id, at: performance.now() } : null;
+    return row === undefined ? null : agentOf(row);
   }
 
   /** Returns the id, the name and the biography of each agent. */
@@ -81,7 +80,8 @@ export class Agents {
       settings: settings === undefined ? "{}" : toJson("agent.settings", checkObject("agent.settings", settings)),
     };
     const isCreated = await insertNew(this.#database, "create agent", AGENTS, row, "agent");
-    return this.#missed.delete(row.id) || isCreated;
+    if (isCreated || this.#missed?.id !== row.id) return isCreated;
+    return performance.now() - this.#missed.at < JUST_BEFORE_MS;
   }
 
   /** Sets the members that are given, and merges the settings. Of an unknown agent it changes nothing; `true` as well. */

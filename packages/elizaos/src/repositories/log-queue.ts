@@ -120,6 +120,7 @@ export class LogQueue {
         const rows = this.#next(size);
         const outcome = await this.#insert(rows);
         if (outcome === "away") return this.#retryLater();
+        this.#retryMs = null;
         if (outcome === "refused" && rows.length > 1) {
           size = Math.ceil(rows.length / 2); // to find those that it refuses
           continue;
@@ -168,7 +169,6 @@ export class LogQueue {
   }
 
   #hasStored(count: number): void {
-    this.#retryMs = null;
     this.#saidOverflow = false;
     this.#stored += count;
     this.#onStored(count);

@@ -16,6 +16,9 @@ const DAY_MS = 86_400_000;
 /** Shortest time between two passes, in milliseconds. */
 const PASS_MS = 60_000;
 
+/** Passes after which logs are looked for from the beginning: others may have come late, with an earlier time. */
+const PASSES_FROM_OLDEST = 10;
+
 /** Logs that a commit removes. */
 const REMOVED_AT_ONCE = 1_000;
 
@@ -31,6 +34,7 @@ export class LogRetention {
   /** The agent has no logs that are older: reads begin there, behind those of other agents. */
   #oldest = 0;
   #lastPass = Number.NEGATIVE_INFINITY;
+  #passes = 0;
   #pass: Promise<void> | null = null;
   #isClosed = false;
 
@@ -61,6 +65,7 @@ export class LogRetention {
 
   async #run(): Promise<void> {
     const { keepDays, keepRows } = this.#limits;
+    if (this.#passes++ % PASSES_FROM_OLDEST === 0) this.#oldest = 0;
     if (keepDays !== null) {
       const since = Date.now() - keepDays * DAY_MS;
       await this.#remove({ from: this.#oldest, below: since }, Number.POSITIVE_INFINITY);

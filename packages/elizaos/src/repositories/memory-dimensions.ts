@@ -1,4 +1,5 @@
 import { CheckpointError, integer, invalidArgument, objectWithKeys, type Records } from "@waymark/core/records";
+import { checkUuid } from "../checks.ts";
 import type { Memory } from "../contract.ts";
 import type { Database } from "../database.ts";
 import { spaceOf } from "../space.ts";
@@ -166,7 +167,10 @@ function cursorOf({ type, createdAt, id }: Head): string {
 function placeOf(cursor: unknown): readonly unknown[] {
   try {
     const place: unknown = JSON.parse(Buffer.from(String(cursor), "base64url").toString());
-    if (Array.isArray(place) && place.map((value) => typeof value).join() === "string,number,string") return place;
+    if (Array.isArray(place) && place.map((value) => typeof value).join() === "string,number,string") {
+      const [type, createdAt, id] = place;
+      return [checkTable(type), createdAt, checkUuid("query.after", id)];
+    }
   } catch {
     // Said below.
   }

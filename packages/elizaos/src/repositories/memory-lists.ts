@@ -67,7 +67,7 @@ export async function getMemoriesByIds(
   const listed: ListedMemory[] = [];
   for (const some of inPieces(checked)) {
     const where = { id: { in: some }, part: 0, ...type };
-    listed.push(...(await list(database, "get memories by ids", { where, dimension })));
+    for (const one of await list(database, "get memories by ids", { where, dimension })) listed.push(one);
   }
   return listed
     .sort((one, other) => newestFirst(one.row, other.row))
@@ -84,7 +84,7 @@ export async function getMemoriesByRoomIds(
   const listed: ListedMemory[] = [];
   for (const room of inPieces(rooms)) {
     const where = { type, agent, room: { in: room } };
-    listed.push(...(await list(database, "get memories by rooms", { where, limit: atMost })));
+    for (const one of await list(database, "get memories by rooms", { where, limit: atMost })) listed.push(one);
   }
   return listed
     .sort((one, other) => newestFirst(one.row, other.row))

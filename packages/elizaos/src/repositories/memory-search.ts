@@ -109,7 +109,10 @@ function bySimilarity(one: Hit, other: Hit): number {
   return other.similarity - one.similarity || newestFirst(one.row, other.row);
 }
 
-/** Returns whether a memory in the same room and world, of the same table and entity, has about the same vector as one that is to be. */
+/**
+ * Returns whether a memory of the same table has about the same vector as one that is to be: one in the same room and world and of the same
+ * entity, as far as these are given.
+ */
 export async function hasSimilar(records: Records, row: MemoryRow, signal: AbortSignal): Promise<boolean> {
   const { agent, room, world, entity, vector, dimensions, signature } = row;
   if (vector === null) return false;
@@ -154,7 +157,8 @@ async function nearest<Name extends keyof MemoryRow = ComparedColumn>(
   );
   return rows.flatMap((row) => {
     const compared: Pick<MemoryRow, ComparedColumn> = row;
-    if (compared.vector === null || !isOf(wanted, compared)) return [];
+    // It may have another one since it was found.
+    if (compared.vector?.length !== vector.length || !isOf(wanted, compared)) return [];
     return [{ row, similarity: cosine(vector, compared.vector) }];
   });
 }

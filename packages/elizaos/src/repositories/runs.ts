@@ -1,4 +1,4 @@
-import type { Where } from "@waymark/core/records";
+import { invalidArgument, type Where } from "@waymark/core/records";
 import { checkObject, optionalUuid } from "../checks.ts";
 import type { RunQuery, RunStatus, RunSummaries, RunSummary, UUID } from "../contract.ts";
 import type { Database } from "../database.ts";
@@ -27,6 +27,9 @@ const EVENT_COLUMNS = ["id", "run", "status", "room", "entity", "createdAt"] as 
 type EventRow = Pick<LogRow, (typeof EVENT_COLUMNS)[number]>;
 
 /** A run, with its events; the newest first. */
+/** Bodies, which may be large, that one statement reads. */
+const BODIES_AT_ONCE = 200;
+
 interface Run {
   readonly summary: RunSummary;
   readonly events: EventRow[];
@@ -37,6 +40,7 @@ type Counts = NonNullable<RunSummary["counts"]>;
 /** Returns the newest runs of this agent, among those that its newest events tell of. */
 export async function getAgentRunSummaries(database: Database, query: RunQuery): Promise<RunSummaries> {
   const { status, limit: given } = checkObject("params", query);
+  if (given !== undefined && !Number.isFinite(given)) throw invalidArgument("limit", "a number", given);
   const limit = Math.trunc(Math.min(Math.max(given ?? DEFAULT_LIMIT, 1), MAX_LIMIT));
   const events = await eventsOf(database, filterOf(database, query), Math.max(limit * EVENTS_OF_A_RUN, MIN_EVENTS));
   const all = runsOf(events).filter(({ summary }) => !status || status === "all" || summary.status === status);
@@ -108,10 +112,13 @@ function newSummary(runId: string, { room, entity }: EventRow): RunSummary {
 /** Adds what the bodies of events say alone: the message and the metadata, of the newest event that has them. */
 async function addBodies(database: Database, runs: readonly Run[]): Promise<void> {
   const ids = runs.flatMap(({ events }) => events.map(({ id }) => id));
-  if (ids.length === 0) return;
-  const query = { where: { id: { in: ids } }, columns: ["id", "body"], limit: ids.length } as const;
-  const rows = await database.run(OPERATION, (records, signal) => records.find(LOGS, query, signal));
-  const bodies = new Map(rows.map(({ id, body }) => [id, body]));
+  const bodies = new Map<string, string>();
+  for (let at = 0; at < ids.length; at += BODIES_AT_ONCE) {
+    const some = ids.slice(at, at + BODIES_AT_ONCE);
+    const query = { where: { id: { in: some } }, columns: ["id", "body"], limit: some.length } as const;
+    const rows = await database.run(OPERATION, (records, signal) => records.find(LOGS, query, signal));
+    for (const { id, body } of rows) bodies.set(id, body);
+  }
   for (const { summary, events } of runs) {
     for (const { id } of events) addBody(summary, bodies.get(id));
   }

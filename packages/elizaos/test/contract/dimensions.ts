@@ -1,10 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { Memory } from "../../src/index.ts";
 import { type Bench, collectWarnings, expectRefusal, type Home, newId } from "./bench.ts";
-import { addMemories, memoryOf } from "./memories.ts";
+import { addMemories, idsOf, memoryOf } from "./new-memories.ts";
 import { atAngle, rounded } from "./vectors.ts";
-
-const idsOf = (memories: readonly Memory[]) => memories.map(({ id }) => id);
 
 /** Searches with a vector of a length, at the angle 0. */
 async function find({ adapter }: Home, dimensions: number, query: object = {}): Promise<unknown[]> {

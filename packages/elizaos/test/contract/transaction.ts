@@ -11,8 +11,7 @@ export function describeTransaction(bench: Bench): void {
         await one.createRooms([{ id: roomId, source: "x", type: "DM", worldId }]);
         await one.addParticipant(entityId, roomId);
         await one.createMemory({ id, entityId, roomId, content: { a: 1 }, embedding: atAngle(0) }, "facts");
-        await one.updateMemory({ id, content: { a: 2 } });
-        await one.updateAgent(agentId, { settings: { b: 1 } });
+        await one.updateEntity({ id: entityId, agentId, names: ["Rob"], metadata: {} });
         await one.setCache("key", "value");
         expect(await adapter.getMemoryById(id)).toBeNull();
         expect(await one.getMemoryById(id)).toBeNull(); // reads see what was stored before
@@ -20,12 +19,12 @@ export function describeTransaction(bench: Bench): void {
       });
       expect(result).toBe("done");
       expect(await adapter.getMemoryById(id)).toMatchObject({
-        content: { a: 2 },
+        content: { a: 1 },
         roomId,
         embedding: expect.any(Array),
       });
       expect(await adapter.getParticipantsForRoom(roomId)).toEqual([entityId]);
-      expect((await adapter.getAgent(agentId))?.settings).toEqual({ b: 1 });
+      expect(await adapter.getEntitiesByIds([entityId])).toMatchObject([{ names: ["Rob"] }]);
       expect(await adapter.getCache("key")).toBe("value");
     });
 
@@ -63,18 +62,27 @@ export function describeTransaction(bench: Bench): void {
       expect(await adapter.getAgent(agentId)).toMatchObject({ name: "Ada" });
     });
 
-    it("stores nothing if a row that it has read to change it is gone meanwhile", async () => {
-      const { adapter, agentId } = await bench.newHome();
-      const other = newId();
-      await adapter.createAgent({ id: other, name: "Eva" });
-      const call = adapter.transaction(async (one) => {
-        await one.setCache("key", 1);
-        await one.updateAgent(other, { name: "Eve" });
-        await adapter.deleteAgent(other);
+    it("stores the changes of calls in their order, of those too that are not awaited, and refuses later ones", async () => {
+      const { adapter, worldId } = await bench.newHome();
+      const begun = await adapter.transaction(async (one) => {
+        void one.setCache("key", 1);
+        await one.setCache("key", 2);
+        void one.createTask({ name: "t", description: "", worldId, tags: [] });
+        void one.setCache("key", 3);
+        return one;
       });
-      await expectRefusal(call, "CONTENTION", "transaction: ");
-      expect(await adapter.getCache("key")).toBeUndefined();
-      expect(await adapter.getAgent(agentId)).toMatchObject({ name: "Ada" });
+      expect(await adapter.getCache("key")).toBe(3);
+      expect(await adapter.getTasks({})).toHaveLength(1);
+      await expectRefusal(begun.setCache("key", 4), "CLOSED");
+      expect(await adapter.getCache("key")).toBe(3);
+    });
+
+    it("has no methods that take several commits, or change a row by what it is", async () => {
+      const { adapter } = await bench.newHome();
+      const absent = ["deleteAgent", "cleanupAgents", "deleteEntity", "deleteRoom", "deleteRoomsByWorldId"];
+      absent.push("deleteManyMemories", "deleteAllMemories", "updateAgent", "updateMemory", "ensureEmbeddingDimension");
+      const found = await adapter.transaction(async (one) => absent.filter((name) => name in one));
+      expect(found).toEqual([]);
     });
 
     it("may have nothing to change", async () => {

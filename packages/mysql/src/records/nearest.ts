@@ -143,21 +143,29 @@ export class NearestRows {
 
   async #byKeys(definition: TableDefinition, query: Query, keys: readonly Row[]): Promise<Row[]> {
     const found: Row[] = [];
+    const shape = shapeOf(query.where); // a row may be another one since it was found
     for (let from = 0; from < keys.length; from += KEYS) {
       const some = padded(keys.slice(from, from + KEYS));
       const what = `near by ${some.length} keys`;
-      const statement = this.#statement(what, definition, query, query.columns, null, ({ table, columns }) => {
-        const isRow = (_: unknown, at: number) =>
-          and(
-            ...definition.key.map((name) => {
-              const column = columns[name] as AnyMySqlColumn;
-              return sql`${column} = ${sql.param(placeholder(`key${at}`, name), column)}`;
-            }),
-          );
-        return sql`from ${table}${forceIndex(table, "")} where ${or(...some.map(isRow))}`;
-      });
+      const statement = this.#statement(
+        what,
+        definition,
+        query,
+        query.columns,
+        shape,
+        ({ table, columns, isWanted }) => {
+          const isRow = (_: unknown, at: number) =>
+            and(
+              ...definition.key.map((name) => {
+                const column = columns[name] as AnyMySqlColumn;
+                return sql`${column} = ${sql.param(placeholder(`key${at}`, name), column)}`;
+              }),
+            );
+          return sql`from ${table}${forceIndex(table, "")} where ${and(isWanted, or(...some.map(isRow)))}`;
+        },
+      );
       const values = Object.fromEntries(some.map((key, at) => [`key${at}`, key]));
-      found.push(...(await statement.all(this.#connection, values)));
+      found.push(...(await statement.all(this.#connection, { ...values, value: shape.values })));
     }
     return found;
   }
@@ -167,16 +175,16 @@ export class NearestRows {
     definition: TableDefinition,
     { index, walk, signature: [column] }: Query,
     names: readonly string[],
-    shape: Shape | null,
+    shape: Shape,
     build: (
       parts: ReturnType<RecordStatements["table"]> & { readonly from: SQL; readonly isWanted: SQL | undefined },
     ) => SQL,
   ): Compiled {
-    const key = `${what} ${definition.name} ${column} ${index} ${walk.join()} ${names.join()} ${shape?.key}`;
+    const key = `${what} ${definition.name} ${column} ${index} ${walk.join()} ${names.join()} ${shape.key}`;
     return this.#statements.statement(key, () => {
       const table = this.#statements.table(definition);
       const selected = names.map((name) => [name, table.columns[name] as AnyMySqlColumn] as const);
-      const isWanted = shape === null ? undefined : conditionsOf(table.columns, shape);
+      const isWanted = conditionsOf(table.columns, shape);
       const from = sql`${table.table}${forceIndex(table.table, index)}`;
       const results = selected.map(([name, one]): readonly [string, Read] => [name, readerOf(one)]);
       return this.#statements.compile(

@@ -1,4 +1,4 @@
-import type { SharedUse } from "@waymark/core/kit";
+import { Once, type SharedUse } from "@waymark/core/kit";
 import type * as DrizzlePglite from "drizzle-orm/pglite";
 import { drizzle } from "drizzle-orm/postgres-js";
 import type { Sql } from "postgres";
@@ -25,8 +25,8 @@ export interface ForeignDatabase {
  */
 export function foreignDatabase(connection: SharedUse<Connection>, options: ResolvedOptions): ForeignDatabase {
   let client: Sql | null = null;
-  let server: Promise<unknown> | null = null;
-  const onPglite = new WeakMap<object, Promise<unknown>>();
+  const server = new Once(connectToServer);
+  const onPglite = new WeakMap<object, unknown>();
 
   async function connectToServer(): Promise<unknown> {
     const make = await clientMaker(
@@ -41,16 +41,15 @@ export function foreignDatabase(connection: SharedUse<Connection>, options: Reso
     async get(signal) {
       const { pglite } = await connection.get(signal);
       if (pglite === undefined) {
-        server ??= connectToServer();
-        return await server;
+        return await server.get(signal);
       }
       const opened = await pglite(signal);
-      const existing = onPglite.get(opened) ?? drizzleOnPglite(opened);
+      const existing = onPglite.get(opened) ?? (await drizzleOnPglite(opened));
       onPglite.set(opened, existing);
-      return await existing;
+      return existing;
     },
     async close() {
-      await server?.catch(() => null);
+      await server.current();
       if (client !== null) await endClient(client, CLOSE_TIMEOUT_SECONDS);
     },
   };

@@ -29,7 +29,8 @@ export function createPostgresRecords(options: PostgresDatabaseOptions, schema: 
   async function open(signal: AbortSignal): Promise<Opened> {
     const opened = await openRecords(signal);
     const { pglite } = await connection.get(signal);
-    if (pglite === undefined) return opened;
+    // Of a PGlite that is ours nobody else creates the extension.
+    if (pglite === undefined || resolved.pglite !== null || resolved.migrate !== "auto") return opened;
     await onSearch(signal, (_, { runner }) => createVectorExtension(runner));
     await lookForExtension(signal);
     return opened;
@@ -42,8 +43,11 @@ export function createPostgresRecords(options: PostgresDatabaseOptions, schema: 
     records,
     ...(own !== null && { drizzle: own.get }),
     async close() {
-      await own?.close();
-      await database.close();
+      try {
+        await own?.close();
+      } finally {
+        await database.close();
+      }
     },
   };
   return new RecordStore(dialect, resolveDatabaseOptions(options));

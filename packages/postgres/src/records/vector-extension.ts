@@ -1,3 +1,4 @@
+import { property, rootCause } from "@waymark/core/kit";
 import { type SQL, sql } from "drizzle-orm";
 import type { Runner } from "../client.ts";
 
@@ -24,12 +25,16 @@ export async function findVectorExtension(runner: Runner): Promise<VectorExtensi
   return { schema, version, hasIterativeScan: major > 0 || minor >= 8 };
 }
 
+/** SQLSTATEs of an extension whose files are not there. */
+const NOT_INSTALLED: ReadonlySet<unknown> = new Set(["0A000", "58P01"]);
+
 /** Creates the extension in a database of PGlite, which nobody administers, if its package is installed. */
 export async function createVectorExtension(runner: Runner): Promise<void> {
   try {
     await runner.run("create extension if not exists vector", []);
-  } catch {
-    // not installed: everything works without it
+  } catch (error) {
+    // Not installed: everything works without it.
+    if (!NOT_INSTALLED.has(property(rootCause(error), "code"))) throw error;
   }
 }
 

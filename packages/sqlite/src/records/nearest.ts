@@ -46,7 +46,9 @@ export class NearestRows {
     const rows: Row[] = [];
     for (const [at, key] of keys.entries()) {
       if (at % READ_AT_ONCE === 0) await pause();
-      const where = Object.fromEntries(definition.key.map((name, part) => [name, key[part]])) as Where<TableDefinition>;
+      // With the filter: a row may be another one since it was found.
+      const own = Object.fromEntries(definition.key.map((name, part) => [name, key[part]]));
+      const where = { ...query.where, ...own } as Where<TableDefinition>;
       rows.push(...this.#records.find(definition, { where, columns: query.columns, limit: 1 }));
     }
     return rows;
