@@ -32,12 +32,13 @@ describe.each(servers)("$title", ({ url: serverUrl }) => {
       async getConnection() {
         const connection = await pool.getConnection();
         const query = connection.query.bind(connection) as unknown as (
-          text: { sql: string },
+          text: string | { sql: string },
           parameters?: unknown[],
         ) => Promise<never>;
         return Object.assign(connection, {
-          query(text: { sql: string }, parameters: unknown[] = []) {
-            sent.push([text.sql, parameters]);
+          query(text: string | { sql: string }, parameters: unknown[] = []) {
+            // A text alone sets up a connection that is new.
+            sent.push([typeof text === "string" ? text : text.sql, parameters]);
             return query(text, parameters);
           },
         });
