@@ -1,6 +1,6 @@
 import "./quiet.mjs";
 import { execFile } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
@@ -324,6 +324,7 @@ describe("what plugin-sql has written in a folder of PGlite", () => {
       "import plugin-sql: expected options.from.pgliteDataDir to be the folder of a database that plugin-sql has written, with PostgreSQL 17, got one without the file PG_VERSION",
     );
     expect(existsSync(join(dataDir, "PG_VERSION"))).toBe(false);
+    mkdirSync(dataDir);
     writeFileSync(join(dataDir, "PG_VERSION"), "18\n");
     expect(await refusal("INVALID_CONFIG", { from: { pgliteDataDir: dataDir }, to })).toContain(
       "got one of PostgreSQL 18",

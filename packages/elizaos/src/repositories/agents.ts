@@ -37,7 +37,7 @@ const JUST_BEFORE_MS = 60_000;
 /** Agents: those of all adapters of a database. */
 export class Agents {
   readonly #database: Database;
-  /** The id under which {@link getAgent} has found none last, and when; `null`: it has found one since. */
+  /** The id under which {@link getAgent} has found none last, and when; `null`: it has found one since, or one was created. */
   #missed: { readonly id: string; readonly at: number } | null = null;
 
   constructor(database: Database) {
@@ -80,8 +80,9 @@ export class Agents {
       settings: settings === undefined ? "{}" : toJson("agent.settings", checkObject("agent.settings", settings)),
     };
     const isCreated = await insertNew(this.#database, "create agent", AGENTS, row, "agent");
-    if (isCreated || this.#missed?.id !== row.id) return isCreated;
-    return performance.now() - this.#missed.at < JUST_BEFORE_MS;
+    const missed = this.#missed;
+    this.#missed = null;
+    return isCreated || (missed?.id === row.id && performance.now() - missed.at < JUST_BEFORE_MS);
   }
 
   /** Sets the members that are given, and merges the settings. Of an unknown agent it changes nothing; `true` as well. */
