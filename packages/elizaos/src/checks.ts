@@ -56,3 +56,13 @@ export function givenMembers<Members extends object>(
   const given = Object.entries(members).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given) as { [Name in keyof Members]?: Exclude<Members[Name], undefined> };
 }
+
+/** The first and the last millisecond of a `Date`. */
+const LAST_TIME = 8.64e15;
+
+/** Checks a time, in milliseconds or as a `Date`. */
+export function checkTime(field: string, value: unknown): number {
+  const time = Math.trunc(value instanceof Date ? value.getTime() : typeof value === "number" ? value : Number.NaN);
+  if (!(Math.abs(time) <= LAST_TIME)) throw invalidArgument(field, "milliseconds since 1970-01-01 UTC", value);
+  return time;
+}

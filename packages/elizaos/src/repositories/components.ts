@@ -4,7 +4,8 @@ import type { Component, Metadata, UUID } from "../contract.ts";
 import type { Database } from "../database.ts";
 import { newId } from "../ids.ts";
 import { fromJson, textOfJson, textToJson, toJson } from "../json.ts";
-import { ALL, BY_AGE } from "../pages.ts";
+import { BY_AGE } from "../orders.ts";
+import { ALL } from "../pages.ts";
 import { COMPONENTS, type ComponentRow } from "../tables.ts";
 import { applySteps, insertNew } from "../writes.ts";
 

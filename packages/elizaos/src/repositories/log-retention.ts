@@ -1,6 +1,6 @@
 import { removeKeys, type Where } from "@waymark/core/records";
 import type { Database } from "../database.ts";
-import { BY_AGE } from "../pages.ts";
+import { BY_AGE } from "../orders.ts";
 import { LOGS } from "../tables.ts";
 
 /** How many logs of an agent stay. `null`: no limit. */

@@ -3,12 +3,11 @@ import { integer, removeRecords } from "@waymark/core/records";
 import { checkObject, checkUuid, optionalUuid } from "../checks.ts";
 import type { Log, LogQuery, NewLog, RunQuery, RunSummaries, UUID } from "../contract.ts";
 import type { Database } from "../database.ts";
+import { NEWEST_FIRST } from "../orders.ts";
 import { LOGS } from "../tables.ts";
-import { NEWEST_FIRST } from "../times.ts";
 import { LogQueue } from "./log-queue.ts";
 import { type LogLimits, LogRetention } from "./log-retention.ts";
 import { checkLogType, LOG_COLUMNS, logOf, newLogRow } from "./log-rows.ts";
-
 import { getAgentRunSummaries } from "./runs.ts";
 
 const DEFAULT_COUNT = 10;

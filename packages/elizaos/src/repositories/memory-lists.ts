@@ -1,10 +1,10 @@
 import { CheckpointError, integer, type Where } from "@waymark/core/records";
-import { checkObject, checkUuid, checkUuids, optionalUuid } from "../checks.ts";
+import { checkObject, checkTime, checkUuid, checkUuids, optionalUuid } from "../checks.ts";
 import type { Memory, MemoryQuery, UUID } from "../contract.ts";
 import type { Database } from "../database.ts";
+import { NEWEST_FIRST, newestFirst } from "../orders.ts";
 import { ALL, inPieces } from "../pages.ts";
 import { MEMORIES, ROOMS } from "../tables.ts";
-import { checkTime, NEWEST_FIRST, newestFirst } from "../times.ts";
 import { numbersOf } from "../vectors.ts";
 import { checkTable, MEMORY_COLUMNS, type MemoryColumns, memoryOf } from "./memory-rows.ts";
 import { vectorsOf } from "./memory-vectors.ts";

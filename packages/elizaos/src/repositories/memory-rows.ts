@@ -1,11 +1,10 @@
 import { CheckpointError, checkText, invalidArgument } from "@waymark/core/records";
-import { checkObject, optionalUuid } from "../checks.ts";
+import { checkObject, checkTime, optionalUuid } from "../checks.ts";
 import type { Memory, Metadata, UUID } from "../contract.ts";
 import { newId } from "../ids.ts";
 import { fromJson, toJson } from "../json.ts";
 import { spaceOf } from "../space.ts";
 import type { MemoryRow } from "../tables.ts";
-import { checkTime } from "../times.ts";
 import { type StoredVector, storedVector } from "../vectors.ts";
 
 /** Memories as rows, and rows as memories. */

@@ -2,9 +2,9 @@ import { cosine, integer, invalidArgument, nearSignatures, type Records } from "
 import { checkObject, optionalUuid } from "../checks.ts";
 import type { Memory, MemorySearch, UUID } from "../contract.ts";
 import type { Database } from "../database.ts";
+import { newestFirst } from "../orders.ts";
 import { spaceOf } from "../space.ts";
 import { MEMORIES, type MemoryRow } from "../tables.ts";
-import { newestFirst } from "../times.ts";
 import { type StoredVector, storedVector } from "../vectors.ts";
 import { embeddingOf, given, typeOf } from "./memory-lists.ts";
 import { checkTable, MEMORY_COLUMNS, type MemoryColumns, memoryOf } from "./memory-rows.ts";

@@ -5,7 +5,8 @@ import type { Database } from "../database.ts";
 import { newId } from "../ids.ts";
 import { fromJson, toJson } from "../json.ts";
 import { labelsOf, labelsText } from "../labels.ts";
-import { ALL, BY_AGE, compareAge } from "../pages.ts";
+import { BY_AGE, compareAge } from "../orders.ts";
+import { ALL } from "../pages.ts";
 import { RELATIONSHIPS, type RelationshipRow } from "../tables.ts";
 import { applySteps, insertNew } from "../writes.ts";
 

@@ -14,7 +14,8 @@ import type { Metadata, Room, UUID } from "../contract.ts";
 import type { Database } from "../database.ts";
 import { newId } from "../ids.ts";
 import { fromJson, optionalJson, optionalText, textOfJson, textToJson } from "../json.ts";
-import { ALL, BY_AGE, compareAge, inPieces } from "../pages.ts";
+import { BY_AGE, compareAge } from "../orders.ts";
+import { ALL, inPieces } from "../pages.ts";
 import { ROOMS, type RoomRow } from "../tables.ts";
 import { applySteps } from "../writes.ts";
 

@@ -1,10 +1,10 @@
 import { invalidArgument, type Where } from "@waymark/core/records";
-import { checkObject, optionalUuid } from "../checks.ts";
+import { checkObject, checkTime, optionalUuid } from "../checks.ts";
 import type { RunQuery, RunStatus, RunSummaries, RunSummary, UUID } from "../contract.ts";
 import type { Database } from "../database.ts";
 import { fromJson } from "../json.ts";
+import { NEWEST_FIRST } from "../orders.ts";
 import { LOGS, type LogRow } from "../tables.ts";
-import { checkTime, NEWEST_FIRST } from "../times.ts";
 
 /** Runs of an agent: what its logs say of each. */
 

@@ -5,7 +5,8 @@ import type { Database } from "../database.ts";
 import { newId } from "../ids.ts";
 import { fromJson, optionalText, textOfJson, toJson } from "../json.ts";
 import { labelLine, labelsOf, labelsText } from "../labels.ts";
-import { ALL, BY_AGE } from "../pages.ts";
+import { BY_AGE } from "../orders.ts";
+import { ALL } from "../pages.ts";
 import { TASKS, type TaskRow } from "../tables.ts";
 import { applySteps, insertNew } from "../writes.ts";
 

@@ -4,7 +4,8 @@ import type { Metadata, UUID, World } from "../contract.ts";
 import type { Database } from "../database.ts";
 import { newId } from "../ids.ts";
 import { fromJson, optionalJson, textOfJson, textToJson } from "../json.ts";
-import { ALL, BY_AGE } from "../pages.ts";
+import { BY_AGE } from "../orders.ts";
+import { ALL } from "../pages.ts";
 import { WORLDS, type WorldRow } from "../tables.ts";
 import { applySteps } from "../writes.ts";
 

@@ -399,7 +399,7 @@ export function operandsOf({ conditions, values }: Shape): unknown[] {
 }
 
 /** Rows behind the one with the bound values, in this order. */
-export function isBehind(columns: Columns, order: Parameters<typeof behindCursor>[0]): SQL | undefined {
+function isBehind(columns: Columns, order: Parameters<typeof behindCursor>[0]): SQL | undefined {
   const { bound, alternatives } = behindCursor(order);
   const compare = ({ column: name, operator, at }: CursorTerm) => {
     const column = columns[name] as AnyPgColumn;

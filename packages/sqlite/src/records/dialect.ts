@@ -7,7 +7,7 @@ import { SQLiteRecords } from "./records.ts";
 import { haveVectorFunctions } from "./vector-functions.ts";
 
 /** What stands on an open database: the verbs, and what else a domain makes of them. */
-export interface Statements<Search> {
+interface Statements<Search> {
   readonly records: SQLiteRecords;
   readonly search: Search;
 }
